@@ -1,0 +1,355 @@
+package edda
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of what one invocation may keep.
+const (
+	// MaxStateNameBytes is the longest name in a key's state.
+	MaxStateNameBytes = 512
+	// MaxStateValueBytes is the largest value in a key's state: 1 MiB.
+	MaxStateValueBytes = 1 << 20
+	// MaxOutcomeBytes bounds reply, state changes and sends of one invocation
+	// together: 6 MiB.
+	MaxOutcomeBytes = 6 << 20
+)
+
+// Dispatch is one attempt at a message, as a worker gets it.
+type Dispatch struct {
+	// Message is what is to be handled. The handler may read it, not change it.
+	Message *Message
+	// Attempt counts from 1; above that the message was started before.
+	Attempt int
+	// Fence rises with each dispatch of the key, also across restarts.
+	Fence uint64
+	// State reads the state of the key as it was at the dispatch. It is nil for a
+	// balanced service.
+	State StateReader
+}
+
+// StateReader reads the state of one key. It is safe for concurrent use.
+type StateReader interface {
+	// Get returns the value, which nobody changes, and whether there is one.
+	Get(ctx context.Context, name string) ([]byte, bool, error)
+	// List yields names that begin with prefix, ascending, with their values.
+	List(ctx context.Context, prefix string) iter.Seq2[StateEntry, error]
+}
+
+// StateEntry is one named value of a key's state.
+type StateEntry struct {
+	Name  string
+	Value []byte
+}
+
+// Outcome is all that one invocation asks for. It is kept whole or not at all.
+type Outcome struct {
+	// Reply is set exactly when Err is nil.
+	Reply *Reply
+	// Err ends the attempt; then nothing below is kept.
+	Err error
+	// Stack is where the handler panicked, nil when it did not.
+	Stack []byte
+	// Set holds changed values, Delete names that are gone; in order of the name.
+	Set    []StateEntry
+	Delete []string
+	// Sends are messages to other services, in the order they were sent.
+	Sends []*Message
+}
+
+// Context is a handler's view of its invocation: a context.Context that ends
+// with the attempt, the message's particulars, the state of its key, and sends.
+// It is safe for concurrent use until the handler returns; after that changing
+// and sending return an error.
+type Context struct {
+	context.Context
+	d *Dispatch
+
+	mu      sync.Mutex        // guards what follows
+	changed map[string][]byte // nil value: deleted
+	sends   []*Message
+	bytes   int
+	over    bool
+}
+
+// Message returns the message being handled.
+func (c *Context) Message() *Message { return c.d.Message }
+
+// Key returns the key being handled, "" in a balanced service.
+func (c *Context) Key() string { return c.d.Message.To.Key }
+
+// RequestID returns the id of the request, the same for each attempt.
+func (c *Context) RequestID() ID { return c.d.Message.ID }
+
+// Attempt counts the attempts from 1.
+func (c *Context) Attempt() int { return c.d.Attempt }
+
+// Redelivered reports whether a handler was started for this request before.
+func (c *Context) Redelivered() bool { return c.d.Attempt > 1 }
+
+// Fence returns a number that rises with each dispatch of the key, across
+// restarts too. Write it beside what you write to a database of your own, and
+// let the database refuse writes with a lower one: then an attempt that was
+// given up can do no harm.
+func (c *Context) Fence() uint64 { return c.d.Fence }
+
+// errBalanced: state was used where there is no key.
+var errBalanced = errors.New("a balanced service keeps no state: it has no keys")
+
+// errOver: a Context was used after its handler returned.
+var errOver = errors.New("the invocation is over")
+
+// Get returns a value of the key's state and whether there is one. Changes made
+// by this invocation are seen. The caller must not change the value.
+func (c *Context) Get(name string) ([]byte, bool, error) {
+	if c.d.State == nil {
+		return nil, false, errBalanced
+	}
+	c.mu.Lock()
+	v, changed := c.changed[name]
+	c.mu.Unlock()
+	if changed {
+		return v, v != nil, nil
+	}
+	return c.d.State.Get(c, name)
+}
+
+// Set changes a value of the key's state. It is kept with the reply, if the
+// handler returns one. The context keeps the slice.
+func (c *Context) Set(name string, value []byte) error {
+	if name == "" || len(name) > MaxStateNameBytes {
+		return fmt.Errorf("state name of %d bytes, must be 1 to %d", len(name), MaxStateNameBytes)
+	}
+	if len(value) > MaxStateValueBytes {
+		return fmt.Errorf("state value of %d bytes, at most %d are allowed", len(value), MaxStateValueBytes)
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	return c.change(name, value)
+}
+
+// Delete removes a value of the key's state. It is kept with the reply.
+func (c *Context) Delete(name string) error { return c.change(name, nil) }
+
+func (c *Context) change(name string, value []byte) error {
+	if c.d.State == nil {
+		return errBalanced
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	grown := c.bytes + len(name) + len(value) - len(c.changed[name])
+	if err := c.admit(grown); err != nil {
+		return err
+	}
+	if c.changed == nil {
+		c.changed = map[string][]byte{}
+	}
+	c.changed[name] = value
+	return nil
+}
+
+// admit checks that the invocation is not over and may grow to the given size,
+// and notes it. The caller holds mu.
+func (c *Context) admit(size int) error {
+	if c.over {
+		return errOver
+	}
+	if size > MaxOutcomeBytes {
+		return fmt.Errorf("outcome of %d bytes, at most %d are allowed", size, MaxOutcomeBytes)
+	}
+	c.bytes = size
+	return nil
+}
+
+// List yields the names and values of the key's state whose name begins with
+// prefix, in order of the name, with this invocation's changes.
+func (c *Context) List(prefix string) iter.Seq2[StateEntry, error] {
+	return func(yield func(StateEntry, error) bool) {
+		if c.d.State == nil {
+			yield(StateEntry{}, errBalanced)
+			return
+		}
+		mine := c.changes(prefix)
+		for e, err := range c.d.State.List(c, prefix) {
+			if err != nil {
+				yield(StateEntry{}, err)
+				return
+			}
+			for len(mine) > 0 && mine[0].Name < e.Name {
+				if mine[0].Value != nil && !yield(mine[0], nil) {
+					return
+				}
+				mine = mine[1:]
+			}
+			if len(mine) > 0 && mine[0].Name == e.Name {
+				continue // its turn comes with the next name, or after the last
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		for _, e := range mine {
+			if e.Value != nil && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// changes returns the changed entries under prefix in order; a nil value is a
+// deletion.
+func (c *Context) changes(prefix string) []StateEntry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var es []StateEntry
+	for name, v := range c.changed {
+		if strings.HasPrefix(name, prefix) {
+			es = append(es, StateEntry{Name: name, Value: v})
+		}
+	}
+	slices.SortFunc(es, func(a, b StateEntry) int { return cmp.Compare(a.Name, b.Name) })
+	return es
+}
+
+// Send sends a message when, and only if, the handler returns a reply. It may
+// have a Due time. The node fills in id, principal, correlation and causation.
+// There is no waiting for what it brings about: let the other service send back.
+func (c *Context) Send(m *Message) error {
+	if err := m.To.Validate(); err != nil {
+		return err
+	}
+	if err := CheckName("method", m.Type); err != nil {
+		return err
+	}
+	sent := *m
+	parent := c.d.Message
+	sent.To.Namespace = cmp.Or(sent.To.Namespace, parent.To.Namespace)
+	sent.Principal = parent.Principal
+	sent.CausationID = parent.ID
+	sent.CorrelationID = cmp.Or(sent.CorrelationID, parent.Correlation())
+	sent.TraceParent = cmp.Or(sent.TraceParent, parent.TraceParent)
+	sent.TraceState = cmp.Or(sent.TraceState, parent.TraceState)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.admit(c.bytes + sent.BinarySize()); err != nil {
+		return err
+	}
+	c.sends = append(c.sends, &sent)
+	return nil
+}
+
+// SendAfter sends v as JSON to the address ("users/42") after the delay, as Send does.
+func (c *Context) SendAfter(delay time.Duration, to, method string, v any) error {
+	a, err := ParseAddress(to)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	m := &Message{To: a, Type: method, ContentType: "application/json", Payload: b}
+	if delay > 0 {
+		m.Due = time.Now().Add(delay)
+	}
+	return c.Send(m)
+}
+
+// Get returns a value of the key's state, decoded from JSON, and whether there
+// is one.
+func Get[T any](c *Context, name string) (T, bool, error) {
+	var v T
+	b, ok, err := c.Get(name)
+	if err != nil || !ok {
+		return v, false, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, false, fmt.Errorf("state %q: %w", name, err)
+	}
+	return v, true, nil
+}
+
+// Set changes a value of the key's state, encoded as JSON.
+func Set[T any](c *Context, name string, v T) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("state %q: %w", name, err)
+	}
+	return c.Set(name, b)
+}
+
+// Invoke runs the handler that d is for and returns what it asks for. The
+// context ends the attempt. A panic becomes an error. What runs services calls
+// it: a node, a worker, a test.
+func (s *Service) Invoke(ctx context.Context, d *Dispatch) Outcome {
+	m := s.Method(d.Message.Type)
+	if m == nil {
+		return Outcome{Err: Final(string(NoMethod), "service %s has no method %s", s.Name, d.Message.Type)}
+	}
+	c := &Context{Context: ctx, d: d}
+	out := c.run(m.Handler)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if out.Err != nil {
+		return out
+	}
+	if out.Reply == nil {
+		out.Reply = &Reply{}
+	}
+	if st := out.Reply.EffectiveStatus(); st < 200 || st > 599 {
+		return Outcome{Err: Final("BAD_REPLY", "reply has status %d, must be 200 to 599", st)}
+	}
+	if n := c.bytes + out.Reply.size(); n > MaxOutcomeBytes {
+		return Outcome{Err: Final(string(TooLarge), "outcome of %d bytes, at most %d are allowed", n, MaxOutcomeBytes)}
+	}
+	for name, v := range c.changed {
+		if v == nil {
+			out.Delete = append(out.Delete, name)
+		} else {
+			out.Set = append(out.Set, StateEntry{Name: name, Value: v})
+		}
+	}
+	slices.Sort(out.Delete)
+	slices.SortFunc(out.Set, func(a, b StateEntry) int { return cmp.Compare(a.Name, b.Name) })
+	out.Sends = c.sends
+	return out
+}
+
+func (c *Context) run(h HandlerFunc) (out Outcome) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// A handler that calls runtime.Goexit ends here too, with nothing to recover.
+		p := recover()
+		out = Outcome{Err: fmt.Errorf("handler panicked: %v", p), Stack: bytes.Clone(debug.Stack())}
+	}()
+	reply, err := h(c, c.d.Message)
+	returned = true
+	return Outcome{Reply: reply, Err: err}
+}
+
+// chainKey finds the Context of the handler that a context came from.
+type chainKey struct{}
+
+// Value makes the Context known to clients that are called with it.
+func (c *Context) Value(key any) any {
+	if key == (chainKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}

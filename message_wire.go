@@ -1,0 +1,287 @@
+package edda
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/edda-io/edda/internal/wire"
+)
+
+// The numbers of the fields of a message and a reply. They never change and are
+// never used again; docs/format.md lists them.
+const (
+	fID = iota + 1
+	fType
+	fNamespace
+	fName
+	fKey
+	fReplyTo // nested: fNamespace, fName, fKey
+	fSource
+	fPrincipal
+	fHeader // nested, repeated: 1 name, 2 value
+	fContentType
+	fSchema
+	fPayload
+	fFrame // repeated
+	fCorrelationID
+	fCausationID
+	fTraceParent
+	fTraceState
+	fIdempotencyKey
+	fDeadline // Unix nanoseconds
+	fDue      // Unix nanoseconds
+	fTime     // Unix nanoseconds
+	fChain    // nested, repeated: fNamespace, fName, fKey
+)
+
+const (
+	rStatus = iota + 1
+	rHeader // nested, repeated: 1 name, 2 value
+	rContentType
+	rPayload
+)
+
+// AppendBinary appends the encoded message to b.
+func (m *Message) AppendBinary(b []byte) ([]byte, error) {
+	if !m.ID.IsZero() {
+		b = wire.AppendBytes(b, fID, m.ID[:])
+	}
+	b = wire.AppendString(b, fType, m.Type)
+	b = appendAddress(b, m.To)
+	if m.ReplyTo != (Address{}) {
+		b = wire.AppendBytes(b, fReplyTo, appendAddress(nil, m.ReplyTo))
+	}
+	b = wire.AppendString(b, fSource, m.Source)
+	if m.Principal != Anonymous {
+		b = wire.AppendString(b, fPrincipal, string(m.Principal))
+	}
+	b = appendHeaders(b, fHeader, m.Headers)
+	b = wire.AppendString(b, fContentType, m.ContentType)
+	b = wire.AppendString(b, fSchema, m.Schema)
+	if len(m.Payload) > 0 {
+		b = wire.AppendBytes(b, fPayload, m.Payload)
+	}
+	for _, f := range m.Frames {
+		b = append(wire.AppendLen(b, fFrame, len(f)), f...)
+	}
+	b = wire.AppendString(b, fCorrelationID, m.CorrelationID)
+	if !m.CausationID.IsZero() {
+		b = wire.AppendBytes(b, fCausationID, m.CausationID[:])
+	}
+	b = wire.AppendString(b, fTraceParent, m.TraceParent)
+	b = wire.AppendString(b, fTraceState, m.TraceState)
+	b = wire.AppendString(b, fIdempotencyKey, m.IdempotencyKey)
+	b = appendTime(b, fDeadline, m.Deadline)
+	b = appendTime(b, fDue, m.Due)
+	b = appendTime(b, fTime, m.Time)
+	for _, a := range m.Chain {
+		b = wire.AppendBytes(b, fChain, appendAddress(nil, a))
+	}
+	return append(b, m.unknown...), nil
+}
+
+// BinarySize is an upper bound of what AppendBinary appends, so that one
+// allocation is enough.
+func (m *Message) BinarySize() int {
+	n := 224 + len(m.Type) + len(m.To.Namespace) + len(m.To.Name) + len(m.To.Key) + len(m.ReplyTo.Namespace) +
+		len(m.ReplyTo.Name) + len(m.ReplyTo.Key) + len(m.Source) + len(m.Principal) + len(m.ContentType) +
+		len(m.Schema) + len(m.Payload) + len(m.CorrelationID) + len(m.TraceParent) + len(m.TraceState) +
+		len(m.IdempotencyKey) + len(m.unknown)
+	for _, h := range m.Headers {
+		n += 24 + len(h.Name) + len(h.Value)
+	}
+	for _, f := range m.Frames {
+		n += 12 + len(f)
+	}
+	for _, a := range m.Chain {
+		n += 40 + len(a.Namespace) + len(a.Name) + len(a.Key)
+	}
+	return n
+}
+
+// UnmarshalBinary reads what AppendBinary wrote. Payload and frames alias b.
+// Fields it does not know are kept and written again by AppendBinary.
+func (m *Message) UnmarshalBinary(b []byte) error {
+	*m = Message{Principal: Anonymous}
+	r := wire.NewReader(b)
+	var f wire.Field
+	var bad error
+	for r.Next(&f) {
+		switch f.Num {
+		case fID:
+			bad = readID(&m.ID, f.Bytes)
+		case fType:
+			m.Type = string(f.Bytes)
+		case fNamespace:
+			m.To.Namespace = string(f.Bytes)
+		case fName:
+			m.To.Name = string(f.Bytes)
+		case fKey:
+			m.To.Key = string(f.Bytes)
+		case fReplyTo:
+			m.ReplyTo, bad = readAddress(f.Bytes)
+		case fSource:
+			m.Source = string(f.Bytes)
+		case fPrincipal:
+			m.Principal = Principal(f.Bytes)
+		case fHeader:
+			bad = readHeader(&m.Headers, f.Bytes)
+		case fContentType:
+			m.ContentType = string(f.Bytes)
+		case fSchema:
+			m.Schema = string(f.Bytes)
+		case fPayload:
+			m.Payload = f.Bytes
+		case fFrame:
+			m.Frames = append(m.Frames, f.Bytes)
+		case fCorrelationID:
+			m.CorrelationID = string(f.Bytes)
+		case fCausationID:
+			bad = readID(&m.CausationID, f.Bytes)
+		case fTraceParent:
+			m.TraceParent = string(f.Bytes)
+		case fTraceState:
+			m.TraceState = string(f.Bytes)
+		case fIdempotencyKey:
+			m.IdempotencyKey = string(f.Bytes)
+		case fDeadline:
+			m.Deadline = readTime(f.Uint)
+		case fDue:
+			m.Due = readTime(f.Uint)
+		case fTime:
+			m.Time = readTime(f.Uint)
+		case fChain:
+			var a Address
+			a, bad = readAddress(f.Bytes)
+			m.Chain = append(m.Chain, a)
+		default:
+			m.unknown = append(m.unknown, f.Raw...)
+		}
+		if bad != nil {
+			return fmt.Errorf("message field %d: %w", f.Num, bad)
+		}
+	}
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("message: %w", err)
+	}
+	return nil
+}
+
+// AppendBinary appends the encoded reply to b. What the node sets is not part
+// of it.
+func (r *Reply) AppendBinary(b []byte) ([]byte, error) {
+	b = wire.AppendUint(b, rStatus, uint64(r.EffectiveStatus()))
+	b = appendHeaders(b, rHeader, r.Headers)
+	b = wire.AppendString(b, rContentType, r.ContentType)
+	if len(r.Payload) > 0 {
+		b = wire.AppendBytes(b, rPayload, r.Payload)
+	}
+	return append(b, r.unknown...), nil
+}
+
+// UnmarshalBinary reads what AppendBinary wrote. The payload aliases b.
+func (r *Reply) UnmarshalBinary(b []byte) error {
+	*r = Reply{}
+	rd := wire.NewReader(b)
+	var f wire.Field
+	for rd.Next(&f) {
+		switch f.Num {
+		case rStatus:
+			r.Status = int(f.Uint)
+		case rHeader:
+			if err := readHeader(&r.Headers, f.Bytes); err != nil {
+				return fmt.Errorf("reply header: %w", err)
+			}
+		case rContentType:
+			r.ContentType = string(f.Bytes)
+		case rPayload:
+			r.Payload = f.Bytes
+		default:
+			r.unknown = append(r.unknown, f.Raw...)
+		}
+	}
+	if err := rd.Err(); err != nil {
+		return fmt.Errorf("reply: %w", err)
+	}
+	return nil
+}
+
+func appendAddress(b []byte, a Address) []byte {
+	if a.Namespace != DefaultNamespace {
+		b = wire.AppendString(b, fNamespace, a.Namespace)
+	}
+	b = wire.AppendString(b, fName, a.Name)
+	return wire.AppendString(b, fKey, a.Key)
+}
+
+func readAddress(b []byte) (Address, error) {
+	var a Address
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case fNamespace:
+			a.Namespace = string(f.Bytes)
+		case fName:
+			a.Name = string(f.Bytes)
+		case fKey:
+			a.Key = string(f.Bytes)
+		}
+	}
+	return a, r.Err()
+}
+
+func appendHeaders(b []byte, field int, hs Headers) []byte {
+	for _, h := range hs {
+		n := sizeString(len(h.Name)) + sizeString(len(h.Value))
+		b = wire.AppendLen(b, field, n)
+		b = wire.AppendString(b, 1, h.Name)
+		b = wire.AppendString(b, 2, h.Value)
+	}
+	return b
+}
+
+// sizeString is the size of a string field with a one-byte tag.
+func sizeString(n int) int {
+	if n == 0 {
+		return 0
+	}
+	size := 2 + n
+	for l := n; l >= 0x80; l >>= 7 {
+		size++
+	}
+	return size
+}
+
+func readHeader(hs *Headers, b []byte) error {
+	var h Header
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case 1:
+			h.Name = string(f.Bytes)
+		case 2:
+			h.Value = string(f.Bytes)
+		}
+	}
+	*hs = append(*hs, h)
+	return r.Err()
+}
+
+func readID(id *ID, b []byte) error {
+	if len(b) != len(id) {
+		return fmt.Errorf("id of %d bytes, want %d", len(b), len(id))
+	}
+	copy(id[:], b)
+	return nil
+}
+
+func appendTime(b []byte, field int, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	return wire.AppendFixed(b, field, uint64(t.UnixNano()))
+}
+
+func readTime(u uint64) time.Time { return time.Unix(0, int64(u)).UTC() }
