@@ -1,0 +1,218 @@
+// Package bench measures what Edda promises about speed, each figure as a ratio
+// to a floor taken in the same run.
+//
+// A floor is the least that the machine lets anybody do: one flush, a fixed
+// batch writer that only appends and flushes, a bare net/http echo. None of them
+// is code under test. Row and floor are measured in turns, a few rounds of each,
+// so that a machine that speeds up or slows down does so for both; the medians
+// of the rounds are what is reported.
+//
+// Every row runs against a directory of its own, which is removed afterwards.
+// Run is not meant to be called twice at a time: the rows would share the disk.
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edda-io/edda"
+)
+
+// Defaults of Options.
+const (
+	DefaultDuration  = 5 * time.Second
+	DefaultCompleted = 1_000_000
+	DefaultPending   = 100_000
+)
+
+// payloadBytes is the size of every payload.
+const payloadBytes = 256
+
+// Options says what is measured and how.
+type Options struct {
+	// Dir is where the rows keep their files; it is made when missing. Empty means
+	// a temporary directory, which may be on a disk that keeps nothing.
+	Dir string
+	// Durability is edda.Fsync when empty. Floors make the same promise: under
+	// edda.OS and edda.Memory they do not flush.
+	Durability edda.Durability
+	// Duration is how long a row is measured, its floor aside, which takes half as
+	// long again. Zero means DefaultDuration. The rows of starts take what they take.
+	Duration time.Duration
+	// Only names the rows to run. Empty means all.
+	Only []string
+	// InFlight selects the variants of rows that have several. Empty means all.
+	InFlight []int
+	// Completed and Pending are the numbers of requests in the directory of
+	// start-loaded. Zero means DefaultCompleted and DefaultPending.
+	Completed, Pending int
+	// Child makes the command that runs Child with these arguments in a process of
+	// its own. The rows of starts need it.
+	Child func(ctx context.Context, args ...string) *exec.Cmd
+}
+
+// Result is one row's figures.
+type Result struct {
+	Name     string `json:"name"`
+	InFlight int    `json:"inFlight"`
+	// Value is in Unit: a rate for most rows.
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	// Floor is what Ratio divides by: a value of the row FloorName, or its p50 in
+	// microseconds when Compares is "p50Micros". Both are zero without a floor.
+	Floor float64 `json:"floor"`
+	Ratio float64 `json:"ratio"`
+	// P50Micros and P99Micros are the latencies of single operations.
+	P50Micros  float64         `json:"p50Micros"`
+	P99Micros  float64         `json:"p99Micros"`
+	Durability edda.Durability `json:"durability"`
+	Cores      int             `json:"cores"`
+
+	FloorName string `json:"floorName,omitempty"`
+	Compares  string `json:"compares,omitempty"`
+	// Target says what the row must reach and OK whether it did. Both are absent
+	// for rows that are floors themselves.
+	Target string `json:"target,omitempty"`
+	OK     *bool  `json:"ok,omitempty"`
+	// CPUMicros is the processor time of one operation, the load included.
+	CPUMicros float64 `json:"cpuMicros,omitempty"`
+	// ResidentBytes is the memory of the process that was started, once it idles;
+	// PeakBytes the most it had until then.
+	ResidentBytes int64 `json:"residentBytes,omitempty"`
+	PeakBytes     int64 `json:"peakBytes,omitempty"`
+	// LogBytes and DeviceBytes are what one request writes to the log, and to the
+	// device in all.
+	LogBytes    float64 `json:"logBytes,omitempty"`
+	DeviceBytes float64 `json:"deviceBytes,omitempty"`
+}
+
+// Names returns the names of all rows in the order they run.
+func Names() []string {
+	var names []string
+	for _, s := range specs() {
+		names = append(names, s.name)
+	}
+	return slices.Compact(names)
+}
+
+// Run measures the selected rows one after the other and hands each to report.
+// It ends with the first error, of a row or of report, or when ctx ends.
+func Run(ctx context.Context, o Options, report func(Result) error) error {
+	e, selected, err := newEnv(o)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	for _, s := range selected {
+		var r Result
+		pprof.Do(ctx, pprof.Labels("row", s.name), func(ctx context.Context) {
+			r, err = s.measure(ctx, e, &s)
+		})
+		if err != nil {
+			return fmt.Errorf("row %s with %d in flight: %w", s.name, s.inFlight, err)
+		}
+		s.finish(e, &r)
+		if err := report(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// env is what the rows of one run share.
+type env struct {
+	Options
+	temporary bool
+	made      int
+}
+
+// newEnv validates the options and picks the rows.
+func newEnv(o Options) (*env, []spec, error) {
+	o.Durability = cmp.Or(o.Durability, edda.Fsync)
+	o.Duration = cmp.Or(o.Duration, DefaultDuration)
+	o.Completed = cmp.Or(o.Completed, DefaultCompleted)
+	o.Pending = cmp.Or(o.Pending, DefaultPending)
+	if _, err := edda.ParseDurability(string(o.Durability)); err != nil {
+		return nil, nil, err
+	}
+	if o.Duration < 0 || o.Completed < 0 || o.Pending < 0 {
+		return nil, nil, errors.New("duration, completed and pending must be positive")
+	}
+	selected, err := o.pick(specs())
+	if err != nil {
+		return nil, nil, err
+	}
+	e := &env{Options: o}
+	if o.Dir == "" {
+		e.temporary = true
+		e.Dir, err = os.MkdirTemp("", "edda-bench-")
+	} else {
+		err = os.MkdirAll(o.Dir, 0o755)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, selected, nil
+}
+
+// pick returns the rows that Only and InFlight select.
+func (o Options) pick(all []spec) ([]spec, error) {
+	for _, name := range o.Only {
+		if !slices.Contains(Names(), name) {
+			return nil, fmt.Errorf("no row %q; there are %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	var picked []spec
+	for _, s := range all {
+		named := len(o.Only) == 0 || slices.Contains(o.Only, s.name)
+		if named && (len(o.InFlight) == 0 || slices.Contains(o.InFlight, s.inFlight)) {
+			picked = append(picked, s)
+		}
+	}
+	if len(picked) == 0 {
+		return nil, fmt.Errorf("no row has %v in flight", o.InFlight)
+	}
+	return picked, nil
+}
+
+// subdir makes an empty directory; the returned function removes it.
+func (e *env) subdir() (string, func(), error) {
+	e.made++
+	dir := filepath.Join(e.Dir, fmt.Sprintf("bench-%d-%d", os.Getpid(), e.made))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }, nil
+}
+
+func (e *env) close() {
+	if e.temporary {
+		_ = os.RemoveAll(e.Dir)
+	}
+}
+
+// finish fills in what all rows have alike and judges the row by its targets.
+func (s *spec) finish(e *env, r *Result) {
+	r.Name, r.InFlight, r.Unit = s.name, s.inFlight, s.unit
+	r.Durability, r.Cores = e.Durability, runtime.GOMAXPROCS(0)
+	if len(s.targets) == 0 {
+		return
+	}
+	ok := true
+	var texts []string
+	for _, t := range s.targets {
+		ok = ok && t.met(r)
+		texts = append(texts, t.text)
+	}
+	r.Target, r.OK = strings.Join(texts, ", "), &ok
+}
