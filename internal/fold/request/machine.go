@@ -1,0 +1,592 @@
+package request
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold"
+	"github.com/edda-io/edda/internal/fold/keystate"
+	"github.com/edda-io/edda/internal/fold/outbox"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// Machine is the state of the requests of one partition.
+type Machine struct {
+	env    *fold.Env
+	outbox *outbox.Machine
+	state  *keystate.Keys
+
+	fence uint64
+	open  map[uint64]*Request  // unfinished, by Seq
+	byID  map[edda.ID]*Request // unfinished, and ended ones the table does not have yet
+	keys  map[string]*Key      // with requests, or stopped
+	scope map[string]*Request  // of byID
+
+	dirty   []*Request         // unfinished ones with dirty set, and some that have ended since
+	ended   []*Request         // ended and kept since the last checkpoint
+	dropped []*Request         // let go of since then though the table has rows of them
+	gone    map[edda.ID]uint64 // dead letters in the table that are none any more: their Seq
+	keyRows map[string]bool    // stopped keys that changed since then: stopped or not
+	bytes   int
+
+	effects []Effect
+	hint    *edda.Message
+}
+
+// New returns a machine without requests.
+func New(env *fold.Env, box *outbox.Machine) *Machine {
+	return &Machine{
+		env: env, outbox: box, state: keystate.New(env.Table),
+		open: map[uint64]*Request{}, byID: map[edda.ID]*Request{}, keys: map[string]*Key{}, scope: map[string]*Request{},
+		gone: map[edda.ID]uint64{}, keyRows: map[string]bool{},
+	}
+}
+
+// Types are the record types the machine owns.
+func (m *Machine) Types() []record.Type {
+	return []record.Type{
+		record.TypeAccepted, record.TypeDispatched, record.TypeCompleted, record.TypeAttemptFailed, record.TypeEnded,
+		record.TypeDue, record.TypeReleased, record.TypeLetterRetried, record.TypeLetterDropped, record.TypeKeyResumed,
+	}
+}
+
+// Hint spares decoding the message of the next accepted record: it is the one
+// the record was made from.
+func (m *Machine) Hint(msg *edda.Message) { m.hint = msg }
+
+// Effects returns what the records since the last call brought about. The slice
+// is valid until the next record is applied.
+func (m *Machine) Effects() []Effect {
+	e := m.effects
+	m.effects = m.effects[:0]
+	return e
+}
+
+// Bytes is about how much memory the unfinished requests take.
+func (m *Machine) Bytes() int { return m.bytes }
+
+// Apply changes the state by one record.
+func (m *Machine) Apply(r record.Record) error {
+	start := r.Flags&record.FlagStart != 0
+	switch r.Type {
+	case record.TypeAccepted:
+		return m.applyAccepted(r, start)
+	case record.TypeCompleted:
+		return m.applyCompleted(r, start)
+	case record.TypeDispatched:
+		var d record.Dispatched
+		if err := d.Decode(r.Body); err != nil {
+			return err
+		}
+		if req := m.open[d.Seq]; req != nil && req.Ready(m.env.Time) {
+			m.dispatch(req)
+		} else {
+			m.effect(Spare, req)
+		}
+		return nil
+	case record.TypeAttemptFailed:
+		return m.applyAttemptFailed(r, start)
+	case record.TypeEnded:
+		return m.applyEnded(r)
+	case record.TypeDue:
+		var d record.Due
+		if err := d.Decode(r.Body); err != nil {
+			return err
+		}
+		if req := m.open[d.Seq]; req != nil && !req.Queued() {
+			m.enqueue(req, start)
+		} else if start {
+			m.effect(Spare, nil)
+		}
+		return nil
+	case record.TypeReleased:
+		return m.applyReleased(r)
+	case record.TypeLetterRetried, record.TypeLetterDropped:
+		return m.applyLetter(r)
+	case record.TypeKeyResumed:
+		return m.applyKeyResumed(r)
+	default:
+		return fmt.Errorf("%s record is not the request machine's", r.Type)
+	}
+}
+
+func (m *Machine) effect(k EffectKind, r *Request) {
+	m.effects = append(m.effects, Effect{Kind: k, Request: r})
+}
+
+func (m *Machine) applyAccepted(rec record.Record, start bool) error {
+	hint := m.hint
+	m.hint = nil
+	var a record.Accepted
+	if err := a.Decode(rec.Body); err != nil {
+		return err
+	}
+	if a.Origin.Number != 0 && !m.outbox.Receive(a.Origin) {
+		if start {
+			m.effect(Spare, nil)
+		}
+		return nil
+	}
+	req, err := m.make(&a, hint, m.env.Position<<seqBits)
+	if err != nil {
+		return err
+	}
+	known, mismatch, err := m.known(req, a.GivenID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case mismatch:
+		m.effect(Mismatch, known)
+	case known != nil:
+		m.effect(Joined, known)
+	default:
+		m.admit(req, a.Refused, start)
+		return nil
+	}
+	if start {
+		m.effect(Spare, nil)
+	}
+	return nil
+}
+
+// make makes a request of an accepted record.
+func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Request, error) {
+	if msg == nil {
+		msg = new(edda.Message)
+		if err := msg.UnmarshalBinary(a.Message); err != nil {
+			return nil, err
+		}
+	}
+	req := &Request{
+		Seq: seq, ID: msg.ID, Hash: a.Hash, Kind: a.Kind, Method: msg.Type,
+		Principal: msg.Principal, Correlation: msg.CorrelationID, Causation: msg.CausationID,
+		State: edda.Accepted, AcceptedAt: m.env.Time, Keep: a.Keep,
+		Message: msg, encoded: a.Message, size: len(a.Message), fingerprint: string(a.Fingerprint),
+	}
+	req.setAddress(msg.To)
+	if msg.IdempotencyKey != "" {
+		req.scope = Scope(msg.To, msg.Principal, msg.IdempotencyKey)
+	}
+	if !msg.Deadline.IsZero() {
+		req.Deadline = msg.Deadline.UnixNano()
+	}
+	if !msg.Due.IsZero() {
+		req.Due = msg.Due.UnixNano()
+	}
+	return req, nil
+}
+
+func (r *Request) setAddress(a edda.Address) {
+	if a.Namespace == "" {
+		a.Namespace = edda.DefaultNamespace
+	}
+	r.To = a
+	r.Addr = FlatAddress(a)
+}
+
+// FlatAddress returns an address as one string: namespace, service and key with
+// zero bytes between, which none of them can hold.
+func FlatAddress(a edda.Address) string {
+	if a.Namespace == "" {
+		a.Namespace = edda.DefaultNamespace
+	}
+	return a.Namespace + "\x00" + a.Name + "\x00" + a.Key
+}
+
+// Scope returns what tells idempotency keys apart.
+func Scope(a edda.Address, p edda.Principal, key string) string {
+	return FlatAddress(a) + "\x00" + string(p) + "\x00" + key
+}
+
+// known returns the request that the new one repeats, if there is one.
+func (m *Machine) known(req *Request, givenID bool) (known *Request, mismatch bool, err error) {
+	if req.scope != "" {
+		known, err = m.ByScope(req.scope, m.env.Time)
+		if err != nil || known != nil {
+			return known, known != nil && known.fingerprint != req.fingerprint, err
+		}
+	}
+	if givenID {
+		known, err = m.Lookup(req.ID, m.env.Time)
+	}
+	return known, false, err
+}
+
+// admit takes in a new request.
+func (m *Machine) admit(req *Request, refused record.Failure, start bool) {
+	m.open[req.Seq] = req
+	m.byID[req.ID] = req
+	if req.scope != "" {
+		m.scope[req.scope] = req
+	}
+	m.bytes += req.memory()
+	m.touch(req)
+	m.effect(Accepted, req)
+	switch {
+	case refused.Reason != "":
+		m.end(req, edda.StateDead, refused, 0)
+		if start {
+			m.effect(Spare, nil)
+		}
+	case req.Due > m.env.Time:
+		if start {
+			m.effect(Spare, nil)
+		}
+		m.effect(Arm, req)
+	default:
+		m.enqueue(req, start)
+	}
+}
+
+// overhead is about what a request takes in memory beside its message.
+const overhead = 512
+
+func (r *Request) memory() int {
+	if r.Message == nil {
+		return overhead
+	}
+	return overhead + r.size
+}
+
+// touch marks a request as changed since the last checkpoint.
+func (m *Machine) touch(req *Request) {
+	if !req.dirty {
+		req.dirty = true
+		m.dirty = append(m.dirty, req)
+	}
+}
+
+// enqueue puts a request whose time has come at the end of its key's queue.
+func (m *Machine) enqueue(req *Request, start bool) {
+	req.order = m.env.Position
+	req.Due = 0
+	m.touch(req)
+	if req.Kind == edda.Ordered {
+		m.keyOf(req).push(req)
+	}
+	m.startOrWait(req, start)
+}
+
+// keyOf returns the queue of the request's key.
+func (m *Machine) keyOf(req *Request) *Key {
+	k := m.keys[req.Addr]
+	if k == nil {
+		k = &Key{Address: req.To, addr: req.Addr}
+		m.keys[req.Addr] = k
+	}
+	return k
+}
+
+// startOrWait starts the request if it may start and a slot is reserved.
+func (m *Machine) startOrWait(req *Request, start bool) {
+	switch ready := req != nil && req.Ready(m.env.Time); {
+	case ready && start:
+		m.dispatch(req)
+	case ready:
+		m.effect(Ready, req)
+	case start:
+		m.effect(Spare, nil)
+	}
+}
+
+func (m *Machine) dispatch(req *Request) {
+	m.fence = max(m.fence+1, m.env.Epoch<<32)
+	req.Fence = m.fence
+	req.Attempts++
+	req.State = edda.Dispatched
+	if req.StartedAt == 0 {
+		req.StartedAt = m.env.Time
+	}
+	m.touch(req)
+	m.effect(Dispatch, req)
+}
+
+func (m *Machine) applyCompleted(rec record.Record, start bool) error {
+	var c record.Completed
+	if err := c.Decode(rec.Body); err != nil {
+		return err
+	}
+	req := m.attempt(c.Seq, c.Fence, start)
+	if req == nil {
+		return nil
+	}
+	state := edda.StateSucceeded
+	if c.Failure.Reason != "" {
+		state = edda.StateFailed
+	} else if err := req.setReply(c.Reply); err != nil {
+		return err
+	}
+	if req.Kind == edda.Ordered {
+		m.state.Apply(req.Addr, c.Changes)
+	}
+	next := m.end(req, state, c.Failure, c.KeepUntil)
+	m.startOrWait(next, start)
+	return m.send(c.Sends)
+}
+
+// attempt returns the request whose running attempt has the fence. Otherwise the
+// record came too late.
+func (m *Machine) attempt(seq, fence uint64, start bool) *Request {
+	req := m.open[seq]
+	if req != nil && req.Fence == fence && fence != 0 {
+		return req
+	}
+	m.effects = append(m.effects, Effect{Kind: Stale, Request: req, Fence: fence})
+	if start {
+		m.effect(Spare, nil)
+	}
+	return nil
+}
+
+func (r *Request) setReply(encoded []byte) error {
+	var reply edda.Reply
+	if err := reply.UnmarshalBinary(encoded); err != nil {
+		return err
+	}
+	r.Reply = encoded
+	r.ReplyStatus, r.ReplyType, r.ReplySize = reply.EffectiveStatus(), reply.ContentType, len(reply.Payload)
+	return nil
+}
+
+// send takes in what a handler sent to this partition, and puts the rest in the
+// outbox.
+func (m *Machine) send(sends []record.Accepted) error {
+	for i := range sends {
+		a := &sends[i]
+		if to := m.env.Home(a.Hash); to != m.env.Partition {
+			m.outbox.Push(to, record.TypeAccepted, a.AppendBody(nil))
+			continue
+		}
+		req, err := m.make(a, nil, m.env.Position<<seqBits|uint64(i+1))
+		if err != nil {
+			return err
+		}
+		known, _, err := m.known(req, a.GivenID)
+		if err != nil {
+			return err
+		}
+		if known == nil {
+			m.admit(req, a.Refused, false)
+		}
+	}
+	return nil
+}
+
+// end gives a request its outcome and takes it off its queue. It returns the
+// request that the key may start now, if that has changed.
+func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil int64) (next *Request) {
+	if req.Fence != 0 && s != edda.StateSucceeded && s != edda.StateFailed {
+		m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+	}
+	next = m.dequeue(req)
+	m.bytes -= req.memory()
+	req.State, req.Failure, req.Fence, req.Due = s, f, 0, 0
+	req.EndedAt, req.KeepUntil = m.env.Time, keepUntil
+	if req.Letter = s == edda.StateDead; !req.Letter {
+		req.Message, req.encoded = nil, nil
+	}
+	delete(m.open, req.Seq)
+	m.effect(Ended, req)
+	if req.Letter || keepUntil > m.env.Time {
+		m.ended = append(m.ended, req)
+		return next
+	}
+	delete(m.byID, req.ID)
+	if req.scope != "" && m.scope[req.scope] == req {
+		delete(m.scope, req.scope)
+	}
+	if req.rowStored || req.msgStored {
+		m.dropped = append(m.dropped, req)
+	}
+	return next
+}
+
+// dequeue takes a request off its key's queue. It returns the new head if the
+// request was the head.
+func (m *Machine) dequeue(req *Request) *Request {
+	k := req.key
+	if k == nil {
+		return nil
+	}
+	wasHead := k.head == req
+	k.remove(req)
+	if k.head == nil && !k.Stopped {
+		delete(m.keys, k.addr)
+	}
+	if wasHead {
+		return k.head
+	}
+	return nil
+}
+
+func (m *Machine) applyAttemptFailed(rec record.Record, start bool) error {
+	var a record.AttemptFailed
+	if err := a.Decode(rec.Body); err != nil {
+		return err
+	}
+	req := m.attempt(a.Seq, a.Fence, start)
+	if req == nil {
+		return nil
+	}
+	if a.Uncounted {
+		req.Attempts--
+	}
+	if a.RetryAt == 0 {
+		m.die(req, a.Failure, a.Then, start)
+		return nil
+	}
+	m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+	req.Fence, req.State, req.Failure = 0, edda.Retrying, a.Failure
+	req.Due = a.RetryAt
+	m.touch(req)
+	if start {
+		m.effect(Spare, nil)
+	}
+	if req.Due > m.env.Time {
+		m.effect(Arm, req)
+	} else {
+		m.effect(Ready, req)
+	}
+	return nil
+}
+
+// die makes a request a dead letter and does what its service wants then.
+func (m *Machine) die(req *Request, f record.Failure, then record.Then, start bool) {
+	k := req.key
+	if then == record.ThenStopKey && k != nil {
+		m.setStopped(k, true)
+	}
+	next := m.end(req, edda.StateDead, f, 0)
+	if then == record.ThenStopKey && k != nil {
+		m.effect(KeyStopped, req)
+	}
+	if then == record.ThenPause {
+		c := record.ServiceChanged{Address: edda.Address{Namespace: req.To.Namespace, Name: req.To.Name}, Paused: true}
+		m.outbox.Push(0, record.TypeServicePaused, c.AppendTo(nil, record.TypeServicePaused)[record.HeaderBytes:])
+	}
+	m.startOrWait(next, start)
+}
+
+func (m *Machine) setStopped(k *Key, stopped bool) {
+	k.Stopped = stopped
+	m.keys[k.addr] = k
+	m.keyRows[k.addr] = stopped
+}
+
+func (m *Machine) applyEnded(rec record.Record) error {
+	var e record.Ended
+	if err := e.Decode(rec.Body); err != nil {
+		return err
+	}
+	req := m.open[e.Seq]
+	if req == nil {
+		m.effect(Stale, nil)
+		return nil
+	}
+	// An attempt that runs is fenced, whatever the end is called.
+	if req.Fence != 0 {
+		m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+		req.Fence = 0
+	}
+	state := edda.StateFailed
+	switch e.Reason {
+	case edda.Cancelled:
+		state = edda.StateCancelled
+	case edda.NoService:
+		state = edda.StateDead
+	}
+	m.startOrWait(m.end(req, state, e.Failure, e.KeepUntil), false)
+	return nil
+}
+
+func (m *Machine) applyReleased(rec record.Record) error {
+	var r record.Released
+	if err := r.Decode(rec.Body); err != nil {
+		return err
+	}
+	req := m.attempt(r.Seq, r.Fence, false)
+	if req == nil {
+		return nil
+	}
+	m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+	req.Attempts--
+	req.Fence, req.State = 0, edda.Accepted
+	if req.Attempts > 0 {
+		req.State = edda.Retrying
+	}
+	m.touch(req)
+	m.effect(Ready, req)
+	return nil
+}
+
+func (m *Machine) applyLetter(rec record.Record) error {
+	var l record.Letter
+	if err := l.Decode(rec.Body); err != nil {
+		return err
+	}
+	req, err := m.Lookup(l.ID, m.env.Time)
+	if err != nil {
+		return err
+	}
+	if req == nil || !req.Letter {
+		m.effect(NoLetter, req)
+		return nil
+	}
+	m.forgetEnded(req)
+	req.Letter = false
+	if rec.Type == record.TypeLetterDropped {
+		req.KeepUntil = l.KeepUntil
+		m.byID[req.ID] = req
+		m.ended = append(m.ended, req)
+		m.effect(LetterDropped, req)
+		return nil
+	}
+	req.State, req.EndedAt, req.KeepUntil = edda.Retrying, 0, 0
+	req.order = 0
+	if req.scope != "" {
+		m.scope[req.scope] = req
+	}
+	m.open[req.Seq] = req
+	m.byID[req.ID] = req
+	m.bytes += req.memory()
+	m.effect(Accepted, req)
+	m.enqueue(req, false)
+	return nil
+}
+
+func (m *Machine) applyKeyResumed(rec record.Record) error {
+	var kr record.KeyResumed
+	if err := kr.Decode(rec.Body); err != nil {
+		return err
+	}
+	addr := FlatAddress(kr.Address)
+	k := m.keys[addr]
+	if k == nil || !k.Stopped {
+		m.effect(KeyGone, nil)
+		return nil
+	}
+	m.setStopped(k, false)
+	if k.head == nil {
+		delete(m.keys, addr)
+	}
+	m.startOrWait(k.head, false)
+	return nil
+}
+
+// Key returns the queue of a key; nil when it is empty and not stopped.
+func (m *Machine) Key(a edda.Address) *Key { return m.keys[FlatAddress(a)] }
+
+// View returns the state of a request's key as it is now.
+func (m *Machine) View(req *Request) *keystate.View { return m.state.View(req.Addr) }
+
+// service reports whether a flat address belongs to a service.
+func service(addr, namespace, name string) bool {
+	rest, ok := strings.CutPrefix(addr, namespace)
+	if !ok {
+		return false
+	}
+	rest, ok = strings.CutPrefix(rest, "\x00"+name)
+	return ok && strings.HasPrefix(rest, "\x00")
+}

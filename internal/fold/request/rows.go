@@ -1,0 +1,370 @@
+package request
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold"
+	"github.com/edda-io/edda/internal/store"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+// The rows of this package.
+const (
+	rowOpen    = 'p' // seq: an unfinished request
+	rowMessage = 'M' // seq: the message of an unfinished request or a dead letter
+	rowEnded   = 'c' // id: an ended request
+	rowScope   = 'i' // scope of an idempotency key: the id of an ended request
+	rowExpiry  = 'x' // time until which it is kept, id: scope
+	rowLetter  = 'd' // seq: the id of a dead letter
+	rowStopped = 'q' // flat address of a stopped key: nothing
+	rowFence   = 'f' // the last fence
+)
+
+// maxExpire bounds how many expired requests one checkpoint removes.
+const maxExpire = 20_000
+
+// The numbers of the fields of a request's row.
+const (
+	qSeq = iota + 1
+	qID
+	qHash
+	qKind
+	qNamespace
+	qName
+	qKey
+	qMethod
+	qPrincipal
+	qCorrelation
+	qCausation
+	qState
+	qAttempts
+	qFence
+	qDue
+	qDeadline
+	qAcceptedAt
+	qStartedAt
+	qEndedAt
+	qKeep
+	qKeepUntil
+	qReason
+	qMessage
+	qLetter
+	qReplyStatus
+	qReplyType
+	qReplySize
+	qReply
+	qScope
+	qFingerprint
+	qOrder
+	qSize
+)
+
+// states as they stand in rows.
+var states = [...]edda.State{
+	1: edda.Accepted, 2: edda.Dispatched, 3: edda.Taken, 4: edda.Retrying,
+	5: edda.StateSucceeded, 6: edda.StateFailed, 7: edda.StateDead, 8: edda.StateCancelled,
+}
+
+func stateNumber(s edda.State) uint64 {
+	for i, name := range states {
+		if name == s {
+			return uint64(i)
+		}
+	}
+	panic(fmt.Sprintf("request: no number for state %q", s))
+}
+
+// row encodes the request without its message.
+func (r *Request) row() []byte {
+	b := make([]byte, 0, 256+len(r.Addr)+len(r.scope)+len(r.Reply))
+	b = wire.AppendUint(b, qSeq, r.Seq)
+	b = wire.AppendBytes(b, qID, r.ID[:])
+	b = wire.AppendFixed(b, qHash, r.Hash)
+	if r.Kind == edda.Balanced {
+		b = wire.AppendUint(b, qKind, 1)
+	}
+	b = wire.AppendString(b, qNamespace, r.To.Namespace)
+	b = wire.AppendString(b, qName, r.To.Name)
+	b = wire.AppendString(b, qKey, r.To.Key)
+	b = wire.AppendString(b, qMethod, r.Method)
+	b = wire.AppendString(b, qPrincipal, string(r.Principal))
+	b = wire.AppendString(b, qCorrelation, r.Correlation)
+	if !r.Causation.IsZero() {
+		b = wire.AppendBytes(b, qCausation, r.Causation[:])
+	}
+	b = wire.AppendUint(b, qState, stateNumber(r.State))
+	b = wire.AppendUint(b, qAttempts, uint64(r.Attempts))
+	b = wire.AppendUint(b, qFence, r.Fence)
+	b = wire.AppendFixed(b, qDue, uint64(r.Due))
+	b = wire.AppendFixed(b, qDeadline, uint64(r.Deadline))
+	b = wire.AppendFixed(b, qAcceptedAt, uint64(r.AcceptedAt))
+	b = wire.AppendFixed(b, qStartedAt, uint64(r.StartedAt))
+	b = wire.AppendFixed(b, qEndedAt, uint64(r.EndedAt))
+	b = appendBool(b, qKeep, r.Keep)
+	b = wire.AppendFixed(b, qKeepUntil, uint64(r.KeepUntil))
+	b = wire.AppendString(b, qReason, string(r.Failure.Reason))
+	b = wire.AppendString(b, qMessage, r.Failure.Message)
+	b = appendBool(b, qLetter, r.Letter)
+	b = wire.AppendUint(b, qReplyStatus, uint64(r.ReplyStatus))
+	b = wire.AppendString(b, qReplyType, r.ReplyType)
+	b = wire.AppendUint(b, qReplySize, uint64(r.ReplySize))
+	b = wire.AppendBytes(b, qReply, r.Reply)
+	b = wire.AppendString(b, qScope, r.scope)
+	b = wire.AppendString(b, qFingerprint, r.fingerprint)
+	b = wire.AppendUint(b, qOrder, r.order)
+	return wire.AppendUint(b, qSize, uint64(r.size))
+}
+
+func appendBool(b []byte, field int, v bool) []byte {
+	if v {
+		return wire.AppendUint(b, field, 1)
+	}
+	return b
+}
+
+// readRow reads what row wrote. It keeps slices of b.
+func readRow(b []byte) (*Request, error) {
+	r := &Request{Kind: edda.Ordered}
+	var to edda.Address
+	rd := wire.NewReader(b)
+	var f wire.Field
+	for rd.Next(&f) {
+		switch f.Num {
+		case qSeq:
+			r.Seq = f.Uint
+		case qID:
+			copy(r.ID[:], f.Bytes)
+		case qHash:
+			r.Hash = f.Uint
+		case qKind:
+			r.Kind = edda.Balanced
+		case qNamespace:
+			to.Namespace = string(f.Bytes)
+		case qName:
+			to.Name = string(f.Bytes)
+		case qKey:
+			to.Key = string(f.Bytes)
+		case qMethod:
+			r.Method = string(f.Bytes)
+		case qPrincipal:
+			r.Principal = edda.Principal(f.Bytes)
+		case qCorrelation:
+			r.Correlation = string(f.Bytes)
+		case qCausation:
+			copy(r.Causation[:], f.Bytes)
+		case qState:
+			if f.Uint == 0 || f.Uint >= uint64(len(states)) {
+				return nil, fmt.Errorf("request row has state %d", f.Uint)
+			}
+			r.State = states[f.Uint]
+		case qAttempts:
+			r.Attempts = int(f.Uint)
+		default:
+			r.readRest(&f)
+		}
+	}
+	r.setAddress(to)
+	return r, rd.Err()
+}
+
+func (r *Request) readRest(f *wire.Field) {
+	switch f.Num {
+	case qFence:
+		r.Fence = f.Uint
+	case qDue:
+		r.Due = int64(f.Uint)
+	case qDeadline:
+		r.Deadline = int64(f.Uint)
+	case qAcceptedAt:
+		r.AcceptedAt = int64(f.Uint)
+	case qStartedAt:
+		r.StartedAt = int64(f.Uint)
+	case qEndedAt:
+		r.EndedAt = int64(f.Uint)
+	case qKeep:
+		r.Keep = true
+	case qKeepUntil:
+		r.KeepUntil = int64(f.Uint)
+	case qReason:
+		r.Failure.Reason = edda.Reason(f.Bytes)
+	case qMessage:
+		r.Failure.Message = string(f.Bytes)
+	case qLetter:
+		r.Letter = true
+	case qReplyStatus:
+		r.ReplyStatus = int(f.Uint)
+	case qReplyType:
+		r.ReplyType = string(f.Bytes)
+	case qReplySize:
+		r.ReplySize = int(f.Uint)
+	case qReply:
+		r.Reply = f.Bytes
+	case qScope:
+		r.scope = string(f.Bytes)
+	case qFingerprint:
+		r.fingerprint = string(f.Bytes)
+	case qOrder:
+		r.order = f.Uint
+	case qSize:
+		r.size = int(f.Uint)
+	}
+}
+
+// Checkpoint adds what changed to b. What expired goes first, so that a key
+// used again since then is not lost with it.
+func (m *Machine) Checkpoint(b *store.Batch) error {
+	if err := m.expire(b); err != nil {
+		return err
+	}
+	for _, r := range m.dropped {
+		b.Delete(fold.RowNumber(rowOpen, r.Seq))
+		b.Delete(fold.RowNumber(rowMessage, r.Seq))
+	}
+	for id, seq := range m.gone {
+		b.Delete(fold.Row(rowEnded, id[:]))
+		b.Delete(fold.RowNumber(rowLetter, seq))
+	}
+	for _, r := range m.dirty {
+		if !r.dirty || r.State.Ended() {
+			continue
+		}
+		if !r.msgStored {
+			b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
+		}
+		b.Set(fold.RowNumber(rowOpen, r.Seq), r.row())
+	}
+	for _, r := range m.ended {
+		if r.State.Ended() {
+			m.checkpointEnded(b, r)
+		}
+	}
+	for addr, stopped := range m.keyRows {
+		if stopped {
+			b.Set(fold.Row(rowStopped, []byte(addr)), nil)
+		} else {
+			b.Delete(fold.Row(rowStopped, []byte(addr)))
+		}
+	}
+	b.Set([]byte{rowFence}, binary.BigEndian.AppendUint64(nil, m.fence))
+	m.state.Checkpoint(b)
+	return nil
+}
+
+func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
+	b.Delete(fold.RowNumber(rowOpen, r.Seq))
+	switch {
+	case !r.Letter:
+		b.Delete(fold.RowNumber(rowMessage, r.Seq))
+	case !r.msgStored:
+		b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
+	}
+	b.Set(fold.Row(rowEnded, r.ID[:]), r.row())
+	if r.scope != "" {
+		b.Set(fold.Row(rowScope, []byte(r.scope)), r.ID[:])
+	}
+	if r.Letter {
+		b.Set(fold.RowNumber(rowLetter, r.Seq), r.ID[:])
+	} else {
+		b.Delete(fold.RowNumber(rowLetter, r.Seq))
+		b.Set(expiryRow(r), []byte(r.scope))
+	}
+}
+
+func expiryRow(r *Request) []byte {
+	return append(fold.RowNumber(rowExpiry, uint64(r.KeepUntil)), r.ID[:]...)
+}
+
+// expire removes ended requests that are kept no longer.
+func (m *Machine) expire(b *store.Batch) error {
+	n := 0
+	for p, err := range m.env.Table.Scan([]byte{rowExpiry}, fold.RowNumber(rowExpiry, uint64(m.env.Time))) {
+		if err != nil {
+			return err
+		}
+		if len(p.Key) != 25 {
+			return fmt.Errorf("expiry row of %d bytes, want 25", len(p.Key))
+		}
+		id := p.Key[9:]
+		b.Delete(append([]byte(nil), p.Key...))
+		b.Delete(fold.Row(rowEnded, id))
+		if len(p.Value) > 0 {
+			scope := fold.Row(rowScope, p.Value)
+			now, found, err := m.env.Table.Get(scope)
+			if err != nil {
+				return err
+			}
+			if found && string(now) == string(id) {
+				b.Delete(scope)
+			}
+		}
+		if n++; n == maxExpire {
+			break
+		}
+	}
+	return nil
+}
+
+// Committed lets go of what the table now has: ended requests altogether, and
+// the messages of unfinished ones.
+func (m *Machine) Committed() {
+	for _, r := range m.dirty {
+		if !r.dirty || r.State.Ended() {
+			continue
+		}
+		r.dirty, r.rowStored, r.msgStored = false, true, true
+		if r.Message != nil {
+			m.bytes -= r.size
+		}
+		r.Message, r.encoded = nil, nil
+	}
+	for _, r := range m.ended {
+		if !r.State.Ended() {
+			continue
+		}
+		delete(m.byID, r.ID)
+		if m.scope[r.scope] == r {
+			delete(m.scope, r.scope)
+		}
+	}
+	m.dirty, m.ended, m.dropped = nil, nil, nil
+	clear(m.gone)
+	clear(m.keyRows)
+	m.state.Committed()
+}
+
+// Load reads the unfinished requests from the table.
+func (m *Machine) Load() error {
+	fence, found, err := m.env.Table.Get([]byte{rowFence})
+	if err != nil {
+		return err
+	}
+	if found && len(fence) == 8 {
+		m.fence = binary.BigEndian.Uint64(fence)
+	}
+	for p, err := range m.env.Table.Scan([]byte{rowStopped}, fold.RowEnd(rowStopped)) {
+		if err != nil {
+			return err
+		}
+		addr := string(p.Key[1:])
+		m.keys[addr] = &Key{Address: parseFlat(addr), addr: addr, Stopped: true}
+	}
+	return m.loadOpen()
+}
+
+// Message reads the message of a request from the table, where it lies once
+// Request.Message is nil. It is safe for concurrent use.
+func Message(t store.Table, seq uint64) (*edda.Message, error) {
+	b, found, err := t.Get(fold.RowNumber(rowMessage, seq))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fmt.Errorf("the table has no message of request %d", seq)
+	}
+	msg := new(edda.Message)
+	return msg, msg.UnmarshalBinary(b)
+}
+
+var _ fold.Machine = (*Machine)(nil)

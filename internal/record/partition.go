@@ -1,0 +1,178 @@
+package record
+
+import (
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+// Owned says that a node has taken the partition.
+type Owned struct {
+	Epoch uint64
+	Node  string
+}
+
+// AppendTo appends the whole record.
+func (o *Owned) AppendTo(b []byte) []byte {
+	b = wire.AppendUint(AppendHeader(b, TypeOwned), 1, o.Epoch)
+	return wire.AppendString(b, 2, o.Node)
+}
+
+// Decode reads the body of a record.
+func (o *Owned) Decode(body []byte) error {
+	*o = Owned{}
+	return fields(TypeOwned, body, func(f *wire.Field) error {
+		switch f.Num {
+		case 1:
+			o.Epoch = f.Uint
+		case 2:
+			o.Node = string(f.Bytes)
+		}
+		return nil
+	})
+}
+
+// OutboxAcked says that the partition To has everything up to Number.
+type OutboxAcked struct {
+	To     uint64
+	Number uint64
+}
+
+// AppendTo appends the whole record.
+func (o *OutboxAcked) AppendTo(b []byte) []byte {
+	b = wire.AppendUint(AppendHeader(b, TypeOutboxAcked), 1, o.To+1)
+	return wire.AppendUint(b, 2, o.Number)
+}
+
+// Decode reads the body of a record.
+func (o *OutboxAcked) Decode(body []byte) error {
+	*o = OutboxAcked{}
+	return fields(TypeOutboxAcked, body, func(f *wire.Field) error {
+		switch f.Num {
+		case 1:
+			o.To = f.Uint - 1
+		case 2:
+			o.Number = f.Uint
+		}
+		return nil
+	})
+}
+
+// KeyResumed lets a stopped key go on.
+type KeyResumed struct{ Address edda.Address }
+
+// AppendTo appends the whole record.
+func (k *KeyResumed) AppendTo(b []byte) []byte {
+	return appendAddress(AppendHeader(b, TypeKeyResumed), k.Address)
+}
+
+// Decode reads the body of a record.
+func (k *KeyResumed) Decode(body []byte) error {
+	*k = KeyResumed{}
+	return fields(TypeKeyResumed, body, func(f *wire.Field) error {
+		readAddressField(&k.Address, f)
+		return nil
+	})
+}
+
+// ServiceSet registers a service or changes it.
+type ServiceSet struct {
+	Address edda.Address // Key is empty
+	Kind    edda.Kind
+	// Methods are empty when the service takes any.
+	Methods []string
+	// Schemas are the JSON Schemas of methods that have one, as JSON text.
+	Schemas []Schema
+}
+
+// Schema is the JSON Schema of a method's payload.
+type Schema struct {
+	Method string
+	JSON   []byte
+}
+
+// AppendTo appends the whole record.
+func (s *ServiceSet) AppendTo(b []byte) []byte {
+	b = appendAddress(AppendHeader(b, TypeServiceSet), s.Address)
+	b = wire.AppendUint(b, 4, kindNumber(s.Kind))
+	for _, m := range s.Methods {
+		b = wire.AppendString(b, 5, m)
+	}
+	for _, sc := range s.Schemas {
+		inner := wire.AppendString(nil, 1, sc.Method)
+		b = wire.AppendBytes(b, 6, wire.AppendBytes(inner, 2, sc.JSON))
+	}
+	return b
+}
+
+// Decode reads the body of a record.
+func (s *ServiceSet) Decode(body []byte) error {
+	*s = ServiceSet{}
+	return fields(TypeServiceSet, body, func(f *wire.Field) (err error) {
+		readAddressField(&s.Address, f)
+		switch f.Num {
+		case 4:
+			s.Kind, err = readKind(f.Uint)
+		case 5:
+			s.Methods = append(s.Methods, string(f.Bytes))
+		case 6:
+			var ch Change
+			ch, err = readChange(f.Bytes)
+			s.Schemas = append(s.Schemas, Schema{Method: ch.Name, JSON: ch.Value})
+		}
+		return err
+	})
+}
+
+// ServiceChanged removes, pauses or resumes a service; the record's type says
+// which.
+type ServiceChanged struct {
+	Address edda.Address // Key is empty
+	Paused  bool
+	Origin  Origin
+}
+
+// AppendTo appends the whole record.
+func (s *ServiceChanged) AppendTo(b []byte, t Type) []byte {
+	b = appendAddress(AppendHeader(b, t), s.Address)
+	b = appendBool(b, 4, s.Paused)
+	if s.Origin.Number != 0 {
+		b = wire.AppendUint(b, 6, s.Origin.From+1)
+		b = wire.AppendUint(b, 7, s.Origin.Number)
+	}
+	return b
+}
+
+// Decode reads the body of a record.
+func (s *ServiceChanged) Decode(body []byte) error {
+	*s = ServiceChanged{}
+	return fields(TypeServicePaused, body, func(f *wire.Field) error {
+		readAddressField(&s.Address, f)
+		switch f.Num {
+		case 4:
+			s.Paused = f.Uint != 0
+		case 6:
+			s.Origin.From = f.Uint - 1
+		case 7:
+			s.Origin.Number = f.Uint
+		}
+		return nil
+	})
+}
+
+// appendAddress appends an address as fields 1 to 3.
+func appendAddress(b []byte, a edda.Address) []byte {
+	b = wire.AppendString(b, 1, a.Namespace)
+	b = wire.AppendString(b, 2, a.Name)
+	return wire.AppendString(b, 3, a.Key)
+}
+
+func readAddressField(a *edda.Address, f *wire.Field) {
+	switch f.Num {
+	case 1:
+		a.Namespace = string(f.Bytes)
+	case 2:
+		a.Name = string(f.Bytes)
+	case 3:
+		a.Key = string(f.Bytes)
+	}
+}

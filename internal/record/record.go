@@ -1,0 +1,171 @@
+// Package record is what stands in a partition's log: a header, then numbered
+// fields (see package wire). Every record has a type and a version; a type that
+// this release does not know is refused, a field that it does not know is passed
+// over. Types and field numbers are never used again. docs/format.md lists them.
+//
+// The package is pure: it encodes and decodes, and decides nothing.
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+// Type says what a record is.
+type Type uint8
+
+// The types of records.
+const (
+	// TypeOwned: a node has taken the partition.
+	TypeOwned Type = 1
+	// TypeAccepted: a request was accepted.
+	TypeAccepted Type = 2
+	// TypeDispatched: a request that had to wait was given to a worker.
+	TypeDispatched Type = 3
+	// TypeCompleted: an attempt ended with a reply, or with a final error.
+	TypeCompleted Type = 4
+	// TypeAttemptFailed: an attempt ended, and is retried or the request is dead.
+	TypeAttemptFailed Type = 5
+	// TypeEnded: a request was cancelled, its deadline passed, or its service is gone.
+	TypeEnded Type = 6
+	// TypeDue: the time of a delayed request has come.
+	TypeDue Type = 7
+	// TypeReleased: an attempt was handed back as if it had not been.
+	TypeReleased Type = 8
+	// TypeOutboxAcked: another partition has what this one sent it.
+	TypeOutboxAcked Type = 9
+	// TypeLetterRetried: a dead letter is a request again.
+	TypeLetterRetried Type = 10
+	// TypeLetterDropped: a dead letter was dropped.
+	TypeLetterDropped Type = 11
+	// TypeKeyResumed: a stopped key goes on.
+	TypeKeyResumed Type = 12
+	// TypeServiceSet: a service was registered or changed. Partition 0 only.
+	TypeServiceSet Type = 13
+	// TypeServiceRemoved: a service was removed. Partition 0 only.
+	TypeServiceRemoved Type = 14
+	// TypeServicePaused: a service was paused or goes on. Partition 0 only.
+	TypeServicePaused Type = 15
+)
+
+var typeNames = [...]string{
+	TypeOwned: "owned", TypeAccepted: "accepted", TypeDispatched: "dispatched", TypeCompleted: "completed",
+	TypeAttemptFailed: "attempt-failed", TypeEnded: "ended", TypeDue: "due", TypeReleased: "released",
+	TypeOutboxAcked: "outbox-acked", TypeLetterRetried: "letter-retried", TypeLetterDropped: "letter-dropped",
+	TypeKeyResumed: "key-resumed", TypeServiceSet: "service-set", TypeServiceRemoved: "service-removed",
+	TypeServicePaused: "service-paused",
+}
+
+// String returns the type's name.
+func (t Type) String() string {
+	if int(t) < len(typeNames) && typeNames[t] != "" {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("type-%d", uint8(t))
+}
+
+// Version is the version of every record type of this release.
+const Version = 1
+
+// Flags are set by the partition's loop just before it appends a record.
+type Flags uint16
+
+// FlagStart: a worker's slot is reserved for the request that this record makes
+// ready (the request itself, or the next one of its key).
+const FlagStart Flags = 1
+
+// HeaderBytes is the size of a record's header: type, version, flags (2 bytes)
+// and time (8 bytes), all little-endian.
+const HeaderBytes = 12
+
+// AppendHeader begins a record: flags and time are filled in by Stamp.
+func AppendHeader(b []byte, t Type) []byte {
+	return append(b, byte(t), Version, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// Stamp fills in the flags and the time of a record that was begun with
+// AppendHeader. Time is in Unix nanoseconds.
+func Stamp(rec []byte, f Flags, time int64) {
+	binary.LittleEndian.PutUint16(rec[2:], uint16(f))
+	binary.LittleEndian.PutUint64(rec[4:], uint64(time))
+}
+
+// Record is a record whose header was read.
+type Record struct {
+	Type  Type
+	Flags Flags
+	Time  int64 // Unix nanoseconds
+	Body  []byte
+}
+
+// Parse reads the header of a record. Body aliases b. An unknown type or
+// version is an *UnknownError.
+func Parse(b []byte) (Record, error) {
+	if len(b) < HeaderBytes {
+		return Record{}, fmt.Errorf("record of %d bytes, the header alone has %d", len(b), HeaderBytes)
+	}
+	r := Record{
+		Type:  Type(b[0]),
+		Flags: Flags(binary.LittleEndian.Uint16(b[2:])),
+		Time:  int64(binary.LittleEndian.Uint64(b[4:])),
+		Body:  b[HeaderBytes:],
+	}
+	if r.Type == 0 || int(r.Type) >= len(typeNames) || b[1] == 0 || b[1] > Version {
+		return r, &UnknownError{Type: r.Type, Version: b[1]}
+	}
+	return r, nil
+}
+
+// UnknownError is a record of a later release.
+type UnknownError struct {
+	Type    Type
+	Version uint8
+}
+
+// Error says what is needed.
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("record type %d version %d is of a later release of edda: this one knows types up to %d and versions up to %d; "+
+		"start the release that wrote it (CHANGELOG.md names the release of each type)", uint8(e.Type), e.Version, len(typeNames)-1, Version)
+}
+
+// fields reads all fields of a body.
+func fields(t Type, body []byte, each func(f *wire.Field) error) error {
+	r := wire.NewReader(body)
+	var f wire.Field
+	for r.Next(&f) {
+		if err := each(&f); err != nil {
+			return fmt.Errorf("%s record, field %d: %w", t, f.Num, err)
+		}
+	}
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("%s record: %w", t, err)
+	}
+	return nil
+}
+
+// kinds as they stand in records.
+const (
+	kindOrdered  = 1
+	kindBalanced = 2
+)
+
+func kindNumber(k edda.Kind) uint64 {
+	if k == edda.Balanced {
+		return kindBalanced
+	}
+	return kindOrdered
+}
+
+func readKind(u uint64) (edda.Kind, error) {
+	switch u {
+	case kindOrdered:
+		return edda.Ordered, nil
+	case kindBalanced:
+		return edda.Balanced, nil
+	default:
+		return "", fmt.Errorf("kind %d is neither ordered nor balanced", u)
+	}
+}
