@@ -1,0 +1,342 @@
+package filelog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/edda-io/edda/engine"
+)
+
+// writer is the state of the one goroutine that writes.
+type writer struct {
+	file   vfs.File // of seg
+	seg    *segment
+	lsn    uint64 // where the next frame goes
+	nextID uint64 // its id
+	// sealed says that seg takes no more frames, although it may have room: its
+	// successor may exist already.
+	sealed bool
+
+	buf      []byte    // the frame; kept
+	verdicts []verdict // of the items in the frame, in order; kept
+	parts    []part    // ahead of Log.marks by what is in the frame
+	err      error     // the reason that failed the frame
+}
+
+// part is where a partition stands for the writer.
+type part struct {
+	mark
+	// over says that a batch of this epoch was not Durable, so that no later one
+	// may be: the epoch takes nothing more.
+	over bool
+}
+
+// verdict is what becomes of an item. Outcome is Durable for what is in the
+// frame, until that turns out otherwise.
+type verdict struct {
+	item
+	result engine.Result
+}
+
+var (
+	errFencedEpoch = errors.New("the epoch is stale")
+	errFencedOver  = errors.New("an earlier batch of the epoch was not durable")
+	errNoRecords   = errors.New("a batch needs records, and none may be empty")
+	errTooLarge    = fmt.Errorf("batch exceeds %d bytes", maxFrame)
+	durable        = engine.Result{Outcome: engine.Durable}
+)
+
+// write is the writer's goroutine. It ends when the inbox is closed and empty.
+func (l *Log) write() {
+	var items, empty []item
+	closing, released := false, 0
+	for {
+		if !closing {
+			l.inbox.gather(released, l.opts.Gather)
+		}
+		refuse := closing
+		items, closing = l.inbox.take(empty)
+		if items == nil {
+			l.writeLast()
+			return
+		}
+		released = len(items)
+		for rest := items; len(rest) > 0; {
+			rest = rest[l.writeFrame(rest, refuse):]
+		}
+		clear(items)
+		empty = items
+	}
+}
+
+// writeFrame puts as many of the items as fit into one frame, makes it durable
+// and reports the outcomes. It returns how many it took, at least one.
+func (l *Log) writeFrame(items []item, refuse bool) int {
+	w := &l.w
+	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
+	w.verdicts = w.verdicts[:0]
+	empty := len(w.buf)
+	err := l.stopped()
+	if err == nil && refuse {
+		err = engine.ErrClosed
+	}
+	for _, it := range items {
+		if len(w.buf) > empty && len(w.buf)+it.size() > groupBytes {
+			break
+		}
+		w.verdicts = append(w.verdicts, verdict{it, l.judge(it, err)})
+	}
+	if len(w.buf) > empty {
+		l.flush()
+	}
+	for i := range w.verdicts {
+		w.verdicts[i].report()
+	}
+	n := len(w.verdicts)
+	clear(w.verdicts)
+	if cap(w.buf) > 2*groupBytes {
+		w.buf = nil
+	}
+	return n
+}
+
+// size is about what the item adds to the frame, never less.
+func (it *item) size() int {
+	if it.own != nil {
+		return len(it.own.partitions) * sectionHead
+	}
+	n := sectionHead
+	for _, r := range it.batch.Records {
+		n += len(r) + 4
+	}
+	return n
+}
+
+// judge appends the item to the frame, if it may be written.
+func (l *Log) judge(it item, err error) engine.Result {
+	if err != nil {
+		return engine.Result{Outcome: engine.Unavailable, Err: err}
+	}
+	if it.own != nil {
+		l.grant(it.own)
+		return durable
+	}
+	w, b := &l.w, it.batch
+	if int(b.Partition) >= len(w.parts) {
+		return engine.Result{Outcome: engine.Fenced, Err: errUnknownPartition}
+	}
+	p := &w.parts[b.Partition]
+	switch {
+	case b.Epoch != p.epoch || p.epoch == 0:
+		return engine.Result{Outcome: engine.Fenced, Err: errFencedEpoch}
+	case p.over:
+		return engine.Result{Outcome: engine.Fenced, Err: errFencedOver}
+	case b.First != p.next:
+		p.over = true
+		return engine.Result{Outcome: engine.Fenced,
+			Err: fmt.Errorf("the next position is %d, not %d", p.next, b.First)}
+	case len(b.Records) == 0 || slices.ContainsFunc(b.Records, func(r []byte) bool { return len(r) == 0 }):
+		p.over = true
+		return engine.Result{Outcome: engine.Unavailable, Err: errNoRecords}
+	case it.size() > maxFrame-1<<10:
+		p.over = true
+		return engine.Result{Outcome: engine.Unavailable, Err: errTooLarge}
+	}
+	w.buf = appendBatch(w.buf, b)
+	p.next += engine.Position(len(b.Records))
+	return durable
+}
+
+// grant appends the sections that give the partitions to the caller.
+func (l *Log) grant(o *ownership) {
+	w := &l.w
+	o.granted = make([]engine.Ownership, len(o.partitions))
+	for i, n := range o.partitions {
+		p := &w.parts[n]
+		p.epoch++
+		p.over = false
+		w.buf = appendSectionHead(w.buf, n, p.epoch, p.next, 0)
+		o.granted[i] = engine.Ownership{Epoch: p.epoch, Next: p.next}
+	}
+}
+
+// flush makes the frame durable, or turns the verdicts of what is in it.
+func (l *Log) flush() {
+	w := &l.w
+	if w.sealed || int64(len(w.buf)) > w.seg.room-int64(w.lsn-w.seg.base) {
+		if err := l.rotate(int64(len(w.buf))); err != nil {
+			// The frame never touched the log: nothing is unknown.
+			l.rollBack(err)
+			return
+		}
+	}
+	sealFrame(w.buf, w.lsn, w.seg.salt)
+	begin := time.Now()
+	_, err := w.file.WriteAt(w.buf, w.seg.offset(w.lsn))
+	if err == nil && l.fsync {
+		err = w.file.SyncData()
+	}
+	if err != nil {
+		w.turn(engine.Result{Outcome: engine.Unknown, Err: l.stop(fmt.Errorf("write segment %d: %w", w.seg.number, err))})
+		return
+	}
+	l.counters.flush(time.Since(begin))
+	w.lsn += uint64(len(w.buf))
+	w.nextID++
+	if l.fsync {
+		l.known.Store(w.lsn)
+	}
+	l.mu.Lock()
+	l.end = w.lsn
+	for i := range w.verdicts {
+		w.verdicts[i].publish(l.marks, w.parts)
+	}
+	l.mu.Unlock()
+}
+
+// publish copies where the item's partitions stand.
+func (v *verdict) publish(marks []mark, parts []part) {
+	switch {
+	case v.result.Outcome != engine.Durable:
+	case v.own != nil:
+		for _, p := range v.own.partitions {
+			marks[p] = parts[p].mark
+		}
+	default:
+		marks[v.batch.Partition] = parts[v.batch.Partition].mark
+	}
+}
+
+// turn gives what was to be Durable another outcome.
+func (w *writer) turn(r engine.Result) {
+	for i := range w.verdicts {
+		if w.verdicts[i].result.Outcome == engine.Durable {
+			w.verdicts[i].result = r
+		}
+	}
+}
+
+// rollBack undoes the frame, which was not written. The epochs concerned are
+// over, since batches that were already judged may have built on it.
+func (l *Log) rollBack(err error) {
+	w := &l.w
+	l.mu.Lock()
+	for i := range w.verdicts {
+		v := &w.verdicts[i]
+		switch {
+		case v.result.Outcome != engine.Durable:
+		case v.own != nil:
+			for _, p := range v.own.partitions {
+				w.parts[p] = part{l.marks[p], true}
+			}
+		default:
+			w.parts[v.batch.Partition] = part{l.marks[v.batch.Partition], true}
+		}
+	}
+	l.mu.Unlock()
+	w.turn(engine.Result{Outcome: engine.Unavailable, Err: err})
+}
+
+// report tells the caller what became of the item.
+func (v *verdict) report() {
+	if v.own == nil {
+		v.batch.Done(v.batch, v.result)
+		return
+	}
+	v.own.err = v.result.Err
+	close(v.own.done)
+}
+
+// rotate makes a segment with that much room the one that is written to. An
+// error leaves the log as it is, and a later call may succeed, unless the error
+// stopped the writer.
+func (l *Log) rotate(need int64) error {
+	w := &l.w
+	sp, err := l.spares.take(need)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	h := &header{logID: l.meta.logID, number: w.seg.number + 1, base: w.lsn, known: l.known.Load(), nextID: w.nextID,
+		salt: freshSalt(w.seg.salt), data: uint32(l.spares.data), marks: slices.Clone(l.marks)}
+	l.mu.Unlock()
+	seg, err := l.install(sp, h)
+	if err != nil {
+		return err
+	}
+	// In os durability the other handle is the one that will be synced.
+	closeQuietly(w.file)
+	w.file, w.seg, w.sealed = sp.file, seg, false
+	l.mu.Lock()
+	l.segments = append(l.segments, seg)
+	l.mu.Unlock()
+	return nil
+}
+
+// install makes a spare the segment of that header. Only the last step can
+// leave a doubt about what is on the disk, and stops the writer.
+func (l *Log) install(sp *spare, h *header) (*segment, error) {
+	path := l.fs.PathJoin(l.dir, segmentName(h.number))
+	second, err := l.stamp(sp, h)
+	if err == nil {
+		// From here on the directory may hold the new segment, whose base is where
+		// the one before ends.
+		l.w.sealed = true
+		err = l.fs.Rename(sp.path, path)
+	}
+	if err != nil {
+		if second != nil {
+			closeQuietly(second)
+		}
+		l.spares.discard(sp)
+		return nil, fmt.Errorf("begin segment %d: %w", h.number, err)
+	}
+	seg := newSegment(h, path, l.spares.data+sp.room)
+	if second != nil {
+		l.mu.Lock()
+		l.unsynced = append(l.unsynced, unsynced{seg, second})
+		l.mu.Unlock()
+	}
+	if err := syncDir(l.fs, l.dir); err != nil {
+		closeQuietly(sp.file)
+		return nil, l.stop(fmt.Errorf("begin segment %d: %w", h.number, err))
+	}
+	return seg, nil
+}
+
+// stamp writes the header and syncs it, and opens the second handle that os
+// durability needs.
+func (l *Log) stamp(sp *spare, h *header) (second vfs.File, err error) {
+	if _, err := sp.file.WriteAt(h.encode(), 0); err != nil {
+		return nil, err
+	}
+	if err := sp.file.Sync(); err != nil {
+		return nil, err
+	}
+	if l.fsync {
+		return nil, nil
+	}
+	return l.fs.OpenReadWrite(sp.path, vfs.WriteCategoryUnspecified)
+}
+
+// writeLast leaves a frame without sections behind, which proves that all
+// before it was durable: damage done to a log at rest cannot pass for a torn
+// tail then. It is not needed for anything else, so errors do not matter.
+func (l *Log) writeLast() {
+	w := &l.w
+	if l.stopped() != nil || !l.fsync || w.sealed || w.lsn == w.seg.base {
+		return
+	}
+	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
+	if int64(len(w.buf)) > w.seg.room-int64(w.lsn-w.seg.base) {
+		return
+	}
+	sealFrame(w.buf, w.lsn, w.seg.salt)
+	if _, err := w.file.WriteAt(w.buf, w.seg.offset(w.lsn)); err == nil {
+		_ = w.file.SyncData()
+	}
+}
