@@ -160,7 +160,7 @@ func TestFlaky(t *testing.T) {
 	if out := (keyState{}).invoke(t, s, 99, "try", `{"fail":-1}`); out.Err == nil {
 		t.Errorf("got reply %s, want an error always", out.Reply.Payload)
 	}
-	wantReply(t, keyState{}.invoke(t, s, 1, "try", `fail`), 400, `the body must be {"fail":k}`)
+	wantReply(t, keyState{}.invoke(t, s, 1, "try", `fail`), 400, `the body must be {"fail":k}, k at least -1`)
 	if s.Retry.Max != 5 || s.Retry.Delay != 20*time.Millisecond {
 		t.Errorf("got retry policy %+v, want max 5 and delay 20ms", s.Retry)
 	}

@@ -23,10 +23,10 @@ func Flaky() *edda.Service {
 		var in struct {
 			Fail int `json:"fail"`
 		}
-		if err := json.Unmarshal(m.Payload, &in); err != nil {
-			return edda.TextReply(400, `the body must be {"fail":k}`), nil
+		if json.Unmarshal(m.Payload, &in) != nil || in.Fail < -1 {
+			return edda.TextReply(400, `the body must be {"fail":k}, k at least -1`), nil
 		}
-		if in.Fail < 0 || ctx.Attempt() <= in.Fail {
+		if in.Fail == -1 || ctx.Attempt() <= in.Fail {
 			return nil, fmt.Errorf("attempt %d fails, as it was told to", ctx.Attempt())
 		}
 		return &edda.Reply{

@@ -20,7 +20,7 @@ func Slow() *edda.Service {
 		var in struct {
 			MS int64 `json:"ms"`
 		}
-		if err := json.Unmarshal(m.Payload, &in); err != nil || in.MS < 0 {
+		if json.Unmarshal(m.Payload, &in) != nil || in.MS < 0 {
 			return edda.TextReply(400, `the body must be {"ms":N}, N not negative`), nil
 		}
 		timer := time.NewTimer(time.Duration(in.MS) * time.Millisecond)

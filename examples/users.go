@@ -68,7 +68,7 @@ func emailOf(m *edda.Message) (string, *edda.Reply) {
 	var in struct {
 		Email string `json:"email"`
 	}
-	if err := json.Unmarshal(m.Payload, &in); err != nil || in.Email == "" || len(in.Email) > maxEmail {
+	if json.Unmarshal(m.Payload, &in) != nil || in.Email == "" || len(in.Email) > maxEmail {
 		return "", edda.TextReply(400, `the body must be {"email":"..."}`)
 	}
 	return in.Email, nil

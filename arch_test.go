@@ -1,0 +1,218 @@
+package edda_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/edda-io/edda"
+
+// room is a part of the module and what its packages may import. The rules hold
+// for all files but tests, whatever their build tags.
+type room struct {
+	// dir is a directory of the module, "." for the root package alone. It stands
+	// for the directories below it too, unless they have a room of their own.
+	dir string
+	// imports are the other directories of the module that it may import, with what
+	// is below them. Its own it may always.
+	imports []string
+	// never are imports from elsewhere that it may not have, with what is below them.
+	never []string
+	// stdlib says that it may import the standard library alone, beside the above.
+	stdlib bool
+}
+
+// Imports that reach for what a room must be handed, or must not touch.
+var (
+	disk  = []string{"os", "io/ioutil", "golang.org/x/sys"} // disks are reached through a vfs.FS
+	world = append([]string{"net", "math/rand", "crypto/rand", "log", "github.com/cockroachdb/pebble"}, disk...)
+)
+
+// rooms draws the arrows: cmd → console|gateway → stream|saga|cqrs → node →
+// fold, store, engine → root. An arrow may pass over rooms, but gateways reach
+// what is below the node only through it, and the console nothing but HTTP.
+var rooms = []room{
+	{dir: ".", imports: []string{"internal/wire"}, stdlib: true},
+	{dir: "internal/wire", stdlib: true},
+	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
+	{dir: "internal/record", imports: []string{".", "internal/wire"}, never: world},
+	{dir: "internal/fold", imports: []string{".", "internal/wire", "internal/record", "internal/store"}, never: world},
+	{dir: "internal/store", imports: []string{".", "engine", "internal/wire", "internal/record"}, never: disk},
+	{dir: "engine", imports: []string{".", "internal/wire"}},
+	{dir: "engine/filelog", imports: []string{".", "engine", "internal/wire"}, never: disk},
+	{dir: "node", imports: []string{
+		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store",
+	}, never: disk},
+	{dir: "worker", imports: []string{"."}},
+	{dir: "stream", imports: []string{".", "node"}},
+	{dir: "saga", imports: []string{".", "node"}},
+	{dir: "cqrs", imports: []string{".", "node"}},
+	{dir: "gateway", imports: []string{".", "node", "stream", "saga", "cqrs", "internal/jsondata"}},
+	{dir: "console", imports: []string{}},
+	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata"}, stdlib: true},
+	{dir: "examples", imports: []string{"."}, stdlib: true},
+	{dir: "bench", imports: []string{
+		".", "engine", "node", "examples", "gateway", "stream", "saga", "cqrs", "internal",
+	}},
+	{dir: "cmd", imports: []string{
+		".", "engine", "node", "examples", "worker", "stream", "saga", "cqrs", "gateway", "console", "bench",
+		"internal/eddahttp", "internal/jsondata",
+	}},
+}
+
+func TestImportsFollowTheArchitecture(t *testing.T) {
+	for dir, imports := range importsByDir(t) {
+		r, ok := roomOf(dir)
+		if !ok {
+			t.Errorf("%s has no place in the architecture: give it a room, and say what it may import", dir)
+			continue
+		}
+		for _, imp := range imports {
+			if why := r.refuses(imp); why != "" {
+				t.Errorf("%s imports %s, %s", dir, imp, why)
+			}
+		}
+	}
+}
+
+// The rules themselves are tested, so that a mistake in them does not let
+// everything pass.
+func TestArchitectureRefuses(t *testing.T) {
+	for _, c := range []struct {
+		dir, imp string
+		refused  bool
+	}{
+		{".", "fmt", false},
+		{".", module + "/internal/wire", false},
+		{".", module + "/node", true},
+		{".", "github.com/spf13/cobra", true},
+		{"engine/memlog", module + "/engine", false},
+		{"engine/filelog", "os", true},
+		{"engine/filelog", "os/exec", true},
+		{"engine/filelog", "github.com/cockroachdb/pebble/v2/vfs", false},
+		{"internal/fold/request", module + "/internal/fold", false},
+		{"internal/fold/request", "math/rand/v2", true},
+		{"internal/fold", module + "/node", true},
+		{"internal/store", module + "/internal/fold", true},
+		{"node", module + "/gateway/httpgw", true},
+		{"gateway/httpgw", module, false},
+		{"gateway/httpgw", module + "/node", false},
+		{"gateway/httpgw", module + "/internal/fold", true},
+		{"gateway/httpgw", module + "/internal/store", true},
+		{"gateway/httpgw", module + "/engine", true},
+		{"console", module + "/node", true},
+		{"saga", module + "/stream", true},
+		{"bench", module + "/cmd/edda", true},
+		{"cmd/edda", module + "/internal/fold", true},
+	} {
+		r, ok := roomOf(c.dir)
+		if !ok {
+			t.Fatalf("%s has no room", c.dir)
+		}
+		if got := r.refuses(c.imp) != ""; got != c.refused {
+			t.Errorf("%s imports %s: refused is %v, want %v", c.dir, c.imp, got, c.refused)
+		}
+	}
+}
+
+// refuses says why the room may not have the import, or "".
+func (r room) refuses(imp string) string {
+	inside, ours := strings.CutPrefix(imp, module)
+	switch {
+	case ours:
+		dir := path.Clean("." + inside)
+		if home, _ := roomOf(dir); home.dir == r.dir || slices.ContainsFunc(r.imports, func(may string) bool {
+			return within(dir, may)
+		}) {
+			return ""
+		}
+		return "which it may not: the arrows point the other way"
+	case r.stdlib && strings.Contains(strings.SplitN(imp, "/", 2)[0], "."):
+		return "but the standard library is all it may have"
+	case slices.ContainsFunc(r.never, func(no string) bool { return within(imp, no) }):
+		return "which it must be handed, or must not touch"
+	}
+	return ""
+}
+
+// roomOf returns the room with the longest matching directory.
+func roomOf(dir string) (room, bool) {
+	var best room
+	for _, r := range rooms {
+		if within(dir, r.dir) && len(r.dir) > len(best.dir) {
+			best = r
+		}
+	}
+	return best, best.dir != ""
+}
+
+// within reports whether p is root or below it. The module's root has nothing below it.
+func within(p, root string) bool {
+	return p == root || strings.HasPrefix(p, root+"/")
+}
+
+// importsByDir reads the imports of each package's files, tests aside.
+func importsByDir(t *testing.T) map[string][]string {
+	t.Helper()
+	all := map[string]map[string]bool{}
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return skip(p, d.Name())
+		case !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go"):
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(p))
+		if all[dir] == nil {
+			all[dir] = map[string]bool{}
+		}
+		for _, spec := range f.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			all[dir][name] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 5 {
+		t.Fatalf("found %d packages, which cannot be all of them", len(all))
+	}
+	sorted := map[string][]string{}
+	for dir, set := range all {
+		sorted[dir] = slices.Sorted(maps.Keys(set))
+	}
+	return sorted
+}
+
+// skip leaves out what the go command does not build, and other modules.
+func skip(p, name string) error {
+	if p == "." {
+		return nil
+	}
+	if name == "testdata" || name == "vendor" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") {
+		return filepath.SkipDir
+	}
+	if _, err := os.Stat(filepath.Join(p, "go.mod")); err == nil {
+		return filepath.SkipDir
+	}
+	return nil
+}
