@@ -68,6 +68,8 @@ const (
 	Unavailable         Reason = "UNAVAILABLE"     // the node has stopped; not stored
 	Timeout             Reason = "TIMEOUT"         // the caller's wait is over; the request goes on
 	DeadlineExceeded    Reason = "DEADLINE"        // the request's own deadline has passed
+	Panicked            Reason = "PANIC"           // a handler panicked; why an attempt failed
+	NodeLost            Reason = "NODE_LOST"       // the node died during the attempt; why it failed
 	Internal            Reason = "INTERNAL"        // a defect of Edda
 )
 
@@ -103,6 +105,8 @@ var reasons = map[Reason]struct {
 	Cancelled:           {CodeCanceled, 499},
 	Failed:              {CodeAborted, 500},
 	Dead:                {CodeAborted, 500},
+	Panicked:            {CodeAborted, 500},
+	NodeLost:            {CodeUnavailable, 503},
 	Internal:            {CodeInternal, 500},
 	NoService:           {CodeUnavailable, 503},
 	Draining:            {CodeUnavailable, 503},
