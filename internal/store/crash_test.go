@@ -1,0 +1,443 @@
+package store
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/edda-io/edda/engine"
+)
+
+var seed = flag.Uint64("store.seed", 0, "seed of the crash tests; 0 takes another one each time")
+
+func newRand(t *testing.T) *rand.Rand {
+	n := *seed
+	if n == 0 {
+		n = uint64(time.Now().UnixNano())
+	}
+	t.Logf("repeat with -store.seed=%d", n)
+	return rand.New(rand.NewPCG(n, n))
+}
+
+// randomBatch fills b with a few changes of keys k00 to k49.
+func randomBatch(b *Batch, rng *rand.Rand) {
+	key := func() []byte { return fmt.Appendf(nil, "k%02d", rng.IntN(50)) }
+	b.Reset()
+	for range 1 + rng.IntN(8) {
+		switch rng.IntN(10) {
+		case 0:
+			b.DeleteRange(key(), key())
+		case 1, 2:
+			b.Delete(key())
+		default:
+			b.Set(key(), fmt.Appendf(nil, "%d%s", rng.IntN(1000), strings.Repeat(".", rng.IntN(200))))
+		}
+	}
+}
+
+// history knows what the table of one partition held at each commit.
+type history struct {
+	tree *Tree
+	at   map[engine.Position][]string
+}
+
+func newHistory() *history {
+	return &history{NewTree(), map[engine.Position][]string{0: nil}}
+}
+
+// next commits the batch to the history, at the next position.
+func (h *history) next(t *testing.T, b *Batch) engine.Position {
+	pos := h.tree.Applied() + 1
+	if err := h.tree.Commit(b, pos); err != nil {
+		t.Fatal(err)
+	}
+	h.at[pos] = contents(t, h.tree)
+	return pos
+}
+
+// TestCrash crashes a store again and again, with unsynced data kept, lost and
+// torn, and demands that each table is as it was at one of its commits.
+func TestCrash(t *testing.T) {
+	rng := newRand(t)
+	for range 60 {
+		mem := vfs.NewCrashableMem()
+		const partitions = 3
+		var hs [partitions]*history
+		for p := range hs {
+			hs[p] = newHistory()
+		}
+		for range 4 {
+			o := Options{FS: mem, Partitions: partitions, MemTableBytes: MinMemTableBytes}
+			s, err := Open("db", o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkSurvivor(t, s, hs[:])
+			// What was lost is committed anew, as a log would do it, but otherwise.
+			for p := range hs {
+				hs[p] = restart(t, s.Partition(engine.Partition(p)))
+			}
+			durable := workload(t, s, hs[:], rng)
+			cut := vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[rng.IntN(3)], RNG: rng}
+			crashed := mem.CrashClone(cut)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			mem = crashed
+			checkDurable(t, mem, o, durable)
+		}
+	}
+}
+
+// restart begins a history with what the table holds.
+func restart(t *testing.T, table *PartitionTable) *history {
+	h := newHistory()
+	var b Batch
+	for p, err := range table.Scan(nil, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Set(p.Key, p.Value)
+	}
+	if err := h.tree.Commit(&b, table.Applied()); err != nil {
+		t.Fatal(err)
+	}
+	h.at = map[engine.Position][]string{table.Applied(): contents(t, h.tree)}
+	return h
+}
+
+// workload commits at random, flushes now and then, and returns the positions
+// that were durable at some time.
+func workload(t *testing.T, s *Store, hs []*history, rng *rand.Rand) []engine.Position {
+	durable := make([]engine.Position, len(hs))
+	var b Batch
+	for range rng.IntN(200) {
+		p := engine.Partition(rng.IntN(len(hs)))
+		randomBatch(&b, rng)
+		if err := s.Partition(p).Commit(&b, hs[p].next(t, &b)); err != nil {
+			t.Fatal(err)
+		}
+		switch rng.IntN(60) {
+		case 0:
+			if err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			fallthrough
+		case 1:
+			var err error
+			if durable[p], err = s.DurableApplied(p); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			if _, err := s.db.AsyncFlush(); err != nil { // a crash may fall into it
+				t.Fatal(err)
+			}
+		}
+	}
+	return durable
+}
+
+// checkSurvivor demands that each table is as it was at a commit of its history.
+func checkSurvivor(t *testing.T, s *Store, hs []*history) {
+	t.Helper()
+	for p, h := range hs {
+		table := s.Partition(engine.Partition(p))
+		want, ok := h.at[table.Applied()]
+		if !ok {
+			t.Fatalf("partition %d: applied position %d was never committed", p, table.Applied())
+		}
+		if diff := cmp.Diff(want, contents(t, table)); diff != "" {
+			t.Fatalf("partition %d is not what it was at %d (-want +got):\n%s", p, table.Applied(), diff)
+		}
+	}
+}
+
+// checkDurable demands that what was once durable survived.
+func checkDurable(t *testing.T, mem *vfs.MemFS, o Options, durable []engine.Position) {
+	t.Helper()
+	o.FS = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	s, err := Open("db", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for p, want := range durable {
+		if got := s.Partition(engine.Partition(p)).Applied(); got < want {
+			t.Fatalf("partition %d: applied after a crash: got %d, durable was %d", p, got, want)
+		}
+	}
+}
+
+// TestSameAsTree runs random scripts on a store and on a tree.
+func TestSameAsTree(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		o := memory(2)
+		o.MemTableBytes = MinMemTableBytes
+		s, err := Open("db", o)
+		if err != nil {
+			r.Fatal(err)
+		}
+		defer func() { s.Close() }()
+		tree := NewTree()
+		key := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 'a', 'b', 0xff}), 1, 3)
+		bound := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 'a', 'b', 0xff}), 0, 3)
+		value := rapid.SliceOfN(rapid.Byte(), 0, 8)
+		r.Repeat(map[string]func(*rapid.T){
+			"commit": func(r *rapid.T) {
+				var b Batch
+				for range rapid.IntRange(0, 6).Draw(r, "changes") {
+					switch rapid.IntRange(0, 5).Draw(r, "kind") {
+					case 0:
+						b.Delete(key.Draw(r, "key"))
+					case 1:
+						b.DeleteRange(bound.Draw(r, "from"), bound.Draw(r, "to"))
+					default:
+						b.Set(key.Draw(r, "key"), value.Draw(r, "value"))
+					}
+				}
+				pos := tree.Applied() + engine.Position(rapid.IntRange(0, 3).Draw(r, "records"))
+				if err := errors.Join(tree.Commit(&b, pos), s.Partition(1).Commit(&b, pos)); err != nil {
+					r.Fatal(err)
+				}
+			},
+			"flush": func(r *rapid.T) {
+				if err := s.Flush(t.Context()); err != nil {
+					r.Fatal(err)
+				}
+				if got, err := s.DurableApplied(1); got != tree.Applied() || err != nil {
+					r.Fatalf("durable after flush: got %d, %v, want %d", got, err, tree.Applied())
+				}
+			},
+			"reopen": func(r *rapid.T) {
+				if err := errors.Join(s.Flush(t.Context()), s.Close()); err != nil {
+					r.Fatal(err)
+				}
+				if s, err = Open("db", o); err != nil {
+					r.Fatal(err)
+				}
+			},
+			"get": func(r *rapid.T) {
+				k := bound.Draw(r, "key")
+				got, found, err := s.Partition(1).Get(k)
+				want, wantFound, _ := tree.Get(k)
+				if string(got) != string(want) || found != wantFound || err != nil {
+					r.Fatalf("get %q: got %q, %v, %v, want %q, %v", k, got, found, err, want, wantFound)
+				}
+			},
+			"": func(r *rapid.T) {
+				from, to := bound.Draw(r, "from"), bound.Draw(r, "to")
+				if diff := cmp.Diff(dump(tree, from, to), dump(s.Partition(1), from, to)); diff != "" {
+					r.Fatalf("scan %q to %q (-tree +store):\n%s", from, to, diff)
+				}
+				if got, want := s.Partition(1).Applied(), tree.Applied(); got != want {
+					r.Fatalf("applied: got %d, want %d", got, want)
+				}
+				for pair := range s.Partition(0).Scan(nil, nil) {
+					r.Fatalf("the other partition holds %q", pair.Key)
+				}
+			},
+		})
+	})
+}
+
+func dump(table Table, from, to []byte) []string {
+	var got []string
+	for p, err := range table.Scan(from, to) {
+		got = append(got, fmt.Sprintf("%q=%q %v", p.Key, p.Value, err))
+	}
+	return got
+}
+
+// failNth fails one operation on the file system, or all from it on.
+type failNth struct {
+	n    int64
+	all  bool
+	read bool // count reads, too
+	seen atomic.Int64
+}
+
+func (f *failNth) String() string { return "failNth" }
+
+func (f *failNth) MaybeError(op errorfs.Op) error {
+	if !f.read && op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+		return nil
+	}
+	if n := f.seen.Add(1); n == f.n || f.all && n > f.n {
+		return fmt.Errorf("write %s: %w", op.Path, syscall.ENOSPC)
+	}
+	return nil
+}
+
+// TestNthOperationFails fails each operation that the disk is asked for in turn:
+// the store reports it or does without, the process goes on, and what is on disk
+// is a state that was committed and holds all that was said to be durable.
+func TestNthOperationFails(t *testing.T) {
+	for _, mode := range []struct{ all, read bool }{{}, {all: true}, {read: true}} {
+		for n := int64(1); ; n++ {
+			f := &failNth{n: n, all: mode.all, read: mode.read}
+			if failing(t, f); t.Failed() {
+				t.Fatalf("operation %d, all after it: %v, reads count: %v", n, f.all, f.read)
+			}
+			if f.seen.Load() < n {
+				t.Logf("%d operations", f.seen.Load())
+				break
+			}
+		}
+	}
+}
+
+// failing runs a workload on a file system that fails.
+func failing(t *testing.T, f *failNth) {
+	mem := vfs.NewCrashableMem()
+	h := newHistory()
+	var durable engine.Position
+	rng := rand.New(rand.NewPCG(1, 2))
+	o := Options{FS: errorfs.Wrap(mem, f), Partitions: 1, MemTableBytes: MinMemTableBytes}
+	calls := make(chan error, 2)
+	o.OnStop = func(err error) { calls <- err }
+	for range 2 {
+		s, err := Open("db", o)
+		if err != nil {
+			break
+		}
+		if pos := s.Partition(0).Applied(); pos < h.tree.Applied() {
+			h = restart(t, s.Partition(0))
+		}
+		err = failingWorkload(t, s, h, rng, &durable)
+		if closeErr := s.Close(); err == nil {
+			err = closeErr
+		}
+		if len(calls) > 1 || len(calls) == 1 && !errors.Is(<-calls, ErrStopped) {
+			t.Errorf("stop was reported otherwise than once")
+		}
+		if err != nil {
+			break
+		}
+	}
+	// Closing may have failed at taking a file's last reference; what counts is
+	// what is found after a crash.
+	for _, percent := range []int{0, 100} {
+		fs := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+		s, err := Open("db", Options{FS: fs, Partitions: 1})
+		if err != nil {
+			t.Errorf("open after the failure: %v", err)
+			return
+		}
+		checkSurvivor(t, s, []*history{h})
+		if got := s.Partition(0).Applied(); got < durable {
+			t.Errorf("applied: got %d, durable was %d", got, durable)
+		}
+		put(t, s.Partition(0), s.Partition(0).Applied(), "again", "v")
+		if err := errors.Join(s.Flush(t.Context()), s.Close()); err != nil {
+			t.Errorf("use after the failure: %v", err)
+		}
+	}
+}
+
+func failingWorkload(t *testing.T, s *Store, h *history, rng *rand.Rand, durable *engine.Position) error {
+	var b Batch
+	for i := range 24 {
+		randomBatch(&b, rng)
+		if err := s.Partition(0).Commit(&b, h.next(t, &b)); err != nil {
+			return err
+		}
+		if i%4 == 3 {
+			if err := s.Flush(t.Context()); err != nil {
+				return err
+			}
+		}
+		pos, err := s.DurableApplied(0)
+		if err != nil {
+			return err
+		}
+		*durable = max(*durable, pos)
+		for _, err := range s.Partition(0).Scan(nil, nil) {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// TestFullDisk fills the disk: commits end with an error instead of waiting for
+// ever, and so does everything else.
+func TestFullDisk(t *testing.T) {
+	var full atomic.Bool
+	disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpRemove {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	reported := make(chan error, 1)
+	s := mustOpen(t, "db", Options{
+		FS: disk, Partitions: 1, MemTableBytes: MinMemTableBytes, OnStop: func(err error) { reported <- err },
+	})
+	table := s.Partition(0)
+	put(t, table, 1, "k", "v")
+	full.Store(true)
+	var b Batch
+	b.Set([]byte("k"), make([]byte, 1000))
+	var err error
+	for pos := engine.Position(2); err == nil; pos++ {
+		err = table.Commit(&b, pos)
+	}
+	_, _, getErr := table.Get([]byte("k"))
+	_, durableErr := s.DurableApplied(0)
+	for i, err := range []error{err, getErr, durableErr, s.Err(), s.Flush(t.Context()), <-reported} {
+		if !errors.Is(err, ErrStopped) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("on a full disk, error %d: got %v, want %v: %v", i, err, ErrStopped, syscall.ENOSPC)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close of a stopped store: %v", err)
+	}
+}
+
+// TestStall holds flushes up: commits wait, and go on when the disk does.
+func TestStall(t *testing.T) {
+	release := make(chan struct{})
+	disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			<-release
+		}
+		return nil
+	}))
+	s := mustOpen(t, "db", Options{FS: disk, Partitions: 1, MemTableBytes: MinMemTableBytes})
+	var committed atomic.Int64
+	done := make(chan error)
+	go func() {
+		var b Batch
+		b.Set([]byte("k"), make([]byte, 1000))
+		for pos := range engine.Position(2000) {
+			if err := s.Partition(0).Commit(&b, pos); err != nil {
+				done <- err
+				return
+			}
+			committed.Add(1)
+		}
+		done <- nil
+	}()
+	for s.db.Metrics().MemTable.Size < stallMemTables*MinMemTableBytes {
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if !slices.Contains(contents(t, s.Partition(0)), "k="+string(make([]byte, 1000))) {
+		t.Error("the last commit is missing")
+	}
+}

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// How a store survives what Pebble does not.
+//
+// Pebble answers an error that it cannot undo (its MANIFEST could not be written,
+// a table is damaged) by Logger.Fatalf, which by default ends the process. Errors
+// of flushes and compactions it reports to EventListener.BackgroundError, and
+// tries again at once, for ever. An embedded store may do neither.
+//
+// So the first such error is recorded in a stopper, and nothing is written any
+// more: stopFS lets no byte through from that moment, neither the rest of a torn
+// MANIFEST record nor the removal of tables that a record which did reach the disk
+// refers to. The directory looks as if the process had died, and is opened as such.
+// In memory, three kinds of errors differ.
+//
+// Flushes and compactions that cannot write their tables fail cleanly and are tried
+// again; stopper.background slows that down until the store is closed.
+//
+// Errors of the MANIFEST, of the markers that name it and of syncing directories
+// are fatal to Pebble, or panic. It cannot go on after them: when a MANIFEST record
+// failed, its lists of tables are half changed. So it never sees them. quietFile
+// stops the store and reports success, which leaves Pebble consistent in memory,
+// and nobody is told of that success: whatever tells of durability asks whether the
+// store has stopped after it has its answer.
+//
+// What is left of Fatalf are findings of damage, whose goroutine returns the error
+// after it. (Ending the goroutine instead would do harm: a flush that ends so is "in
+// progress" for ever and Close waits for it, and the goroutine may be the caller's.)
+// What is left of panics are Pebble's own broken invariants.
+
+// stopRetry is how long each failing retry of a stopped store's background work
+// is held up, until the store is closed.
+const stopRetry = 50 * time.Millisecond
+
+// stopper remembers the error that stopped the store.
+type stopper struct {
+	onStop func(error)
+	log    *slog.Logger
+
+	cause   atomic.Pointer[error]
+	once    sync.Once
+	stopped chan struct{} // closed once cause is set
+	closing chan struct{} // closed when Close begins
+	calls   sync.WaitGroup
+}
+
+func (s *stopper) init(onStop func(error), log *slog.Logger) {
+	s.onStop, s.log = onStop, log
+	s.stopped = make(chan struct{})
+	s.closing = make(chan struct{})
+}
+
+// stop records the error; only the first counts. It does not block and may be
+// called with any lock held.
+func (s *stopper) stop(cause error) {
+	s.once.Do(func() {
+		err := fmt.Errorf("%w: %w", ErrStopped, cause)
+		s.cause.Store(&err)
+		close(s.stopped)
+		s.calls.Go(func() {
+			s.log.Error("store stopped", "err", err)
+			if s.onStop != nil {
+				s.onStop(err)
+			}
+		})
+	})
+}
+
+// Err is nil until the store has stopped.
+func (s *stopper) Err() error {
+	if err := s.cause.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// close lets background work run into its errors without delay.
+func (s *stopper) close() { close(s.closing) }
+
+// wait waits for the call of onStop; nothing stops any more.
+func (s *stopper) wait() { s.calls.Wait() }
+
+// off ends a stopper whose store was never opened.
+func (s *stopper) off() {
+	s.close()
+	s.wait()
+}
+
+// background takes the error of a flush or compaction. Pebble holds its main lock
+// and will try again when this returns, so a stopped store takes its time: reads
+// do not need that lock.
+func (s *stopper) background(err error) {
+	if s.Err() == nil {
+		s.stop(err)
+		return
+	}
+	retry := time.NewTimer(stopRetry)
+	defer retry.Stop()
+	select {
+	case <-retry.C:
+	case <-s.closing:
+	}
+}
+
+// events are the listeners of a store's database.
+func (s *Store) events() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: s.stop.background,
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			s.stop.stop(fmt.Errorf("damaged table %s: %w", info.Path, info.Details))
+		},
+		FlushEnd:      func(pebble.FlushInfo) { s.stall.recheck() },
+		CompactionEnd: func(pebble.CompactionInfo) { s.stall.recheck() },
+		LowDiskSpace: func(info pebble.LowDiskSpaceInfo) {
+			s.log.Warn("disk of the store is filling up", "free_bytes", info.AvailBytes, "total_bytes", info.TotalBytes)
+		},
+	}
+}
+
+// pebbleLogger is the logger of a store's database. Its Fatalf does not exit.
+type pebbleLogger struct{ s *Store }
+
+var _ pebble.Logger = pebbleLogger{}
+
+func (l pebbleLogger) Infof(string, ...any) {}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.s.log.Warn("store", "err", fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			l.s.stop.stop(fmt.Errorf("database: %w", err))
+			return
+		}
+	}
+	l.s.stop.stop(errors.New("database: " + fmt.Sprintf(format, args...)))
+}
