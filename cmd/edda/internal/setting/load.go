@@ -1,0 +1,255 @@
+package setting
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+const (
+	envPrefix = "EDDA_"
+	// delim parts the levels of a setting's path. It stands in no name, so that a
+	// principal may be called ada@example.com.
+	delim = "\x1f"
+	// The flags that are no settings of their own.
+	configFlag     = "config"
+	credentialFlag = "credential"
+)
+
+// others are environment variables of ours that are no settings of a node.
+var others = map[string]bool{"EDDA_CONFIG": true, "EDDA_URL": true, "EDDA_TOKEN": true, "EDDA_NAMESPACE": true, "EDDA_LONG": true}
+
+// serviceLink matches what Kubernetes puts into the environment for a service
+// that happens to be called edda.
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)`)
+
+// AddFlags adds a flag for each setting, and --config.
+func AddFlags(flags *pflag.FlagSet) {
+	for _, d := range definitions() {
+		name := words(d.name, '-')
+		if d.value == "false" {
+			flags.Bool(name, false, d.usage)
+			continue
+		}
+		flags.String(name, d.value, d.usage)
+	}
+	flags.StringArray(credentialFlag, nil, "let the principal `NAME=TOKEN` in by its bearer token; can be repeated")
+	flags.String(configFlag, "", "read settings from the YAML `FILE` (or EDDA_CONFIG)")
+}
+
+// words parts a name in camelCase: logLevel becomes log-level.
+func words(name string, sep rune) string {
+	var b strings.Builder
+	for _, r := range name {
+		if unicode.IsUpper(r) {
+			b.WriteRune(sep)
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// EnvName returns the environment variable of a setting.
+func EnvName(name string) string { return envPrefix + strings.ToUpper(words(name, '_')) }
+
+// loader merges the sources and remembers which one had the last word.
+type loader struct {
+	all    *koanf.Koanf
+	source map[string]string
+}
+
+// Load reads the file that --config or EDDA_CONFIG names, then the environment,
+// then the flags, which AddFlags must have added, and validates the result.
+func Load(flags *pflag.FlagSet, environ []string) (*Node, error) {
+	l := loader{koanf.New(delim), map[string]string{}}
+	if err := l.file(flags, environ); err != nil {
+		return nil, err
+	}
+	if err := l.env(environ); err != nil {
+		return nil, err
+	}
+	if err := l.flags(flags); err != nil {
+		return nil, err
+	}
+	return l.node()
+}
+
+func (l *loader) file(flags *pflag.FlagSet, environ []string) error {
+	path, err := flags.GetString(configFlag)
+	if err != nil {
+		return fmt.Errorf("read the flag --%s: %w", configFlag, err)
+	}
+	for _, v := range environ {
+		if name, value, _ := strings.Cut(v, "="); name == "EDDA_CONFIG" && path == "" {
+			path = value
+		}
+	}
+	if path == "" {
+		return nil
+	}
+	part := koanf.New(delim)
+	if err := part.Load(file.Provider(path), yaml.Parser()); err != nil {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // the path is said below
+		}
+		return fmt.Errorf("read the config file %s: %w", path, err)
+	}
+	return l.merge(part, func(string) string { return "in " + path })
+}
+
+func (l *loader) env(environ []string) error {
+	byEnv := map[string]string{EnvName(credentials): credentials}
+	for _, d := range definitions() {
+		byEnv[EnvName(d.name)] = d.name
+	}
+	var bad error
+	part := koanf.New(delim)
+	err := part.Load(env.Provider(delim, env.Opt{
+		Prefix:      envPrefix,
+		EnvironFunc: func() []string { return environ },
+		TransformFunc: func(name, value string) (string, any) {
+			setting, known := byEnv[name]
+			switch {
+			case others[name] || serviceLink.MatchString(name):
+				return "", nil
+			case !known:
+				bad = fmt.Errorf("%s in the environment is no setting: %s", name, listed())
+				return "", nil
+			case setting == credentials:
+				m, err := tokens(strings.Split(value, ","))
+				if err != nil {
+					bad = fmt.Errorf("%s in the environment: %w", name, err)
+				}
+				return setting, m
+			}
+			return setting, value
+		},
+	}), nil)
+	if bad != nil {
+		return bad
+	}
+	if err != nil {
+		return fmt.Errorf("read the environment: %w", err)
+	}
+	return l.merge(part, func(name string) string { return "in the environment as " + EnvName(name) })
+}
+
+func (l *loader) flags(flags *pflag.FlagSet) error {
+	byFlag := map[string]string{}
+	for _, d := range definitions() {
+		byFlag[words(d.name, '-')] = d.name
+	}
+	var bad error
+	part := koanf.New(delim)
+	err := part.Load(posflag.ProviderWithFlag(flags, delim, part, func(f *pflag.Flag) (string, any) {
+		if f.Name == credentialFlag && f.Changed {
+			given, err := flags.GetStringArray(credentialFlag)
+			if err != nil {
+				bad = err
+				return "", nil
+			}
+			m, err := tokens(given)
+			if err != nil {
+				bad = fmt.Errorf("--%s: %w", credentialFlag, err)
+			}
+			return credentials, m
+		}
+		if !f.Changed {
+			return "", nil
+		}
+		return byFlag[f.Name], f.Value.String()
+	}), nil)
+	if bad != nil {
+		return bad
+	}
+	if err != nil {
+		return fmt.Errorf("read the flags: %w", err)
+	}
+	return l.merge(part, func(name string) string { return "of --" + words(name, '-') })
+}
+
+// merge adds what a source says, which says it stronger than those before.
+func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error {
+	known := map[string]bool{}
+	for _, d := range definitions() {
+		known[d.name] = true
+	}
+	for _, path := range part.Keys() {
+		name, below, nested := strings.Cut(path, delim)
+		switch {
+		case name == credentials && nested && !strings.Contains(below, delim):
+		case name == credentials:
+			return fmt.Errorf("credentials %s must map names to tokens", where(name))
+		case !known[name]:
+			return fmt.Errorf("%q %s is no setting: %s", name, where(name), listed())
+		case nested:
+			return fmt.Errorf("%s %s must be one value, but has %q below it", name, where(name), below)
+		}
+		l.source[name] = where(name)
+	}
+	if err := l.all.Merge(part); err != nil {
+		return fmt.Errorf("merge settings: %w", err)
+	}
+	return nil
+}
+
+// node makes and validates the result.
+func (l *loader) node() (*Node, error) {
+	n := &Node{}
+	for _, d := range definitions() {
+		value, where := d.value, ""
+		if l.all.Exists(d.name) {
+			value, where = l.all.String(d.name), " "+l.source[d.name]
+		}
+		if err := d.set(n, value); err != nil {
+			return nil, fmt.Errorf("%s%s is %q, %w", d.name, where, value, err)
+		}
+	}
+	named := map[string]string{}
+	for _, name := range l.all.MapKeys(credentials) {
+		token, ok := l.all.Get(credentials + delim + name).(string)
+		if !ok {
+			return nil, fmt.Errorf("credentials: the token of %s must be text: put it in quotes", name)
+		}
+		named[name] = token
+	}
+	if err := n.setCredentials(named); err != nil {
+		return nil, err
+	}
+	return n, n.checkExposure()
+}
+
+// tokens reads NAME=TOKEN pairs.
+func tokens(pairs []string) (map[string]any, error) {
+	m := map[string]any{}
+	for _, p := range pairs {
+		name, token, ok := strings.Cut(p, "=")
+		if !ok {
+			return nil, fmt.Errorf("a credential must be NAME=TOKEN")
+		}
+		if _, twice := m[name]; twice {
+			return nil, fmt.Errorf("the name %q is given twice", name)
+		}
+		m[name] = token
+	}
+	return m, nil
+}
+
+// listed lists the settings.
+func listed() string {
+	var names []string
+	for _, d := range definitions() {
+		names = append(names, d.name)
+	}
+	return "there are " + strings.Join(names, ", ") + " and " + credentials
+}
