@@ -157,7 +157,7 @@ func newEnv(o Options) (*env, []spec, error) {
 		e.temporary = true
 		e.Dir, err = os.MkdirTemp("", "edda-bench-")
 	} else {
-		err = os.MkdirAll(o.Dir, 0o755)
+		err = os.MkdirAll(o.Dir, 0o750)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -189,7 +189,7 @@ func (o Options) pick(all []spec) ([]spec, error) {
 func (e *env) subdir() (string, func(), error) {
 	e.made++
 	dir := filepath.Join(e.Dir, fmt.Sprintf("bench-%d-%d", os.Getpid(), e.made))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", nil, err
 	}
 	return dir, func() { _ = os.RemoveAll(dir) }, nil

@@ -9,9 +9,10 @@ import (
 )
 
 // brief are options under which every row runs for a moment only.
-func brief(t testing.TB) Options {
+func brief(tb testing.TB) Options {
+	tb.Helper()
 	return Options{
-		Dir:        t.TempDir(),
+		Dir:        tb.TempDir(),
 		Duration:   50 * time.Millisecond,
 		Durability: edda.Fsync,
 		Completed:  2000,
@@ -89,7 +90,7 @@ func TestHistogram(t *testing.T) {
 
 func TestHistogramBuckets(t *testing.T) {
 	last := -1
-	for n := uint64(0); n < 1<<20; n++ {
+	for n := range uint64(1 << 20) {
 		b := bucketOf(n)
 		if b != last && b != last+1 {
 			t.Fatalf("bucket of %d is %d after %d", n, b, last)

@@ -1,6 +1,9 @@
 package bench
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // spec describes one row.
 type spec struct {
@@ -28,12 +31,20 @@ type target struct {
 
 const perSecond = "1/s"
 
+func ratioAtLeast(least float64) target {
+	return target{fmt.Sprintf("ratio ≥ %.2f", least), func(r *Result) bool { return r.Ratio >= least }}
+}
+
 // specs returns all rows in the order they run.
 func specs() []spec {
 	return []spec{
 		{name: "flush", inFlight: 1, unit: perSecond, open: openFlush, measure: compare},
 		{name: "append-floor", inFlight: 64, unit: perSecond, open: openAppendFloor, measure: compare},
 		{name: "append-floor", inFlight: 1024, unit: perSecond, open: openAppendFloor, measure: compare},
+		{name: "append", inFlight: 64, unit: perSecond, open: openAppend, measure: compare,
+			floor: "append-floor", floorInFlight: 64, targets: []target{ratioAtLeast(0.8)}},
+		{name: "append", inFlight: 1024, unit: perSecond, open: openAppend, measure: compare,
+			floor: "append-floor", floorInFlight: 1024, targets: []target{ratioAtLeast(0.8)}},
 		{name: "http-floor", inFlight: 64, unit: perSecond, open: openHTTPFloor, measure: compare},
 		{name: "http-floor", inFlight: 512, unit: perSecond, open: openHTTPFloor, measure: compare},
 	}
