@@ -12,7 +12,7 @@
 // is refused with a *DamageError. A flush that fails stops the writer for good,
 // because after it nobody knows what the disk holds until it was read again.
 //
-// A Log is safe for concurrent use. It owns two goroutines, which Close joins;
-// neither runs while there is nothing to do. docs/format.md describes the bytes,
+// A Log is safe for concurrent use. It owns three goroutines, which Close joins;
+// none runs while there is nothing to do. docs/format.md describes the bytes,
 // docs/durability.md what is assumed and promised.
 package filelog

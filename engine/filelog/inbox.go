@@ -1,10 +1,8 @@
 package filelog
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/edda-io/edda/engine"
 )
@@ -13,6 +11,14 @@ import (
 type item struct {
 	batch *engine.Batch
 	own   *ownership
+}
+
+// records is how many callers wait for the item, as far as the writer can tell.
+func (it *item) records() int64 {
+	if it.own != nil {
+		return 1
+	}
+	return int64(len(it.batch.Records))
 }
 
 // ownership is one call of Own on its way through the writer.
@@ -26,7 +32,7 @@ type ownership struct {
 // inbox holds what waits for the writer, in the order in which it came.
 type inbox struct {
 	wake    chan struct{} // capacity 1
-	waiting atomic.Int64  // len(items), to be polled without the lock
+	waiting atomic.Int64  // records in items, to be polled without the lock
 
 	mu      sync.Mutex // guards what follows
 	items   []item
@@ -43,7 +49,7 @@ func (in *inbox) put(it item) bool {
 		return false
 	}
 	in.items = append(in.items, it)
-	in.waiting.Store(int64(len(in.items)))
+	in.waiting.Add(it.records())
 	wake := in.asleep
 	in.asleep = false
 	in.mu.Unlock()
@@ -54,27 +60,32 @@ func (in *inbox) put(it item) bool {
 }
 
 // take returns all that waits, blocking until there is something, and leaves
-// empty in its place. It returns nil when the inbox is closed and empty.
+// empty in its place. It returns nothing when the inbox is closed and empty.
 func (in *inbox) take(empty []item) (items []item, closing bool) {
 	for {
 		in.mu.Lock()
-		if len(in.items) > 0 {
-			items = in.items
+		items, closing = in.items, in.closing
+		if len(items) > 0 || closing {
 			in.items = empty[:0]
 			in.waiting.Store(0)
-			closing = in.closing
 			in.mu.Unlock()
 			return items, closing
-		}
-		if in.closing {
-			in.ended = true
-			in.mu.Unlock()
-			return nil, true
 		}
 		in.asleep = true
 		in.mu.Unlock()
 		<-in.wake
 	}
+}
+
+// end says that the writer is gone, unless something waits still, which it
+// returns.
+func (in *inbox) end() []item {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	items := in.items
+	in.items = nil
+	in.ended = len(items) == 0
+	return items
 }
 
 func (in *inbox) close() {
@@ -85,31 +96,5 @@ func (in *inbox) close() {
 	in.mu.Unlock()
 	if wake {
 		in.wake <- struct{}{}
-	}
-}
-
-// gather waits until the callers that were just released have come back, so
-// that all share the next flush instead of alternating between two halves. It
-// ends after most, or as soon as nobody has come for a while. It yields instead
-// of sleeping, because a timer takes longer than what is waited for.
-func (in *inbox) gather(released int, most time.Duration) {
-	seen := in.waiting.Load()
-	target := int64(released) + seen
-	if target <= 1 || most <= 0 {
-		return
-	}
-	begin := time.Now()
-	last := begin
-	for seen < target {
-		runtime.Gosched()
-		now := time.Now()
-		if n := in.waiting.Load(); n != seen {
-			seen, last = n, now
-		} else if now.Sub(last) > most/4 {
-			return
-		}
-		if now.Sub(begin) > most {
-			return
-		}
 	}
 }

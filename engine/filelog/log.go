@@ -23,10 +23,11 @@ type Log struct {
 	info  engine.Info
 	fsync bool
 	found Recovery
+	logID uint64
 
 	lockFile interface{ Close() error }
 	spares   *spares
-	workers  sync.WaitGroup // the writer and the one that prepares segments
+	workers  sync.WaitGroup // the writer, its herald and the one that prepares segments
 	stopErr  atomic.Pointer[error]
 	closed   sync.Once
 	closeErr error
@@ -42,8 +43,8 @@ type Log struct {
 	closing atomic.Bool    // set under mu: nothing is added to busy any more
 
 	// Lock order: trimMu, syncMu, mu. Each is taken by itself as well.
-	trimMu sync.Mutex // one Trim at a time; guards meta, and is held across I/O
-	meta   meta
+	trimMu sync.Mutex // one Trim at a time; held across I/O
+	meta   meta       // guarded by trimMu
 	syncMu sync.Mutex // one Sync at a time, and none while handles are closed; held across I/O
 
 	mu       sync.Mutex        // guards what follows; held across no I/O
@@ -79,10 +80,13 @@ func Open(dir string, opts Options) (*Log, error) {
 	}
 	l := &Log{opts: opts, fs: opts.FS, dir: dir, fsync: opts.Durability == edda.Fsync}
 	l.inbox.wake = make(chan struct{}, 1)
+	l.w.herald = newHerald()
+	l.w.gather.most = opts.Gather
 	if err := l.open(); err != nil {
 		return nil, fmt.Errorf("open log %q: %w", dir, err)
 	}
 	l.workers.Go(l.spares.run)
+	l.workers.Go(l.w.herald.run)
 	l.workers.Go(l.write)
 	l.spares.wake()
 	return l, nil

@@ -60,7 +60,7 @@ func (l *Log) recover() error {
 	if err := l.check(m); err != nil {
 		return err
 	}
-	l.meta = *m
+	l.meta, l.logID = *m, m.logID
 	numbers, err := l.sweep(found, m.first)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (l *Log) create(found listing) (*meta, error) {
 		n = DefaultPartitions
 	}
 	m := &meta{logID: rand.Uint64(), first: 1, partitions: uint32(n), hashVersion: edda.HashVersion}
-	l.meta = *m
+	l.meta, l.logID = *m, m.logID
 	l.marks = make([]mark, n)
 	for i := range l.marks {
 		l.marks[i].next = 1
@@ -298,7 +298,7 @@ func (l *Log) begin(number, lsn, nextID uint64) error {
 		salt = l.w.seg.salt
 	}
 	l.known.Store(lsn)
-	h := &header{logID: l.meta.logID, number: number, base: lsn, known: lsn, nextID: nextID,
+	h := &header{logID: l.logID, number: number, base: lsn, known: lsn, nextID: nextID,
 		salt: freshSalt(salt), data: uint32(l.spares.data), marks: slices.Clone(l.marks)}
 	seg, err := l.install(sp, h)
 	if err != nil {

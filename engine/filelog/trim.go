@@ -30,8 +30,8 @@ func (l *Log) Trim(ctx context.Context, before ...engine.Start) error {
 	}
 	// First the directory says that the segments are not part of the log, then
 	// they go: a crash in between leaves files that the next Open removes.
-	l.mu.Lock()
 	m := l.meta
+	l.mu.Lock()
 	m.first = l.segments[k].number
 	l.mu.Unlock()
 	if err := l.writeMeta(&m); err != nil {

@@ -21,10 +21,12 @@ type writer struct {
 	// successor may exist already.
 	sealed bool
 
-	buf      []byte    // the frame; kept
-	verdicts []verdict // of the items in the frame, in order; kept
-	parts    []part    // ahead of Log.marks by what is in the frame
-	err      error     // the reason that failed the frame
+	buf      []byte        // the frame; kept
+	verdicts []verdict     // of the items in the frame, in order
+	parts    []part        // ahead of Log.marks by what is in the frame
+	took     time.Duration // the last write and flush
+	gather   gatherer
+	herald   herald
 }
 
 // part is where a partition stands for the writer.
@@ -53,23 +55,34 @@ var (
 // write is the writer's goroutine. It ends when the inbox is closed and empty.
 func (l *Log) write() {
 	var items, empty []item
-	closing, released := false, 0
+	closing, released := false, int64(0)
 	for {
 		if !closing {
-			l.inbox.gather(released, l.opts.Gather)
+			l.w.gather.wait(&l.inbox, released, l.w.took)
 		}
 		refuse := closing
 		items, closing = l.inbox.take(empty)
-		if items == nil {
-			l.writeLast()
-			return
+		if len(items) == 0 {
+			break
 		}
-		released = len(items)
+		released = 0
+		for i := range items {
+			released += items[i].records()
+		}
 		for rest := items; len(rest) > 0; {
 			rest = rest[l.writeFrame(rest, refuse):]
 		}
 		clear(items)
 		empty = items
+	}
+	l.writeLast()
+	l.w.herald.close()
+	// Nothing is called directly by Append before all that came earlier was.
+	for items := l.inbox.end(); len(items) > 0; items = l.inbox.end() {
+		for _, it := range items {
+			v := verdict{it, engine.Result{Outcome: engine.Unavailable, Err: engine.ErrClosed}}
+			v.report()
+		}
 	}
 }
 
@@ -78,7 +91,6 @@ func (l *Log) write() {
 func (l *Log) writeFrame(items []item, refuse bool) int {
 	w := &l.w
 	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
-	w.verdicts = w.verdicts[:0]
 	empty := len(w.buf)
 	err := l.stopped()
 	if err == nil && refuse {
@@ -93,11 +105,8 @@ func (l *Log) writeFrame(items []item, refuse bool) int {
 	if len(w.buf) > empty {
 		l.flush()
 	}
-	for i := range w.verdicts {
-		w.verdicts[i].report()
-	}
 	n := len(w.verdicts)
-	clear(w.verdicts)
+	w.verdicts = w.herald.report(w.verdicts)
 	if cap(w.buf) > 2*groupBytes {
 		w.buf = nil
 	}
@@ -184,7 +193,8 @@ func (l *Log) flush() {
 		w.turn(engine.Result{Outcome: engine.Unknown, Err: l.stop(fmt.Errorf("write segment %d: %w", w.seg.number, err))})
 		return
 	}
-	l.counters.flush(time.Since(begin))
+	w.took = time.Since(begin)
+	l.counters.flush(w.took)
 	w.lsn += uint64(len(w.buf))
 	w.nextID++
 	if l.fsync {
@@ -261,7 +271,7 @@ func (l *Log) rotate(need int64) error {
 		return err
 	}
 	l.mu.Lock()
-	h := &header{logID: l.meta.logID, number: w.seg.number + 1, base: w.lsn, known: l.known.Load(), nextID: w.nextID,
+	h := &header{logID: l.logID, number: w.seg.number + 1, base: w.lsn, known: l.known.Load(), nextID: w.nextID,
 		salt: freshSalt(w.seg.salt), data: uint32(l.spares.data), marks: slices.Clone(l.marks)}
 	l.mu.Unlock()
 	seg, err := l.install(sp, h)

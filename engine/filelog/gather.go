@@ -1,0 +1,59 @@
+package filelog
+
+import (
+	"runtime"
+	"time"
+)
+
+// returnTime is about how long a released caller keeps a processor until it is
+// back with its next record.
+const returnTime = 500 * time.Nanosecond
+
+// gatherer decides how long the writer waits between two flushes. After a flush
+// the callers it released soon come back. Who waits for them has all share the
+// next flush, where else two halves take turns and each waits for two flushes.
+type gatherer struct {
+	most   time.Duration // never wait longer; not positive: never wait
+	misses int           // how often in a row nobody came
+	skip   int           // do not even try this often
+}
+
+// wait waits for the released callers, while it pays. It yields instead of
+// sleeping, because a timer takes longer than what is waited for, and it spins
+// for no longer than a fraction of the flush before.
+func (g *gatherer) wait(in *inbox, released int64, flush time.Duration) {
+	there := in.waiting.Load()
+	switch {
+	case g.most <= 0 || released+there <= 1:
+		return // a single caller; whoever else comes is not held up
+	case time.Duration(released)*returnTime > flush/2:
+		return // they need as long as a flush does: flush meanwhile
+	case g.skip > 0:
+		g.skip--
+		return
+	}
+	came := g.poll(in, there, released+there) - there
+	if came*4 >= released {
+		g.misses = 0
+		return
+	}
+	g.misses = min(g.misses+1, 6)
+	g.skip = 1<<g.misses - 1
+}
+
+// poll returns how many are there in the end.
+func (g *gatherer) poll(in *inbox, there, target int64) int64 {
+	begin := time.Now()
+	last := begin
+	for there < target {
+		runtime.Gosched()
+		now := time.Now()
+		if n := in.waiting.Load(); n != there {
+			there, last = n, now
+		}
+		if now.Sub(begin) > g.most || now.Sub(last) > g.most/4 {
+			break
+		}
+	}
+	return there
+}

@@ -1,0 +1,5 @@
+package filelog_test
+
+import "runtime"
+
+func yield() { runtime.Gosched() }
