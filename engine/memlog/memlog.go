@@ -13,6 +13,7 @@ package memlog
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -45,6 +46,8 @@ type Log struct {
 	order  uint64 // number of entries ever written, over all partitions
 	ended  []completion
 	closed bool
+	// reopened says that another log has the records now.
+	reopened bool
 }
 
 var _ engine.Engine = (*Log)(nil)
@@ -95,16 +98,18 @@ func start(parts []partition, order uint64) *Log {
 
 // Reopen closes the log and returns a new one over the same records, epochs and
 // snapshots, as a restart of the process would find them on disk. Nobody owns a
-// partition of the new log, and injected faults are forgotten. The log must not
-// have been closed before.
+// partition of the new log, and injected faults are forgotten. A log is reopened
+// once; the new one can be, again.
 func (l *Log) Reopen() (*Log, error) {
-	if err := l.lock(context.Background()); err != nil {
-		return nil, fmt.Errorf("reopen memlog: %w", err)
+	if err := l.Close(); err != nil {
+		return nil, err
 	}
-	l.closed = true
-	l.mu.Unlock()
-	l.wake.Signal()
-	l.stopped.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reopened {
+		return nil, errors.New("reopen memlog: it was reopened before")
+	}
+	l.reopened = true
 	parts := slices.Clone(l.parts)
 	for i := range parts {
 		parts[i].live = false
