@@ -1,0 +1,256 @@
+package node
+
+import (
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold/request"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// applied does what a durable record has brought about.
+func (p *partition) applied(pr *proposal) {
+	effects := p.requests.Effects()
+	for i := range effects {
+		e := &effects[i]
+		switch e.Kind {
+		case request.Accepted:
+			p.acceptedEffect(e.Request, pr.call)
+		case request.Joined:
+			p.joined(e.Request, pr.call)
+		case request.Mismatch:
+			pr.call.refuse(errMismatch(pr.call, e.Request))
+		case request.Dispatch:
+			p.start(e.Request, pr.slot)
+		case request.Ready:
+			p.liveFor(e.Request).closing = false
+			p.wantSlot(e.Request)
+		case request.Arm:
+			p.liveFor(e.Request).closing = false
+			p.schedule(e.Request)
+		case request.Spare:
+			if pr.slot != nil {
+				pr.slot.release()
+			}
+		case request.Ended:
+			p.ended(e.Request)
+		case request.Fenced:
+			p.fenced(e.Request, e.Fence)
+		case request.KeyStopped:
+			p.keyStopped(e.Request)
+		case request.Stale, request.KeyGone, request.NoLetter, request.LetterDropped:
+			// whoever proposed the record is told by then
+		}
+	}
+	if pr.then != nil {
+		pr.then(effects, nil)
+	}
+	if pr.from != nil {
+		p.received(pr.from)
+	}
+}
+
+// acceptedEffect acknowledges a request that is new, or a dead letter that is a
+// request again.
+func (p *partition) acceptedEffect(r *request.Request, c *call) {
+	l := p.liveFor(r)
+	p.n.metrics.accepted(l.svc)
+	if r.Deadline != 0 {
+		p.schedule(r)
+	}
+	if c == nil {
+		return
+	}
+	c.accepted(p.ack(r, false))
+	if !c.waits {
+		return
+	}
+	if err := p.stuck(r, l); err != nil {
+		c.refuse(err)
+		return
+	}
+	l.waiters = append(l.waiters, c)
+}
+
+// stuck is why a waiting call cannot hope for a reply, if there is a reason.
+func (p *partition) stuck(r *request.Request, l *live) *edda.Error {
+	if r.Stopped() {
+		return p.errorOf(r, edda.KeyStopped, errKeyStopped)
+	}
+	if v := l.svc.view(); v.paused && r.Fence == 0 {
+		return p.errorOf(r, edda.ServicePaused, errServicePaused)
+	}
+	return nil
+}
+
+// joined makes a call share the outcome of an earlier request.
+func (p *partition) joined(r *request.Request, c *call) {
+	if c == nil {
+		return
+	}
+	if r.State.Ended() {
+		c.accepted(p.ack(r, true))
+		c.finish(p.resultOf(r, true))
+		return
+	}
+	c.accepted(p.ack(r, true))
+	if !c.waits {
+		return
+	}
+	l := p.liveFor(r)
+	if err := p.stuck(r, l); err != nil {
+		c.refuse(err)
+		return
+	}
+	l.addWaiter(c)
+}
+
+// addWaiter adds a call, and forgets those that have gone.
+func (l *live) addWaiter(c *call) {
+	kept := l.waiters[:0]
+	for _, w := range l.waiters {
+		if !w.gone() {
+			kept = append(kept, w)
+		}
+	}
+	l.waiters = append(kept, c)
+}
+
+// ended gives an outcome to whoever waits for it.
+func (p *partition) ended(r *request.Request) {
+	l := liveOf(r)
+	if l == nil {
+		return
+	}
+	r.Aux = nil
+	p.timers.set(l, 0)
+	p.n.metrics.ended(l.svc, r.State)
+	res := p.resultOf(r, false)
+	for _, c := range l.waiters {
+		if c.onEnd != nil {
+			c.onEnd(r)
+		}
+	}
+	if p.n.opts.OnReply != nil {
+		p.n.replied(res, p.requestView(r), l.waiters)
+		return
+	}
+	for _, c := range l.waiters {
+		c.finish(res)
+	}
+}
+
+// keyStopped tells everybody who waits for a request of the key that it is
+// stopped.
+func (p *partition) keyStopped(dead *request.Request) {
+	k := p.requests.Key(dead.To)
+	if k == nil {
+		return
+	}
+	p.n.log.Warn("key stopped after a dead letter", "service", dead.To.Name, "key", dead.To.Key, "request", dead.ID)
+	for r := k.Head(); r != nil; r = k.Next(r) {
+		p.turnAway(r, edda.KeyStopped, errKeyStopped)
+	}
+}
+
+// pausedNow tells everybody who waits for a request of the service that is not
+// running that it is paused.
+func (p *partition) pausedNow(s *service) {
+	for r := range p.requests.All() {
+		if l := liveOf(r); l != nil && l.svc == s && r.Fence == 0 {
+			p.turnAway(r, edda.ServicePaused, errServicePaused)
+		}
+	}
+}
+
+// turnAway ends the waiting for a request; the request stays.
+func (p *partition) turnAway(r *request.Request, reason edda.Reason, err error) {
+	l := liveOf(r)
+	if l == nil {
+		return
+	}
+	for _, c := range l.waiters {
+		c.refuse(p.errorOf(r, reason, err))
+	}
+	l.waiters = nil
+}
+
+// call proposes a request from outside. What can be seen already is answered at
+// once; the fold decides the rest.
+func (p *partition) call(c *call) {
+	if known, err := p.knownAlready(c); err != nil {
+		p.unwanted(c, err)
+		return
+	} else if known != nil {
+		p.in.settled(1, len(c.rec))
+		if known.Fingerprint() != c.fingerprint {
+			c.refuse(errMismatch(c, known))
+			return
+		}
+		p.joined(known, c)
+		return
+	}
+	var k *request.Key
+	if c.kind == edda.Ordered {
+		if k = p.requests.Key(c.msg.To); k != nil && k.Len >= p.n.opts.Limits.KeyQueue {
+			p.unwanted(c, errKeyOverloaded(c))
+			return
+		}
+	}
+	if p.outbox.Bytes() > p.n.opts.Limits.OutboxBytes {
+		p.unwanted(c, errOverloaded(c, "the partition has too much on its way to others"))
+		return
+	}
+	pr := proposal{call: c}
+	if k == nil && c.startsNow() && c.svc.acquire() {
+		pr.slot = c.svc
+	}
+	p.propose(c.rec, pr)
+}
+
+// knownAlready returns the request that a call repeats, as far as the fold has
+// it.
+func (p *partition) knownAlready(c *call) (*request.Request, *edda.Error) {
+	if c.msg.IdempotencyKey == "" {
+		return nil, nil
+	}
+	r, err := p.requests.ByScope(request.Scope(c.msg.To, c.msg.Principal, c.msg.IdempotencyKey), p.now())
+	if err != nil {
+		return nil, errInternal(c.op(), err)
+	}
+	return r, nil
+}
+
+// unwanted refuses a call that was not proposed.
+func (p *partition) unwanted(c *call, err *edda.Error) {
+	p.in.settled(1, len(c.rec))
+	c.refuse(err)
+}
+
+// proposeEnded ends a request from outside its handler.
+func (p *partition) proposeEnded(r *request.Request, f record.Failure, then func([]request.Effect, error)) {
+	l := p.liveFor(r)
+	l.closing = true
+	e := record.Ended{Seq: r.Seq, Failure: f, KeepUntil: p.keepUntil(r, l)}
+	p.propose(e.AppendTo(nil), proposal{then: then})
+}
+
+// keepUntil is until when the outcome of a request is kept.
+func (p *partition) keepUntil(r *request.Request, l *live) int64 {
+	switch {
+	case r.Keep:
+		return p.now() + int64(keepReply)
+	case l.delivers():
+		return 0
+	default:
+		return p.now() + int64(keepUndelivered)
+	}
+}
+
+// delivers reports whether somebody is there who gets the outcome.
+func (l *live) delivers() bool {
+	for _, c := range l.waiters {
+		if c.consumes && !c.gone() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,412 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold/keystate"
+	"github.com/edda-io/edda/internal/fold/request"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// attempt is one handler running for one request. The partition starts it and
+// takes its outcome; in between it belongs to the goroutine of the handler.
+type attempt struct {
+	p   *partition
+	req *request.Request // to be read in the partition's goroutine alone
+	svc *service
+	def *edda.Service
+
+	seq, fence uint64
+	number     int
+	hash       uint64
+	msg        *edda.Message // nil: in the table
+	state      *keystate.View
+	started    time.Time
+	timeout    int64 // when the attempt is fenced, in Unix nanoseconds
+	ctx        attemptContext
+	cancel     context.CancelCauseFunc
+	taken      atomic.Bool
+
+	// what the handler left behind
+	rec     []byte // a completed record; nil after an error
+	failure record.Failure
+	after   time.Duration // what the handler says of the next attempt's delay
+	ended   time.Time
+
+	// of the partition's goroutine
+	over     bool // the attempt was fenced
+	released bool // its slot was given back before the handler returned
+}
+
+// attemptContext ends with its attempt. Its deadline is the earlier one of the
+// attempt's and the request's.
+type attemptContext struct {
+	context.Context
+	deadline time.Time
+}
+
+// Deadline is when the attempt is given up.
+func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// start runs the handler of a request that was dispatched. The slot is the
+// attempt's now.
+func (p *partition) start(r *request.Request, slot *service) {
+	l := p.liveFor(r)
+	l.closing, l.waiting = false, false
+	a := &attempt{
+		p: p, req: r, svc: slot, def: slot.local, seq: r.Seq, fence: r.Fence, number: r.Attempts, hash: r.Hash,
+		msg: r.Message, started: time.Now(),
+	}
+	if r.Kind == edda.Ordered {
+		a.state = p.requests.View(r)
+	}
+	limit := a.def.AttemptTimeout
+	if limit == 0 {
+		limit = edda.DefaultAttemptTimeout
+	}
+	a.timeout = a.started.Add(limit).UnixNano()
+	deadline := a.timeout
+	if r.Deadline != 0 {
+		deadline = min(deadline, r.Deadline)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	a.ctx, a.cancel = attemptContext{Context: ctx, deadline: time.Unix(0, deadline)}, cancel
+	l.attempt = a
+	p.running++
+	p.schedule(r)
+	p.n.handlers.Go(a.run)
+}
+
+// run is the goroutine of the handler.
+func (a *attempt) run() {
+	returned := false
+	defer func() {
+		if !returned {
+			a.failure = record.Failure{Reason: edda.Panicked, Message: "handler ended its goroutine"}
+		}
+		a.ended = time.Now()
+		a.p.in.outcome(a)
+	}()
+	a.taken.Store(true)
+	a.invoke()
+	returned = true
+}
+
+func (a *attempt) invoke() {
+	if a.msg == nil {
+		msg, err := request.Message(a.p.table, a.seq)
+		if err != nil {
+			a.failure = record.Failure{Reason: edda.Internal, Message: "read the message: " + err.Error()}
+			return
+		}
+		a.msg = msg
+	}
+	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence}
+	if a.state != nil {
+		d.State = a.state
+	}
+	out := a.def.Invoke(&a.ctx, d)
+	if out.Err != nil {
+		a.failed(&out)
+		return
+	}
+	rec, err := a.encode(&out)
+	if err != nil {
+		a.failure = record.Failure{Reason: edda.Internal, Message: err.Error()}
+		return
+	}
+	a.rec = rec
+}
+
+// failed notes the error that a handler returned.
+func (a *attempt) failed(out *edda.Outcome) {
+	a.failure = record.Failure{Reason: edda.Failed, Message: clipText(out.Err.Error())}
+	if out.Stack != nil {
+		a.failure.Reason = edda.Panicked
+		a.p.n.log.Error("handler panicked", "service", a.msg.To.Name, "key", a.msg.To.Key, "method", a.msg.Type,
+			"request", a.msg.ID, "attempt", a.number, "panic", out.Err, "stack", string(out.Stack))
+		return
+	}
+	he, ok := errors.AsType[*edda.HandlerError](out.Err)
+	if !ok {
+		return
+	}
+	a.after = he.RetryAfter
+	if he.Final {
+		c := record.Completed{Seq: a.seq, Fence: a.fence, Failure: a.failure}
+		a.rec = c.AppendTo(nil)
+	}
+}
+
+// encode makes the record of an outcome.
+func (a *attempt) encode(out *edda.Outcome) ([]byte, error) {
+	c := record.Completed{Seq: a.seq, Fence: a.fence}
+	size := len(out.Reply.Payload) + 64
+	for _, h := range out.Reply.Headers {
+		size += len(h.Name) + len(h.Value) + 24
+	}
+	reply, err := out.Reply.AppendBinary(make([]byte, 0, size))
+	if err != nil {
+		return nil, err
+	}
+	c.Reply = reply
+	for _, e := range out.Set {
+		c.Changes = append(c.Changes, record.Change{Name: e.Name, Value: e.Value})
+		size += len(e.Name) + len(e.Value) + 24
+	}
+	for _, name := range out.Delete {
+		c.Changes = append(c.Changes, record.Change{Name: name})
+		size += len(name) + 24
+	}
+	if len(out.Sends) > request.MaxSends {
+		return nil, fmt.Errorf("the handler sent %d messages, at most %d are allowed", len(out.Sends), request.MaxSends)
+	}
+	for _, m := range out.Sends {
+		s, err := a.send(m)
+		if err != nil {
+			return nil, err
+		}
+		c.Sends = append(c.Sends, s)
+		size += len(s.Message) + 64
+	}
+	return c.AppendTo(make([]byte, 0, size+64)), nil
+}
+
+// send prepares a message that the handler sent. One that nobody can take
+// becomes a dead letter.
+func (a *attempt) send(m *edda.Message) (record.Accepted, error) {
+	s := record.Accepted{Kind: edda.Ordered, Keep: true, GivenID: !m.ID.IsZero()}
+	if m.To.Key == "" {
+		s.Kind = edda.Balanced
+	}
+	if err := a.p.n.check(m); err != nil {
+		s.Refused = record.Failure{Reason: err.Reason, Message: err.Error()}
+	}
+	s.Hash = a.p.n.route(m, s.Kind, a.hash)
+	if m.ID.IsZero() {
+		m.ID = edda.NewID(s.Hash, time.Now())
+	}
+	if m.IdempotencyKey != "" {
+		s.Fingerprint = fingerprint(m)
+	}
+	b, err := m.AppendBinary(make([]byte, 0, m.BinarySize()))
+	s.Message = b
+	return s, err
+}
+
+// outcome takes what a handler left behind, unless the attempt was given up.
+func (p *partition) outcome(a *attempt) {
+	p.running--
+	a.cancel(nil)
+	p.n.metrics.attempt(a)
+	if slow := p.n.opts.SlowAttempt; slow > 0 && a.ended.Sub(a.started) > slow {
+		p.n.log.Warn("slow handler", "service", a.req.To.Name, "key", a.req.To.Key, "method", a.req.Method,
+			"request", a.req.ID, "attempt", a.number, "took", a.ended.Sub(a.started))
+	}
+	l := liveOf(a.req)
+	if a.over || l == nil || l.attempt != a || l.closing {
+		p.slotBack(a)
+		p.n.metrics.late(a.svc)
+		p.n.log.Log(context.Background(), slog.LevelDebug, "late outcome refused", "request", a.req.ID, "fence", a.fence)
+		return
+	}
+	l.closing = true
+	if a.rec == nil {
+		p.slotBack(a)
+		p.attemptFailed(a.req, a.failure, a.after, a.ended)
+		return
+	}
+	if until := p.keepUntil(a.req, l); until != 0 {
+		a.rec = record.AppendKeepUntil(a.rec, until)
+	}
+	pr := proposal{attempt: a}
+	if a.req.HasNext() && a.svc.keep() {
+		pr.slot = a.svc
+		a.released = true
+	} else {
+		p.slotBack(a)
+	}
+	p.propose(a.rec, pr)
+}
+
+// slotBack gives back the attempt's slot once its handler has returned.
+func (p *partition) slotBack(a *attempt) {
+	if a.released {
+		a.svc.returned()
+		return
+	}
+	a.released = true
+	a.svc.release()
+}
+
+// attemptFailed proposes what the service's policy says of a failed attempt.
+func (p *partition) attemptFailed(r *request.Request, f record.Failure, after time.Duration, at time.Time) {
+	l := p.liveFor(r)
+	l.closing = true
+	rec := record.AttemptFailed{Seq: r.Seq, Fence: r.Fence, Failure: f}
+	delay, again := l.svc.retry().Next(r.Attempts, p.n.chance())
+	if after > 0 {
+		delay = min(after, maxRetryAfter)
+	}
+	if again {
+		rec.RetryAt = max(1, at.Add(delay).UnixNano()) // zero would mean none
+	} else {
+		rec.Then = l.svc.onDead()
+	}
+	p.propose(rec.AppendTo(nil), proposal{})
+}
+
+// maxRetryAfter bounds the delay that a handler may ask for.
+const maxRetryAfter = time.Hour
+
+// fenced ends an attempt whose request has gone on without it.
+func (p *partition) fenced(r *request.Request, fence uint64) {
+	l := liveOf(r)
+	if l == nil {
+		return
+	}
+	l.closing = false
+	a := l.attempt
+	l.attempt = nil
+	p.schedule(r)
+	if a == nil || a.fence != fence || a.over {
+		return
+	}
+	a.over = true
+	a.cancel(errFenced)
+	if !a.released && a.svc.abandon() {
+		a.released = true
+	}
+}
+
+// errFenced is why a handler's context ends before it has returned.
+var errFenced = errors.New("the attempt was fenced: it timed out, or its request was cancelled")
+
+// wantSlot starts a ready request, now or when a slot is free.
+func (p *partition) wantSlot(r *request.Request) {
+	l := p.liveFor(r)
+	if l.waiting || l.closing || !r.Ready(p.now()) {
+		return
+	}
+	if l.svc.acquire() {
+		p.proposeDispatch(r, l.svc)
+		return
+	}
+	l.waiting = true
+	p.ready[l.svc] = append(p.ready[l.svc], r)
+	l.svc.join(p)
+}
+
+// granted uses a slot for the first request that still wants it.
+func (p *partition) granted(s *service) {
+	queue := p.ready[s]
+	for len(queue) > 0 {
+		r := queue[0]
+		queue[0] = nil
+		queue = queue[1:]
+		l := liveOf(r)
+		if l == nil || !l.waiting {
+			continue
+		}
+		l.waiting = false
+		if l.closing || !r.Ready(p.now()) {
+			continue
+		}
+		p.keepQueue(s, queue)
+		p.proposeDispatch(r, s)
+		return
+	}
+	p.keepQueue(s, queue)
+	s.release()
+}
+
+func (p *partition) keepQueue(s *service, queue []*request.Request) {
+	if len(queue) == 0 {
+		delete(p.ready, s)
+	} else {
+		p.ready[s] = queue
+	}
+}
+
+func (p *partition) proposeDispatch(r *request.Request, s *service) {
+	l := p.liveFor(r)
+	l.closing = true
+	d := record.Dispatched{Seq: r.Seq}
+	p.propose(d.AppendTo(nil), proposal{slot: s})
+}
+
+// schedule sets the request's timer to the next time that matters to it.
+func (p *partition) schedule(r *request.Request) {
+	l := p.liveFor(r)
+	at := r.Deadline
+	earlier := func(t int64) {
+		if t != 0 && (at == 0 || t < at) {
+			at = t
+		}
+	}
+	if l.attempt != nil {
+		earlier(l.attempt.timeout)
+	} else {
+		earlier(r.Due)
+	}
+	p.timers.set(l, at)
+}
+
+// fire does what the time has come for.
+func (p *partition) fire() {
+	now := p.now()
+	for at := p.timers.next(); at != 0 && at <= now; at = p.timers.next() {
+		l := p.timers[0]
+		p.timers.set(l, 0)
+		if l.closing {
+			continue // what is on its way sets the timer again
+		}
+		p.due(l, now)
+	}
+}
+
+func (p *partition) due(l *live, now int64) {
+	r := l.req
+	switch {
+	case r.Deadline != 0 && r.Deadline <= now:
+		p.proposeEnded(r, record.Failure{Reason: edda.DeadlineExceeded, Message: "the request's deadline has passed"}, nil)
+	case l.attempt != nil && l.attempt.timeout <= now:
+		limit := time.Duration(l.attempt.timeout - l.attempt.started.UnixNano())
+		p.attemptFailed(r, record.Failure{Reason: edda.Timeout, Message: fmt.Sprintf("attempt %d took longer than %v", r.Attempts, limit)}, 0, time.Now())
+	case !r.Queued():
+		pr := proposal{}
+		if (r.Kind == edda.Balanced || p.requests.Key(r.To) == nil) && l.svc.acquire() {
+			pr.slot = l.svc
+		}
+		l.closing = true
+		d := record.Due{Seq: r.Seq}
+		p.propose(d.AppendTo(nil), pr)
+	case r.Fence == 0:
+		p.wantSlot(r)
+		p.armDeadline(l)
+	}
+}
+
+// armDeadline leaves the deadline as the only time that matters.
+func (p *partition) armDeadline(l *live) { p.timers.set(l, l.req.Deadline) }
+
+// now is the time, which never goes back within the partition.
+func (p *partition) now() int64 {
+	p.last = max(p.last, time.Now().UnixNano())
+	return p.last
+}
+
+// clipText bounds a handler's own words.
+func clipText(s string) string {
+	const most = 4096
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}

@@ -1,0 +1,341 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold/request"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// call is a request from outside on its way in, and whoever waits for what
+// becomes of it.
+type call struct {
+	msg         *edda.Message
+	rec         []byte
+	svc         *service
+	kind        edda.Kind
+	fingerprint string
+	// waits: the caller wants the outcome, not just the acknowledgement.
+	waits bool
+	// consumes: once the caller has the outcome nobody else needs it.
+	consumes bool
+
+	// onEnd, when not nil, sees the ended request in its partition's goroutine.
+	onEnd func(*request.Request)
+
+	stage atomic.Int32 // of the stages
+	ack   edda.Ack     // valid from stageAccepted on
+	res   *result      // valid when done was signaled; nil: acknowledged
+	err   *edda.Error  // likewise
+	done  chan struct{}
+}
+
+// The stages of a call, as its goroutine and the partition's see them.
+const (
+	stageProposed int32 = iota
+	stageAccepted
+	stageGone // the caller has left
+)
+
+// result is what became of a request.
+type result struct {
+	id       edda.ID
+	position string
+	attempts int
+	state    edda.State
+	failure  record.Failure
+	reply    []byte // encoded
+	gone     bool   // the reply's body is not kept any more
+	key      string
+	replayed bool
+}
+
+func newCall(waits bool) *call { return &call{waits: waits, done: make(chan struct{}, 1)} }
+
+// accepted notes that the request is durable, and wakes a caller who wants no
+// more than that.
+func (c *call) accepted(a edda.Ack) {
+	c.ack = a
+	c.stage.CompareAndSwap(stageProposed, stageAccepted)
+	if !c.waits {
+		c.signal()
+	}
+}
+
+// finish hands over the outcome.
+func (c *call) finish(r *result) {
+	if c.waits {
+		c.res = r
+		c.signal()
+	}
+}
+
+// refuse hands over an error.
+func (c *call) refuse(err *edda.Error) {
+	c.err = err
+	c.signal()
+}
+
+// signal wakes the caller. The channel has room for one; a call gets at most one
+// acknowledgement, outcome or error.
+func (c *call) signal() {
+	select {
+	case c.done <- struct{}{}:
+	default:
+	}
+}
+
+func (c *call) gone() bool { return c.stage.Load() == stageGone }
+
+// leave notes that the caller waits no longer. It returns the acknowledgement if
+// there was one.
+func (c *call) leave() (edda.Ack, bool) {
+	if c.stage.Swap(stageGone) == stageAccepted {
+		return c.ack, true
+	}
+	return edda.Ack{}, false
+}
+
+func (c *call) op() string {
+	if c.msg == nil {
+		return "wait"
+	}
+	return "call " + c.msg.To.String()
+}
+
+// startsNow reports whether the request may be handled at once.
+func (c *call) startsNow() bool {
+	return c.msg.Due.IsZero() || !c.msg.Due.After(time.Now())
+}
+
+// Send makes the message durable. See edda.Client.Send.
+func (n *Node) Send(ctx context.Context, m *edda.Message) (*edda.Ack, error) {
+	c := newCall(false)
+	m.Chain = nil // nobody waits, so no circle can close
+	if err := n.submit(ctx, m, c, true); err != nil {
+		return nil, err
+	}
+	if err := n.await(ctx, c, nil); err != nil {
+		return nil, err
+	}
+	return &c.ack, nil
+}
+
+// Call sends the message and waits for the reply. See edda.Client.Call. Beside
+// the outcomes of the request the error may be NO_WORKER, KEY_STOPPED or
+// SERVICE_PAUSED: the request is stored then, and goes on when it can.
+func (n *Node) Call(ctx context.Context, m *edda.Message) (*edda.Reply, error) {
+	c := newCall(true)
+	c.consumes = true
+	if chained(m) {
+		return nil, &edda.Error{Op: c.op(), Reason: edda.Cycle, Key: m.To.Key,
+			Err: errors.New("a caller of this handler holds the key and waits; the call would never end")}
+	}
+	if err := n.submit(ctx, m, c, m.IdempotencyKey != ""); err != nil {
+		return nil, err
+	}
+	var noWorker <-chan time.Time
+	if !c.svc.view().hosted {
+		t := time.NewTimer(n.opts.Limits.NoWorkerWait)
+		defer t.Stop()
+		noWorker = t.C
+	}
+	if err := n.await(ctx, c, noWorker); err != nil {
+		return nil, err
+	}
+	return c.res.outcome(c.op())
+}
+
+// await returns nil once the call has what its caller wants, else why not.
+func (n *Node) await(ctx context.Context, c *call, noWorker <-chan time.Time) error {
+	reason, why := edda.Timeout, errWaitOver
+	select {
+	case <-c.done:
+		return c.error()
+	case <-ctx.Done():
+	case <-noWorker:
+		reason, why = edda.NoWorker, errNoWorker
+	case <-n.halted:
+		why = errNodeStopped
+	}
+	ack, accepted := c.leave()
+	select {
+	case <-c.done: // it came at the same time
+		return c.error()
+	default:
+	}
+	if accepted {
+		return ackError(c, ack, reason, why)
+	}
+	return &edda.Error{Op: c.op(), Reason: edda.OutcomeUnknown, Key: c.msg.To.Key, RequestID: c.msg.ID, RetryAfter: time.Second,
+		Err: fmt.Errorf("%w before the request was durable; repeat it with the same idempotency key", why)}
+}
+
+// error returns what the call was refused with, as an error interface.
+func (c *call) error() error {
+	if c.err != nil {
+		return c.err
+	}
+	return nil
+}
+
+// submit checks a message, encodes it, and hands it to its partition.
+func (n *Node) submit(ctx context.Context, m *edda.Message, c *call, keep bool) error {
+	c.msg = m
+	svc, kind, err := n.admit(ctx, m)
+	if err != nil {
+		return err
+	}
+	c.svc, c.kind = svc, kind
+	hash := n.route(m, kind, 0)
+	given := !m.ID.IsZero()
+	if given && n.home(m.ID.Route()) != n.homeOf(hash) {
+		return &edda.Error{Op: c.op(), Reason: edda.BadValue, Key: m.To.Key,
+			Err: errors.New("the message's id was made for another address; leave it out, or use the one an earlier acknowledgement gave")}
+	}
+	m.Time = time.Time{}
+	if !given {
+		m.ID = edda.NewID(hash, time.Now())
+	}
+	a := record.Accepted{Hash: hash, Kind: kind, Keep: keep, GivenID: given}
+	if m.IdempotencyKey != "" {
+		a.Fingerprint = fingerprint(m)
+		c.fingerprint = string(a.Fingerprint)
+	}
+	c.rec, err = a.AppendMessage(make([]byte, 0, m.BinarySize()+record.AppendedBytes), m)
+	if err != nil {
+		return errInternal(c.op(), err)
+	}
+	p := n.homeOf(hash)
+	switch ok, closed := p.in.call(c, &n.opts.Limits); {
+	case closed:
+		return n.notRunning(c.op())
+	case !ok:
+		n.metrics.refused.Add(1)
+		return errOverloaded(c, "the partition has too many requests waiting to become durable")
+	}
+	return nil
+}
+
+// admit decides whether a message may come in at all. It waits a bounded time
+// for a service that is not registered.
+func (n *Node) admit(ctx context.Context, m *edda.Message) (*service, edda.Kind, error) {
+	if err := m.To.Validate(); err != nil {
+		return nil, "", err
+	}
+	if m.To.Namespace == "" {
+		m.To.Namespace = edda.DefaultNamespace
+	}
+	if m.Principal == "" {
+		m.Principal = edda.Anonymous
+	}
+	if err := n.notDraining(m); err != nil {
+		return nil, "", err
+	}
+	if n.opts.OnAccept != nil {
+		if err := n.onAccept(ctx, m); err != nil {
+			return nil, "", err
+		}
+	}
+	svc, v, err := n.find(ctx, m)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := n.checkAgainst(m, &v); err != nil {
+		return nil, "", err
+	}
+	if n.bytes.Load() > int64(n.opts.Limits.NodeBytes) {
+		n.metrics.refused.Add(1)
+		return nil, "", errOverloaded(&call{msg: m}, "the node has too many unfinished requests in memory")
+	}
+	return svc, v.kind, nil
+}
+
+// find returns the service, waiting for it to be registered.
+func (n *Node) find(ctx context.Context, m *edda.Message) (*service, view, error) {
+	if svc := n.known(m.To.Namespace, m.To.Name); svc != nil {
+		if v := svc.view(); v.registered {
+			return svc, v, nil
+		}
+	}
+	t := time.NewTimer(n.opts.Limits.NoServiceWait)
+	defer t.Stop()
+	for {
+		changed := n.registryChanged()
+		if svc := n.known(m.To.Namespace, m.To.Name); svc != nil {
+			if v := svc.view(); v.registered {
+				return svc, v, nil
+			}
+		}
+		select {
+		case <-changed:
+			continue
+		case <-t.C:
+		case <-ctx.Done():
+		case <-n.halted:
+			return nil, view{}, n.notRunning("call " + m.To.String())
+		}
+		return nil, view{}, &edda.Error{Op: "call " + m.To.String(), Reason: edda.NoService, Key: m.To.Key, RetryAfter: time.Second,
+			Err: errNoService(m)}
+	}
+}
+
+// check says why nobody could take a message, without waiting for anything.
+func (n *Node) check(m *edda.Message) *edda.Error {
+	svc := n.known(m.To.Namespace, m.To.Name)
+	if svc != nil {
+		if v := svc.view(); v.registered {
+			return n.checkAgainst(m, &v)
+		}
+	}
+	return &edda.Error{Op: "send to " + m.To.String(), Reason: edda.NoService, Key: m.To.Key,
+		Err: errNoService(m)}
+}
+
+// route returns the address hash that a message lives at. A balanced request
+// goes by its idempotency key, else to whoever sent it, else anywhere.
+func (n *Node) route(m *edda.Message, kind edda.Kind, sender uint64) uint64 {
+	switch {
+	case kind == edda.Ordered:
+		return m.To.Hash()
+	case m.IdempotencyKey != "":
+		return edda.Address{Namespace: m.To.Namespace, Name: m.To.Name, Key: string(m.Principal) + "\x00" + m.IdempotencyKey}.Hash()
+	case !m.ID.IsZero():
+		return uint64(m.ID.Route()) << 48
+	case sender != 0:
+		return sender
+	default:
+		return n.anywhere()
+	}
+}
+
+// fingerprint tells requests of one idempotency key apart: method, content type
+// and body. It is the first half of a SHA-256.
+func fingerprint(m *edda.Message) []byte {
+	h := sha256.New()
+	for _, s := range [...]string{m.Type, m.ContentType} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	h.Write(m.Payload)
+	for _, f := range m.Frames {
+		h.Write([]byte(strconv.Itoa(len(f))))
+		h.Write(f)
+	}
+	return h.Sum(nil)[:16]
+}
+
+// chained reports whether a caller of the message holds its key.
+func chained(m *edda.Message) bool {
+	return m.To.Key != "" && slices.ContainsFunc(m.Chain, func(a edda.Address) bool {
+		return request.FlatAddress(a) == request.FlatAddress(m.To)
+	})
+}

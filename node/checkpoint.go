@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine"
+	"github.com/edda-io/edda/internal/store"
+)
+
+// runCheckpoints writes the folds to the store each time enough was logged, and
+// lets the log forget what the store then holds.
+func (n *Node) runCheckpoints() {
+	for {
+		select {
+		case <-n.halt:
+			return
+		case <-n.checkpoint:
+		}
+		n.logBytes.Store(0)
+		if err := n.writeCheckpoint(); err != nil {
+			n.fail(fmt.Errorf("checkpoint: %w", err))
+			return
+		}
+	}
+}
+
+// writeCheckpoint returns when the store has everything durably that was applied
+// when it began. It returns nil early when the node stops.
+func (n *Node) writeCheckpoint() error {
+	n.saving.Lock()
+	defer n.saving.Unlock()
+	ctx := context.Background()
+	if n.opts.Durability == edda.OS {
+		// The store flushes as it likes; it must never know more than the log keeps.
+		if err := n.engine.Sync(ctx); err != nil {
+			return err
+		}
+	}
+	for _, p := range n.parts {
+		done := make(chan error, 1)
+		if !p.in.do(func() { done <- p.save() }) {
+			return nil
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				return err
+			}
+		case <-n.halt:
+			return nil
+		}
+	}
+	return n.trim(ctx)
+}
+
+// save commits what has changed in the partition since the last time.
+func (p *partition) save() error {
+	var b store.Batch
+	if err := p.fold.Checkpoint(&b); err != nil {
+		return err
+	}
+	if err := p.table.Commit(&b, engine.Position(p.env.Position)); err != nil {
+		return err
+	}
+	p.fold.Committed()
+	return nil
+}
+
+// trim flushes the store and lets the log forget what the store holds durably.
+func (n *Node) trim(ctx context.Context) error {
+	if err := n.store.Flush(ctx); err != nil {
+		return err
+	}
+	starts := make([]engine.Start, len(n.parts))
+	for i := range n.parts {
+		durable, err := n.store.DurableApplied(engine.Partition(i))
+		if err != nil {
+			return err
+		}
+		starts[i] = engine.Start{Partition: engine.Partition(i), Position: durable + 1}
+	}
+	return n.engine.Trim(ctx, starts...)
+}

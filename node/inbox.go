@@ -1,0 +1,156 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/edda-io/edda/internal/record"
+)
+
+// inbox is where a partition's goroutine gets everything from. Only calls are
+// bounded; the rest has room because what can come is bounded where it begins:
+// outcomes by slots, deliveries by the window of each lane, batches by
+// themselves.
+type inbox struct {
+	mu       sync.Mutex // guards what follows; nothing is locked under it
+	mail     mail
+	signaled bool
+	closed   bool
+	waiting  int // calls that are not durable yet
+	bytes    int // their size
+
+	wake chan struct{} // one signal for everything since the last take
+}
+
+// mail is what has come in, each kind in its order.
+type mail struct {
+	batches    []*batch
+	acks       []ack
+	grants     []*service
+	outcomes   []*attempt
+	deliveries []delivery
+	funcs      []func()
+	calls      []*call
+}
+
+// ack says that a partition has everything up to a number.
+type ack struct{ from, number uint64 }
+
+// delivery is a record from another partition's outbox.
+type delivery struct {
+	origin record.Origin
+	typ    record.Type
+	body   []byte
+}
+
+func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+
+// signal wakes the goroutine. The caller holds mu.
+func (in *inbox) signal() {
+	if !in.signaled {
+		in.signaled = true
+		in.wake <- struct{}{}
+	}
+}
+
+// call puts a call in, unless the partition has too much waiting.
+func (in *inbox) call(c *call, l *Limits) (ok, closed bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return false, true
+	}
+	if in.waiting >= l.PartitionRequests || in.bytes+len(c.rec) > l.PartitionBytes && in.waiting > 0 {
+		return false, false
+	}
+	in.waiting++
+	in.bytes += len(c.rec)
+	in.mail.calls = append(in.mail.calls, c)
+	in.signal()
+	return true, false
+}
+
+// settled notes that calls are durable, or refused.
+func (in *inbox) settled(n, bytes int) {
+	in.mu.Lock()
+	in.waiting -= n
+	in.bytes -= bytes
+	in.mu.Unlock()
+}
+
+func (in *inbox) batch(b *batch) {
+	in.mu.Lock()
+	in.mail.batches = append(in.mail.batches, b)
+	in.signal()
+	in.mu.Unlock()
+}
+
+func (in *inbox) ack(a ack) {
+	in.mu.Lock()
+	in.mail.acks = append(in.mail.acks, a)
+	in.signal()
+	in.mu.Unlock()
+}
+
+func (in *inbox) grant(s *service) {
+	in.mu.Lock()
+	in.mail.grants = append(in.mail.grants, s)
+	in.signal()
+	in.mu.Unlock()
+}
+
+func (in *inbox) outcome(a *attempt) {
+	in.mu.Lock()
+	in.mail.outcomes = append(in.mail.outcomes, a)
+	in.signal()
+	in.mu.Unlock()
+}
+
+func (in *inbox) delivery(d delivery) {
+	in.mu.Lock()
+	in.mail.deliveries = append(in.mail.deliveries, d)
+	in.signal()
+	in.mu.Unlock()
+}
+
+// do runs f in the partition's goroutine. It is false when that has ended.
+func (in *inbox) do(f func()) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return false
+	}
+	in.mail.funcs = append(in.mail.funcs, f)
+	in.signal()
+	return true
+}
+
+// take exchanges what has come in for an empty m, whose memory is used again.
+func (in *inbox) take(m *mail) {
+	m.reset()
+	in.mu.Lock()
+	*m, in.mail = in.mail, *m
+	in.signaled = false
+	select {
+	case <-in.wake:
+	default:
+	}
+	in.mu.Unlock()
+}
+
+// close refuses what comes after.
+func (in *inbox) close() {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+}
+
+func (m *mail) reset() {
+	clear(m.batches)
+	clear(m.grants)
+	clear(m.outcomes)
+	clear(m.deliveries)
+	clear(m.funcs)
+	clear(m.calls)
+	m.batches, m.acks, m.grants, m.outcomes = m.batches[:0], m.acks[:0], m.grants[:0], m.outcomes[:0]
+	m.deliveries, m.funcs, m.calls = m.deliveries[:0], m.funcs[:0], m.calls[:0]
+}

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edda-io/edda"
+)
+
+// metrics are the node's figures. Those of services are found once for each
+// service, so that counting costs no look-up.
+type metrics struct {
+	acceptedTotal *prometheus.CounterVec
+	endedTotal    *prometheus.CounterVec
+	attempts      *prometheus.HistogramVec
+	lateTotal     *prometheus.CounterVec
+	refused       atomic.Int64
+}
+
+// serviceMetrics are the figures of one service.
+type serviceMetrics struct {
+	accepted prometheus.Counter
+	ended    map[edda.State]prometheus.Counter
+	ok       prometheus.Observer
+	failed   prometheus.Observer
+	late     prometheus.Counter
+}
+
+func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		acceptedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edda_requests_accepted_total", Help: "Requests that became durable.",
+		}, []string{"namespace", "service"}),
+		endedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edda_requests_ended_total", Help: "Requests that ended, by state.",
+		}, []string{"namespace", "service", "state"}),
+		attempts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "edda_attempt_seconds", Help: "How long handlers ran, by whether they returned an outcome.",
+			Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 10, 30},
+		}, []string{"namespace", "service", "result"}),
+		lateTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edda_late_outcomes_total", Help: "Outcomes refused because their attempt had been given up.",
+		}, []string{"namespace", "service"}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	all := []prometheus.Collector{
+		m.acceptedTotal, m.endedTotal, m.attempts, m.lateTotal,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "edda_requests_overloaded_total", Help: "Requests refused because a limit was reached.",
+		}, func() float64 { return float64(m.refused.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "edda_unfinished_bytes", Help: "Memory of unfinished requests.",
+		}, func() float64 { return float64(n.bytes.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "edda_handlers_running", Help: "Handlers and interceptors that run.",
+		}, func() float64 { return float64(n.handlers.n.Load()) }),
+	}
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// of returns the figures of a service.
+func (m *metrics) of(s *service) *serviceMetrics {
+	if sm := s.metrics.Load(); sm != nil {
+		return sm
+	}
+	ns, name := s.addr.Namespace, s.addr.Name
+	sm := &serviceMetrics{
+		accepted: m.acceptedTotal.WithLabelValues(ns, name),
+		ended:    map[edda.State]prometheus.Counter{},
+		ok:       m.attempts.WithLabelValues(ns, name, "ok"),
+		failed:   m.attempts.WithLabelValues(ns, name, "failed"),
+		late:     m.lateTotal.WithLabelValues(ns, name),
+	}
+	for _, st := range []edda.State{edda.StateSucceeded, edda.StateFailed, edda.StateDead, edda.StateCancelled} {
+		sm.ended[st] = m.endedTotal.WithLabelValues(ns, name, string(st))
+	}
+	s.metrics.Store(sm)
+	return sm
+}
+
+func (m *metrics) accepted(s *service)                { m.of(s).accepted.Inc() }
+func (m *metrics) ended(s *service, state edda.State) { m.of(s).ended[state].Inc() }
+func (m *metrics) late(s *service)                    { m.of(s).late.Inc() }
+
+// attempt notes how long a handler ran.
+func (m *metrics) attempt(a *attempt) {
+	o := m.of(a.svc).ok
+	if a.rec == nil {
+		o = m.of(a.svc).failed
+	}
+	o.Observe(a.ended.Sub(a.started).Seconds())
+}

@@ -1,0 +1,258 @@
+// Package node runs services on a durable, ordered log: it accepts requests,
+// gives them to handlers in the order of each key, retries them, and answers.
+//
+// A node owns a number of partitions. Each is one goroutine that takes what has
+// come in, has it appended to the log as one batch, and applies it once it is
+// durable; all partitions share the engine's flushes. Acknowledgements, replies
+// and handlers wait for the flush, so nothing leaves before it is durable.
+//
+// Delivery: an accepted request is handled at least once, in order for its key;
+// state, replies and requests sent on change exactly once.
+//
+// A Node is safe for concurrent use.
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine"
+	"github.com/edda-io/edda/internal/fold/request"
+	servicefold "github.com/edda-io/edda/internal/fold/service"
+	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/store"
+)
+
+// Node is a running node. Open makes one.
+type Node struct {
+	opts    Options
+	log     *slog.Logger
+	engine  engine.Engine
+	store   *store.Store
+	parts   []*partition
+	info    edda.NodeInfo
+	metrics *metrics
+
+	registry registry
+
+	bytes    atomic.Int64 // memory of unfinished requests
+	logBytes atomic.Int64 // appended since the last checkpoint
+	started  atomic.Bool
+	draining atomic.Bool
+
+	handlers   *tally         // handlers and interceptors
+	loops      sync.WaitGroup // of partitions and checkpoints
+	checkpoint chan struct{}  // one signal that enough was written
+
+	halt     chan struct{} // closed: partitions end
+	haltOnce sync.Once
+	halted   chan struct{} // closed: partitions have ended
+	done     chan struct{} // closed: everything is closed
+	stopOnce sync.Once
+
+	saving sync.Mutex // held while a checkpoint is written
+
+	mu  sync.Mutex // guards err
+	err error      // why the node failed, or what Stop met
+}
+
+var _ edda.Backend = (*Node)(nil)
+
+// Stop ends the node: it refuses new requests, starts no handler any more, waits
+// until those that run have returned or ctx has ended, hands the rest back so
+// that they cost no attempt, and closes the directory. It returns when all that
+// is done, and again the same error when it is called again.
+func (n *Node) Stop(ctx context.Context) error {
+	n.stopOnce.Do(func() {
+		n.draining.Store(true)
+		n.registry.each((*service).drain)
+		if n.Err() == nil {
+			n.drain(ctx)
+		}
+		n.stopPartitions()
+		n.close()
+	})
+	<-n.done
+	return n.Err()
+}
+
+// drain waits for handlers, hands back what runs when ctx ends, and writes a last
+// checkpoint, so that the next start has nothing to read.
+func (n *Node) drain(ctx context.Context) {
+	// What is on its way into the log may still start handlers.
+	n.settle((*partition).quiet)
+	_ = n.handlers.wait(ctx) // what runs on is handed back
+	n.settle((*partition).handBack)
+	if n.opts.Durability != edda.Memory {
+		if err := n.writeCheckpoint(); err != nil {
+			n.log.Warn("last checkpoint did not work; the next start reads more of the log", "error", err)
+		}
+	}
+}
+
+// settle has every partition do something, and returns when everything is durable.
+func (n *Node) settle(what func(p *partition, then func())) {
+	var wg sync.WaitGroup
+	for _, p := range n.parts {
+		wg.Add(1)
+		if !p.in.do(func() { what(p, wg.Done) }) {
+			wg.Done()
+		}
+	}
+	settled := make(chan struct{})
+	go func() { // ends with the partitions at the latest
+		wg.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-n.halt:
+	}
+}
+
+// stopPartitions ends the goroutines of the partitions.
+func (n *Node) stopPartitions() {
+	n.haltOnce.Do(func() { close(n.halt) })
+	n.loops.Wait()
+	close(n.halted)
+}
+
+// fail stops the node because of an error it cannot go on with.
+func (n *Node) fail(err error) {
+	if !n.started.Load() {
+		return // whoever opens the node hears of it
+	}
+	n.mu.Lock()
+	first := n.err == nil
+	n.err = errors.Join(n.err, err)
+	n.mu.Unlock()
+	if first {
+		n.log.Error("node stops", "error", err)
+	}
+	n.haltOnce.Do(func() { close(n.halt) })
+	go n.Stop(context.Background()) // its owner is whoever calls Stop, which waits for the same end
+}
+
+// close lets go of the directory. What is not in the store yet is in the log.
+func (n *Node) close() {
+	err := n.engine.Close()
+	if n.Err() != nil {
+		err = nil // the first failure says more
+	}
+	err = errors.Join(err, n.store.Close())
+	n.mu.Lock()
+	n.err = errors.Join(n.err, err)
+	n.mu.Unlock()
+	close(n.done)
+}
+
+// Done is closed when the node has stopped, by Stop or by a failure that Err
+// then tells.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err is the failure that stopped the node, or nil.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// Ready is nil when the node takes requests; else it says why not.
+func (n *Node) Ready() error {
+	select {
+	case <-n.halt:
+		return n.notRunning("check the node")
+	default:
+	}
+	if n.draining.Load() {
+		return n.notRunning("check the node")
+	}
+	return nil
+}
+
+// Info describes the node.
+func (n *Node) Info() edda.NodeInfo { return n.info }
+
+// Client returns a client of the node, in the default namespace, as Anonymous.
+func (n *Node) Client() *edda.Client { return edda.NewClient(n) }
+
+// appended counts what goes into the log, and asks for a checkpoint in time.
+func (n *Node) appended(bytes int) {
+	if n.logBytes.Add(int64(bytes)) < int64(n.opts.CheckpointBytes) {
+		return
+	}
+	select {
+	case n.checkpoint <- struct{}{}:
+	default:
+	}
+}
+
+// anywhere returns an address hash at random.
+func (n *Node) anywhere() uint64 { return rand.Uint64() }
+
+// chance returns a number in [0,1).
+func (n *Node) chance() float64 { return rand.Float64() }
+
+// position is how a place in the log is shown.
+func (n *Node) position(p engine.Partition, pos uint64) string {
+	b := strconv.AppendUint(make([]byte, 0, 16), uint64(p), 10)
+	b = append(b, '-')
+	return string(strconv.AppendUint(b, pos, 10))
+}
+
+// ack acknowledges a request.
+func (p *partition) ack(r *request.Request, joined bool) edda.Ack {
+	return edda.Ack{
+		ID: r.ID, Position: p.n.position(p.id, r.Position()), Durability: p.n.info.Durability,
+		AcceptedAt: time.Unix(0, r.AcceptedAt).UTC(), Joined: joined, Done: r.State.Ended(),
+	}
+}
+
+// resultOf is the outcome of a request that has ended.
+func (p *partition) resultOf(r *request.Request, replayed bool) *result {
+	return &result{
+		id: r.ID, position: p.n.position(p.id, r.Position()), attempts: r.Attempts, state: r.State, failure: r.Failure,
+		reply: r.Reply, gone: r.State == edda.StateSucceeded && r.Reply == nil, key: r.To.Key, replayed: replayed,
+	}
+}
+
+// quiet calls then once everything that was proposed is durable.
+func (p *partition) quiet(then func()) {
+	p.flush()
+	if p.inFlight == 0 {
+		then()
+		return
+	}
+	p.quiesce = append(p.quiesce, then)
+}
+
+// handBack ends the attempts that still run without counting them, and calls
+// then once that is durable.
+func (p *partition) handBack(then func()) {
+	for r := range p.requests.All() {
+		if l := liveOf(r); l != nil && l.attempt != nil && !l.closing {
+			l.closing = true
+			rec := record.Released{Seq: r.Seq, Fence: r.Fence}
+			p.propose(rec.AppendTo(nil), proposal{})
+		}
+	}
+	p.quiet(then)
+}
+
+// publish shows the registered services to everybody.
+func (n *Node) publish(all []servicefold.Service) {
+	paused := n.registry.publish(all)
+	for _, s := range paused {
+		n.log.Warn("service paused", "service", s.addr.Name, "namespace", s.addr.Namespace)
+		for _, p := range n.parts {
+			p.in.do(func() { p.pausedNow(s) })
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine"
+	"github.com/edda-io/edda/engine/filelog"
+	"github.com/edda-io/edda/engine/memlog"
+	"github.com/edda-io/edda/internal/fold"
+	"github.com/edda-io/edda/internal/fold/outbox"
+	"github.com/edda-io/edda/internal/fold/request"
+	servicefold "github.com/edda-io/edda/internal/fold/service"
+	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/store"
+)
+
+// Open opens the directory, recovers what was accepted before, registers the
+// services, and returns a node that runs. The error is an *edda.Error for bad
+// options; a directory that another process has open, that cannot be written, or
+// that is damaged is refused, and left as it is.
+func Open(ctx context.Context, opts Options) (*Node, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	hosted, err := schemasOf(opts.Services)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		opts: opts, log: opts.Logger, handlers: newTally(), checkpoint: make(chan struct{}, 1),
+		halt: make(chan struct{}), halted: make(chan struct{}), done: make(chan struct{}),
+	}
+	n.registry.all, n.registry.changed = map[edda.Address]*service{}, make(chan struct{})
+	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	if err := n.openDisk(); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	if err := n.recover(ctx); err != nil {
+		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.engine.Close(), n.store.Close()))
+	}
+	for i, s := range opts.Services {
+		n.service(s.Namespace, s.Name).attach(s, hosted[i])
+	}
+	err = n.begin(ctx)
+	for i, s := range opts.Services {
+		if err == nil {
+			err = n.register(ctx, s, hosted[i])
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.Stop(ctx)))
+	}
+	return n, nil
+}
+
+// openDisk opens log and store.
+func (n *Node) openDisk() error {
+	o := &n.opts
+	n.info = edda.NodeInfo{Version: o.Version, Partitions: o.Partitions, Durability: o.Durability, StartedAt: time.Now().UTC()}
+	so := store.Options{Partitions: o.Partitions, FS: o.FS, Logger: o.Logger, OnStop: n.fail}
+	dir := o.Dir
+	if o.Durability == edda.Memory {
+		l, err := memlog.Open(memlog.Options{Partitions: o.Partitions})
+		if err != nil {
+			return err
+		}
+		n.engine = l
+		so.FS, dir = vfs.NewMem(), "memory"
+		n.info.ID = edda.NewID(0, time.Now()).String()
+	} else {
+		l, err := filelog.Open(o.FS.PathJoin(dir, "log"), filelog.Options{
+			FS: o.FS, Durability: o.Durability, Partitions: o.Partitions, MinSegmentBytes: min(int64(o.SegmentBytes), 1<<20), MaxSegmentBytes: int64(o.SegmentBytes), Logger: o.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		n.engine = l
+		if n.info.ID, err = nodeID(o.FS, dir); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
+	s, err := store.Open(o.FS.PathJoin(dir, "store"), so)
+	if err != nil {
+		return errors.Join(err, n.engine.Close())
+	}
+	n.store = s
+	return nil
+}
+
+// recover takes the partitions, and folds what the store does not hold yet.
+func (n *Node) recover(ctx context.Context) error {
+	ids := make([]engine.Partition, n.opts.Partitions)
+	for i := range ids {
+		ids[i] = engine.Partition(i)
+	}
+	owned, err := n.engine.Own(ctx, ids...)
+	if err != nil {
+		return fmt.Errorf("own partitions: %w", err)
+	}
+	starts := make([]engine.Start, len(ids))
+	for i, id := range ids {
+		p, err := n.newPartition(id, owned[i])
+		if err != nil {
+			return err
+		}
+		n.parts = append(n.parts, p)
+		starts[i] = engine.Start{Partition: id, Position: engine.Position(p.env.Position) + 1}
+		if starts[i].Position > owned[i].Next {
+			return fmt.Errorf("the store is ahead of its log: partition %d has applied position %d, the log ends at %d; "+
+				"was the log of another directory put here, or cut?", id, p.env.Position, owned[i].Next-1)
+		}
+	}
+	if err := n.replay(ctx, starts); err != nil {
+		return err
+	}
+	for i, p := range n.parts {
+		if engine.Position(p.env.Position)+1 != owned[i].Next {
+			return fmt.Errorf("partition %d: read the log up to position %d, it should end at %d", i, p.env.Position, owned[i].Next-1)
+		}
+		p.last = p.env.Time
+	}
+	n.publish(n.parts[0].services.Services())
+	return nil
+}
+
+func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*partition, error) {
+	p := &partition{
+		n: n, id: id, in: newInbox(), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
+		ready: map[*service][]*request.Request{}, lanes: map[uint64]*lane{},
+	}
+	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
+	p.outbox = outbox.New(&p.env)
+	p.requests = request.New(&p.env, p.outbox)
+	machines := []fold.Machine{p.outbox, p.requests}
+	if id == 0 {
+		p.services = servicefold.New(&p.env, p.outbox)
+		machines = append(machines, p.services)
+	}
+	f, err := fold.New(&p.env, uint64(p.table.Applied()), machines...)
+	p.fold = f
+	return p, err
+}
+
+// replayers is how many goroutines fold at a start.
+const replayers = 4
+
+// replay folds the log from the starts on, in one pass. What the records brought
+// about happened long ago.
+func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	var queues [replayers]chan engine.Entry
+	for i := range queues {
+		queues[i] = make(chan engine.Entry, 256)
+		wg.Go(func() {
+			for e := range queues[i] {
+				if ctx.Err() == nil {
+					if err := n.parts[e.Partition].replay(e); err != nil {
+						cancel(err)
+					}
+				}
+			}
+		})
+	}
+	var failed error
+	for e, err := range n.engine.Read(ctx, starts...) {
+		if err != nil {
+			failed = fmt.Errorf("read the log: %w", err)
+			break
+		}
+		queues[e.Partition%replayers] <- e
+	}
+	for _, q := range queues {
+		close(q)
+	}
+	wg.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return failed
+}
+
+func (p *partition) replay(e engine.Entry) error {
+	for i, rec := range e.Records {
+		if err := p.fold.Apply(uint64(e.First)+uint64(i), rec); err != nil {
+			return err
+		}
+		p.requests.Effects()
+	}
+	p.outbox.Touched()
+	return nil
+}
+
+// begin starts the partitions, and returns when the log says that they have an
+// owner.
+func (n *Node) begin(ctx context.Context) error {
+	n.started.Store(true)
+	owned := make(chan error, len(n.parts))
+	for _, p := range n.parts {
+		p.recovered(func(_ []request.Effect, err error) { owned <- err })
+		p.flush()
+		p.report()
+	}
+	for _, p := range n.parts {
+		n.loops.Go(p.run)
+	}
+	n.loops.Go(n.runCheckpoints)
+	for range n.parts {
+		select {
+		case err := <-owned:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.halt:
+			return n.notRunning("start")
+		}
+	}
+	return nil
+}
+
+// register makes a service known, if the log does not know it as it is.
+func (n *Node) register(ctx context.Context, s *edda.Service, sc *schemas) error {
+	svc := n.service(s.Namespace, s.Name)
+	v := svc.view()
+	set := record.ServiceSet{Address: svc.addr, Kind: s.Kind, Methods: s.Methods(), Schemas: sc.records()}
+	if v.registered && v.kind != s.Kind && n.unfinished(ctx, svc) {
+		return &edda.Error{Op: "register service " + s.Name, Reason: edda.KindInUse,
+			Err: fmt.Errorf("it is %s and has unfinished requests; finish or cancel them before it becomes %s", v.kind, s.Kind)}
+	}
+	if v.registered && sameService(&svc.set, &set) {
+		return nil
+	}
+	return n.proposeTo(ctx, n.parts[0], "register service "+s.Name, set.AppendTo(nil), nil)
+}
+
+func sameService(a, b *record.ServiceSet) bool {
+	return a.Kind == b.Kind && slices.Equal(a.Methods, b.Methods) &&
+		slices.EqualFunc(a.Schemas, b.Schemas, func(x, y record.Schema) bool {
+			return x.Method == y.Method && string(x.JSON) == string(y.JSON)
+		})
+}
+
+// nodeID returns the id of the directory's node, made at the first start.
+func nodeID(fs vfs.FS, dir string) (string, error) {
+	name := fs.PathJoin(dir, "node-id")
+	b, err := readFile(fs, name)
+	if err == nil {
+		id, err := edda.ParseID(string(b))
+		return id.String(), err
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read %s: %w", filepath.Base(name), err)
+	}
+	id := edda.NewID(0, time.Now()).String()
+	return id, writeFile(fs, dir, name, []byte(id))
+}

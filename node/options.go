@@ -1,0 +1,185 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edda-io/edda"
+)
+
+// Options say how a node runs. Only Dir is required.
+type Options struct {
+	// Dir is the data directory; it is made when missing. One node at a time has it
+	// open. It is required unless Durability is edda.Memory, and unused then.
+	Dir string
+	// Durability is what an acknowledgement promises; edda.Fsync when empty.
+	Durability edda.Durability
+	// Partitions is the number of units of order, a power of two up to 1,024; 64
+	// when zero. It cannot change once the directory exists.
+	Partitions int
+	// FS is the file system; the real one when nil.
+	FS vfs.FS
+	// SegmentBytes is the size of a log segment at most; the engine's default (64
+	// MiB) when zero. Small ones are for tests.
+	SegmentBytes int
+	// CheckpointBytes is how much log is written between two checkpoints of the
+	// store; 64 MiB when zero. More costs memory and time at a restart, less costs
+	// writing.
+	CheckpointBytes int
+	// Services are hosted in this process. They are registered before Open returns,
+	// and stay known to the node when a later process does not host them.
+	Services []*edda.Service
+	// OnAccept sees each message from outside before it is accepted, in the caller's
+	// goroutine. It may change the message; an error refuses it with NOT_ALLOWED, or
+	// with the reason of an *edda.Error.
+	OnAccept func(ctx context.Context, m *edda.Message) error
+	// OnReply sees each outcome once it is durable and before a waiting caller gets
+	// it; reply is nil unless the request succeeded. It runs in a goroutine of its
+	// own. An error is logged and changes nothing.
+	OnReply func(ctx context.Context, r *edda.Request, reply *edda.Reply) error
+	// InterceptorTimeout bounds OnAccept and OnReply, each; 1 s when zero.
+	InterceptorTimeout time.Duration
+	// Limits bound what the node takes in.
+	Limits Limits
+	// SlowAttempt is how long a handler may run before a warning is logged; 1 s
+	// when zero, never when negative.
+	SlowAttempt time.Duration
+	// Logger gets what an operator should know; discarded when nil.
+	Logger *slog.Logger
+	// Metrics is where the node's metrics are registered; nowhere when nil.
+	Metrics prometheus.Registerer
+	// Version is shown by Info; "dev" when empty.
+	Version string
+}
+
+// Limits bound what a node takes in. What is over a limit is refused with
+// OVERLOADED or KEY_OVERLOADED; nothing that was accepted is ever dropped.
+type Limits struct {
+	// PartitionRequests and PartitionBytes bound what waits in one partition to
+	// become durable: 1,024 requests and 32 MiB when zero.
+	PartitionRequests int
+	PartitionBytes    int
+	// NodeBytes bounds the memory of all unfinished requests: 256 MiB when zero.
+	// Payloads count until they lie in the store.
+	NodeBytes int
+	// KeyQueue bounds the requests of one key: 10,000 when zero.
+	KeyQueue int
+	// PayloadBytes bounds one payload with its frames and headers: 4 MiB when zero,
+	// at most 7 MiB.
+	PayloadBytes int
+	// OutboxBytes bounds what one partition has on its way to others before it
+	// takes nothing new: 64 MiB when zero.
+	OutboxBytes int
+	// NoServiceWait is how long a call waits for a service that is not registered,
+	// NoWorkerWait how long it waits for a worker: 2 s each when zero.
+	NoServiceWait time.Duration
+	NoWorkerWait  time.Duration
+}
+
+const (
+	maxPartitions   = 1024
+	maxPayloadBytes = 7 << 20
+	// keepReply is how long an outcome is kept for a caller who asks later.
+	keepReply = 24 * time.Hour
+	// keepUndelivered is how long an outcome is kept whose caller went away.
+	keepUndelivered = time.Minute
+)
+
+// withDefaults validates the options and returns them with their defaults.
+func (o Options) withDefaults() (Options, error) {
+	bad := func(format string, args ...any) (Options, error) {
+		return Options{}, &edda.Error{Op: "open node", Reason: edda.BadValue, Err: fmt.Errorf(format, args...)}
+	}
+	o.Durability = cmp.Or(o.Durability, edda.Fsync)
+	if _, err := edda.ParseDurability(string(o.Durability)); err != nil {
+		return Options{}, err
+	}
+	o.Partitions = cmp.Or(o.Partitions, 64)
+	o.CheckpointBytes = cmp.Or(o.CheckpointBytes, 64<<20)
+	o.InterceptorTimeout = cmp.Or(o.InterceptorTimeout, time.Second)
+	o.SlowAttempt = cmp.Or(o.SlowAttempt, time.Second)
+	o.Version = cmp.Or(o.Version, "dev")
+	o.Limits = o.Limits.withDefaults()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	switch {
+	case o.Dir == "" && o.Durability != edda.Memory:
+		return bad("Dir is empty; name a directory, or set Durability to memory to keep nothing")
+	case o.Partitions < 1 || o.Partitions > maxPartitions || o.Partitions&(o.Partitions-1) != 0:
+		return bad("Partitions is %d, must be a power of two from 1 to %d", o.Partitions, maxPartitions)
+	case o.CheckpointBytes < 0:
+		return bad("CheckpointBytes is %d, must be positive", o.CheckpointBytes)
+	case o.SegmentBytes < 0:
+		return bad("SegmentBytes is %d, must be positive", o.SegmentBytes)
+	case o.InterceptorTimeout < 0:
+		return bad("InterceptorTimeout is %v, must be positive", o.InterceptorTimeout)
+	}
+	if field, v := o.Limits.negative(); field != "" {
+		return bad("Limits.%s is %v, must be positive", field, v)
+	}
+	if o.Limits.PayloadBytes > maxPayloadBytes {
+		return bad("Limits.PayloadBytes is %d, must be at most %d", o.Limits.PayloadBytes, maxPayloadBytes)
+	}
+	seen := map[edda.Address]bool{}
+	for _, s := range o.Services {
+		if err := s.Validate(); err != nil {
+			return Options{}, err
+		}
+		a := serviceAddress(s.Namespace, s.Name)
+		if seen[a] {
+			return bad("service %s stands twice in Services", a)
+		}
+		seen[a] = true
+	}
+	return o, nil
+}
+
+func (l Limits) withDefaults() Limits {
+	l.PartitionRequests = cmp.Or(l.PartitionRequests, 1024)
+	l.PartitionBytes = cmp.Or(l.PartitionBytes, 32<<20)
+	l.NodeBytes = cmp.Or(l.NodeBytes, 256<<20)
+	l.KeyQueue = cmp.Or(l.KeyQueue, 10_000)
+	l.PayloadBytes = cmp.Or(l.PayloadBytes, 4<<20)
+	l.OutboxBytes = cmp.Or(l.OutboxBytes, 64<<20)
+	l.NoServiceWait = cmp.Or(l.NoServiceWait, 2*time.Second)
+	l.NoWorkerWait = cmp.Or(l.NoWorkerWait, 2*time.Second)
+	return l
+}
+
+// negative returns the first field below zero, and its value.
+func (l Limits) negative() (string, any) {
+	switch {
+	case l.PartitionRequests < 0:
+		return "PartitionRequests", l.PartitionRequests
+	case l.PartitionBytes < 0:
+		return "PartitionBytes", l.PartitionBytes
+	case l.NodeBytes < 0:
+		return "NodeBytes", l.NodeBytes
+	case l.KeyQueue < 0:
+		return "KeyQueue", l.KeyQueue
+	case l.PayloadBytes < 0:
+		return "PayloadBytes", l.PayloadBytes
+	case l.OutboxBytes < 0:
+		return "OutboxBytes", l.OutboxBytes
+	case l.NoServiceWait < 0:
+		return "NoServiceWait", l.NoServiceWait
+	case l.NoWorkerWait < 0:
+		return "NoWorkerWait", l.NoWorkerWait
+	}
+	return "", nil
+}
+
+// serviceAddress is the address of a service as a whole.
+func serviceAddress(namespace, name string) edda.Address {
+	return edda.Address{Namespace: cmp.Or(namespace, edda.DefaultNamespace), Name: name}
+}

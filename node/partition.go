@@ -1,0 +1,303 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/edda-io/edda/engine"
+	"github.com/edda-io/edda/internal/fold"
+	"github.com/edda-io/edda/internal/fold/outbox"
+	"github.com/edda-io/edda/internal/fold/request"
+	servicefold "github.com/edda-io/edda/internal/fold/service"
+	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/store"
+)
+
+// partition is one unit of order. Its goroutine owns everything in it but the
+// inbox: it takes what has come in, proposes records, has them appended, and
+// applies them once they are durable.
+type partition struct {
+	n     *Node
+	id    engine.Partition
+	in    *inbox
+	table *store.PartitionTable
+
+	env      fold.Env
+	fold     *fold.Fold
+	requests *request.Machine
+	outbox   *outbox.Machine
+	services *servicefold.Machine // partition 0 alone
+
+	epoch    engine.Epoch
+	next     engine.Position
+	building *batch
+	inFlight int // batches handed to the engine
+	last     int64
+
+	timers   timers
+	ready    map[*service][]*request.Request // wait for a slot, each list in order
+	lanes    map[uint64]*lane
+	ackLanes int // lanes with a number to acknowledge
+	ackAt    int64
+	bytes    int      // what the node last heard of the requests' memory
+	running  int      // attempts whose handler has not returned
+	quiesce  []func() // called once nothing is in flight
+}
+
+// batch is a run of records on its way through the engine, with what proposed
+// each.
+type batch struct {
+	engine.Batch
+	p         *partition
+	proposals []proposal
+	size      int
+	result    engine.Result
+}
+
+// proposal is what a record came from. At most one of call, attempt and then is
+// set.
+type proposal struct {
+	call    *call
+	attempt *attempt
+	// then is called with the effects of the record, or with the error that kept it
+	// out of the log.
+	then func([]request.Effect, error)
+	// slot is reserved for what the record starts.
+	slot *service
+	// from is the partition that sent the record.
+	from *delivery
+}
+
+// live is what the node hangs on to an unfinished request.
+type live struct {
+	req     *request.Request
+	svc     *service
+	waiters []*call
+	attempt *attempt // running
+	// closing says that a record which ends the attempt or the request is on its
+	// way, so that no other is proposed.
+	closing bool
+	waiting bool // for a slot
+	at      int64
+	slot    int // in the timers
+}
+
+func liveOf(r *request.Request) *live {
+	l, _ := r.Aux.(*live)
+	return l
+}
+
+// liveFor returns the live part of an unfinished request, made when missing.
+func (p *partition) liveFor(r *request.Request) *live {
+	l := liveOf(r)
+	if l == nil {
+		l = &live{req: r, svc: p.n.service(r.To.Namespace, r.To.Name), slot: -1}
+		r.Aux = l
+	}
+	return l
+}
+
+// maxBatchBytes is the size of a batch at most, one record aside.
+const maxBatchBytes = 8 << 20
+
+// run is the partition's goroutine.
+func (p *partition) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	defer p.leave()
+	var m mail
+	for {
+		p.wait(timer)
+		select {
+		case <-p.n.halt:
+			return
+		default:
+		}
+		p.in.take(&m)
+		if err := p.round(&m); err != nil {
+			p.n.fail(fmt.Errorf("partition %d: %w", p.id, err))
+			return
+		}
+	}
+}
+
+// leave does what others wait for, and closes the inbox.
+func (p *partition) leave() {
+	var m mail
+	p.in.close()
+	p.in.take(&m)
+	for _, f := range m.funcs {
+		f()
+	}
+}
+
+// wait returns when there is something to do.
+func (p *partition) wait(timer *time.Timer) {
+	at := p.timers.next()
+	if p.ackAt != 0 && (at == 0 || p.ackAt < at) {
+		at = p.ackAt
+	}
+	if at == 0 {
+		timer.Stop()
+	} else {
+		timer.Reset(time.Duration(at - time.Now().UnixNano()))
+	}
+	select {
+	case <-p.in.wake:
+	case <-timer.C:
+	case <-p.n.halt:
+	}
+}
+
+// round does everything that has come in. What was durable comes first, because
+// the rest depends on it.
+func (p *partition) round(m *mail) error {
+	for _, b := range m.batches {
+		if err := p.complete(b); err != nil {
+			return err
+		}
+	}
+	for _, a := range m.acks {
+		p.acked(a)
+	}
+	for _, s := range m.grants {
+		p.granted(s)
+	}
+	for _, a := range m.outcomes {
+		p.outcome(a)
+	}
+	for i := range m.deliveries {
+		p.deliver(&m.deliveries[i])
+	}
+	p.fire()
+	for _, f := range m.funcs {
+		f()
+	}
+	for _, c := range m.calls {
+		p.call(c)
+	}
+	p.flush()
+	p.report()
+	return nil
+}
+
+// propose adds a record to the batch that is being built.
+func (p *partition) propose(rec []byte, pr proposal) {
+	b := p.building
+	if b != nil && b.size+len(rec) > maxBatchBytes {
+		p.append()
+		b = nil
+	}
+	if b == nil {
+		b = &batch{p: p}
+		p.building = b
+	}
+	p.last = max(p.last, time.Now().UnixNano())
+	var flags record.Flags
+	if pr.slot != nil {
+		flags = record.FlagStart
+	}
+	record.Stamp(rec, flags, p.last)
+	b.Records = append(b.Records, rec)
+	b.proposals = append(b.proposals, pr)
+	b.size += len(rec)
+}
+
+// flush appends what was proposed, with the acknowledgements that were waiting
+// for company.
+func (p *partition) flush() {
+	if p.ackLanes > 0 && (p.building != nil || p.ackAt <= time.Now().UnixNano()) {
+		p.proposeAcks()
+	}
+	if p.building != nil {
+		p.append()
+	}
+}
+
+func (p *partition) append() {
+	b := p.building
+	p.building = nil
+	b.Partition, b.Epoch, b.First = p.id, p.epoch, p.next
+	b.Done = b.done
+	p.next += engine.Position(len(b.Records))
+	p.inFlight++
+	p.n.appended(b.size)
+	p.n.engine.Append(&b.Batch)
+}
+
+// complete applies a batch that came back from the engine.
+func (p *partition) complete(b *batch) error {
+	p.inFlight--
+	if b.result.Outcome != engine.Durable {
+		p.refuse(b)
+		return fmt.Errorf("append: %w", &appendError{b.result})
+	}
+	for i, rec := range b.Records {
+		pr := &b.proposals[i]
+		if pr.call != nil {
+			p.requests.Hint(pr.call.msg)
+		}
+		if err := p.fold.Apply(uint64(b.First)+uint64(i), rec); err != nil {
+			return err
+		}
+		p.applied(pr)
+	}
+	p.settle(b)
+	if p.services != nil && p.services.Changed() {
+		p.n.publish(p.services.Services())
+	}
+	for _, to := range p.outbox.Touched() {
+		p.pump(to)
+	}
+	if p.inFlight == 0 && p.building == nil {
+		for _, then := range p.quiesce {
+			then()
+		}
+		p.quiesce = nil
+	}
+	return nil
+}
+
+// settle makes room for other calls.
+func (p *partition) settle(b *batch) {
+	calls, bytes := 0, 0
+	for i := range b.proposals {
+		if b.proposals[i].call != nil {
+			calls++
+			bytes += len(b.Records[i])
+		}
+	}
+	if calls > 0 {
+		p.in.settled(calls, bytes)
+	}
+}
+
+// refuse tells everybody in a batch that did not become durable what became of
+// it.
+func (p *partition) refuse(b *batch) {
+	err := &appendError{b.result}
+	for i := range b.proposals {
+		pr := &b.proposals[i]
+		switch {
+		case pr.call != nil:
+			pr.call.refuse(err.forCall(pr.call))
+		case pr.then != nil:
+			pr.then(nil, err.forCall(nil))
+		}
+	}
+	p.settle(b)
+}
+
+// report tells the node how much memory the requests take now.
+func (p *partition) report() {
+	if now := p.requests.Bytes(); now != p.bytes {
+		p.n.bytes.Add(int64(now - p.bytes))
+		p.bytes = now
+	}
+}
+
+// done is called by the engine.
+func (b *batch) done(_ *engine.Batch, r engine.Result) {
+	b.result = r
+	b.p.in.batch(b)
+}

@@ -1,0 +1,198 @@
+package node
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// schemas checks the payloads of a service's methods at the edge. It is
+// immutable.
+type schemas struct {
+	methods map[string]*schema
+}
+
+type schema struct {
+	json  []byte
+	check func(contentType string, payload []byte) error
+}
+
+// schemasOf derives the schemas of each service from its methods' Go types.
+func schemasOf(services []*edda.Service) ([]*schemas, error) {
+	all := make([]*schemas, len(services))
+	for i, s := range services {
+		all[i] = &schemas{methods: map[string]*schema{}}
+		for _, name := range s.Methods() {
+			sc, err := schemaOf(s.Method(name))
+			if err != nil {
+				return nil, &edda.Error{Op: "register service " + s.Name, Reason: edda.BadValue,
+					Err: fmt.Errorf("the payload of method %s has no JSON Schema: %w", name, err)}
+			}
+			if sc != nil {
+				all[i].methods[name] = sc
+			}
+		}
+	}
+	return all, nil
+}
+
+func schemaOf(m *edda.Method) (*schema, error) {
+	if m.Check != nil {
+		return &schema{check: m.Check}, nil
+	}
+	if m.Input == nil {
+		return nil, nil
+	}
+	s, err := jsonschema.ForType(m.Input, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
+		reflect.TypeFor[[]byte]():          {Type: "string", ContentEncoding: "base64"},
+		reflect.TypeFor[json.RawMessage](): {},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	open(s)
+	resolved, err := s.Resolve(nil)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return &schema{json: text, check: func(contentType string, payload []byte) error {
+		return checkJSON(resolved, s.Type, contentType, payload)
+	}}, nil
+}
+
+// open lets objects have members that the Go type does not name, so that callers
+// of a later release still fit.
+func open(s *jsonschema.Schema) {
+	if s == nil {
+		return
+	}
+	for _, p := range s.Properties {
+		open(p)
+	}
+	open(s.Items)
+	if s.Properties != nil {
+		s.AdditionalProperties = nil
+	}
+	open(s.AdditionalProperties)
+}
+
+// checkJSON checks a payload. An empty one counts as an empty object where an
+// object is wanted.
+func checkJSON(s *jsonschema.Resolved, typ, contentType string, payload []byte) error {
+	if !jsonLike(contentType) {
+		return &edda.Error{Reason: edda.BadMediaType, Err: fmt.Errorf("content type %q is not JSON; use application/json", contentType)}
+	}
+	if len(payload) == 0 && typ == "object" {
+		payload = []byte("{}")
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(payload))
+	if err := d.Decode(&v); err != nil {
+		return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload is not JSON: %w", err)}
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return &edda.Error{Reason: edda.BadSchema, Err: errors.New("payload is more than one JSON value")}
+	}
+	if err := s.Validate(v); err != nil {
+		return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload does not fit: %w", err)}
+	}
+	return nil
+}
+
+// jsonLike reports whether a payload of the content type may be read as JSON.
+// That of HTML forms is what curl and others send when nobody has set one.
+func jsonLike(contentType string) bool {
+	if contentType == "" || contentType == "application/json" {
+		return true
+	}
+	t, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json") || t == "application/x-www-form-urlencoded")
+}
+
+// records are the schemas as they stand in the log.
+func (s *schemas) records() []record.Schema {
+	var all []record.Schema
+	for method, sc := range s.methods {
+		if sc.json != nil {
+			all = append(all, record.Schema{Method: method, JSON: sc.json})
+		}
+	}
+	slices.SortFunc(all, func(a, b record.Schema) int { return cmp.Compare(a.Method, b.Method) })
+	return all
+}
+
+// checkAgainst decides whether a message fits a registered service.
+func (n *Node) checkAgainst(m *edda.Message, v *view) *edda.Error {
+	op := "call " + m.To.String()
+	bad := func(reason edda.Reason, format string, args ...any) *edda.Error {
+		return &edda.Error{Op: op, Reason: reason, Key: m.To.Key, Err: fmt.Errorf(format, args...)}
+	}
+	if err := edda.CheckName("method", m.Type); err != nil {
+		return bad(edda.BadName, "%w", err)
+	}
+	switch {
+	case v.kind == edda.Ordered && m.To.Key == "":
+		return bad(edda.WrongKind, "service %s is ordered: a call names a key", m.To.Name)
+	case v.kind == edda.Balanced && m.To.Key != "":
+		return bad(edda.WrongKind, "service %s is balanced: a call names no key", m.To.Name)
+	case !v.knows(m.Type):
+		return bad(edda.NoMethod, "service %s has no method %s, only %s", m.To.Name, m.Type, strings.Join(v.methods, ", "))
+	case len(m.IdempotencyKey) > edda.MaxIdempotencyKeyBytes:
+		return bad(edda.BadValue, "idempotency key has %d bytes, at most %d are allowed", len(m.IdempotencyKey), edda.MaxIdempotencyKeyBytes)
+	case !m.Deadline.IsZero() && !m.Deadline.After(time.Now()):
+		return bad(edda.DeadlineExceeded, "the deadline %s has passed already", m.Deadline.UTC().Format(time.RFC3339Nano))
+	}
+	if payload, headers := sizes(m); payload > n.opts.Limits.PayloadBytes {
+		return bad(edda.TooLarge, "the payload has %d bytes, at most %d are allowed", payload, n.opts.Limits.PayloadBytes)
+	} else if headers > maxHeaderBytes {
+		return bad(edda.TooLarge, "the headers have %d bytes, at most %d are allowed", headers, maxHeaderBytes)
+	}
+	if v.schemas == nil {
+		return nil
+	}
+	sc := v.schemas.methods[m.Type]
+	if sc == nil {
+		return nil
+	}
+	err := sc.check(m.ContentType, m.Payload)
+	if err == nil {
+		return nil
+	}
+	e := &edda.Error{Op: op, Reason: edda.BadSchema, Key: m.To.Key, Err: err}
+	if own, ok := errors.AsType[*edda.Error](err); ok {
+		e.Reason = own.Reason
+	}
+	return e
+}
+
+// maxHeaderBytes bounds the headers of one message.
+const maxHeaderBytes = 64 << 10
+
+// sizes returns the bytes of a message's payload and of its headers.
+func sizes(m *edda.Message) (payload, headers int) {
+	payload = len(m.Payload)
+	for _, f := range m.Frames {
+		payload += len(f)
+	}
+	for _, h := range m.Headers {
+		headers += len(h.Name) + len(h.Value)
+	}
+	return payload, headers
+}
