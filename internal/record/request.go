@@ -81,11 +81,10 @@ func (a *Accepted) appendBody(b []byte) []byte {
 
 // AppendDelivery makes the record of a message that another partition sent: its
 // body as it left there, and where it came from.
-func AppendDelivery(b []byte, t Type, body []byte, o Origin, refused Failure) []byte {
+func AppendDelivery(b []byte, t Type, body []byte, o Origin) []byte {
 	b = append(AppendHeader(b, t), body...)
 	b = wire.AppendUint(b, 6, o.From+1)
-	b = wire.AppendUint(b, 7, o.Number)
-	return appendFailure(b, 8, refused)
+	return wire.AppendUint(b, 7, o.Number)
 }
 
 // AppendBody appends the record without its header, as it goes to another

@@ -93,6 +93,12 @@ func (r *Request) Queued() bool { return r.order != 0 }
 // Head reports whether the request is the one its key may start.
 func (r *Request) Head() bool { return r.order != 0 && (r.key == nil || r.key.head == r) }
 
+// HasNext reports whether another request of the key waits behind this one.
+func (r *Request) HasNext() bool { return r.next != nil }
+
+// Fingerprint tells requests with one idempotency key apart; "" without a key.
+func (r *Request) Fingerprint() string { return r.fingerprint }
+
 // Stopped reports whether the request's key is stopped.
 func (r *Request) Stopped() bool { return r.key != nil && r.key.Stopped }
 
