@@ -23,17 +23,28 @@ type gatherer struct {
 // for no longer than a fraction of the flush before.
 func (g *gatherer) wait(in *inbox, released int64, flush time.Duration) {
 	there := in.waiting.Load()
+	target := released + there
 	switch {
-	case g.most <= 0 || released+there <= 1:
+	case g.most <= 0 || target <= 1:
 		return // a single caller; whoever else comes is not held up
-	case time.Duration(released)*returnTime > flush/2:
-		return // they need as long as a flush does: flush meanwhile
 	case g.skip > 0:
 		g.skip--
 		return
 	}
-	came := g.poll(in, there, released+there) - there
-	if came*4 >= released {
+	if time.Duration(released)*returnTime > flush/2 {
+		// They need as long as a flush does: flush one half meanwhile.
+		target /= 2
+	}
+	begin := time.Now()
+	all := g.poll(in, there, target)
+	if all == 0 {
+		// They are slow to begin with; the first may bring the others along.
+		in.await()
+		if time.Since(begin) < flush {
+			all = g.poll(in, in.waiting.Load(), target)
+		}
+	}
+	if (all-there)*4 >= target-there {
 		g.misses = 0
 		return
 	}

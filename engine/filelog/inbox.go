@@ -59,22 +59,28 @@ func (in *inbox) put(it item) bool {
 	return true
 }
 
-// take returns all that waits, blocking until there is something, and leaves
-// empty in its place. It returns nothing when the inbox is closed and empty.
-func (in *inbox) take(empty []item) (items []item, closing bool) {
+// await blocks until something waits or the inbox is closed.
+func (in *inbox) await() {
 	for {
 		in.mu.Lock()
-		items, closing = in.items, in.closing
-		if len(items) > 0 || closing {
-			in.items = empty[:0]
-			in.waiting.Store(0)
-			in.mu.Unlock()
-			return items, closing
-		}
-		in.asleep = true
+		in.asleep = len(in.items) == 0 && !in.closing
+		asleep := in.asleep
 		in.mu.Unlock()
+		if !asleep {
+			return
+		}
 		<-in.wake
 	}
+}
+
+// take returns all that waits and leaves empty in its place.
+func (in *inbox) take(empty []item) (items []item, closing bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	items = in.items
+	in.items = empty[:0]
+	in.waiting.Store(0)
+	return items, in.closing
 }
 
 // end says that the writer is gone, unless something waits still, which it

@@ -61,6 +61,9 @@ func (l *Log) write() {
 			l.w.gather.wait(&l.inbox, released, l.w.took)
 		}
 		refuse := closing
+		if !refuse {
+			l.inbox.await()
+		}
 		items, closing = l.inbox.take(empty)
 		if len(items) == 0 {
 			break
