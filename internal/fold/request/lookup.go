@@ -19,9 +19,21 @@ func (m *Machine) Open(seq uint64) *Request { return m.open[seq] }
 // ended is read from the table unless it ended since the last checkpoint; it is
 // then a copy.
 func (m *Machine) Lookup(id edda.ID, now int64) (*Request, error) {
-	if r := m.byID[id]; r != nil {
-		return r.unlessExpired(now), nil
+	r := m.byID[id]
+	if r == nil {
+		var err error
+		if r, err = m.endedRow(id); err != nil || r == nil {
+			return nil, err
+		}
 	}
+	if r.expired(now) {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// endedRow reads an ended request from the table.
+func (m *Machine) endedRow(id edda.ID) (*Request, error) {
 	if _, gone := m.gone[id]; gone {
 		return nil, nil
 	}
@@ -34,20 +46,21 @@ func (m *Machine) Lookup(id edda.ID, now int64) (*Request, error) {
 		return nil, err
 	}
 	r.msgStored = r.Letter
-	return r.unlessExpired(now), nil
+	return r, nil
 }
 
-func (r *Request) unlessExpired(now int64) *Request {
-	if r.State.Ended() && !r.Letter && r.KeepUntil <= now {
-		return nil
-	}
-	return r
+// expired reports whether the request has ended and is kept no longer.
+func (r *Request) expired(now int64) bool {
+	return r.State.Ended() && !r.Letter && r.KeepUntil <= now
 }
 
 // ByScope returns the request that used an idempotency key, or nil.
 func (m *Machine) ByScope(scope string, now int64) (*Request, error) {
 	if r := m.scope[scope]; r != nil {
-		return r.unlessExpired(now), nil
+		if r.expired(now) {
+			return nil, nil
+		}
+		return r, nil
 	}
 	id, found, err := m.env.Table.Get(fold.Row(rowScope, []byte(scope)))
 	if err != nil || !found {
@@ -63,14 +76,23 @@ func (m *Machine) ByScope(scope string, now int64) (*Request, error) {
 	return r, err
 }
 
-// forgetEnded takes a dead letter out of what is kept, because it lives on
-// differently.
+// forgetEnded has the rows of an ended request removed, because it lives on
+// differently, or another one under its id.
 func (m *Machine) forgetEnded(r *Request) {
 	if m.byID[r.ID] == r {
-		return // it ended since the last checkpoint, and is still in memory
+		return // it ended since the last checkpoint, and has no such rows yet
 	}
-	m.gone[r.ID] = r.Seq
-	r.rowStored = true
+	m.gone[r.ID] = stored{seq: r.Seq, scope: r.scope, keepUntil: r.KeepUntil, letter: r.Letter}
+}
+
+// forget lets go of a request that has ended.
+func (m *Machine) forget(r *Request) {
+	if m.byID[r.ID] == r {
+		delete(m.byID, r.ID)
+	}
+	if r.scope != "" && m.scope[r.scope] == r {
+		delete(m.scope, r.scope)
+	}
 }
 
 // All yields every unfinished request, in order of Seq.

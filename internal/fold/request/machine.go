@@ -26,7 +26,7 @@ type Machine struct {
 	dirty   []*Request         // unfinished ones with dirty set, and some that have ended since
 	ended   []*Request         // ended and kept since the last checkpoint
 	dropped []*Request         // let go of since then though the table has rows of them
-	gone    map[edda.ID]uint64 // dead letters in the table that are none any more: their Seq
+	gone    map[edda.ID]stored // ended requests of the table that are no more what they are there
 	keyRows map[string]bool    // stopped keys that changed since then: stopped or not
 	bytes   int
 
@@ -39,7 +39,7 @@ func New(env *fold.Env, box *outbox.Machine) *Machine {
 	return &Machine{
 		env: env, outbox: box, state: keystate.New(env.Table),
 		open: map[uint64]*Request{}, byID: map[edda.ID]*Request{}, keys: map[string]*Key{}, scope: map[string]*Request{},
-		gone: map[edda.ID]uint64{}, keyRows: map[string]bool{},
+		gone: map[edda.ID]stored{}, keyRows: map[string]bool{},
 	}
 }
 
@@ -208,10 +208,19 @@ func (m *Machine) known(req *Request, givenID bool) (known *Request, mismatch bo
 			return known, known != nil && known.fingerprint != req.fingerprint, err
 		}
 	}
-	if givenID {
-		known, err = m.Lookup(req.ID, m.env.Time)
+	if known = m.byID[req.ID]; known == nil && givenID {
+		known, err = m.endedRow(req.ID)
 	}
-	return known, false, err
+	switch {
+	case err != nil || known == nil:
+		return nil, false, err
+	case known.expired(m.env.Time):
+		m.forgetEnded(known) // the new one takes its place
+		return nil, false, nil
+	case known.State.Ended() && !givenID:
+		return nil, false, nil
+	}
+	return known, false, nil
 }
 
 // admit takes in a new request.
@@ -393,10 +402,7 @@ func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil in
 		m.ended = append(m.ended, req)
 		return next
 	}
-	delete(m.byID, req.ID)
-	if req.scope != "" && m.scope[req.scope] == req {
-		delete(m.scope, req.scope)
-	}
+	m.forget(req)
 	if req.rowStored || req.msgStored {
 		m.dropped = append(m.dropped, req)
 	}
@@ -577,6 +583,9 @@ func (m *Machine) applyKeyResumed(rec record.Record) error {
 
 // Key returns the queue of a key; nil when it is empty and not stopped.
 func (m *Machine) Key(a edda.Address) *Key { return m.keys[FlatAddress(a)] }
+
+// KeyAt is Key for an address in its flat form.
+func (m *Machine) KeyAt(flat string) *Key { return m.keys[flat] }
 
 // View returns the state of a request's key as it is now.
 func (m *Machine) View(req *Request) *keystate.View { return m.state.View(req.Addr) }

@@ -222,9 +222,10 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 		b.Delete(fold.RowNumber(rowOpen, r.Seq))
 		b.Delete(fold.RowNumber(rowMessage, r.Seq))
 	}
-	for id, seq := range m.gone {
-		b.Delete(fold.Row(rowEnded, id[:]))
-		b.Delete(fold.RowNumber(rowLetter, seq))
+	for id, s := range m.gone {
+		if err := m.removeEnded(b, id, s); err != nil {
+			return err
+		}
 	}
 	for _, r := range m.dirty {
 		if !r.dirty || r.State.Ended() {
@@ -252,13 +253,20 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 	return nil
 }
 
+// checkpointEnded writes an ended request that is kept. One that has expired
+// since may have lost its id or scope to another, so it leaves nothing.
 func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
-	b.Delete(fold.RowNumber(rowOpen, r.Seq))
+	if r.rowStored {
+		b.Delete(fold.RowNumber(rowOpen, r.Seq))
+	}
 	switch {
-	case !r.Letter:
-		b.Delete(fold.RowNumber(rowMessage, r.Seq))
-	case !r.msgStored:
+	case r.Letter && !r.msgStored:
 		b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
+	case !r.Letter && r.msgStored:
+		b.Delete(fold.RowNumber(rowMessage, r.Seq))
+	}
+	if r.expired(m.env.Time) {
+		return
 	}
 	b.Set(fold.Row(rowEnded, r.ID[:]), r.row())
 	if r.scope != "" {
@@ -267,37 +275,62 @@ func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
 	if r.Letter {
 		b.Set(fold.RowNumber(rowLetter, r.Seq), r.ID[:])
 	} else {
-		b.Delete(fold.RowNumber(rowLetter, r.Seq))
-		b.Set(expiryRow(r), []byte(r.scope))
+		b.Set(expiryRow(r.ID, r.KeepUntil), []byte(r.scope))
 	}
 }
 
-func expiryRow(r *Request) []byte {
-	return append(fold.RowNumber(rowExpiry, uint64(r.KeepUntil)), r.ID[:]...)
+func expiryRow(id edda.ID, keepUntil int64) []byte {
+	return append(fold.RowNumber(rowExpiry, uint64(keepUntil)), id[:]...)
+}
+
+// stored is what the rows of an ended request are found by.
+type stored struct {
+	seq       uint64
+	scope     string
+	keepUntil int64
+	letter    bool
+}
+
+// removeEnded removes the rows of an ended request.
+func (m *Machine) removeEnded(b *store.Batch, id edda.ID, s stored) error {
+	b.Delete(fold.Row(rowEnded, id[:]))
+	if s.letter {
+		b.Delete(fold.RowNumber(rowLetter, s.seq))
+	} else {
+		b.Delete(expiryRow(id, s.keepUntil))
+	}
+	return m.removeScope(b, id, []byte(s.scope))
+}
+
+// removeScope removes the row of an idempotency key, unless another request has
+// used the key since.
+func (m *Machine) removeScope(b *store.Batch, id edda.ID, scope []byte) error {
+	if len(scope) == 0 {
+		return nil
+	}
+	row := fold.Row(rowScope, scope)
+	now, found, err := m.env.Table.Get(row)
+	if found && string(now) == string(id[:]) {
+		b.Delete(row)
+	}
+	return err
 }
 
 // expire removes ended requests that are kept no longer.
 func (m *Machine) expire(b *store.Batch) error {
 	n := 0
-	for p, err := range m.env.Table.Scan([]byte{rowExpiry}, fold.RowNumber(rowExpiry, uint64(m.env.Time))) {
+	for p, err := range m.env.Table.Scan([]byte{rowExpiry}, fold.RowNumber(rowExpiry, uint64(m.env.Time)+1)) {
 		if err != nil {
 			return err
 		}
 		if len(p.Key) != 25 {
 			return fmt.Errorf("expiry row of %d bytes, want 25", len(p.Key))
 		}
-		id := p.Key[9:]
-		b.Delete(append([]byte(nil), p.Key...))
-		b.Delete(fold.Row(rowEnded, id))
-		if len(p.Value) > 0 {
-			scope := fold.Row(rowScope, p.Value)
-			now, found, err := m.env.Table.Get(scope)
-			if err != nil {
-				return err
-			}
-			if found && string(now) == string(id) {
-				b.Delete(scope)
-			}
+		id := edda.ID(p.Key[9:])
+		b.Delete(p.Key)
+		b.Delete(fold.Row(rowEnded, id[:]))
+		if err := m.removeScope(b, id, p.Value); err != nil {
+			return err
 		}
 		if n++; n == maxExpire {
 			break
@@ -323,10 +356,7 @@ func (m *Machine) Committed() {
 		if !r.State.Ended() {
 			continue
 		}
-		delete(m.byID, r.ID)
-		if m.scope[r.scope] == r {
-			delete(m.scope, r.scope)
-		}
+		m.forget(r)
 	}
 	m.dirty, m.ended, m.dropped = nil, nil, nil
 	clear(m.gone)
