@@ -264,18 +264,18 @@ func dump(table Table, from, to []byte) []string {
 type failNth struct {
 	n    int64
 	all  bool
-	read bool // count reads, too
+	read bool // count reads, not writes
 	seen atomic.Int64
 }
 
 func (f *failNth) String() string { return "failNth" }
 
 func (f *failNth) MaybeError(op errorfs.Op) error {
-	if !f.read && op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+	if f.read != (op.Kind.ReadOrWrite() == errorfs.OpIsRead) {
 		return nil
 	}
 	if n := f.seen.Add(1); n == f.n || f.all && n > f.n {
-		return fmt.Errorf("write %s: %w", op.Path, syscall.ENOSPC)
+		return fmt.Errorf("%s: %w", op.Path, syscall.EIO)
 	}
 	return nil
 }
@@ -288,7 +288,7 @@ func TestNthOperationFails(t *testing.T) {
 		for n := int64(1); ; n++ {
 			f := &failNth{n: n, all: mode.all, read: mode.read}
 			if failing(t, f); t.Failed() {
-				t.Fatalf("operation %d, all after it: %v, reads count: %v", n, f.all, f.read)
+				t.Fatalf("operation %d, all after it: %v, of reads: %v", n, f.all, f.read)
 			}
 			if f.seen.Load() < n {
 				t.Logf("%d operations", f.seen.Load())
@@ -348,12 +348,12 @@ func failing(t *testing.T, f *failNth) {
 
 func failingWorkload(t *testing.T, s *Store, h *history, rng *rand.Rand, durable *engine.Position) error {
 	var b Batch
-	for i := range 24 {
+	for i := range 12 {
 		randomBatch(&b, rng)
 		if err := s.Partition(0).Commit(&b, h.next(t, &b)); err != nil {
 			return err
 		}
-		if i%4 == 3 {
+		if i%3 == 2 {
 			if err := s.Flush(t.Context()); err != nil {
 				return err
 			}
@@ -370,6 +370,38 @@ func failingWorkload(t *testing.T, s *Store, h *history, rng *rand.Rand, durable
 		}
 	}
 	return nil
+}
+
+// TestDamage changes a byte of each table: reading it is an error that stops the
+// store, and not a wrong answer.
+func TestDamage(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, "db", Options{FS: mem})
+	put(t, s.Partition(0), 1, "k", strings.Repeat("v", 1000))
+	if err := errors.Join(s.Flush(t.Context()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	names, err := mem.List("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		f, err := mem.OpenReadWrite("db/"+name, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte{0xaa, 0x55}, 20); err != nil { // in the first block of data
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	// The positions are read when the store is opened.
+	if _, err := Open("db", Options{FS: mem}); !errors.Is(err, ErrStopped) || !strings.Contains(err.Error(), ".sst") {
+		t.Errorf("open of a damaged store: got %v, want %v that names the file", err, ErrStopped)
+	}
 }
 
 // TestFullDisk fills the disk: commits end with an error instead of waiting for

@@ -159,6 +159,7 @@ func open(dir string, o Options) (*Store, error) {
 		}
 	}
 	if err != nil {
+		err = cmp.Or(s.stop.Err(), err)
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
