@@ -200,7 +200,8 @@ func Scope(a edda.Address, p edda.Principal, key string) string {
 	return FlatAddress(a) + "\x00" + string(p) + "\x00" + key
 }
 
-// known returns the request that the new one repeats, if there is one.
+// known returns the request that the new one repeats, if there is one. It is a
+// mismatch when the two are not meant to be the same after all.
 func (m *Machine) known(req *Request, givenID bool) (known *Request, mismatch bool, err error) {
 	if req.scope != "" {
 		known, err = m.ByScope(req.scope, m.env.Time)
@@ -220,7 +221,7 @@ func (m *Machine) known(req *Request, givenID bool) (known *Request, mismatch bo
 	case known.State.Ended() && !givenID:
 		return nil, false, nil
 	}
-	return known, false, nil
+	return known, known.Addr != req.Addr || known.Principal != req.Principal, nil
 }
 
 // admit takes in a new request.

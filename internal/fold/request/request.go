@@ -161,7 +161,7 @@ const (
 	Accepted EffectKind = iota + 1
 	// Joined: the record asked for Request, which was here before.
 	Joined
-	// Mismatch: the idempotency key was used for another request.
+	// Mismatch: the idempotency key, or the id, was used for another request.
 	Mismatch
 	// Dispatch: start Request; attempt and fence are set.
 	Dispatch
