@@ -140,6 +140,7 @@ func (m *Machine) applyAccepted(rec record.Record, start bool) error {
 	case mismatch:
 		m.effect(Mismatch, known)
 	case known != nil:
+		m.join(known, &a)
 		m.effect(Joined, known)
 	default:
 		m.admit(req, a.Refused, start)
@@ -149,6 +150,14 @@ func (m *Machine) applyAccepted(rec record.Record, start bool) error {
 		m.effect(Spare, nil)
 	}
 	return nil
+}
+
+// join gives whoever asked again what they asked for.
+func (m *Machine) join(known *Request, a *record.Accepted) {
+	if a.Keep && !known.Keep && !known.State.Ended() {
+		known.Keep = true
+		m.touch(known)
+	}
 }
 
 // make makes a request of an accepted record.
@@ -373,12 +382,15 @@ func (m *Machine) send(sends []record.Accepted) error {
 		if err != nil {
 			return err
 		}
-		known, _, err := m.known(req, a.GivenID)
+		known, mismatch, err := m.known(req, a.GivenID)
 		if err != nil {
 			return err
 		}
-		if known == nil {
+		switch {
+		case known == nil:
 			m.admit(req, a.Refused, false)
+		case !mismatch:
+			m.join(known, a)
 		}
 	}
 	return nil
