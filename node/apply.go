@@ -13,7 +13,7 @@ func (p *partition) applied(pr *proposal) {
 		e := &effects[i]
 		switch e.Kind {
 		case request.Accepted:
-			p.acceptedEffect(e.Request, pr.call)
+			p.admitted(e.Request, pr.call)
 		case request.Joined:
 			p.joined(e.Request, pr.call)
 		case request.Mismatch:
@@ -48,10 +48,10 @@ func (p *partition) applied(pr *proposal) {
 	}
 }
 
-// acceptedEffect acknowledges a request that is new, or a dead letter that is a
+// admitted acknowledges a request that is new, or a dead letter that is a
 // request again.
-func (p *partition) acceptedEffect(r *request.Request, c *call) {
-	l := p.liveFor(r)
+func (p *partition) admitted(r *request.Request, c *call) {
+	l := p.liveFrom(r, c)
 	p.n.metrics.accepted(l.svc)
 	if r.Deadline != 0 {
 		p.schedule(r)
@@ -59,7 +59,7 @@ func (p *partition) acceptedEffect(r *request.Request, c *call) {
 	if c == nil {
 		return
 	}
-	c.accepted(p.ack(r, false))
+	c.accepted(p.placeOf(r, false))
 	if !c.waits {
 		return
 	}
@@ -86,12 +86,12 @@ func (p *partition) joined(r *request.Request, c *call) {
 	if c == nil {
 		return
 	}
+	c.accepted(p.placeOf(r, true))
 	if r.State.Ended() {
-		c.accepted(p.ack(r, true))
-		c.finish(p.resultOf(r, true))
+		res := p.resultOf(r, true)
+		c.finish(&res)
 		return
 	}
-	c.accepted(p.ack(r, true))
 	if !c.waits {
 		return
 	}
@@ -123,7 +123,8 @@ func (p *partition) ended(r *request.Request) {
 	r.Aux = nil
 	p.timers.set(l, 0)
 	p.n.metrics.ended(l.svc, r.State)
-	res := p.resultOf(r, false)
+	l.res = p.resultOf(r, false)
+	res := &l.res
 	for _, c := range l.waiters {
 		if c.onEnd != nil {
 			c.onEnd(r)
@@ -190,7 +191,7 @@ func (p *partition) call(c *call) {
 	}
 	var k *request.Key
 	if c.kind == edda.Ordered {
-		if k = p.requests.Key(c.msg.To); k != nil && k.Len >= p.n.opts.Limits.KeyQueue {
+		if k = p.requests.KeyAt(c.addr); k != nil && k.Len >= p.n.opts.Limits.KeyQueue {
 			p.unwanted(c, errKeyOverloaded(c))
 			return
 		}

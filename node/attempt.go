@@ -396,11 +396,12 @@ func (p *partition) due(l *live, now int64) {
 // armDeadline leaves the deadline as the only time that matters.
 func (p *partition) armDeadline(l *live) { p.timers.set(l, l.req.Deadline) }
 
-// now is the time, which never goes back within the partition.
-func (p *partition) now() int64 {
-	p.last = max(p.last, time.Now().UnixNano())
-	return p.last
-}
+// tick sets the partition's time, which never goes back, once for all that is
+// done in a round.
+func (p *partition) tick() { p.last = max(p.last, time.Now().UnixNano()) }
+
+// now is the partition's time.
+func (p *partition) now() int64 { return p.last }
 
 // clipText bounds a handler's own words.
 func clipText(s string) string {

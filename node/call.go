@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
 	"github.com/edda-io/edda/internal/record"
 )
@@ -22,6 +23,7 @@ type call struct {
 	rec         []byte
 	svc         *service
 	kind        edda.Kind
+	addr        string // the address in its flat form
 	fingerprint string
 	// waits: the caller wants the outcome, not just the acknowledgement.
 	waits bool
@@ -32,7 +34,7 @@ type call struct {
 	onEnd func(*request.Request)
 
 	stage atomic.Int32 // of the stages
-	ack   edda.Ack     // valid from stageAccepted on
+	place place        // valid from stageAccepted on
 	res   *result      // valid when done was signaled; nil: acknowledged
 	err   *edda.Error  // likewise
 	done  chan struct{}
@@ -45,25 +47,32 @@ const (
 	stageGone // the caller has left
 )
 
+// place is where a request is, and since when.
+type place struct {
+	id           edda.ID
+	part         engine.Partition
+	pos          uint64
+	at           int64
+	joined, done bool
+}
+
 // result is what became of a request.
 type result struct {
-	id       edda.ID
-	position string
+	place
 	attempts int
 	state    edda.State
 	failure  record.Failure
 	reply    []byte // encoded
 	gone     bool   // the reply's body is not kept any more
 	key      string
-	replayed bool
 }
 
 func newCall(waits bool) *call { return &call{waits: waits, done: make(chan struct{}, 1)} }
 
 // accepted notes that the request is durable, and wakes a caller who wants no
 // more than that.
-func (c *call) accepted(a edda.Ack) {
-	c.ack = a
+func (c *call) accepted(at place) {
+	c.place = at
 	c.stage.CompareAndSwap(stageProposed, stageAccepted)
 	if !c.waits {
 		c.signal()
@@ -97,11 +106,11 @@ func (c *call) gone() bool { return c.stage.Load() == stageGone }
 
 // leave notes that the caller waits no longer. It returns the acknowledgement if
 // there was one.
-func (c *call) leave() (edda.Ack, bool) {
+func (c *call) leave() (place, bool) {
 	if c.stage.Swap(stageGone) == stageAccepted {
-		return c.ack, true
+		return c.place, true
 	}
-	return edda.Ack{}, false
+	return place{}, false
 }
 
 func (c *call) op() string {
@@ -126,7 +135,7 @@ func (n *Node) Send(ctx context.Context, m *edda.Message) (*edda.Ack, error) {
 	if err := n.await(ctx, c, nil); err != nil {
 		return nil, err
 	}
-	return &c.ack, nil
+	return n.ack(&c.place), nil
 }
 
 // Call sends the message and waits for the reply. See edda.Client.Call. Beside
@@ -151,7 +160,7 @@ func (n *Node) Call(ctx context.Context, m *edda.Message) (*edda.Reply, error) {
 	if err := n.await(ctx, c, noWorker); err != nil {
 		return nil, err
 	}
-	return c.res.outcome(c.op())
+	return c.outcome()
 }
 
 // await returns nil once the call has what its caller wants, else why not.
@@ -166,14 +175,14 @@ func (n *Node) await(ctx context.Context, c *call, noWorker <-chan time.Time) er
 	case <-n.halted:
 		why = errNodeStopped
 	}
-	ack, accepted := c.leave()
+	at, accepted := c.leave()
 	select {
 	case <-c.done: // it came at the same time
 		return c.error()
 	default:
 	}
 	if accepted {
-		return ackError(c, ack, reason, why)
+		return storedError(c, at, reason, why)
 	}
 	return &edda.Error{Op: c.op(), Reason: edda.OutcomeUnknown, Key: c.msg.To.Key, RequestID: c.msg.ID, RetryAfter: time.Second,
 		Err: fmt.Errorf("%w before the request was durable; repeat it with the same idempotency key", why)}
@@ -194,7 +203,7 @@ func (n *Node) submit(ctx context.Context, m *edda.Message, c *call, keep bool) 
 	if err != nil {
 		return err
 	}
-	c.svc, c.kind = svc, kind
+	c.svc, c.kind, c.addr = svc, kind, request.FlatAddress(m.To)
 	hash := n.route(m, kind, 0)
 	given := !m.ID.IsZero()
 	if given && n.home(m.ID.Route()) != n.homeOf(hash) {

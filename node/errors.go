@@ -61,9 +61,9 @@ func errInternal(op string, err error) *edda.Error {
 	return &edda.Error{Op: op, Reason: edda.Internal, Err: err}
 }
 
-// ackError is an error about a request that is stored.
-func ackError(c *call, a edda.Ack, reason edda.Reason, err error) *edda.Error {
-	e := &edda.Error{Op: c.op(), Reason: reason, RequestID: a.ID, Position: a.Position, RetryAfter: time.Second, Err: err}
+// storedError is an error about a request that is stored.
+func storedError(c *call, at place, reason edda.Reason, err error) *edda.Error {
+	e := &edda.Error{Op: c.op(), Reason: reason, RequestID: at.id, Position: at.position(), RetryAfter: time.Second, Err: err}
 	if c.msg != nil {
 		e.Key = c.msg.To.Key
 	}
@@ -80,7 +80,7 @@ func errNoService(m *edda.Message) error {
 // errorOf is an error about a stored request.
 func (p *partition) errorOf(r *request.Request, reason edda.Reason, err error) *edda.Error {
 	return &edda.Error{Op: "call " + r.To.String(), Reason: reason, Key: r.To.Key, RequestID: r.ID,
-		Position: p.n.position(p.id, r.Position()), RetryAfter: time.Second, Err: err}
+		Position: position(p.id, r.Position()), RetryAfter: time.Second, Err: err}
 }
 
 // notRunning says why the node takes nothing.
@@ -98,22 +98,17 @@ func (n *Node) notDraining(m *edda.Message) error {
 	return n.notRunning("call " + m.To.String())
 }
 
-// outcome turns the result into what Call and Wait return.
-func (r *result) outcome(op string) (*edda.Reply, error) {
-	e := &edda.Error{Op: op, Key: r.key, RequestID: r.id, Position: r.position, Attempts: r.attempts, Replayed: r.replayed}
+// outcome turns the result of a call into what Call and Wait return.
+func (c *call) outcome() (*edda.Reply, error) {
+	r := c.res
+	if r.state == edda.StateSucceeded && !r.gone {
+		return r.decodeReply(c)
+	}
+	e := &edda.Error{Op: c.op(), Key: r.key, RequestID: r.id, Position: r.position(), Attempts: r.attempts, Replayed: r.joined}
 	e.Err = errors.New(r.failure.Message)
 	switch r.state {
 	case edda.StateSucceeded:
-		if r.gone {
-			e.Reason, e.Err = edda.ReplyExpired, errors.New("the reply is not kept any more")
-			return nil, e
-		}
-		reply := new(edda.Reply)
-		if err := reply.UnmarshalBinary(r.reply); err != nil {
-			return nil, errInternal(op, err)
-		}
-		reply.RequestID, reply.Position, reply.Attempts, reply.Replayed = r.id, r.position, r.attempts, r.replayed
-		return reply, nil
+		e.Reason, e.Err = edda.ReplyExpired, errors.New("the reply is not kept any more")
 	case edda.StateFailed:
 		e.Reason = edda.Failed
 		if r.failure.Reason == edda.DeadlineExceeded {
@@ -125,4 +120,14 @@ func (r *result) outcome(op string) (*edda.Reply, error) {
 		e.Reason = edda.Cancelled
 	}
 	return nil, e
+}
+
+// decodeReply returns the reply of a request that succeeded.
+func (r *result) decodeReply(c *call) (*edda.Reply, error) {
+	reply := new(edda.Reply)
+	if err := reply.UnmarshalBinary(r.reply); err != nil {
+		return nil, errInternal(c.op(), err)
+	}
+	reply.RequestID, reply.Position, reply.Attempts, reply.Replayed = r.id, r.position(), r.attempts, r.joined
+	return reply, nil
 }

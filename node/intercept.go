@@ -32,7 +32,7 @@ func (n *Node) replied(res *result, r *edda.Request, waiters []*call) {
 	n.handlers.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), n.opts.InterceptorTimeout)
 		defer cancel()
-		reply, _ := res.outcome("") // nil unless it succeeded
+		reply, _ := (&call{res: res}).outcome() // nil unless it succeeded
 		done := make(chan error, 1)
 		n.handlers.Go(func() { done <- guard("OnReply", func() error { return n.opts.OnReply(ctx, r, reply) }) })
 		var err error

@@ -128,6 +128,7 @@ func (n *Node) homeOf(hash uint64) *partition {
 // recovered proposes what a new owner has to: that it is the owner, and what
 // becomes of the attempts that the one before has lost.
 func (p *partition) recovered(then func([]request.Effect, error)) {
+	p.tick()
 	o := record.Owned{Epoch: uint64(p.epoch), Node: p.n.info.ID}
 	p.propose(o.AppendTo(nil), proposal{then: then})
 	for r := range p.requests.All() {

@@ -20,7 +20,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine"
@@ -201,25 +200,31 @@ func (n *Node) anywhere() uint64 { return rand.Uint64() }
 func (n *Node) chance() float64 { return rand.Float64() }
 
 // position is how a place in the log is shown.
-func (n *Node) position(p engine.Partition, pos uint64) string {
-	b := strconv.AppendUint(make([]byte, 0, 16), uint64(p), 10)
+func position(p engine.Partition, pos uint64) string {
+	b := strconv.AppendUint(make([]byte, 0, 24), uint64(p), 10)
 	b = append(b, '-')
 	return string(strconv.AppendUint(b, pos, 10))
 }
 
+func (at *place) position() string { return position(at.part, at.pos) }
+
+// placeOf is where a request is.
+func (p *partition) placeOf(r *request.Request, joined bool) place {
+	return place{id: r.ID, part: p.id, pos: r.Position(), at: r.AcceptedAt, joined: joined, done: r.State.Ended()}
+}
+
 // ack acknowledges a request.
-func (p *partition) ack(r *request.Request, joined bool) edda.Ack {
-	return edda.Ack{
-		ID: r.ID, Position: p.n.position(p.id, r.Position()), Durability: p.n.info.Durability,
-		AcceptedAt: time.Unix(0, r.AcceptedAt).UTC(), Joined: joined, Done: r.State.Ended(),
+func (n *Node) ack(at *place) *edda.Ack {
+	return &edda.Ack{
+		ID: at.id, Position: at.position(), Durability: n.info.Durability, AcceptedAt: timeOf(at.at), Joined: at.joined, Done: at.done,
 	}
 }
 
 // resultOf is the outcome of a request that has ended.
-func (p *partition) resultOf(r *request.Request, replayed bool) *result {
-	return &result{
-		id: r.ID, position: p.n.position(p.id, r.Position()), attempts: r.Attempts, state: r.State, failure: r.Failure,
-		reply: r.Reply, gone: r.State == edda.StateSucceeded && r.Reply == nil, key: r.To.Key, replayed: replayed,
+func (p *partition) resultOf(r *request.Request, replayed bool) result {
+	return result{
+		place: p.placeOf(r, replayed), attempts: r.Attempts, state: r.State, failure: r.Failure,
+		reply: r.Reply, gone: r.State == edda.StateSucceeded && r.Reply == nil, key: r.To.Key,
 	}
 }
 

@@ -79,7 +79,8 @@ type live struct {
 	closing bool
 	waiting bool // for a slot
 	at      int64
-	slot    int // in the timers
+	slot    int    // in the timers
+	res     result // once the request has ended
 }
 
 func liveOf(r *request.Request) *live {
@@ -88,12 +89,21 @@ func liveOf(r *request.Request) *live {
 }
 
 // liveFor returns the live part of an unfinished request, made when missing.
-func (p *partition) liveFor(r *request.Request) *live {
+func (p *partition) liveFor(r *request.Request) *live { return p.liveFrom(r, nil) }
+
+// liveFrom is liveFor for a request that came with a call, if it did.
+func (p *partition) liveFrom(r *request.Request, c *call) *live {
 	l := liveOf(r)
-	if l == nil {
-		l = &live{req: r, svc: p.n.service(r.To.Namespace, r.To.Name), slot: -1}
-		r.Aux = l
+	if l != nil {
+		return l
 	}
+	l = &live{req: r, slot: -1}
+	if c != nil {
+		l.svc = c.svc
+	} else {
+		l.svc = p.n.service(r.To.Namespace, r.To.Name)
+	}
+	r.Aux = l
 	return l
 }
 
@@ -152,6 +162,7 @@ func (p *partition) wait(timer *time.Timer) {
 // round does everything that has come in. What was durable comes first, because
 // the rest depends on it.
 func (p *partition) round(m *mail) error {
+	p.tick()
 	for _, b := range m.batches {
 		if err := p.complete(b); err != nil {
 			return err
@@ -192,7 +203,6 @@ func (p *partition) propose(rec []byte, pr proposal) {
 		b = &batch{p: p}
 		p.building = b
 	}
-	p.last = max(p.last, time.Now().UnixNano())
 	var flags record.Flags
 	if pr.slot != nil {
 		flags = record.FlagStart
@@ -206,7 +216,7 @@ func (p *partition) propose(rec []byte, pr proposal) {
 // flush appends what was proposed, with the acknowledgements that were waiting
 // for company.
 func (p *partition) flush() {
-	if p.ackLanes > 0 && (p.building != nil || p.ackAt <= time.Now().UnixNano()) {
+	if p.ackLanes > 0 && (p.building != nil || p.ackAt <= p.now()) {
 		p.proposeAcks()
 	}
 	if p.building != nil {

@@ -53,12 +53,11 @@ func (n *Node) lookup(ctx context.Context, op, namespace string, id edda.ID, f f
 func (n *Node) Wait(ctx context.Context, namespace string, id edda.ID) (*edda.Reply, error) {
 	c := newCall(true)
 	c.msg = &edda.Message{ID: id}
-	var pos edda.Ack
 	err := n.lookup(ctx, "wait for "+id.String(), namespace, id, func(p *partition, r *request.Request) error {
-		pos = p.ack(r, true)
-		c.accepted(pos)
+		c.accepted(p.placeOf(r, true))
 		if r.State.Ended() {
-			c.finish(p.resultOf(r, true))
+			res := p.resultOf(r, true)
+			c.finish(&res)
 		} else {
 			p.liveFor(r).addWaiter(c)
 		}
@@ -70,7 +69,7 @@ func (n *Node) Wait(ctx context.Context, namespace string, id edda.ID) (*edda.Re
 	if err := n.await(ctx, c, nil); err != nil {
 		return nil, err
 	}
-	return c.res.outcome(c.op())
+	return c.outcome()
 }
 
 // Request returns what is known of a request. See edda.Client.Request.
@@ -194,7 +193,7 @@ func (n *Node) proposeTo(ctx context.Context, p *partition, op string, rec []byt
 func (p *partition) requestView(r *request.Request) *edda.Request {
 	v := &edda.Request{
 		ID: r.ID, Namespace: r.To.Namespace, Service: r.To.Name, Key: r.To.Key, Method: r.Method, State: r.State,
-		Attempts: r.Attempts, Position: p.n.position(p.id, r.Position()), Principal: r.Principal,
+		Attempts: r.Attempts, Position: position(p.id, r.Position()), Principal: r.Principal,
 		CorrelationID: r.Correlation, CausationID: r.Causation,
 		AcceptedAt: timeOf(r.AcceptedAt), StartedAt: timeOf(r.StartedAt), CompletedAt: timeOf(r.EndedAt),
 	}
