@@ -312,14 +312,20 @@ func (m *Machine) startOrWait(req *Request, start bool) {
 
 func (m *Machine) dispatch(req *Request) {
 	m.fence = max(m.fence+1, m.env.Epoch<<32)
-	req.Fence = m.fence
+	req.Fence, req.State, req.Due = m.fence, edda.Dispatched, 0
 	req.Attempts++
-	req.State = edda.Dispatched
 	if req.StartedAt == 0 {
 		req.StartedAt = m.env.Time
 	}
 	m.touch(req)
 	m.effect(Dispatch, req)
+}
+
+// uncount takes back what dispatch has counted.
+func (r *Request) uncount() {
+	if r.Attempts--; r.Attempts == 0 {
+		r.StartedAt = 0
+	}
 }
 
 func (m *Machine) applyCompleted(rec record.Record, start bool) error {
@@ -406,7 +412,9 @@ func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil in
 	m.bytes -= req.memory()
 	req.State, req.Failure, req.Fence, req.Due = s, f, 0, 0
 	req.EndedAt, req.KeepUntil = m.env.Time, keepUntil
-	if req.Letter = s == edda.StateDead; !req.Letter {
+	if req.Letter = s == edda.StateDead; req.Letter {
+		req.KeepUntil = 0
+	} else {
 		req.Message, req.encoded = nil, nil
 	}
 	delete(m.open, req.Seq)
@@ -450,7 +458,7 @@ func (m *Machine) applyAttemptFailed(rec record.Record, start bool) error {
 		return nil
 	}
 	if a.Uncounted {
-		req.Attempts--
+		req.uncount()
 	}
 	if a.RetryAt == 0 {
 		m.die(req, a.Failure, a.Then, start)
@@ -530,7 +538,7 @@ func (m *Machine) applyReleased(rec record.Record) error {
 		return nil
 	}
 	m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
-	req.Attempts--
+	req.uncount()
 	req.Fence, req.State = 0, edda.Accepted
 	if req.Attempts > 0 {
 		req.State = edda.Retrying
