@@ -66,7 +66,9 @@ func (m *Machine) Effects() []Effect {
 // Bytes is about how much memory the unfinished requests take.
 func (m *Machine) Bytes() int { return m.bytes }
 
-// Apply changes the state by one record.
+// Apply changes the state by one record. A slot that was reserved for it is used
+// or spared, exactly once: with each record that has record.FlagStart, and with
+// each dispatched one, there comes one effect Dispatch or one Spare.
 func (m *Machine) Apply(r record.Record) error {
 	start := r.Flags&record.FlagStart != 0
 	switch r.Type {
@@ -88,7 +90,7 @@ func (m *Machine) Apply(r record.Record) error {
 	case record.TypeAttemptFailed:
 		return m.applyAttemptFailed(r, start)
 	case record.TypeEnded:
-		return m.applyEnded(r)
+		return m.applyEnded(r, start)
 	case record.TypeDue:
 		var d record.Due
 		if err := d.Decode(r.Body); err != nil {
@@ -96,16 +98,16 @@ func (m *Machine) Apply(r record.Record) error {
 		}
 		if req := m.open[d.Seq]; req != nil && !req.Queued() {
 			m.enqueue(req, start)
-		} else if start {
-			m.effect(Spare, nil)
+		} else {
+			m.spare(start)
 		}
 		return nil
 	case record.TypeReleased:
-		return m.applyReleased(r)
+		return m.applyReleased(r, start)
 	case record.TypeLetterRetried, record.TypeLetterDropped:
-		return m.applyLetter(r)
+		return m.applyLetter(r, start)
 	case record.TypeKeyResumed:
-		return m.applyKeyResumed(r)
+		return m.applyKeyResumed(r, start)
 	default:
 		return fmt.Errorf("%s record is not the request machine's", r.Type)
 	}
@@ -123,9 +125,7 @@ func (m *Machine) applyAccepted(rec record.Record, start bool) error {
 		return err
 	}
 	if a.Origin.Number != 0 && !m.outbox.Receive(a.Origin) {
-		if start {
-			m.effect(Spare, nil)
-		}
+		m.spare(start)
 		return nil
 	}
 	req, err := m.make(&a, hint, m.env.Position<<seqBits)
@@ -146,9 +146,7 @@ func (m *Machine) applyAccepted(rec record.Record, start bool) error {
 		m.admit(req, a.Refused, start)
 		return nil
 	}
-	if start {
-		m.effect(Spare, nil)
-	}
+	m.spare(start)
 	return nil
 }
 
@@ -246,13 +244,9 @@ func (m *Machine) admit(req *Request, refused record.Failure, start bool) {
 	switch {
 	case refused.Reason != "":
 		m.end(req, edda.StateDead, refused, 0)
-		if start {
-			m.effect(Spare, nil)
-		}
+		m.spare(start)
 	case req.Due > m.env.Time:
-		if start {
-			m.effect(Spare, nil)
-		}
+		m.spare(start)
 		m.effect(Arm, req)
 	default:
 		m.enqueue(req, start)
@@ -305,7 +299,14 @@ func (m *Machine) startOrWait(req *Request, start bool) {
 		m.dispatch(req)
 	case ready:
 		m.effect(Ready, req)
-	case start:
+	default:
+		m.spare(start)
+	}
+}
+
+// spare gives back a slot if one was reserved.
+func (m *Machine) spare(reserved bool) {
+	if reserved {
 		m.effect(Spare, nil)
 	}
 }
@@ -359,9 +360,7 @@ func (m *Machine) attempt(seq, fence uint64, start bool) *Request {
 		return req
 	}
 	m.effects = append(m.effects, Effect{Kind: Stale, Request: req, Fence: fence})
-	if start {
-		m.effect(Spare, nil)
-	}
+	m.spare(start)
 	return nil
 }
 
@@ -468,13 +467,11 @@ func (m *Machine) applyAttemptFailed(rec record.Record, start bool) error {
 	req.Fence, req.State, req.Failure = 0, edda.Retrying, a.Failure
 	req.Due = a.RetryAt
 	m.touch(req)
-	if start {
-		m.effect(Spare, nil)
-	}
 	if req.Due > m.env.Time {
+		m.spare(start)
 		m.effect(Arm, req)
 	} else {
-		m.effect(Ready, req)
+		m.startOrWait(req, start)
 	}
 	return nil
 }
@@ -502,7 +499,7 @@ func (m *Machine) setStopped(k *Key, stopped bool) {
 	m.keyRows[k.addr] = stopped
 }
 
-func (m *Machine) applyEnded(rec record.Record) error {
+func (m *Machine) applyEnded(rec record.Record, start bool) error {
 	var e record.Ended
 	if err := e.Decode(rec.Body); err != nil {
 		return err
@@ -510,6 +507,7 @@ func (m *Machine) applyEnded(rec record.Record) error {
 	req := m.open[e.Seq]
 	if req == nil {
 		m.effect(Stale, nil)
+		m.spare(start)
 		return nil
 	}
 	// An attempt that runs is fenced, whatever the end is called.
@@ -524,16 +522,16 @@ func (m *Machine) applyEnded(rec record.Record) error {
 	case edda.NoService:
 		state = edda.StateDead
 	}
-	m.startOrWait(m.end(req, state, e.Failure, e.KeepUntil), false)
+	m.startOrWait(m.end(req, state, e.Failure, e.KeepUntil), start)
 	return nil
 }
 
-func (m *Machine) applyReleased(rec record.Record) error {
+func (m *Machine) applyReleased(rec record.Record, start bool) error {
 	var r record.Released
 	if err := r.Decode(rec.Body); err != nil {
 		return err
 	}
-	req := m.attempt(r.Seq, r.Fence, false)
+	req := m.attempt(r.Seq, r.Fence, start)
 	if req == nil {
 		return nil
 	}
@@ -544,11 +542,11 @@ func (m *Machine) applyReleased(rec record.Record) error {
 		req.State = edda.Retrying
 	}
 	m.touch(req)
-	m.effect(Ready, req)
+	m.startOrWait(req, start)
 	return nil
 }
 
-func (m *Machine) applyLetter(rec record.Record) error {
+func (m *Machine) applyLetter(rec record.Record, start bool) error {
 	var l record.Letter
 	if err := l.Decode(rec.Body); err != nil {
 		return err
@@ -559,6 +557,7 @@ func (m *Machine) applyLetter(rec record.Record) error {
 	}
 	if req == nil || !req.Letter {
 		m.effect(NoLetter, req)
+		m.spare(start)
 		return nil
 	}
 	m.forgetEnded(req)
@@ -568,6 +567,7 @@ func (m *Machine) applyLetter(rec record.Record) error {
 		m.byID[req.ID] = req
 		m.ended = append(m.ended, req)
 		m.effect(LetterDropped, req)
+		m.spare(start)
 		return nil
 	}
 	req.State, req.EndedAt, req.KeepUntil = edda.Retrying, 0, 0
@@ -579,11 +579,11 @@ func (m *Machine) applyLetter(rec record.Record) error {
 	m.byID[req.ID] = req
 	m.bytes += req.memory()
 	m.effect(Accepted, req)
-	m.enqueue(req, false)
+	m.enqueue(req, start)
 	return nil
 }
 
-func (m *Machine) applyKeyResumed(rec record.Record) error {
+func (m *Machine) applyKeyResumed(rec record.Record, start bool) error {
 	var kr record.KeyResumed
 	if err := kr.Decode(rec.Body); err != nil {
 		return err
@@ -592,13 +592,14 @@ func (m *Machine) applyKeyResumed(rec record.Record) error {
 	k := m.keys[addr]
 	if k == nil || !k.Stopped {
 		m.effect(KeyGone, nil)
+		m.spare(start)
 		return nil
 	}
 	m.setStopped(k, false)
 	if k.head == nil {
 		delete(m.keys, addr)
 	}
-	m.startOrWait(k.head, false)
+	m.startOrWait(k.head, start)
 	return nil
 }
 
