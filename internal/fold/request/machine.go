@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -51,8 +52,8 @@ func (m *Machine) Types() []record.Type {
 	}
 }
 
-// Hint spares decoding the message of the next accepted record: it is the one
-// the record was made from.
+// Hint spares decoding the message of the next record, if that is an accepted
+// one: it is the message the record was made from. The machine keeps it.
 func (m *Machine) Hint(msg *edda.Message) { m.hint = msg }
 
 // Effects returns what the records since the last call brought about. The slice
@@ -71,9 +72,11 @@ func (m *Machine) Bytes() int { return m.bytes }
 // each dispatched one, there comes one effect Dispatch or one Spare.
 func (m *Machine) Apply(r record.Record) error {
 	start := r.Flags&record.FlagStart != 0
+	hint := m.hint
+	m.hint = nil
 	switch r.Type {
 	case record.TypeAccepted:
-		return m.applyAccepted(r, start)
+		return m.applyAccepted(r, hint, start)
 	case record.TypeCompleted:
 		return m.applyCompleted(r, start)
 	case record.TypeDispatched:
@@ -117,9 +120,7 @@ func (m *Machine) effect(k EffectKind, r *Request) {
 	m.effects = append(m.effects, Effect{Kind: k, Request: r})
 }
 
-func (m *Machine) applyAccepted(rec record.Record, start bool) error {
-	hint := m.hint
-	m.hint = nil
+func (m *Machine) applyAccepted(rec record.Record, hint *edda.Message, start bool) error {
 	var a record.Accepted
 	if err := a.Decode(rec.Body); err != nil {
 		return err
@@ -168,13 +169,14 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 	}
 	req := &Request{
 		Seq: seq, ID: msg.ID, Hash: a.Hash, Kind: a.Kind, Method: msg.Type,
-		Principal: msg.Principal, Correlation: msg.CorrelationID, Causation: msg.CausationID,
+		Correlation: msg.CorrelationID, Causation: msg.CausationID,
 		State: edda.Accepted, AcceptedAt: m.env.Time, Keep: a.Keep,
 		Message: msg, encoded: a.Message, size: len(a.Message), fingerprint: string(a.Fingerprint),
 	}
+	req.Principal = cmp.Or(msg.Principal, edda.Anonymous) // a hint may leave it out
 	req.setAddress(msg.To)
 	if msg.IdempotencyKey != "" {
-		req.scope = Scope(msg.To, msg.Principal, msg.IdempotencyKey)
+		req.scope = Scope(req.To, req.Principal, msg.IdempotencyKey)
 	}
 	if !msg.Deadline.IsZero() {
 		req.Deadline = msg.Deadline.UnixNano()
