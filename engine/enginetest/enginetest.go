@@ -100,6 +100,7 @@ var suite = []struct {
 // Run runs the suite on the engines that open returns, each for one case. Open
 // fails the test when it cannot.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
+	t.Helper()
 	for _, c := range suite {
 		t.Run(c.name, func(t *testing.T) { c.test(t, track(t, open(t))) })
 	}

@@ -1,3 +1,4 @@
+//nolint:thelper // the functions are tests, not helpers
 package enginetest
 
 import (
@@ -185,7 +186,9 @@ func testStress(t *testing.T, h Harness) {
 					if got := string(b[:n]); got != fmt.Sprint(pos+1) {
 						t.Errorf("snapshot at %d: got %q", pos, got)
 					}
-					r.Close()
+					if err := r.Close(); err != nil {
+						t.Error(err)
+					}
 				} else if !errors.Is(err, engine.ErrNoSnapshot) && !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}

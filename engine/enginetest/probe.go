@@ -31,6 +31,7 @@ type call struct {
 
 // submit appends a batch and checks what holds for every Done. It does not wait.
 func submit(t *testing.T, e engine.Engine, b engine.Batch, then func(engine.Result)) *call {
+	t.Helper()
 	c := &call{t: t, batch: &b, ended: make(chan engine.Result, 1), then: then}
 	c.batch.Done = c.done
 	appendWithin(e, c.batch)
@@ -124,11 +125,12 @@ func ownAll(t *testing.T, e engine.Engine, ps ...engine.Partition) []*writer {
 		t.Fatalf("own %v: got %d ownerships", ps, len(owned))
 	}
 	ws := make([]*writer, len(ps))
-	for i, o := range owned {
+	for i, p := range ps {
+		o := owned[i]
 		if o.Epoch == 0 || o.Next == 0 {
-			t.Fatalf("own partition %d: got %+v, want an epoch and a position from 1 on", ps[i], o)
+			t.Fatalf("own partition %d: got %+v, want an epoch and a position from 1 on", p, o)
 		}
-		ws[i] = &writer{t, e, ps[i], o.Epoch, o.Next}
+		ws[i] = &writer{t, e, p, o.Epoch, o.Next}
 	}
 	return ws
 }
@@ -207,14 +209,14 @@ func mustRead(t *testing.T, e engine.Engine, from ...engine.Start) []engine.Entr
 func show(entries []engine.Entry) []string {
 	lines := []string{}
 	for _, e := range entries {
-		line := fmt.Sprintf("%d@%d:", e.Partition, e.First)
+		line := fmt.Appendf(nil, "%d@%d:", e.Partition, e.First)
 		for _, r := range e.Records {
 			if len(r) > 40 {
 				r = fmt.Appendf(nil, "%d bytes", len(r))
 			}
-			line += " " + string(r)
+			line = append(append(line, ' '), r...)
 		}
-		lines = append(lines, line)
+		lines = append(lines, string(line))
 	}
 	return lines
 }
@@ -262,6 +264,7 @@ func (s text) WriteTo(w io.Writer) (int64, error) {
 
 // cancelled returns a context that has ended.
 func cancelled(t *testing.T) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx

@@ -27,6 +27,7 @@ const (
 // testSameAsMemlog plays random scripts on the engine under test and on memlog,
 // which is simple enough to be believed. The transcripts must be the same.
 func testSameAsMemlog(t *testing.T, open func(t *testing.T) Harness) {
+	t.Helper()
 	seeds := []uint64{*seedFlag}
 	if *seedFlag == 0 {
 		seeds = nil
@@ -47,11 +48,13 @@ func testSameAsMemlog(t *testing.T, open func(t *testing.T) Harness) {
 }
 
 func openMemlog(t *testing.T) Harness {
+	t.Helper()
 	l, err := memlog.Open(memlog.Options{Partitions: Partitions})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Harness{Engine: l, Durability: edda.Memory, Reopen: func(t *testing.T) engine.Engine {
+		t.Helper()
 		if l, err = l.Reopen(); err != nil {
 			t.Fatal(err)
 		}
@@ -81,6 +84,7 @@ type scriptPart struct {
 }
 
 func play(t *testing.T, h Harness, seed uint64) []string {
+	t.Helper()
 	p := &player{t: t, h: h, e: h.Engine, rng: rand.New(rand.NewPCG(seed, 0))}
 	for i := range p.parts {
 		p.parts[i] = scriptPart{next: 1, kept: 1}

@@ -1,3 +1,4 @@
+//nolint:thelper // the functions are tests, not helpers
 package enginetest
 
 import (
@@ -112,14 +113,13 @@ func testSnapshotOpenReader(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
 	begin := make([]byte, 10)
 	if _, err := io.ReadFull(r, begin); err != nil {
 		t.Fatal(err)
 	}
 	snap(t, h.Engine, 0, 2, "new")
 	rest, err := io.ReadAll(r)
-	if err != nil || string(begin)+string(rest) != old {
+	if err := errors.Join(err, r.Close()); err != nil || string(begin)+string(rest) != old {
 		t.Errorf("snapshot that was replaced while it was read: got %d bytes, %v, want %d", len(begin)+len(rest), err, len(old))
 	}
 	wantSnapshot(t, h.Engine, 0, 2, "new")

@@ -1,3 +1,4 @@
+//nolint:thelper // the functions are tests, not helpers
 package enginetest
 
 import (

@@ -10,11 +10,13 @@ import (
 
 func TestConformance(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
+		t.Helper()
 		l := open(t, enginetest.Partitions)
 		return enginetest.Harness{
 			Engine:     l,
 			Durability: edda.Memory,
 			Reopen: func(t *testing.T) engine.Engine {
+				t.Helper()
 				var err error
 				if l, err = l.Reopen(); err != nil {
 					t.Fatal(err)

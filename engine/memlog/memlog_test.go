@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -144,6 +146,25 @@ func TestReopenClosesOldAndForgetsOwners(t *testing.T) {
 	if _, err := l.Reopen(); err == nil {
 		t.Error("reopen a log twice: got no error")
 	}
+}
+
+// TestBubble uses a log in a synctest bubble, where time moves only while every
+// goroutine waits.
+func TestBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, 1)
+		o := own(t, l)
+		done := make(chan engine.Result, 1)
+		time.AfterFunc(time.Hour, func() {
+			l.Append(&engine.Batch{
+				Epoch: o.Epoch, First: o.Next, Records: [][]byte{{1}},
+				Done: func(_ *engine.Batch, r engine.Result) { done <- r },
+			})
+		})
+		if r := <-done; r.Outcome != engine.Durable {
+			t.Errorf("append: got %v, want durable", r)
+		}
+	})
 }
 
 func TestTrimFreesMemory(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 var seed = flag.Uint64("store.seed", 0, "seed of the crash tests; 0 takes another one each time")
 
 func newRand(t *testing.T) *rand.Rand {
+	t.Helper()
 	n := *seed
 	if n == 0 {
 		n = uint64(time.Now().UnixNano())
@@ -59,6 +60,7 @@ func newHistory() *history {
 
 // next commits the batch to the history, at the next position.
 func (h *history) next(t *testing.T, b *Batch) engine.Position {
+	t.Helper()
 	pos := h.tree.Applied() + 1
 	if err := h.tree.Commit(b, pos); err != nil {
 		t.Fatal(err)
@@ -103,6 +105,7 @@ func TestCrash(t *testing.T) {
 
 // restart begins a history with what the table holds.
 func restart(t *testing.T, table *PartitionTable) *history {
+	t.Helper()
 	h := newHistory()
 	var b Batch
 	for p, err := range table.Scan(nil, nil) {
@@ -121,6 +124,7 @@ func restart(t *testing.T, table *PartitionTable) *history {
 // workload commits at random, flushes now and then, and returns the positions
 // that were durable at some time.
 func workload(t *testing.T, s *Store, hs []*history, rng *rand.Rand) []engine.Position {
+	t.Helper()
 	durable := make([]engine.Position, len(hs))
 	var b Batch
 	for range rng.IntN(200) {
@@ -300,6 +304,7 @@ func TestNthOperationFails(t *testing.T) {
 
 // failing runs a workload on a file system that fails.
 func failing(t *testing.T, f *failNth) {
+	t.Helper()
 	mem := vfs.NewCrashableMem()
 	h := newHistory()
 	var durable engine.Position
@@ -347,6 +352,7 @@ func failing(t *testing.T, f *failNth) {
 }
 
 func failingWorkload(t *testing.T, s *Store, h *history, rng *rand.Rand, durable *engine.Position) error {
+	t.Helper()
 	var b Batch
 	for i := range 12 {
 		randomBatch(&b, rng)

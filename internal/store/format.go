@@ -120,14 +120,13 @@ func notWritable(err error) error {
 // checkFormat compares the stored format with the options, or stores it when the
 // store is new. It need not be flushed: whatever is, follows it.
 func (s *Store) checkFormat(o Options) error {
-	value, closer, err := s.db.Get(formatKey)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return s.writeFormat(o)
-	}
+	value, found, err := s.get(formatKey)
 	if err != nil {
 		return fmt.Errorf("read format: %w", err)
 	}
-	defer closer.Close()
+	if !found {
+		return s.writeFormat(o)
+	}
 	var version, partitions, hashVersion uint64
 	r := wire.NewReader(value)
 	for f := (wire.Field{}); r.Next(&f); {

@@ -26,15 +26,11 @@ var _ Table = (*PartitionTable)(nil)
 // init sets up the table and reads its applied position.
 func (t *PartitionTable) init(s *Store, p engine.Partition) error {
 	t.s, t.p = s, p
-	value, closer, err := s.db.Get(prefix(p))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
+	value, found, err := s.get(prefix(p))
+	pos := engine.Position(0)
+	if err == nil && found {
+		pos, err = decodeApplied(value)
 	}
-	if err != nil {
-		return fmt.Errorf("read applied position of partition %d: %w", p, err)
-	}
-	defer closer.Close()
-	pos, err := decodeApplied(value)
 	if err != nil {
 		return fmt.Errorf("read applied position of partition %d: %w", p, err)
 	}
@@ -55,16 +51,24 @@ func (t *PartitionTable) Get(key []byte) (value []byte, found bool, err error) {
 	if len(key) == 0 {
 		return nil, false, nil
 	}
-	shared, closer, err := t.s.db.Get(t.key(key))
+	if value, found, err = t.s.get(t.key(key)); err != nil {
+		return nil, false, t.failed("get", err)
+	}
+	return value, found, nil
+}
+
+// get returns the value of a key of the database, as a copy.
+func (s *Store) get(key []byte) (value []byte, found bool, err error) {
+	shared, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, t.failed("get", err)
+		return nil, false, err
 	}
 	value = append(make([]byte, 0, len(shared)), shared...)
 	if err := closer.Close(); err != nil {
-		return nil, false, t.failed("get", err)
+		return nil, false, err
 	}
 	return value, true, nil
 }
@@ -98,7 +102,7 @@ func each(it *pebble.Iterator, yield func(Pair, error) bool) error {
 	open := true
 	defer func() {
 		if open {
-			it.Close() // yield broke off or panicked: nobody is left to hear of an error
+			_ = it.Close() // yield broke off or panicked: nobody is left to hear of an error
 		}
 	}()
 	for valid := it.First(); valid; valid = it.Next() {
@@ -136,7 +140,7 @@ func (t *PartitionTable) Commit(b *Batch, applied engine.Position) error {
 		return t.failed("commit", err)
 	}
 	pb := t.s.db.NewBatchWithSize(b.Size() + 16*b.Len() + 64)
-	defer pb.Close()
+	defer func() { _ = pb.Close() }() // the changes are applied by then, or were refused
 	err := t.fill(pb, b, applied)
 	if err == nil {
 		err = t.s.db.Apply(pb, pebble.NoSync)

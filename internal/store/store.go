@@ -17,9 +17,11 @@
 //
 // Keys in the database are:
 //
-//	00               the format: fields 1 version, 2 partitions, 3 hash version
-//	pp pp            the applied position of partition p, 8 bytes, little-endian
-//	pp pp key        a key of partition p (big-endian), as its user wrote it
+//	00          the format: fields 1 version, 2 partitions, 3 hash version
+//	PPPP        the applied position of a partition, 8 bytes, little-endian
+//	PPPP key    a key of a partition, as its user wrote it
+//
+// where PPPP is the number of the partition in two bytes, big-endian.
 package store
 
 import (

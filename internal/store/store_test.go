@@ -393,6 +393,7 @@ func BenchmarkOpenEmpty(b *testing.B) {
 }
 
 func benchTable(b *testing.B) *PartitionTable {
+	b.Helper()
 	s := mustOpen(b, b.TempDir(), Options{})
 	table := s.Partition(7)
 	var batch Batch
@@ -420,6 +421,7 @@ func BenchmarkGetHit(b *testing.B)  { benchGet(b, "key/%09d", true) }
 func BenchmarkGetMiss(b *testing.B) { benchGet(b, "key/%09d.", false) }
 
 func benchGet(b *testing.B, format string, want bool) {
+	b.Helper()
 	table := benchTable(b)
 	keys := make([][]byte, 1024)
 	for i := range keys {
