@@ -312,7 +312,7 @@ func (s *Service) Invoke(ctx context.Context, d *Dispatch) Outcome {
 	if st := out.Reply.EffectiveStatus(); st < 200 || st > 599 {
 		return Outcome{Err: Final("BAD_REPLY", "reply has status %d, must be 200 to 599", st)}
 	}
-	if n := c.bytes + out.Reply.size(); n > MaxOutcomeBytes {
+	if n := c.bytes + out.Reply.BinarySize(); n > MaxOutcomeBytes {
 		return Outcome{Err: Final(string(TooLarge), "outcome of %d bytes, at most %d are allowed", n, MaxOutcomeBytes)}
 	}
 	for name, v := range c.changed {

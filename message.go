@@ -149,11 +149,11 @@ func (r *Reply) EffectiveStatus() int {
 	}
 }
 
-// size is about how many bytes the reply takes.
-func (r *Reply) size() int {
-	n := len(r.Payload) + len(r.ContentType)
+// BinarySize is an upper bound of what AppendBinary appends.
+func (r *Reply) BinarySize() int {
+	n := 16 + len(r.Payload) + len(r.ContentType) + len(r.unknown)
 	for _, h := range r.Headers {
-		n += len(h.Name) + len(h.Value)
+		n += 18 + len(h.Name) + len(h.Value)
 	}
 	return n
 }

@@ -81,20 +81,36 @@ func (m *Message) AppendBinary(b []byte) ([]byte, error) {
 }
 
 // BinarySize is an upper bound of what AppendBinary appends, so that one
-// allocation is enough.
+// allocation is enough. It is at most some 60 bytes too high for a message
+// without headers.
 func (m *Message) BinarySize() int {
-	n := 224 + len(m.Type) + len(m.To.Namespace) + len(m.To.Name) + len(m.To.Key) + len(m.ReplyTo.Namespace) +
-		len(m.ReplyTo.Name) + len(m.ReplyTo.Key) + len(m.Source) + len(m.Principal) + len(m.ContentType) +
-		len(m.Schema) + len(m.Payload) + len(m.CorrelationID) + len(m.TraceParent) + len(m.TraceState) +
-		len(m.IdempotencyKey) + len(m.unknown)
+	const tag = 6 // a tag and a length
+	n := 18 + 8*tag + len(m.Type) + len(m.To.Namespace) + len(m.To.Name) + len(m.To.Key) +
+		len(m.Principal) + len(m.ContentType) + len(m.Payload) + len(m.unknown)
+	for _, s := range [...]string{m.Source, m.Schema, m.CorrelationID, m.TraceParent, m.TraceState, m.IdempotencyKey} {
+		if s != "" {
+			n += tag + len(s)
+		}
+	}
+	if m.ReplyTo != (Address{}) {
+		n += 4*tag + len(m.ReplyTo.Namespace) + len(m.ReplyTo.Name) + len(m.ReplyTo.Key)
+	}
+	if !m.CausationID.IsZero() {
+		n += 20
+	}
+	for _, t := range [...]time.Time{m.Deadline, m.Due, m.Time} {
+		if !t.IsZero() {
+			n += 10
+		}
+	}
 	for _, h := range m.Headers {
-		n += 24 + len(h.Name) + len(h.Value)
+		n += 3*tag + len(h.Name) + len(h.Value)
 	}
 	for _, f := range m.Frames {
-		n += 12 + len(f)
+		n += tag + len(f)
 	}
 	for _, a := range m.Chain {
-		n += 40 + len(a.Namespace) + len(a.Name) + len(a.Key)
+		n += 4*tag + len(a.Namespace) + len(a.Name) + len(a.Key)
 	}
 	return n
 }

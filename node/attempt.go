@@ -147,15 +147,7 @@ func (a *attempt) failed(out *edda.Outcome) {
 // encode makes the record of an outcome.
 func (a *attempt) encode(out *edda.Outcome) ([]byte, error) {
 	c := record.Completed{Seq: a.seq, Fence: a.fence}
-	size := len(out.Reply.Payload) + 64
-	for _, h := range out.Reply.Headers {
-		size += len(h.Name) + len(h.Value) + 24
-	}
-	reply, err := out.Reply.AppendBinary(make([]byte, 0, size))
-	if err != nil {
-		return nil, err
-	}
-	c.Reply = reply
+	size := out.Reply.BinarySize() + record.AppendedBytes
 	for _, e := range out.Set {
 		c.Changes = append(c.Changes, record.Change{Name: e.Name, Value: e.Value})
 		size += len(e.Name) + len(e.Value) + 24
@@ -175,7 +167,7 @@ func (a *attempt) encode(out *edda.Outcome) ([]byte, error) {
 		c.Sends = append(c.Sends, s)
 		size += len(s.Message) + 64
 	}
-	return c.AppendTo(make([]byte, 0, size+64)), nil
+	return c.AppendReply(make([]byte, 0, size), out.Reply)
 }
 
 // send prepares a message that the handler sent. One that nobody can take

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -257,16 +257,16 @@ func sameService(a, b *record.ServiceSet) bool {
 }
 
 // nodeID returns the id of the directory's node, made at the first start.
-func nodeID(fs vfs.FS, dir string) (string, error) {
-	name := fs.PathJoin(dir, "node-id")
-	b, err := readFile(fs, name)
+func nodeID(fsys vfs.FS, dir string) (string, error) {
+	name := fsys.PathJoin(dir, "node-id")
+	b, err := readFile(fsys, name)
 	if err == nil {
 		id, err := edda.ParseID(string(b))
 		return id.String(), err
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read %s: %w", filepath.Base(name), err)
 	}
 	id := edda.NewID(0, time.Now()).String()
-	return id, writeFile(fs, dir, name, []byte(id))
+	return id, writeFile(fsys, dir, name, []byte(id))
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/edda-io/edda/engine"
@@ -31,6 +32,7 @@ type partition struct {
 	epoch    engine.Epoch
 	next     engine.Position
 	building *batch
+	spare    []*batch
 	inFlight int // batches handed to the engine
 	last     int64
 
@@ -123,6 +125,7 @@ func (p *partition) run() {
 			return
 		default:
 		}
+		runtime.Gosched()
 		p.in.take(&m)
 		if err := p.round(&m); err != nil {
 			p.n.fail(fmt.Errorf("partition %d: %w", p.id, err))
@@ -200,7 +203,7 @@ func (p *partition) propose(rec []byte, pr proposal) {
 		b = nil
 	}
 	if b == nil {
-		b = &batch{p: p}
+		b = p.newBatch()
 		p.building = b
 	}
 	var flags record.Flags
@@ -212,6 +215,35 @@ func (p *partition) propose(rec []byte, pr proposal) {
 	b.proposals = append(b.proposals, pr)
 	b.size += len(rec)
 }
+
+// newBatch returns an empty batch, one that came back if there is one.
+func (p *partition) newBatch() *batch {
+	if n := len(p.spare); n > 0 {
+		b := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		return b
+	}
+	b := &batch{p: p}
+	b.Done = b.done
+	return b
+}
+
+// recycle keeps a batch whose records are applied for the next one.
+func (p *partition) recycle(b *batch) {
+	if len(p.spare) == maxSpare || cap(b.Records) > maxSpareRecords {
+		return
+	}
+	clear(b.Records)
+	clear(b.proposals)
+	b.Records, b.proposals, b.size = b.Records[:0], b.proposals[:0], 0
+	p.spare = append(p.spare, b)
+}
+
+// A partition keeps a few batches of ordinary size for later.
+const (
+	maxSpare        = 4
+	maxSpareRecords = 256
+)
 
 // flush appends what was proposed, with the acknowledgements that were waiting
 // for company.
@@ -228,7 +260,6 @@ func (p *partition) append() {
 	b := p.building
 	p.building = nil
 	b.Partition, b.Epoch, b.First = p.id, p.epoch, p.next
-	b.Done = b.done
 	p.next += engine.Position(len(b.Records))
 	p.inFlight++
 	p.n.appended(b.size)
@@ -253,6 +284,7 @@ func (p *partition) complete(b *batch) error {
 		p.applied(pr)
 	}
 	p.settle(b)
+	p.recycle(b)
 	if p.services != nil && p.services.Changed() {
 		p.n.publish(p.services.Services())
 	}

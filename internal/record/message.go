@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding"
 	"encoding/binary"
 
 	"github.com/edda-io/edda"
@@ -11,21 +12,31 @@ import (
 // into its place; a.Message is not looked at.
 func (a *Accepted) AppendMessage(b []byte, msg *edda.Message) ([]byte, error) {
 	a.Message = nil
-	b = a.AppendTo(b)
-	b = append(b, 3<<3|byte(wire.Bytes))
+	return appendNested(a.AppendTo(b), 3, msg)
+}
+
+// AppendReply appends the whole record like AppendTo, and encodes the reply
+// straight into its place; c.Reply is not looked at.
+func (c *Completed) AppendReply(b []byte, reply *edda.Reply) ([]byte, error) {
+	c.Reply = nil
+	return appendNested(c.AppendTo(b), 3, reply)
+}
+
+// AppendedBytes is an upper bound of what a record with a message or a reply has
+// beside it, changes and sends aside.
+const AppendedBytes = HeaderBytes + 64
+
+// appendNested appends a bytes field with what v encodes to.
+func appendNested(b []byte, field byte, v encoding.BinaryAppender) ([]byte, error) {
+	b = append(b, field<<3|byte(wire.Bytes), 0, 0, 0, 0)
 	at := len(b)
-	b = append(b, 0, 0, 0, 0)
-	b, err := msg.AppendBinary(b)
+	b, err := v.AppendBinary(b)
 	if err != nil {
 		return nil, err
 	}
-	putPadded(b[at:], len(b)-at-4)
+	putPadded(b[at-4:], len(b)-at)
 	return b, nil
 }
-
-// AppendedBytes is an upper bound of what AppendMessage adds to the message's own
-// size.
-const AppendedBytes = HeaderBytes + 96
 
 // putPadded writes n as a varint of exactly four bytes, which readers take like
 // the shorter form.
