@@ -132,11 +132,33 @@ func (p *partition) ended(r *request.Request) {
 	}
 	if p.n.opts.OnReply != nil {
 		p.n.replied(res, p.requestView(r), l.waiters)
+	} else {
+		for _, c := range l.waiters {
+			c.finish(res)
+		}
+	}
+	p.remember(r)
+}
+
+// remember keeps the particulars of a request that nothing is kept of, for whoever
+// looks at what has just happened.
+func (p *partition) remember(r *request.Request) {
+	if r.Letter || r.KeepUntil > p.now() {
 		return
 	}
-	for _, c := range l.waiters {
-		c.finish(res)
+	r.Reply = nil
+	p.recent[p.recentNext] = r
+	p.recentNext = (p.recentNext + 1) % len(p.recent)
+}
+
+// recently returns a request that was remembered.
+func (p *partition) recently(id edda.ID) *request.Request {
+	for _, r := range p.recent {
+		if r != nil && r.ID == id {
+			return r
+		}
 	}
+	return nil
 }
 
 // keyStopped tells everybody who waits for a request of the key that it is
@@ -162,16 +184,22 @@ func (p *partition) pausedNow(s *service) {
 	}
 }
 
-// turnAway ends the waiting for a request; the request stays.
+// turnAway ends the calls that wait for a request; the request stays, and so does
+// who merely watches it.
 func (p *partition) turnAway(r *request.Request, reason edda.Reason, err error) {
 	l := liveOf(r)
 	if l == nil {
 		return
 	}
+	kept := l.waiters[:0]
 	for _, c := range l.waiters {
-		c.refuse(p.errorOf(r, reason, err))
+		if c.consumes {
+			c.refuse(p.errorOf(r, reason, err))
+		} else {
+			kept = append(kept, c)
+		}
 	}
-	l.waiters = nil
+	l.waiters = kept
 }
 
 // call proposes a request from outside. What can be seen already is answered at

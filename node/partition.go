@@ -36,6 +36,9 @@ type partition struct {
 	inFlight int // batches handed to the engine
 	last     int64
 
+	recent     [recentRequests]*request.Request // ended, and not kept
+	recentNext int
+
 	timers   timers
 	ready    map[*service][]*request.Request // wait for a slot, each list in order
 	lanes    map[uint64]*lane
@@ -108,6 +111,10 @@ func (p *partition) liveFrom(r *request.Request, c *call) *live {
 	r.Aux = l
 	return l
 }
+
+// recentRequests is how many requests that ended without being kept a partition
+// remembers.
+const recentRequests = 64
 
 // maxBatchBytes is the size of a batch at most, one record aside.
 const maxBatchBytes = 8 << 20

@@ -34,6 +34,9 @@ func (n *Node) lookup(ctx context.Context, op, namespace string, id edda.ID, f f
 	var found error
 	err := n.inPartition(ctx, p, op, func() {
 		r, err := p.requests.Lookup(id, p.now())
+		if r == nil {
+			r = p.recently(id)
+		}
 		switch {
 		case err != nil:
 			found = errInternal(op, err)
@@ -120,7 +123,11 @@ func (n *Node) WaitRequest(ctx context.Context, namespace string, id edda.ID, wa
 		default:
 		}
 		now = view
-		if r, err := home.requests.Lookup(id, home.now()); err == nil && r != nil {
+		r, err := home.requests.Lookup(id, home.now())
+		if r == nil {
+			r = home.recently(id)
+		}
+		if err == nil && r != nil {
 			now = home.requestView(r)
 		}
 	})
