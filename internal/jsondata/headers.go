@@ -25,7 +25,7 @@ func (h Headers) MarshalJSON() ([]byte, error) {
 			b = append(b, ',')
 		}
 		b = append(AppendString(b, e.Name), ':')
-		b = AppendString(b, h.joined(i))
+		b = AppendString(b, strings.Join(h[i:].values(e.Name), ", "))
 	}
 	return append(b, '}'), nil
 }
@@ -39,16 +39,15 @@ func named(h Headers, name string) bool {
 	return false
 }
 
-// joined returns all values of the name of the entry at i, of which it is the
-// first.
-func (h Headers) joined(i int) string {
-	v := h[i].Value
-	for _, e := range h[i+1:] {
-		if strings.EqualFold(e.Name, h[i].Name) {
-			v += ", " + e.Value
+// values returns all values of the name.
+func (h Headers) values(name string) []string {
+	var vs []string
+	for _, e := range h {
+		if strings.EqualFold(e.Name, name) {
+			vs = append(vs, e.Value)
 		}
 	}
-	return v
+	return vs
 }
 
 // UnmarshalJSON decodes an object of strings, keeping its order.

@@ -1,0 +1,97 @@
+package httpgw
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/jsondata"
+)
+
+// body reads the whole body into a buffer of its size, which the caller may
+// keep. One that is too large is refused before it is read.
+func (g *Gateway) body(x *exchange) ([]byte, error) {
+	n, limit := x.r.ContentLength, g.opts.MaxBody
+	switch {
+	case n == 0:
+		return nil, nil
+	case n > limit:
+		return nil, tooLarge(limit)
+	}
+	c := http.NewResponseController(x.w)
+	if c.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil {
+		// Left in place it would end the request's context while the caller waits.
+		defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+	}
+	if n < 0 || n > largeBody {
+		return readLarge(x.r.Body, n, limit)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(x.r.Body, b); err != nil {
+		return nil, badBody(err)
+	}
+	return b, nil
+}
+
+// readLarge reads a body of n bytes, or of any size when n is negative. The
+// buffer grows with what arrives, not with what was announced.
+func readLarge(r io.Reader, n, limit int64) ([]byte, error) {
+	size := int64(4 << 10)
+	if n >= 0 {
+		size, limit = largeBody, n
+	}
+	b := make([]byte, 0, min(limit+1, size))
+	for {
+		m, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+m]
+		switch {
+		case int64(len(b)) > limit:
+			return nil, tooLarge(limit)
+		case errors.Is(err, io.EOF) && (n < 0 || int64(len(b)) == n):
+			return b, nil
+		case err != nil:
+			return nil, badBody(err)
+		case len(b) == cap(b):
+			size = min(2*size, limit+1)
+			b = append(make([]byte, 0, size), b...)
+		}
+	}
+}
+
+func tooLarge(limit int64) error {
+	return refuse(edda.TooLarge, "the body has more than "+strconv.FormatInt(limit, 10)+" bytes")
+}
+
+// badBody is a body that ended early, came too slowly or is badly framed.
+func badBody(err error) error {
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(e.Limit)
+	}
+	return refuse(edda.BadValue, "the body could not be read")
+}
+
+// noBody reads the body of a request of the node's own that has no members.
+func (g *Gateway) noBody(x *exchange) error {
+	b, err := g.body(x)
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return err
+	}
+	if t := x.r.Header.Get("Content-Type"); t != "" && !jsondata.IsJSON(t) {
+		return refuse(edda.BadMediaType, "the body must be application/json, or empty")
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil || members == nil {
+		return refuse(edda.BadJSON, "the body must be a JSON object, or empty")
+	}
+	if len(members) > 0 {
+		return refuse(edda.UnknownField, "unknown member "+strconv.Quote(slices.Min(slices.Collect(maps.Keys(members)))))
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package httpgw
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/edda-io/edda"
+)
+
+// defaultWait is how long a call waits that does not say.
+const defaultWait = 30 * time.Second
+
+// callKey calls a method under a key.
+func (g *Gateway) callKey(x *exchange) error {
+	return g.call(x, edda.Address{Name: x.args[0], Key: x.args[1]}, x.args[2])
+}
+
+// callName calls a method without a key, or with the one in Edda-Key.
+func (g *Gateway) callName(x *exchange) error {
+	return g.call(x, edda.Address{Name: x.args[0]}, x.args[1])
+}
+
+func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
+	to.Namespace = x.namespace
+	m := &edda.Message{To: to, Type: method, Principal: x.principal}
+	p, err := readHeaders(x.r.Header, m)
+	if err != nil {
+		return err
+	}
+	if m.Payload, err = g.body(x); err != nil {
+		return err
+	}
+	x.waits = p.hasWait || !m.Due.IsZero()
+	if p.async || p.hasWait && p.wait == 0 {
+		return g.send(x, m, p)
+	}
+	if !p.hasWait {
+		p.wait = defaultWait
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), p.wait)
+	reply, err := g.calls.Call(ctx, m)
+	cancel()
+	if err != nil {
+		return err
+	}
+	g.reply(x, reply)
+	return nil
+}
+
+// send stores the request, then waits as long as it was asked to.
+func (g *Gateway) send(x *exchange, m *edda.Message, p preferences) error {
+	ack, err := g.calls.Send(x.r.Context(), m)
+	if err != nil {
+		return err
+	}
+	x.id = ack.ID
+	if ack.Done || p.wait > 0 {
+		reply, err := g.await(x, ack, p.wait)
+		if err == nil {
+			g.reply(x, reply)
+			return nil
+		}
+		if ack.Done || edda.ReasonOf(err) != edda.Timeout {
+			return err
+		}
+	}
+	if p.async {
+		g.accepted(x, ack, p.applied())
+		return nil
+	}
+	return &edda.Error{
+		Reason: edda.Timeout, RequestID: ack.ID, Position: ack.Position, Err: errors.New("the wait was 0 seconds"),
+	}
+}
+
+// await returns the outcome of a request that was acknowledged: at once when it
+// has ended, and then it is the outcome of an earlier request with the same
+// idempotency key.
+func (g *Gateway) await(x *exchange, ack *edda.Ack, wait time.Duration) (*edda.Reply, error) {
+	ctx, cancel := x.r.Context(), func() {}
+	if !ack.Done {
+		ctx, cancel = context.WithTimeout(ctx, wait)
+	}
+	defer cancel()
+	reply, err := g.calls.Wait(ctx, x.namespace, ack.ID)
+	if err != nil {
+		e, ok := errors.AsType[*edda.Error](err)
+		if !ok {
+			return nil, err
+		}
+		known := *e
+		known.RequestID, known.Position = ack.ID, ack.Position
+		known.Replayed = e.Replayed || ack.Done && ack.Joined
+		return nil, &known
+	}
+	if ack.Done && ack.Joined && !reply.Replayed {
+		replayed := *reply
+		replayed.Replayed = true
+		return &replayed, nil
+	}
+	return reply, nil
+}
+
+// reply answers with what the handler returned.
+func (g *Gateway) reply(x *exchange, r *edda.Reply) {
+	x.id = r.RequestID
+	status := r.EffectiveStatus()
+	if status < 200 || status > 599 {
+		g.fail(x, &edda.Error{
+			Reason: edda.Internal, RequestID: r.RequestID, Position: r.Position,
+			Err: errors.New("the reply has status " + strconv.Itoa(status)),
+		})
+		return
+	}
+	h := x.w.Header()
+	copyHeaders(h, r)
+	v := [...]string{r.ContentType, r.RequestID.String(), r.Position, g.durability, strconv.Itoa(r.Attempts)}
+	switch {
+	case r.ContentType != "" && validValue(r.ContentType):
+		h["Content-Type"] = v[0:1:1]
+	case len(h["Content-Type"]) == 0:
+		h["Content-Type"] = nil // so that net/http does not guess
+	}
+	h["Edda-Request-Id"] = v[1:2:2]
+	h["Edda-Position"] = v[2:3:3]
+	h["Edda-Durability"] = v[3:4:4]
+	h["Edda-Attempts"] = v[4:5:5]
+	if r.Replayed {
+		h["Idempotency-Replayed"] = yes
+	}
+	x.write(status, r.Payload)
+}
+
+// copyHeaders copies the handler's headers, but for those that belong to the
+// connection or to the gateway, and for those that are none.
+func copyHeaders(h http.Header, r *edda.Reply) {
+	if len(r.Headers) == 0 {
+		return
+	}
+	for _, e := range r.Headers {
+		if !isToken(e.Name) || !validValue(e.Value) {
+			continue
+		}
+		name := textproto.CanonicalMIMEHeaderKey(e.Name)
+		if ownHeader(name) || ofConnection(r.Headers, name) {
+			continue
+		}
+		h[name] = append(h[name], e.Value)
+	}
+}
+
+// ownHeader reports whether a reply's header is not the handler's to set.
+func ownHeader(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Date":
+		return true
+	default:
+		return strings.HasPrefix(name, "Edda-")
+	}
+}
+
+// ofConnection reports whether a header Connection says that the name is its.
+func ofConnection(headers edda.Headers, name string) bool {
+	for _, e := range headers {
+		if !strings.EqualFold(e.Name, "Connection") {
+			continue
+		}
+		for n := range strings.SplitSeq(e.Value, ",") {
+			if strings.EqualFold(strings.TrimSpace(n), name) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,157 @@
+package httpgw
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/edda-io/edda"
+)
+
+// headerParameters are the headers that a call takes.
+var headerParameters = map[string]string{
+	"Idempotency-Key":     "Makes a repeated call join the first one, or get its outcome, for 24 h from its completion.",
+	"Prefer":              "respond-async answers 202 once the request is durable; wait=N, 0 to 600 seconds, is how long to wait for the reply.",
+	"Edda-Key":            "The key of an ordered service, percent-encoded, where the path has none.",
+	"Edda-Delay":          "A duration after which the request may be handled first.",
+	"Edda-At":             "A time from which on the request may be handled.",
+	"Edda-Deadline":       "A duration or time after which the request is not worth handling.",
+	"Edda-Correlation-Id": "Names the story that the request is part of; the request's own id by default.",
+	"traceparent":         "W3C trace context.",
+	"tracestate":          "W3C trace context.",
+}
+
+// queryParameters are the schemas of the parameters in queries.
+var queryParameters = obj{
+	"service":        nameSchema,
+	"key":            keySchema,
+	"state":          obj{"enum": []edda.State{edda.Accepted, edda.Dispatched, edda.Taken, edda.Retrying, edda.StateDead}},
+	"reason":         text,
+	"idempotencyKey": text,
+	"limit":          obj{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit},
+	"after":          obj{"type": "string", "description": "The cursor that the page before gave as next."},
+	"wait":           obj{"type": "string", "description": "A duration, at most 10m.", "examples": []string{"30s"}},
+	"force":          obj{"type": "boolean", "default": false},
+}
+
+var pathParameters = obj{
+	"namespace": nameSchema, "service": nameSchema, "method": nameSchema, "key": keySchema, "id": text,
+}
+
+var (
+	text       = obj{"type": "string"}
+	count      = obj{"type": "integer", "minimum": 0}
+	instant    = obj{"type": "string", "format": "date-time"}
+	nameSchema = obj{"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"}
+	keySchema  = obj{"type": "string", "minLength": 1, "maxLength": edda.MaxKeyBytes}
+	durability = obj{"type": "string", "examples": []edda.Durability{edda.Fsync, edda.OS, edda.Memory}}
+)
+
+func components() obj {
+	parameters := obj{}
+	for name, description := range headerParameters {
+		parameters["header."+name] = obj{"name": name, "in": "header", "description": description, "schema": text}
+	}
+	for name, schema := range queryParameters {
+		parameters["query."+name] = obj{"name": name, "in": "query", "schema": schema}
+	}
+	for name, schema := range pathParameters {
+		parameters["path."+name] = obj{"name": name, "in": "path", "required": true, "schema": schema}
+	}
+	return obj{
+		"parameters": parameters,
+		"responses": obj{
+			"Problem": obj{
+				"description": "A refusal, or an outcome that is no reply",
+				"content":     obj{"application/problem+json": obj{"schema": ref("schemas", "Problem")}},
+			},
+			"Accepted": obj{
+				"description": "The request is stored; Location says where it is found",
+				"headers":     obj{"Location": obj{"schema": text}},
+				"content":     obj{"application/json": obj{"schema": ref("schemas", "Accepted")}},
+			},
+			"Reply": obj{
+				"description": "The handler's reply, with the status, headers and content type that it chose",
+				"headers": obj{
+					"Edda-Request-Id": obj{"schema": text}, "Edda-Position": obj{"schema": text},
+					"Edda-Durability": obj{"schema": durability}, "Edda-Attempts": obj{"schema": count},
+					"Idempotency-Replayed": obj{"schema": obj{"const": "true"}},
+				},
+				"content": obj{"*/*": obj{}},
+			},
+		},
+		"schemas": schemas(),
+	}
+}
+
+func schemas() obj {
+	reasons := slices.Sorted(maps.Keys(titles))
+	codes := map[edda.Code]bool{}
+	for _, r := range reasons {
+		codes[r.Code()] = true
+	}
+	code, reason := obj{"enum": slices.Sorted(maps.Keys(codes))}, obj{"enum": reasons}
+	return obj{
+		"Problem": object("type title status code reason", obj{
+			"type": obj{"type": "string", "format": "uri"}, "title": text, "status": count,
+			"code": code, "reason": reason, "detail": text, "requestId": text,
+		}),
+		"Accepted": object("id position durability acceptedAt", obj{
+			"id": text, "position": text, "durability": durability, "acceptedAt": instant,
+		}),
+		"Request":        requestSchema(code),
+		"Service":        serviceSchema(),
+		"DeadLetter":     deadLetterSchema(),
+		"RequestList":    listOf("Request"),
+		"ServiceList":    listOf("Service"),
+		"DeadLetterList": listOf("DeadLetter"),
+		"Node": object("id version partitions durability startedAt", obj{
+			"id": text, "version": text, "partitions": count, "durability": durability, "startedAt": instant,
+		}),
+		"Health": object("status", obj{"status": text}),
+	}
+}
+
+func requestSchema(code obj) obj {
+	return object("id service method state attempts position principal correlationId acceptedAt", obj{
+		"id": text, "service": text, "key": text, "method": text,
+		"state": obj{"type": "string", "examples": []edda.State{
+			edda.Accepted, edda.Dispatched, edda.Taken, edda.Retrying,
+			edda.StateSucceeded, edda.StateFailed, edda.StateDead, edda.StateCancelled,
+		}},
+		"attempts": count, "position": text, "principal": text, "correlationId": text, "causationId": text,
+		"acceptedAt": instant, "startedAt": instant, "nextAttemptAt": instant, "completedAt": instant,
+		"reply": object("status size", obj{"status": count, "contentType": text, "size": count}),
+		"error": object("code reason", obj{"code": code, "reason": text, "message": text}),
+	})
+}
+
+func serviceSchema() obj {
+	return object("name kind workers inFlight queued paused stoppedKeyCount", obj{
+		"name": text, "kind": obj{"enum": []edda.Kind{edda.Ordered, edda.Balanced}},
+		"methods": arrayOf(text), "schemas": obj{"type": "object"},
+		"workers": count, "inFlight": count, "queued": count, "paused": obj{"type": "boolean"},
+		"stoppedKeys": arrayOf(text), "stoppedKeyCount": count,
+	})
+}
+
+func deadLetterSchema() obj {
+	return object("id service method reason attempts diedAt", obj{
+		"id": text, "service": text, "key": text, "method": text, "reason": text, "detail": text,
+		"attempts": count, "diedAt": instant, "contentType": text,
+		"headers":    obj{"type": "object", "additionalProperties": text},
+		"data":       obj{"description": "The payload: a value for JSON, a string for other text."},
+		"dataBase64": obj{"type": "string", "contentEncoding": "base64"},
+	})
+}
+
+func listOf(name string) obj {
+	return object("items", obj{"items": arrayOf(ref("schemas", name)), "next": text})
+}
+
+func arrayOf(items obj) obj { return obj{"type": "array", "items": items} }
+
+// object is a schema with the names of required members separated by spaces.
+func object(required string, properties obj) obj {
+	return obj{"type": "object", "required": strings.Fields(required), "properties": properties}
+}

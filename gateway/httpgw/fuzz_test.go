@@ -1,0 +1,97 @@
+package httpgw
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/examples"
+	"github.com/edda-io/edda/node"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// FuzzHTTP sends requests as they come from a socket to a real node. Whatever
+// comes, the answer is one that the documentation knows: never a panic, never a
+// defect, and every problem document valid.
+func FuzzHTTP(f *testing.F) {
+	n, err := node.Open(f.Context(), node.Options{
+		Durability: edda.Memory, Partitions: 2,
+		Services: []*edda.Service{examples.Echo(), examples.Counter(), examples.Users()},
+		Limits:   node.Limits{NoServiceWait: time.Millisecond, NoWorkerWait: time.Millisecond},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = n.Stop(context.Background()) })
+	reg := prometheus.NewRegistry()
+	g, err := New(n, Options{Listen: []string{"127.0.0.1:7400"}, Gatherer: reg, Registerer: reg, MaxBody: 1 << 16})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range fuzzSeeds {
+		f.Add([]byte(strings.ReplaceAll(seed, "\n", "\r\n")))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+		if err != nil {
+			return // net/http answers these
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r.WithContext(ctx))
+		checkAnswer(t, r, w)
+	})
+}
+
+var fuzzSeeds = []string{
+	"POST /v1/call/echo/x HTTP/1.1\nHost: localhost\nContent-Length: 2\nContent-Type: text/plain\n\nhi",
+	"POST /v1/call/counter/k%2F1/add HTTP/1.1\nHost: 127.0.0.1:7400\nContent-Type: application/json\nContent-Length: 7\n\n{\"n\":1}",
+	"POST /v1/call/users/login HTTP/1.1\nHost: localhost\nEdda-Key: a%20b\nIdempotency-Key: \"k\"\nPrefer: respond-async, wait=1\n\n",
+	"POST /v1/ns/default/call/echo/x HTTP/1.1\nHost: [::1]\nEdda-Delay: 1s\nEdda-Deadline: 2s\nTransfer-Encoding: chunked\n\n2\nhi\n0\n\n",
+	"POST /v1/call/echo/x HTTP/1.1\nHost: localhost\nEdda-Header-X: \xff\nTraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n\n",
+	"GET /v1/requests?limit=2&state=accepted&after=0.1 HTTP/1.1\nHost: localhost\n\n",
+	"GET /v1/requests/018bcfe5-6800-7000-8000-000000000001/reply?wait=1ms HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/requests/018bcfe5-6800-7000-8000-000000000001/cancel HTTP/1.1\nHost: localhost\nContent-Length: 7\n\n{\"a\":1}",
+	"GET /v1/services?limit=1&after=echo HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/services/echo/pause HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/services/echo/resume HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/services/counter/keys/k/resume HTTP/1.1\nHost: localhost\n\n",
+	"DELETE /v1/services/echo?force=true HTTP/1.1\nHost: localhost\n\n",
+	"GET /v1/deadletters?reason=x HTTP/1.1\nHost: localhost\n\n",
+	"DELETE /v1/deadletters/1 HTTP/1.1\nHost: localhost\n\n",
+	"OPTIONS /v1/node HTTP/1.1\nHost: localhost\nOrigin: http://localhost:7400\n\n",
+	"HEAD /openapi.json HTTP/1.1\nHost: localhost\n\n",
+	"GET //v1/../metrics/%2e%2E HTTP/1.1\nHost: evil.example\nOrigin: null\n\n",
+	"CONNECT localhost:80 HTTP/1.1\nHost: localhost\n\n",
+	"OPTIONS * HTTP/1.1\nHost: localhost\n\n",
+}
+
+// checkAnswer checks that an answer is well-formed.
+func checkAnswer(t *testing.T, r *http.Request, w *httptest.ResponseRecorder) {
+	t.Helper()
+	kind := w.Header().Get("Content-Type")
+	if kind == "application/problem+json" {
+		if r.Method == http.MethodHead {
+			return
+		}
+		if p := wantProblem(t, w); p.Reason == edda.Internal || titles[p.Reason] == "" {
+			t.Errorf("%s %s: got %s %s", r.Method, r.URL, p.Reason, p.Detail)
+		}
+		return
+	}
+	if w.Code >= 500 || w.Code < 200 {
+		t.Errorf("%s %s: got %d without a problem document: %s", r.Method, r.URL, w.Code, w.Body)
+	}
+	own := !strings.Contains(r.URL.Path, "/call/") && kind == "application/json"
+	if own && w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+		t.Errorf("%s %s: got %s, which is not JSON", r.Method, r.URL, w.Body)
+	}
+}

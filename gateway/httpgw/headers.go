@@ -1,0 +1,243 @@
+package httpgw
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/edda-io/edda"
+)
+
+// callHeaders are the headers of a call that mean something only together.
+type callHeaders struct {
+	prefer      preferences
+	delay, at   time.Time
+	traceParent []string
+	traceState  []string
+}
+
+// readHeaders puts a call's headers into the message.
+func readHeaders(h http.Header, m *edda.Message) (preferences, error) {
+	var c callHeaders
+	for name, values := range h {
+		if err := c.read(name, values, m); err != nil {
+			return c.prefer, err
+		}
+	}
+	if !c.delay.IsZero() && !c.at.IsZero() {
+		return c.prefer, refuse(edda.BadValue, "Edda-Delay and Edda-At are both given")
+	}
+	if m.Due = c.delay; m.Due.IsZero() {
+		m.Due = c.at
+	}
+	if c.traceParent != nil {
+		m.TraceParent, m.TraceState = trace(c.traceParent, c.traceState)
+	}
+	return c.prefer, nil
+}
+
+func (c *callHeaders) read(name string, values []string, m *edda.Message) (err error) {
+	switch name {
+	case "Content-Type":
+		m.ContentType = values[0]
+		return checkText(name, values[0])
+	case "Prefer":
+		c.prefer = parsePrefer(values)
+		return nil
+	case "Traceparent":
+		c.traceParent = values
+		return nil
+	case "Tracestate":
+		c.traceState = values
+		return nil
+	case "Idempotency-Key":
+	default:
+		if !strings.HasPrefix(name, "Edda-") {
+			return nil
+		}
+		if strings.HasPrefix(name, messageHeader) {
+			return addHeaders(name, values, m)
+		}
+	}
+	if len(values) > 1 {
+		return refuse(edda.BadValue, name+" is given more than once")
+	}
+	v := values[0]
+	switch name {
+	case "Idempotency-Key":
+		m.IdempotencyKey, err = idempotencyKey(v)
+	case "Edda-Key":
+		err = keyHeader(v, m)
+	case "Edda-Delay":
+		c.delay, err = delayHeader(v)
+	case "Edda-At":
+		c.at, err = timeHeader(name, v)
+	case "Edda-Deadline":
+		m.Deadline, err = deadlineHeader(v)
+	case "Edda-Correlation-Id":
+		m.CorrelationID, err = v, checkText(name, v)
+	}
+	return err
+}
+
+// messageHeader begins the names of headers that are for the handler.
+const messageHeader = "Edda-Header-"
+
+func addHeaders(name string, values []string, m *edda.Message) error {
+	short := name[len(messageHeader):]
+	if short == "" {
+		return refuse(edda.BadValue, messageHeader+" has no name after it")
+	}
+	for _, v := range values {
+		if err := checkText(name, v); err != nil {
+			return err
+		}
+		m.Headers = append(m.Headers, edda.Header{Name: short, Value: v})
+	}
+	return nil
+}
+
+// checkText refuses what is not UTF-8: it will be in JSON and in other encodings
+// that can hold nothing else.
+func checkText(name, v string) error {
+	if utf8.ValidString(v) {
+		return nil
+	}
+	return refuse(edda.BadValue, name+" is not UTF-8")
+}
+
+// keyHeader reads Edda-Key, which stands for the path's key.
+func keyHeader(v string, m *edda.Message) error {
+	key, err := url.PathUnescape(v)
+	if err != nil {
+		return refuse(edda.BadName, "Edda-Key has a bad percent-encoding")
+	}
+	if m.To.Key != "" && m.To.Key != key {
+		return refuse(edda.BadValue, "Edda-Key is not the path's key")
+	}
+	m.To.Key = key
+	return edda.CheckKey(key)
+}
+
+// delayHeader reads Edda-Delay. The past means now, which is a zero time to the
+// node but not here.
+func delayHeader(v string) (time.Time, error) {
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return time.Time{}, refuse(edda.BadValue, "Edda-Delay must be a duration, such as 1.5s")
+	}
+	return inRange("Edda-Delay", time.Now().Add(d))
+}
+
+func timeHeader(name, v string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		return time.Time{}, refuse(edda.BadValue, name+" must be a time, such as 2026-01-02T15:04:05Z")
+	}
+	return inRange(name, t)
+}
+
+// deadlineHeader reads a duration or a time.
+func deadlineHeader(v string) (time.Time, error) {
+	const name = "Edda-Deadline"
+	if len(v) > 10 && v[10] == 'T' {
+		return timeHeader(name, v)
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return time.Time{}, refuse(edda.BadValue, name+" must be a duration or a time, such as 1.5s or 2026-01-02T15:04:05Z")
+	}
+	return inRange(name, time.Now().Add(d))
+}
+
+// The times that a record can hold, in whole years.
+var (
+	firstTime = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC)
+	lastTime  = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// inRange returns the time in UTC. What is long past stays past.
+func inRange(name string, t time.Time) (time.Time, error) {
+	if t.After(lastTime) {
+		return time.Time{}, refuse(edda.BadValue, name+" is after the year 2261")
+	}
+	if t.Before(firstTime) {
+		return firstTime, nil
+	}
+	return t.UTC(), nil
+}
+
+// idempotencyKey reads an Idempotency-Key: a string as RFC 8941 writes it, whose
+// parameters are ignored, or the bare key.
+func idempotencyKey(v string) (string, error) {
+	key, ok := v, strings.IndexByte(v, '"') < 0
+	if strings.HasPrefix(v, `"`) {
+		key, ok = quoted(v)
+	}
+	for i := range len(key) {
+		ok = ok && key[i] >= ' ' && key[i] < 0x7f
+	}
+	if !ok || key == "" || len(key) > edda.MaxIdempotencyKeyBytes {
+		return "", refuse(edda.BadValue, "Idempotency-Key must be 1 to 255 characters of ASCII, bare or in quotes")
+	}
+	return key, nil
+}
+
+// quoted returns the content of a quoted string. After it only parameters may
+// stand.
+func quoted(v string) (string, bool) {
+	for i := 1; i < len(v); i++ {
+		switch v[i] {
+		case '\\':
+			i++
+		case '"':
+			rest := strings.TrimSpace(v[i+1:])
+			if rest != "" && rest[0] != ';' {
+				return "", false
+			}
+			return unescape(v[1:i])
+		}
+	}
+	return "", false
+}
+
+// unescape removes the backslashes of a quoted string, which may stand only
+// before a quote or a backslash.
+func unescape(s string) (string, bool) {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s, true
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+			if i == len(s) || s[i] != '"' && s[i] != '\\' {
+				return "", false
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String(), true
+}
+
+// isToken reports whether s is a token of RFC 9110, as names of headers are.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// validValue reports whether s can be the value of a header.
+func validValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

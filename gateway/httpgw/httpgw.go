@@ -1,0 +1,187 @@
+// Package httpgw is the HTTP surface of a node: it decodes a request, calls the
+// node and encodes the answer. All rules live in the node; the document at
+// /openapi.json describes what is served.
+//
+// A Gateway is safe for concurrent use and starts no goroutine. A call answered
+// 202, or with Edda-Position, is stored as durably as Edda-Durability says; a
+// caller who goes away cancels nothing. A problem document with neither id nor
+// position means that nothing was stored.
+package httpgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/node"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxBody     = 4 << 20
+	DefaultSlowWarning = time.Second
+)
+
+// Options say how a Gateway serves. The zero value works.
+type Options struct {
+	// Authenticate returns who sends a request; requests for health are not asked.
+	// An error that is an *edda.Error is answered as it is, any other one with
+	// NO_CREDENTIALS. It must be safe for concurrent use and must not read the body.
+	//
+	// Nil means that everybody is edda.Anonymous. Then Listen must be loopback, and
+	// requests with a foreign Host or Origin are refused, because a web page in the
+	// browser on the same machine could send them.
+	Authenticate func(*http.Request) (edda.Principal, error)
+	// Listen holds the addresses, HOST:PORT, that the server listens on. Without
+	// Authenticate they are taken for the node's own in Host and Origin, beside
+	// localhost, 127.0.0.1 and [::1]. Empty means that the port is not checked.
+	Listen []string
+	// MaxBody is the size of the largest body in bytes. Zero means DefaultMaxBody.
+	MaxBody int64
+	// Gatherer is what /metrics shows. Nil means that there is no such route.
+	Gatherer prometheus.Gatherer
+	// Registerer takes the metrics of the gateway itself. Nil means that they are
+	// kept nowhere.
+	Registerer prometheus.Registerer
+	// Logger is slog.DiscardHandler's when nil.
+	Logger *slog.Logger
+	// Version stands in /openapi.json. Empty means the node's.
+	Version string
+	// SlowWarning is how long a request may take before it is logged, the time that
+	// its sender asked to wait not counted. Zero means DefaultSlowWarning, a
+	// negative value never.
+	SlowWarning time.Duration
+}
+
+// Gateway serves a node over HTTP. It is an http.Handler and must be the root of
+// its server: a mux before it would clean paths.
+type Gateway struct {
+	node       *node.Node
+	calls      edda.Backend // the node
+	durability string
+	opts       Options
+	log        *slog.Logger
+	guard      *guard // nil when there are credentials
+	routes     router
+	metrics    *metrics
+}
+
+// New returns the gateway of a node. The error names the option that makes no
+// sense.
+func New(n *node.Node, opts Options) (*Gateway, error) {
+	info := n.Info()
+	if opts.Version == "" {
+		opts.Version = info.Version
+	}
+	return build(n, n, info.Durability, opts)
+}
+
+func build(n *node.Node, calls edda.Backend, d edda.Durability, opts Options) (*Gateway, error) {
+	if opts.MaxBody < 0 {
+		return nil, &edda.Error{
+			Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option MaxBody is %d, must be positive", opts.MaxBody),
+		}
+	}
+	if opts.MaxBody == 0 {
+		opts.MaxBody = DefaultMaxBody
+	}
+	if opts.SlowWarning == 0 {
+		opts.SlowWarning = DefaultSlowWarning
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	g := &Gateway{node: n, calls: calls, durability: string(d), opts: opts, log: opts.Logger}
+	if opts.Authenticate == nil {
+		var err error
+		if g.guard, err = newGuard(opts.Listen); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if g.metrics, err = newMetrics(opts.Registerer); err != nil {
+		return nil, err
+	}
+	g.routes = newRouter(g.served(), g.metrics)
+	return g, nil
+}
+
+// exchange is one request on its way through the gateway.
+type exchange struct {
+	w         http.ResponseWriter
+	r         *http.Request
+	route     *route
+	namespace string
+	principal edda.Principal
+	// args are the path's parameters in their order.
+	args [3]string
+	// status is what was answered, for the metrics.
+	status int
+	// waits says that the sender asked to wait, so that time says nothing.
+	waits bool
+	// id is the request that a call made, for the log.
+	id edda.ID
+}
+
+// ServeHTTP answers one request.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	x := &exchange{w: w, r: r, namespace: edda.DefaultNamespace, principal: edda.Anonymous}
+	routed := g.routes.find(x)
+	err := g.admit(x)
+	if err == nil {
+		err = routed
+	}
+	if err == nil {
+		err = g.dispatch(x)
+	}
+	if err != nil {
+		g.fail(x, err)
+	}
+	g.observe(x, time.Since(start))
+}
+
+// dispatch calls the handler of the request's method.
+func (g *Gateway) dispatch(x *exchange) error {
+	method := x.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for i := range x.route.ops {
+		if op := &x.route.ops[i]; op.method == method {
+			return op.handle(g, x)
+		}
+	}
+	x.w.Header()["Allow"] = x.route.allow
+	if method == http.MethodOptions {
+		x.status = http.StatusNoContent
+		x.w.WriteHeader(x.status)
+		return nil
+	}
+	return refuse(edda.BadMethod, "the route takes "+x.route.allow[0])
+}
+
+// observe counts the request, and logs it when it took too long.
+func (g *Gateway) observe(x *exchange, took time.Duration) {
+	status := x.status
+	if status == http.StatusGatewayTimeout && x.r.Context().Err() != nil {
+		status = edda.Cancelled.HTTPStatus() // whoever asked went away
+	}
+	x.route.meter.observe(x.r.Method, status, took)
+	if g.opts.SlowWarning < 0 || took < g.opts.SlowWarning || x.waits {
+		return
+	}
+	g.log.LogAttrs(context.WithoutCancel(x.r.Context()), slog.LevelWarn, "slow request",
+		slog.String("route", x.route.template), slog.String("method", methodLabel(x.r.Method)),
+		slog.Int("status", status), slog.Duration("took", took), slog.String("requestId", x.id.String()))
+}
+
+// refuse returns an error whose text is all there is to say.
+func refuse(reason edda.Reason, detail string) error {
+	return &edda.Error{Reason: reason, Err: errors.New(detail)}
+}

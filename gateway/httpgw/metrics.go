@@ -1,0 +1,103 @@
+package httpgw
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the gateway's own. Labels are routes' templates and known methods
+// alone, so that no caller can make new series.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edda_http_requests_total", Help: "HTTP requests answered.",
+		}, []string{"route", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "edda_http_request_duration_seconds", Help: "Time from an HTTP request's header to its answer.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"route"}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	var err error
+	if m.requests, err = register(r, m.requests); err != nil {
+		return nil, err
+	}
+	m.seconds, err = register(r, m.seconds)
+	return m, err
+}
+
+// register registers a collector, or returns the one that another gateway of the
+// process registered before.
+func register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
+	err := r.Register(c)
+	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if old, same := there.ExistingCollector.(C); same {
+			return old, nil
+		}
+	}
+	return c, err
+}
+
+// meter holds the metrics of one route, found already.
+type meter struct {
+	route    string
+	requests *prometheus.CounterVec
+	seconds  prometheus.Observer
+
+	// counters is replaced, never changed, so that readers need no lock.
+	counters atomic.Pointer[map[counterKey]prometheus.Counter]
+	mu       sync.Mutex // held while counters is replaced
+}
+
+type counterKey struct {
+	method string
+	status int
+}
+
+func (m *metrics) meter(route string) *meter {
+	mt := &meter{route: route, requests: m.requests, seconds: m.seconds.WithLabelValues(route)}
+	mt.counters.Store(&map[counterKey]prometheus.Counter{})
+	return mt
+}
+
+func (mt *meter) observe(method string, status int, took time.Duration) {
+	mt.seconds.Observe(took.Seconds())
+	k := counterKey{method: methodLabel(method), status: status}
+	c, ok := (*mt.counters.Load())[k]
+	if !ok {
+		c = mt.add(k)
+	}
+	c.Inc()
+}
+
+func (mt *meter) add(k counterKey) prometheus.Counter {
+	mt.mu.Lock()
+	defer mt.mu.Unlock()
+	counters := maps.Clone(*mt.counters.Load())
+	counters[k] = mt.requests.WithLabelValues(mt.route, k.method, strconv.Itoa(k.status))
+	mt.counters.Store(&counters)
+	return counters[k]
+}
+
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
+}

@@ -1,0 +1,239 @@
+package httpgw
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/node"
+)
+
+// obj is a JSON object of the document.
+type obj = map[string]any
+
+// opDoc is what /openapi.json says of an operation beside what its route says.
+type opDoc struct {
+	id      string
+	summary string
+	query   []string
+	// success is the status, 200 when zero; schema names the document that comes
+	// with it, media the type of a body that is no document of the node's.
+	success int
+	schema  string
+	media   string
+	// accepted names the document that comes with a 202 beside success.
+	accepted string
+	// call marks the two operations that call services.
+	call bool
+}
+
+// getOpenAPI describes what is served at this moment.
+func (g *Gateway) getOpenAPI(x *exchange) error {
+	services, err := g.allServices(x.r.Context())
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, g.openAPI(services))
+}
+
+func (g *Gateway) allServices(ctx context.Context) ([]edda.ServiceInfo, error) {
+	var all []edda.ServiceInfo
+	p := node.Page{Limit: maxLimit}
+	for {
+		items, next, err := g.node.Services(ctx, edda.DefaultNamespace, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if next == "" {
+			return all, nil
+		}
+		p.After = next
+	}
+}
+
+func (g *Gateway) openAPI(services []edda.ServiceInfo) obj {
+	secured := g.opts.Authenticate != nil
+	paths := obj{}
+	for _, rt := range slices.Concat(g.routes.namespaced, g.routes.fixed) {
+		paths[rt.template] = pathItem(rt, "", secured)
+		if rt.namespaced {
+			paths["/v1/ns/{namespace}"+strings.TrimPrefix(rt.template, "/v1")] = pathItem(rt, "namespace", secured)
+		}
+	}
+	for i := range services {
+		addService(paths, &services[i])
+	}
+	doc := obj{
+		"openapi": "3.1.0",
+		"info": obj{
+			"title": "Edda", "version": g.opts.Version,
+			"description": "The HTTP surface of an Edda node, with the services registered in the default namespace.",
+		},
+		"paths":      paths,
+		"components": components(),
+	}
+	if secured {
+		doc["components"].(obj)["securitySchemes"] = obj{"bearer": obj{"type": "http", "scheme": "bearer"}}
+		doc["security"] = []any{obj{"bearer": []string{}}}
+	}
+	return doc
+}
+
+func pathItem(rt *route, namespace string, secured bool) obj {
+	item := obj{}
+	names := rt.params()
+	if namespace != "" {
+		names = append([]string{namespace}, names...)
+	}
+	if len(names) > 0 {
+		item["parameters"] = refs("parameters", "path.", names)
+	}
+	for _, o := range rt.ops {
+		doc := operation(&o.doc)
+		if namespace != "" {
+			doc["operationId"] = o.doc.id + "InNamespace"
+		}
+		if secured && rt.open {
+			doc["security"] = []any{}
+		}
+		item[strings.ToLower(o.method)] = doc
+	}
+	return item
+}
+
+func operation(d *opDoc) obj {
+	if d.call {
+		return callOperation(d.id, d.summary, obj{"*/*": obj{}})
+	}
+	doc := obj{"operationId": d.id, "summary": d.summary}
+	if len(d.query) > 0 {
+		doc["parameters"] = refs("parameters", "query.", d.query)
+	}
+	success := obj{"description": "Done"}
+	switch {
+	case d.schema != "":
+		success["content"] = obj{"application/json": obj{"schema": ref("schemas", d.schema)}}
+	case d.media != "":
+		success["content"] = obj{d.media: obj{}}
+	}
+	responses := obj{"default": ref("responses", "Problem")}
+	if d.accepted != "" {
+		responses["202"] = ref("responses", d.accepted)
+	}
+	status := http.StatusOK
+	if d.success != 0 {
+		status = d.success
+	}
+	responses[strconv.Itoa(status)] = success
+	doc["responses"] = responses
+	return doc
+}
+
+func callOperation(id, summary string, content obj) obj {
+	headers := slices.Sorted(maps.Keys(headerParameters))
+	return obj{
+		"operationId": id, "summary": summary,
+		"parameters":  refs("parameters", "header.", headers),
+		"requestBody": obj{"content": content},
+		"responses": obj{
+			"200":     ref("responses", "Reply"),
+			"202":     ref("responses", "Accepted"),
+			"default": ref("responses", "Problem"),
+		},
+	}
+}
+
+// addService adds a path for each method of a service, or one for all where it
+// takes any.
+func addService(paths obj, s *edda.ServiceInfo) {
+	prefix, names := "/v1/call/"+s.Name, []string{}
+	if s.Kind == edda.Ordered {
+		prefix, names = prefix+"/{key}", []string{"key"}
+	}
+	methods := s.Methods
+	if len(methods) == 0 {
+		methods, names = []string{"{method}"}, append(names, "method")
+	}
+	for _, method := range methods {
+		path := prefix + "/" + method
+		content := obj{"*/*": obj{}}
+		if schema, ok := s.Schemas[method]; ok {
+			content = obj{"application/json": obj{"schema": embedded(schema, path)}}
+		}
+		call := callOperation("call/"+s.Name+"/"+method, "Call "+method+" of "+s.Name, content)
+		call["tags"] = []string{s.Name}
+		item := obj{"post": call}
+		if len(names) > 0 {
+			item["parameters"] = refs("parameters", "path.", names)
+		}
+		paths[path] = item
+	}
+}
+
+// embedded returns a schema of its own as it must stand within the document:
+// what it refers to within itself is then elsewhere.
+func embedded(schema any, path string) any {
+	b, err := json.Marshal(schema)
+	if err != nil {
+		return true // anything
+	}
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		return true
+	}
+	if top, ok := v.(obj); ok {
+		delete(top, "$schema")
+		if top["$id"] != nil {
+			return v // its references begin at itself wherever it stands
+		}
+	}
+	pointer := strings.NewReplacer("~", "~0", "/", "~1").Replace(path)
+	base := (&url.URL{Fragment: "/paths/" + pointer + "/post/requestBody/content/application~1json/schema"}).String()
+	rebase(v, base)
+	return v
+}
+
+// rebase puts base before each reference that begins at the schema itself.
+func rebase(v any, base string) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			rebase(e, base)
+		}
+	case obj:
+		for name, e := range v {
+			switch name {
+			case "const", "enum", "default", "examples": // values, not schemas
+			case "properties", "patternProperties", "$defs", "definitions", "dependentSchemas":
+				if named, ok := e.(obj); ok { // names, then schemas
+					for _, schema := range named {
+						rebase(schema, base)
+					}
+				}
+			case "$ref":
+				if s, ok := e.(string); ok && strings.HasPrefix(s, "#") {
+					v[name] = base + s[1:]
+				}
+			default:
+				rebase(e, base)
+			}
+		}
+	}
+}
+
+func ref(kind, name string) obj { return obj{"$ref": "#/components/" + kind + "/" + name} }
+
+func refs(kind, prefix string, names []string) []any {
+	rs := make([]any, len(names))
+	for i, n := range names {
+		rs[i] = ref(kind, prefix+n)
+	}
+	return rs
+}

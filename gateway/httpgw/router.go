@@ -1,0 +1,161 @@
+package httpgw
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/edda-io/edda"
+)
+
+// op is what a route does for one HTTP method.
+type op struct {
+	method string
+	handle func(*Gateway, *exchange) error
+	doc    opDoc
+}
+
+// route is one path of the surface with its parameters in braces.
+type route struct {
+	template string
+	// namespaced routes are served under /v1/ns/{namespace} too.
+	namespaced bool
+	// open routes ask for no credentials.
+	open bool
+	ops  []op
+
+	segs  []string // of the template, without "v1" where namespaced
+	allow []string // the header's values, of which there is one
+	meter *meter
+}
+
+// params returns the names of the template's parameters.
+func (rt *route) params() []string {
+	var names []string
+	for _, s := range rt.segs {
+		if s[0] == '{' {
+			names = append(names, s[1:len(s)-1])
+		}
+	}
+	return names
+}
+
+// router finds the route of a path.
+type router struct {
+	fixed      []*route
+	namespaced []*route
+	none       *route // stands for every path without one
+}
+
+func newRouter(routes []*route, m *metrics) router {
+	rs := router{none: &route{template: "none", meter: m.meter("none")}}
+	for _, rt := range routes {
+		rt.meter = m.meter(rt.template)
+		rt.allow = []string{allow(rt.ops)}
+		path := rt.template[1:]
+		if rt.namespaced {
+			path = strings.TrimPrefix(path, "v1/")
+			rs.namespaced = append(rs.namespaced, rt)
+		} else {
+			rs.fixed = append(rs.fixed, rt)
+		}
+		rt.segs = strings.Split(path, "/")
+	}
+	return rs
+}
+
+func allow(ops []op) string {
+	var methods []string
+	for _, o := range ops {
+		methods = append(methods, o.method)
+		if o.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	return strings.Join(append(methods, http.MethodOptions), ", ")
+}
+
+// find sets route, namespace and parameters. Route is set also when there is an
+// error.
+func (rs *router) find(x *exchange) error {
+	x.route = rs.none
+	var s segments
+	if err := s.split(x.r.URL); err != nil {
+		return err
+	}
+	if s.n > maxSegments || !rs.match(x, s.seg[:s.n]) {
+		return refuse(edda.NoRoute, "there is no such route")
+	}
+	return x.checkNames()
+}
+
+func (rs *router) match(x *exchange, segs []string) bool {
+	if len(segs) > 1 && segs[0] == "v1" {
+		rest := segs[1:]
+		if rest[0] == "ns" && len(rest) > 2 {
+			x.namespace, rest = rest[1], rest[2:]
+		}
+		for _, rt := range rs.namespaced {
+			if rt.fits(x, rest) {
+				return true
+			}
+		}
+		if len(rest) < len(segs)-1 {
+			return false
+		}
+	}
+	for _, rt := range rs.fixed {
+		if rt.fits(x, segs) {
+			return true
+		}
+	}
+	return false
+}
+
+// fits reports whether the route is the one, and notes it and its parameters.
+func (rt *route) fits(x *exchange, segs []string) bool {
+	if len(segs) != len(rt.segs) {
+		return false
+	}
+	args := 0
+	for i, s := range rt.segs {
+		switch {
+		case s[0] == '{':
+			x.args[args] = segs[i]
+			args++
+		case s != segs[i]:
+			return false
+		}
+	}
+	x.route = rt
+	return true
+}
+
+// checkNames checks the path's parameters before anything is read: whatever is
+// no name or key at all is refused alike on every route. Ids are opaque.
+func (x *exchange) checkNames() error {
+	if x.namespace != edda.DefaultNamespace {
+		if err := edda.CheckName("namespace", x.namespace); err != nil {
+			return err
+		}
+	}
+	arg := 0
+	for _, s := range x.route.segs {
+		if s[0] != '{' {
+			continue
+		}
+		var err error
+		switch s {
+		case "{service}":
+			err = edda.CheckName("service", x.args[arg])
+		case "{method}":
+			err = edda.CheckName("method", x.args[arg])
+		case "{key}":
+			err = edda.CheckKey(x.args[arg])
+		}
+		if err != nil {
+			return err
+		}
+		arg++
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package httpgw
+
+import "net/http"
+
+// served returns the routes of this gateway. It is the one place that names
+// them; the router, the metrics and /openapi.json go by it.
+func (g *Gateway) served() []*route {
+	routes := []*route{
+		named("/v1/call/{service}/{key}/{method}", op{http.MethodPost, (*Gateway).callKey, opDoc{
+			id: "callKey", summary: "Call a method of an ordered service", call: true,
+		}}),
+		named("/v1/call/{service}/{method}", op{http.MethodPost, (*Gateway).callName, opDoc{
+			id: "call", summary: "Call a method of a balanced service, or of an ordered one with Edda-Key", call: true,
+		}}),
+	}
+	routes = append(routes, requestRoutes()...)
+	routes = append(routes, serviceRoutes()...)
+	routes = append(routes, deadLetterRoutes()...)
+	routes = append(routes,
+		&route{template: "/v1/node", ops: []op{get((*Gateway).getNode, opDoc{
+			id: "getNode", summary: "What this node is", schema: "Node",
+		})}},
+		&route{template: "/healthz", open: true, ops: []op{get((*Gateway).healthy, opDoc{
+			id: "getHealth", summary: "Whether the node is sound", schema: "Health",
+		})}},
+		&route{template: "/readyz", open: true, ops: []op{get((*Gateway).ready, opDoc{
+			id: "getReadiness", summary: "Whether the node takes requests", schema: "Health",
+		})}},
+		&route{template: "/openapi.json", ops: []op{get((*Gateway).getOpenAPI, opDoc{
+			id: "getOpenAPI", summary: "This document", media: "application/json",
+		})}},
+	)
+	if g.opts.Gatherer != nil {
+		routes = append(routes, metricsRoute(&g.opts))
+	}
+	return routes
+}
+
+func requestRoutes() []*route {
+	return []*route{
+		named("/v1/requests", get((*Gateway).listRequests, opDoc{
+			id: "listRequests", summary: "Requests that have not succeeded, or those with an idempotency key",
+			query: []string{"service", "key", "state", "idempotencyKey", "limit", "after"}, schema: "RequestList",
+		})),
+		named("/v1/requests/{id}", get((*Gateway).getRequest, opDoc{
+			id: "getRequest", summary: "A request", query: []string{"wait"}, schema: "Request",
+		})),
+		named("/v1/requests/{id}/reply", get((*Gateway).getReply, opDoc{
+			id: "getReply", summary: "The reply to a request, as the call would have answered",
+			query: []string{"wait"}, media: "*/*", accepted: "Accepted",
+		})),
+		named("/v1/requests/{id}/cancel", post((*Gateway).cancelRequest, opDoc{
+			id: "cancelRequest", summary: "End a request at once", schema: "Request",
+		})),
+	}
+}
+
+func serviceRoutes() []*route {
+	return []*route{
+		named("/v1/services", get((*Gateway).listServices, opDoc{
+			id: "listServices", summary: "The services", query: []string{"limit", "after"}, schema: "ServiceList",
+		})),
+		named("/v1/services/{service}",
+			get((*Gateway).getService, opDoc{id: "getService", summary: "A service", schema: "Service"}),
+			op{http.MethodDelete, (*Gateway).deleteService, opDoc{
+				id: "deleteService", summary: "Remove a service", query: []string{"force"}, success: http.StatusNoContent,
+			}},
+		),
+		named("/v1/services/{service}/pause", post((*Gateway).pauseService, opDoc{
+			id: "pauseService", summary: "Start nothing more of a service", schema: "Service",
+		})),
+		named("/v1/services/{service}/resume", post((*Gateway).resumeService, opDoc{
+			id: "resumeService", summary: "Go on with a service", schema: "Service",
+		})),
+		named("/v1/services/{service}/keys/{key}/resume", post((*Gateway).resumeKey, opDoc{
+			id: "resumeKey", summary: "Go on with the next request of a stopped key", schema: "Service",
+		})),
+	}
+}
+
+func deadLetterRoutes() []*route {
+	return []*route{
+		named("/v1/deadletters", get((*Gateway).listDeadLetters, opDoc{
+			id: "listDeadLetters", summary: "Requests whose retries are spent",
+			query: []string{"service", "key", "reason", "limit", "after"}, schema: "DeadLetterList",
+		})),
+		named("/v1/deadletters/{id}",
+			get((*Gateway).getDeadLetter, opDoc{id: "getDeadLetter", summary: "A dead letter", schema: "DeadLetter"}),
+			op{http.MethodDelete, (*Gateway).dropDeadLetter, opDoc{
+				id: "dropDeadLetter", summary: "Drop a dead letter; its request stays dead", success: http.StatusNoContent,
+			}},
+		),
+		named("/v1/deadletters/{id}/retry", post((*Gateway).retryDeadLetter, opDoc{
+			id: "retryDeadLetter", summary: "Try the request again, as the last of its key",
+			success: http.StatusAccepted, schema: "Request",
+		})),
+	}
+}
+
+func named(template string, ops ...op) *route {
+	return &route{template: template, namespaced: true, ops: ops}
+}
+
+func get(handle func(*Gateway, *exchange) error, doc opDoc) op {
+	return op{method: http.MethodGet, handle: handle, doc: doc}
+}
+
+func post(handle func(*Gateway, *exchange) error, doc opDoc) op {
+	return op{method: http.MethodPost, handle: handle, doc: doc}
+}

@@ -1,0 +1,71 @@
+package httpgw
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/edda-io/edda"
+)
+
+func (g *Gateway) listServices(x *exchange) error {
+	q, err := x.query()
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(q)
+	if err != nil {
+		return err
+	}
+	items, next, err := g.node.Services(x.r.Context(), x.namespace, p)
+	if err != nil {
+		return err
+	}
+	return page(x, items, next)
+}
+
+func (g *Gateway) getService(x *exchange) error {
+	s, err := g.node.Service(x.r.Context(), x.namespace, x.args[0])
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, s)
+}
+
+func (g *Gateway) deleteService(x *exchange) error {
+	q, err := x.query()
+	if err != nil {
+		return err
+	}
+	force, err := flagOf(q, "force")
+	if err != nil {
+		return err
+	}
+	if err := g.node.DeleteService(x.r.Context(), x.namespace, x.args[0], force); err != nil {
+		return err
+	}
+	return x.noContent()
+}
+
+func (g *Gateway) pauseService(x *exchange) error { return g.manage(x, g.node.PauseService) }
+
+func (g *Gateway) resumeService(x *exchange) error { return g.manage(x, g.node.ResumeService) }
+
+func (g *Gateway) resumeKey(x *exchange) error {
+	return g.manage(x, func(ctx context.Context, namespace, name string) (*edda.ServiceInfo, error) {
+		return g.node.ResumeKey(ctx, namespace, name, x.args[1])
+	})
+}
+
+// manage changes a service and answers with what it is then.
+func (g *Gateway) manage(
+	x *exchange, change func(ctx context.Context, namespace, name string) (*edda.ServiceInfo, error),
+) error {
+	if err := g.noBody(x); err != nil {
+		return err
+	}
+	s, err := change(x.r.Context(), x.namespace, x.args[0])
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, s)
+}
