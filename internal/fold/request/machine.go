@@ -24,7 +24,7 @@ type Machine struct {
 	keys  map[string]*Key      // with requests, or stopped
 	scope map[string]*Request  // of byID
 
-	dirty   []*Request         // unfinished ones with dirty set, and some that have ended since
+	dirty   []*Request         // unfinished ones that changed since the last checkpoint
 	ended   []*Request         // ended and kept since the last checkpoint
 	dropped []*Request         // let go of since then though the table has rows of them
 	gone    map[edda.ID]stored // ended requests of the table that are no more what they are there
@@ -32,6 +32,7 @@ type Machine struct {
 	bytes   int
 
 	effects []Effect
+	taken   int // as many effects were handed out last
 	hint    *edda.Message
 }
 
@@ -60,7 +61,11 @@ func (m *Machine) Hint(msg *edda.Message) { m.hint = msg }
 // is valid until the next record is applied.
 func (m *Machine) Effects() []Effect {
 	e := m.effects
-	m.effects = m.effects[:0]
+	if len(e) < m.taken {
+		clear(e[len(e):m.taken]) // so that they hold on to nothing
+	}
+	m.taken = len(e)
+	m.effects = e[:0]
 	return e
 }
 
@@ -267,10 +272,23 @@ func (r *Request) memory() int {
 
 // touch marks a request as changed since the last checkpoint.
 func (m *Machine) touch(req *Request) {
-	if !req.dirty {
-		req.dirty = true
+	if req.dirty == 0 {
 		m.dirty = append(m.dirty, req)
+		req.dirty = len(m.dirty)
 	}
+}
+
+// untouch is the inverse of touch.
+func (m *Machine) untouch(req *Request) {
+	if req.dirty == 0 {
+		return
+	}
+	last := len(m.dirty) - 1
+	m.dirty[req.dirty-1] = m.dirty[last]
+	m.dirty[req.dirty-1].dirty = req.dirty
+	m.dirty[last] = nil
+	m.dirty = m.dirty[:last]
+	req.dirty = 0
 }
 
 // enqueue puts a request whose time has come at the end of its key's queue.
@@ -419,6 +437,7 @@ func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil in
 		req.Message, req.encoded = nil, nil
 	}
 	delete(m.open, req.Seq)
+	m.untouch(req)
 	m.effect(Ended, req)
 	if req.Letter || keepUntil > m.env.Time {
 		m.ended = append(m.ended, req)

@@ -80,7 +80,7 @@ type Request struct {
 	prev, next  *Request
 	rowStored   bool // the table has its row
 	msgStored   bool // the table has its message
-	dirty       bool
+	dirty       int  // its place among the machine's dirty ones, from 1
 }
 
 // Position is the position of the record that made the request.

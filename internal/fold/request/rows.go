@@ -228,9 +228,6 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 		}
 	}
 	for _, r := range m.dirty {
-		if !r.dirty || r.State.Ended() {
-			continue
-		}
 		if !r.msgStored {
 			b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
 		}
@@ -343,10 +340,7 @@ func (m *Machine) expire(b *store.Batch) error {
 // the messages of unfinished ones.
 func (m *Machine) Committed() {
 	for _, r := range m.dirty {
-		if !r.dirty || r.State.Ended() {
-			continue
-		}
-		r.dirty, r.rowStored, r.msgStored = false, true, true
+		r.dirty, r.rowStored, r.msgStored = 0, true, true
 		if r.Message != nil {
 			m.bytes -= r.size
 		}

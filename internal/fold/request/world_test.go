@@ -175,6 +175,16 @@ func (w *world) checkpoint() {
 	w.fold.Committed()
 }
 
+// changes returns how many changes a checkpoint would write.
+func (w *world) changes() int {
+	w.tb.Helper()
+	var b store.Batch
+	if err := w.fold.Checkpoint(&b); err != nil {
+		w.tb.Fatal(err)
+	}
+	return b.Len()
+}
+
 // crash loses all memory, loads the last checkpoint and replays the log. What
 // the records bring about must be what they brought about the first time.
 func (w *world) crash() {
