@@ -2,6 +2,7 @@ package request
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -203,15 +204,22 @@ func (r *Request) setAddress(a edda.Address) {
 // FlatAddress returns an address as one string: namespace, service and key with
 // zero bytes between, which none of them can hold.
 func FlatAddress(a edda.Address) string {
-	if a.Namespace == "" {
-		a.Namespace = edda.DefaultNamespace
-	}
-	return a.Namespace + "\x00" + a.Name + "\x00" + a.Key
+	return string(appendFlat(make([]byte, 0, len(a.Namespace)+len(a.Name)+len(a.Key)+16), a))
 }
 
-// Scope returns what tells idempotency keys apart.
+func appendFlat(b []byte, a edda.Address) []byte {
+	b = append(b, cmp.Or(a.Namespace, edda.DefaultNamespace)...)
+	b = append(append(b, 0), a.Name...)
+	return append(append(b, 0), a.Key...)
+}
+
+// Scope returns what tells idempotency keys apart. A principal may be called
+// anything, so its length says where the key begins.
 func Scope(a edda.Address, p edda.Principal, key string) string {
-	return FlatAddress(a) + "\x00" + string(p) + "\x00" + key
+	b := make([]byte, 0, len(a.Namespace)+len(a.Name)+len(a.Key)+len(p)+len(key)+16)
+	b = append(appendFlat(b, a), 0)
+	b = append(binary.AppendUvarint(b, uint64(len(p))), p...)
+	return string(append(b, key...))
 }
 
 // known returns the request that the new one repeats, if there is one. It is a

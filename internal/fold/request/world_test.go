@@ -131,15 +131,21 @@ func newWorld(tb testing.TB) *world {
 // load makes new machines from what the table holds.
 func (w *world) load() {
 	w.tb.Helper()
-	w.env = &fold.Env{Table: w.tree, Partition: testPartition, Partitions: testPartitions}
+	loaded, err := loadFold(w.tree)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.env, w.box, w.req, w.svc, w.fold = loaded.env, loaded.box, loaded.req, loaded.svc, loaded.fold
+}
+
+// loadFold makes a fold of what a table holds.
+func loadFold(tree *store.Tree) (w world, err error) {
+	w.env = &fold.Env{Table: tree, Partition: testPartition, Partitions: testPartitions}
 	w.box = outbox.New(w.env)
 	w.req = New(w.env, w.box)
 	w.svc = services.New(w.env, w.box)
-	f, err := fold.New(w.env, uint64(w.tree.Applied()), w.box, w.req, w.svc)
-	if err != nil {
-		w.tb.Fatalf("load fold: %v", err)
-	}
-	w.fold = f
+	w.fold, err = fold.New(w.env, uint64(tree.Applied()), w.box, w.req, w.svc)
+	return w, err
 }
 
 // apply applies the next record and returns what it brought about.
