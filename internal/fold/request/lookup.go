@@ -193,6 +193,9 @@ func (m *Machine) loadOpen() error {
 		if err != nil {
 			return err
 		}
+		if r.State.Ended() || string(p.Key) != string(fold.RowNumber(rowOpen, r.Seq)) {
+			return fmt.Errorf("row %x has the request %d in state %s", p.Key, r.Seq, r.State)
+		}
 		r.rowStored, r.msgStored = true, true
 		m.open[r.Seq] = r
 		m.byID[r.ID] = r

@@ -76,6 +76,7 @@ type Request struct {
 	order       uint64 // position at which it joined its queue, zero before
 	encoded     []byte // the message, until it lies in the table
 	size        int    // of the message
+	unknown     []byte // fields of a later release, from the row
 	key         *Key
 	prev, next  *Request
 	rowStored   bool // the table has its row

@@ -114,7 +114,8 @@ func (r *Request) row() []byte {
 	b = wire.AppendString(b, qScope, r.scope)
 	b = wire.AppendString(b, qFingerprint, r.fingerprint)
 	b = wire.AppendUint(b, qOrder, r.order)
-	return wire.AppendUint(b, qSize, uint64(r.size))
+	b = wire.AppendUint(b, qSize, uint64(r.size))
+	return append(b, r.unknown...)
 }
 
 func appendBool(b []byte, field int, v bool) []byte {
@@ -124,7 +125,8 @@ func appendBool(b []byte, field int, v bool) []byte {
 	return b
 }
 
-// readRow reads what row wrote. It keeps slices of b.
+// readRow reads what row wrote, and keeps fields that it does not know. It keeps
+// slices of b.
 func readRow(b []byte) (*Request, error) {
 	r := &Request{Kind: edda.Ordered}
 	var to edda.Address
@@ -135,7 +137,10 @@ func readRow(b []byte) (*Request, error) {
 		case qSeq:
 			r.Seq = f.Uint
 		case qID:
-			copy(r.ID[:], f.Bytes)
+			if len(f.Bytes) != len(r.ID) {
+				return nil, fmt.Errorf("request row has an id of %d bytes, want %d", len(f.Bytes), len(r.ID))
+			}
+			r.ID = edda.ID(f.Bytes)
 		case qHash:
 			r.Hash = f.Uint
 		case qKind:
@@ -165,8 +170,14 @@ func readRow(b []byte) (*Request, error) {
 			r.readRest(&f)
 		}
 	}
+	if err := rd.Err(); err != nil {
+		return nil, fmt.Errorf("request row: %w", err)
+	}
+	if r.State == "" {
+		return nil, fmt.Errorf("request row has no state")
+	}
 	r.setAddress(to)
-	return r, rd.Err()
+	return r, nil
 }
 
 func (r *Request) readRest(f *wire.Field) {
@@ -209,6 +220,8 @@ func (r *Request) readRest(f *wire.Field) {
 		r.order = f.Uint
 	case qSize:
 		r.size = int(f.Uint)
+	default:
+		r.unknown = append(r.unknown, f.Raw...)
 	}
 }
 
@@ -364,7 +377,10 @@ func (m *Machine) Load() error {
 	if err != nil {
 		return err
 	}
-	if found && len(fence) == 8 {
+	if found {
+		if len(fence) != 8 {
+			return fmt.Errorf("fence row of %d bytes, want 8", len(fence))
+		}
 		m.fence = binary.BigEndian.Uint64(fence)
 	}
 	for p, err := range m.env.Table.Scan([]byte{rowStopped}, fold.RowEnd(rowStopped)) {
