@@ -60,6 +60,7 @@ var rooms = []room{
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata"}, stdlib: true},
 	{dir: "examples", imports: []string{"."}, stdlib: true},
+	{dir: "examples/accounts", imports: []string{".", "node", "gateway"}},
 	{dir: "bench", imports: []string{
 		".", "engine", "node", "examples", "gateway", "stream", "saga", "cqrs", "internal",
 	}},
