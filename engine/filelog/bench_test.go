@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -126,7 +127,7 @@ func benchLog(b *testing.B, n, partitions int) {
 		if lead {
 			if n > partitions {
 				p.mu.Unlock()
-				yield()
+				runtime.Gosched()
 				p.mu.Lock()
 			}
 			g.batch.Partition, g.batch.Epoch, g.batch.First = ps[c%partitions], owned[c%partitions].Epoch, p.next

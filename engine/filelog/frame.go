@@ -24,11 +24,16 @@ const (
 	minFrame = frameHead + 2
 	// groupBytes is where a frame is closed although more is waiting.
 	groupBytes = 8 << 20
-	// maxFrame bounds a frame that holds a single large batch.
-	maxFrame = 64 << 20
+	// maxFrame bounds a frame that holds a single large batch, whose lengths take
+	// at most as much as its records.
+	maxFrame = 2*MaxBatchBytes + 1<<20
 	// sectionHead bounds the part of a section before its lengths.
 	sectionHead = 3 + 3*binary.MaxVarintLen64
 )
+
+// MaxBatchBytes is the size that the records of a batch may have together. A
+// larger batch is Unavailable.
+const MaxBatchBytes = 32 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -159,7 +159,7 @@ func (l *Log) Own(ctx context.Context, ps ...engine.Partition) ([]engine.Ownersh
 }
 
 // Append implements engine.Engine. A batch that breaks the contract (no records,
-// an empty record, more than 64 MiB) is Unavailable, and the epoch is over.
+// an empty record, more than MaxBatchBytes) is Unavailable, and the epoch is over.
 func (l *Log) Append(b *engine.Batch) {
 	if !l.inbox.put(item{batch: b}) {
 		b.Done(b, engine.Result{Outcome: engine.Unavailable, Err: engine.ErrClosed})

@@ -245,6 +245,9 @@ func (m *model) verify(ctx context.Context, fs vfs.FS, opts filelog.Options, os 
 			err = fmt.Errorf("%d records the second time, %d the first", n, count)
 		}
 		if err == nil {
+			err = m.survives(ctx, fs, opts, n)
+		}
+		if err == nil {
 			err = m.extend(ctx, l)
 			count = n + len(m.parts)
 		}
@@ -264,6 +267,25 @@ func (m *model) verify(ctx context.Context, fs vfs.FS, opts filelog.Options, os 
 		err = r.Damage[0]
 	}
 	return err
+}
+
+// survives checks that what was just read would also be there if the power were
+// lost now, whatever had been in the system's cache only before it was opened.
+func (m *model) survives(ctx context.Context, fs vfs.FS, opts filelog.Options, n int) error {
+	mem, ok := fs.(*vfs.MemFS)
+	if !ok {
+		return nil
+	}
+	opts.FS = mem.CrashClone(vfs.CrashCloneCfg{})
+	l, err := filelog.Open("data", opts)
+	if err != nil {
+		return fmt.Errorf("after loss of power: %w", err)
+	}
+	again, err := m.check(ctx, l, true)
+	if err == nil && again != n {
+		err = fmt.Errorf("%d records were read, %d are left after loss of power", n, again)
+	}
+	return errors.Join(err, l.Close())
 }
 
 // extend appends one record to each partition.

@@ -55,14 +55,15 @@ func (l *Log) Snapshot(ctx context.Context, p engine.Partition, at engine.Positi
 }
 
 func (l *Log) writeSnapshot(ctx context.Context, path string, p engine.Partition, at engine.Position, src io.WriterTo) error {
-	f, err := l.fs.Create(path, vfs.WriteCategoryUnspecified)
+	f, err := l.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
 	head := beginBlock(snapshotMagic)
 	head = binary.LittleEndian.AppendUint32(head, uint32(p))
 	head = binary.LittleEndian.AppendUint64(head, uint64(at))
-	out := bufio.NewWriterSize(f, 256<<10)
+	// Not Write, which a vfs.File may answer by changing the source's bytes.
+	out := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 256<<10)
 	sum := &summer{ctx: ctx, w: out}
 	_, err = out.Write(sealBlock(head))
 	if err == nil {

@@ -126,15 +126,14 @@ func (s *spares) create(room int64) (*spare, error) {
 	return &spare{path: path, file: f, room: room}, nil
 }
 
-var zeros [256 << 10]byte
-
 // fillSync is how much is filled between two syncs. The log's flushes wait for
 // the same disk: many short syncs hold them up less than one long one.
 const fillSync = 4 << 20
 
 func fill(f vfs.File, size int64) error {
+	zeros := make([]byte, min(size, 256<<10))
 	for at := int64(0); at < size; {
-		n, err := f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at)
+		n, err := f.Write(zeros[:min(size-at, int64(len(zeros)))])
 		if err == nil && (at+int64(n))/fillSync != at/fillSync {
 			err = f.SyncData()
 		}
@@ -142,6 +141,7 @@ func fill(f vfs.File, size int64) error {
 			return err
 		}
 		at += int64(n)
+		clear(zeros) // a vfs.File may change what it is given to write
 	}
 	return f.Sync()
 }

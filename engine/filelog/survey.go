@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -92,7 +93,9 @@ func (s *survey) scan(visit visitor) error {
 	for i := range s.segments {
 		err := s.scanSegment(r, i, visit)
 		if err == errVanished || oserror.IsNotExist(err) && s.vanished(i) {
-			s.end, s.nextID = s.limit(i), s.headers[i+1].nextID
+			if i+1 < len(s.segments) {
+				s.end, s.nextID = s.limit(i), s.headers[i+1].nextID
+			}
 			continue
 		}
 		if err != nil {
@@ -107,7 +110,7 @@ var errVanished = errors.New("segment was trimmed while it was read")
 
 func (s *survey) vanished(i int) bool {
 	m, err := readMeta(s.fs, s.dir)
-	return err == nil && i+1 < len(s.segments) && m.first > s.segments[i].number
+	return err == nil && m.first > s.segments[i].number
 }
 
 func (s *survey) scanSegment(r *frameReader, i int, visit visitor) error {
@@ -207,17 +210,29 @@ func (s *survey) damage() *DamageError {
 type fold struct {
 	marks           []mark // where the partitions stand
 	frames, records int
+	seg             *segment // of the last frame
+	end             uint64   // LSN behind the last frame
 }
 
 // apply moves the partitions past the frame. A frame that is valid by its
 // checksum and does not fit is the work of a defect, not of a disk.
 func (d *fold) apply(seg *segment, fr frame) error {
+	bad := func(why string) error {
+		return &DamageError{Segment: seg.number, From: seg.offset(fr.lsn), To: seg.offset(fr.end()), LSN: fr.lsn, Err: errors.New(why)}
+	}
+	if seg != d.seg {
+		// They differ rightly only behind a segment that was trimmed meanwhile.
+		if d.seg != nil && fr.lsn == d.end && !slices.Equal(d.marks, seg.marks) {
+			return bad("the segment does not continue the one before")
+		}
+		d.marks, d.seg = slices.Clone(seg.marks), seg
+	}
 	d.frames++
+	d.end = fr.end()
 	for body := fr.body; len(body) > 0; {
 		s, rest, ok := nextSection(body)
 		if !ok || int(s.partition) >= len(d.marks) || !d.marks[s.partition].step(&s) {
-			return &DamageError{Segment: seg.number, From: seg.offset(fr.lsn), To: seg.offset(fr.end()), LSN: fr.lsn,
-				Err: errors.New("the frame does not continue the log")}
+			return bad("the frame does not continue the log")
 		}
 		d.records += s.count
 		body = rest

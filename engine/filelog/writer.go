@@ -48,7 +48,7 @@ var (
 	errFencedEpoch = errors.New("the epoch is stale")
 	errFencedOver  = errors.New("an earlier batch of the epoch was not durable")
 	errNoRecords   = errors.New("a batch needs records, and none may be empty")
-	errTooLarge    = fmt.Errorf("batch exceeds %d bytes", maxFrame)
+	errTooLarge    = fmt.Errorf("the records exceed %d bytes", MaxBatchBytes)
 	durable        = engine.Result{Outcome: engine.Durable}
 )
 
@@ -151,16 +151,31 @@ func (l *Log) judge(it item, err error) engine.Result {
 		p.over = true
 		return engine.Result{Outcome: engine.Fenced,
 			Err: fmt.Errorf("the next position is %d, not %d", p.next, b.First)}
-	case len(b.Records) == 0 || slices.ContainsFunc(b.Records, func(r []byte) bool { return len(r) == 0 }):
+	}
+	if err := checkRecords(b.Records); err != nil {
 		p.over = true
-		return engine.Result{Outcome: engine.Unavailable, Err: errNoRecords}
-	case it.size() > maxFrame-1<<10:
-		p.over = true
-		return engine.Result{Outcome: engine.Unavailable, Err: errTooLarge}
+		return engine.Result{Outcome: engine.Unavailable, Err: err}
 	}
 	w.buf = appendBatch(w.buf, b)
 	p.next += engine.Position(len(b.Records))
 	return durable
+}
+
+func checkRecords(records [][]byte) error {
+	if len(records) == 0 {
+		return errNoRecords
+	}
+	sum := 0
+	for _, r := range records {
+		if len(r) == 0 {
+			return errNoRecords
+		}
+		sum += len(r)
+	}
+	if sum > MaxBatchBytes {
+		return errTooLarge
+	}
+	return nil
 }
 
 // grant appends the sections that give the partitions to the caller.

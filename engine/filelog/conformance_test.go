@@ -1,0 +1,61 @@
+package filelog_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/goleak"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine"
+	"github.com/edda-io/edda/engine/enginetest"
+	"github.com/edda-io/edda/engine/filelog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	for name, opts := range map[string]filelog.Options{
+		// Small to begin with, since a file system in memory is slow to fill.
+		"fsync":        {MinSegmentBytes: 32 << 10},
+		"tinySegments": {MinSegmentBytes: 1 << 10, MaxSegmentBytes: 8 << 10, Gather: -1},
+		"os":           {MinSegmentBytes: 1 << 10, MaxSegmentBytes: 1 << 10, Gather: time.Millisecond, Durability: edda.OS},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testConformance(t, opts)
+		})
+	}
+}
+
+func testConformance(t *testing.T, opts filelog.Options) {
+	opts.Partitions = enginetest.Partitions
+	if opts.Durability == "" {
+		opts.Durability = edda.Fsync
+	}
+	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
+		opts := opts
+		opts.FS = vfs.NewMem()
+		start := func(t *testing.T) *filelog.Log {
+			l, err := filelog.Open("data", opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		l := start(t)
+		return enginetest.Harness{
+			Engine:        l,
+			Durability:    opts.Durability,
+			MaxBatchBytes: filelog.MaxBatchBytes,
+			Reopen: func(t *testing.T) engine.Engine {
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				l = start(t)
+				return l
+			},
+		}
+	})
+}

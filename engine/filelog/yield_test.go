@@ -1,5 +1,0 @@
-package filelog_test
-
-import "runtime"
-
-func yield() { runtime.Gosched() }
