@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+	"github.com/edda-io/edda/internal/jsondata"
+)
+
+func (a *app) call() *cobra.Command {
+	var c eddahttp.Call
+	var headers []string
+	var include bool
+	cmd := &cobra.Command{
+		Use:   "call SERVICE[/KEY] METHOD [DATA|-]",
+		Short: "Call a service and print the reply",
+		Long: `Calls a method of a service, an ordered one by its key, and prints the reply.
+DATA is sent as it is; - reads it from standard input. Its content type is JSON
+when it is JSON, else text. A reply whose status is 400 or above is printed too,
+and the exit code is 1.`,
+		Example: `  ` + a.program + ` call users/ada allow '{"email":"ada@example.com"}'
+  ` + a.program + ` call counter/visits add '{"n":1}' --idempotency-key visit-17
+  ` + a.program + ` call slow nap '{"ms":5000}' --async
+  ` + a.program + ` call counter/visits add '{"n":1}' --async --delay 1m`,
+		Args: cobra.RangeArgs(2, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.fillCall(&c, args, headers); err != nil {
+				return err
+			}
+			a.target = c.To
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			answer, err := client.Call(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			return a.printAnswer(answer, include)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&c.Async, "async", false, "do not wait for the reply: print the request's id once it is durable")
+	f.DurationVar(&c.Wait, "wait", 0, "listen so long, in whole seconds (default 30s; with --async not at all)")
+	f.StringVar(&c.IdempotencyKey, "idempotency-key", "", "make a repeated call join the first, or get its reply")
+	f.StringArrayVar(&headers, "header", nil, "send `'NAME: VALUE'` to the handler; can be repeated")
+	f.StringVar(&c.ContentType, "content-type", "", "content `TYPE` of DATA")
+	f.DurationVar(&c.Delay, "delay", 0, "start no earlier than so long from now")
+	f.DurationVar(&c.Deadline, "deadline", 0, "do not start, or go on, after so long")
+	f.StringVar(&c.CorrelationID, "correlation-id", "", "`ID` of the story that the request is part of")
+	f.BoolVarP(&include, "include", "i", false, "print status and headers too")
+	return cmd
+}
+
+// fillCall reads the arguments into a call.
+func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
+	var err error
+	if c.To, err = edda.ParseAddress(args[0]); err != nil {
+		return &usageError{err}
+	}
+	c.Method = args[1]
+	if err := edda.CheckName("method", c.Method); err != nil {
+		return &usageError{err}
+	}
+	for _, h := range headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+			return wrongUse("header %q must be 'NAME: VALUE'", h)
+		}
+		c.Headers.Add(name, strings.TrimSpace(value))
+	}
+	for name, d := range map[string]time.Duration{"wait": c.Wait, "delay": c.Delay, "deadline": c.Deadline} {
+		if d < 0 {
+			return wrongUse("--%s is %v, must not be negative", name, d)
+		}
+	}
+	if len(args) < 3 {
+		return nil
+	}
+	c.Payload = []byte(args[2])
+	if args[2] == "-" {
+		if c.Payload, err = io.ReadAll(a.stdin); err != nil {
+			return fmt.Errorf("read standard input: %w", err)
+		}
+	}
+	if c.ContentType == "" {
+		c.ContentType = guessType(c.Payload)
+	}
+	return nil
+}
+
+// guessType returns the content type of data that nobody named.
+func guessType(data []byte) string {
+	switch {
+	case len(data) == 0:
+		return ""
+	case json.Valid(data):
+		return "application/json"
+	case utf8.Valid(data):
+		return "text/plain; charset=utf-8"
+	default:
+		return "application/octet-stream"
+	}
+}
+
+// printAnswer prints a reply or an acknowledgement. A reply of status 400 or
+// above is a failure.
+func (a *app) printAnswer(answer *eddahttp.Answer, include bool) error {
+	if answer.Ack != nil {
+		return a.printAck(answer.Ack)
+	}
+	r := answer.Reply
+	if err := a.printReply(r, answer.Durability, include); err != nil {
+		return err
+	}
+	if r.Status >= 400 {
+		return fmt.Errorf("the reply has status %d", r.Status)
+	}
+	return nil
+}
+
+func (a *app) printAck(ack *edda.Ack) error {
+	if a.json {
+		return a.printJSON(ack)
+	}
+	fmt.Fprintf(a.stdout, "accepted %s (%s)\n", ack.ID, ack.Durability)
+	fmt.Fprintf(a.stderr, "  its reply: %s requests reply %s --wait 30s\n", a.program, ack.ID)
+	return nil
+}
+
+func (a *app) printReply(r *edda.Reply, d edda.Durability, include bool) error {
+	if a.json {
+		return a.printJSON(struct {
+			RequestID   edda.ID          `json:"requestId"`
+			Position    string           `json:"position"`
+			Durability  edda.Durability  `json:"durability"`
+			Attempts    int              `json:"attempts"`
+			Replayed    bool             `json:"replayed,omitempty"`
+			Status      int              `json:"status"`
+			Headers     jsondata.Headers `json:"headers,omitempty"`
+			ContentType string           `json:"contentType,omitempty"`
+			jsondata.Data
+		}{
+			r.RequestID, r.Position, d, r.Attempts, r.Replayed,
+			r.Status, jsondata.Headers(r.Headers), r.ContentType, jsondata.Encode(r.ContentType, r.Payload),
+		})
+	}
+	if include {
+		if err := a.fields("status", fmt.Sprint(r.Status), "content type", r.ContentType, "request", r.RequestID.String(),
+			"attempts", fmt.Sprint(r.Attempts), "replayed", yes(r.Replayed), "durability", string(d)); err != nil {
+			return err
+		}
+		for _, h := range r.Headers {
+			fmt.Fprintf(a.stdout, "%s: %s\n", plain(h.Name), plain(h.Value))
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	return writeLine(a.stdout, r.Payload)
+}
+
+// yes is "yes", or "" for what need not be said.
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+func (a *app) deadLetters() *cobra.Command {
+	return group("deadletters", "Look at requests whose retries are spent, retry or drop them",
+		a.deadLettersList(), a.deadLettersShow(),
+		a.withIDs("retry", "Put dead requests at the end of their key's queue again", "retried",
+			(*eddahttp.Client).RetryDeadLetter),
+		a.withIDs("drop", "Remove dead letters; the requests stay dead", "dropped",
+			(*eddahttp.Client).DropDeadLetter))
+}
+
+func (a *app) deadLettersList() *cobra.Command {
+	var q eddahttp.Query
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List dead letters",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q.Reason = edda.Reason(reason)
+			client, err := a.listing(&q)
+			if err != nil {
+				return err
+			}
+			p, err := client.DeadLetters(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return list(a, p, "no dead letters", []string{"ID", "TO", "METHOD", "REASON", "ATTEMPTS", "DIED", "DETAIL"},
+				func(d *eddahttp.DeadLetter) []string {
+					return []string{
+						d.ID.String(), address(d.Service, d.Key), d.Method, string(d.Reason),
+						fmt.Sprint(d.Attempts), age(d.DiedAt), clip(d.Detail),
+					}
+				})
+		},
+	}
+	addFilters(cmd.Flags(), &q)
+	cmd.Flags().StringVar(&reason, "reason", "", "only those with this reason")
+	return cmd
+}
+
+// clip shortens text for a table.
+func clip(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+func (a *app) deadLettersShow() *cobra.Command {
+	return a.withID("show", "Show a dead letter with its payload", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
+		d, err := c.DeadLetter(ctx, id)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(d)
+		}
+		if err := a.fields(
+			"id", d.ID.String(), "to", address(d.Service, d.Key)+" "+d.Method, "reason", string(d.Reason),
+			"detail", d.Detail, "attempts", fmt.Sprint(d.Attempts), "died", stamp(d.DiedAt), "content type", d.ContentType,
+		); err != nil {
+			return err
+		}
+		for _, h := range d.Headers {
+			fmt.Fprintf(a.stdout, "%s: %s\n", plain(h.Name), plain(h.Value))
+		}
+		payload, err := d.Decode(d.ContentType)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout)
+		return writeLine(a.stdout, payload)
+	})
+}
+
+// withIDs makes a command that does the same to one request after the other,
+// until one goes wrong.
+func (a *app) withIDs(
+	use, short, done string, do func(c *eddahttp.Client, ctx context.Context, id edda.ID) error,
+) *cobra.Command {
+	return &cobra.Command{
+		Use:   use + " ID...",
+		Short: short,
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids := make([]edda.ID, len(args))
+			for i, arg := range args {
+				var err error
+				if ids[i], err = edda.ParseID(arg); err != nil {
+					return &usageError{err}
+				}
+			}
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
+				if err := do(client, cmd.Context(), id); err != nil {
+					return err
+				}
+				if err := a.printDone(done, id.String()); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// printDone says what was done to what, one line each.
+func (a *app) printDone(done, what string) error {
+	if a.json {
+		return a.printJSON(map[string]string{"done": done, "id": what})
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s %s\n", done, what)
+	return err
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/cmd/edda/internal/story"
+	"github.com/edda-io/edda/examples"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+// demoListen is where the demo listens unless it is told, or the port is taken.
+const demoListen = "127.0.0.1:7400"
+
+// demo is one telling: a node, its directory and the settings that open it.
+type demo struct {
+	*app
+	settings *setting.Node
+	server   *server
+	// conns are the connections to it.
+	conns     *http.Transport
+	temporary bool
+	// fresh says that there was nothing in the directory.
+	fresh bool
+}
+
+func (a *app) demo() *cobra.Command {
+	var dir, listen string
+	var once bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See a node at work, then play with it",
+		Long: `Starts a node with the example services in a temporary directory, sends it a
+short story over HTTP, prints what happened and what to try next, and stays up
+until Ctrl-C. With --once it ends after the story; the exit code is 1 when
+anything went otherwise than told.`,
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{noNode: "true"},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.json {
+				return wrongUse("demo tells a story to people: it has no --json")
+			}
+			if listen != "" && !setting.Loopback(listen) {
+				return wrongUse("--listen is %q, must be a loopback address such as %s: the demo asks nobody for credentials", listen, demoListen)
+			}
+			return a.runDemo(cmd.Context(), dir, listen, once)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "", "data `DIR`, kept afterwards (default: a temporary one)")
+	f.StringVar(&listen, "listen", "", "`HOST:PORT` to listen on (default "+demoListen+", or a free port when that is taken)")
+	f.BoolVar(&once, "once", false, "end after the story")
+	return cmd
+}
+
+func (a *app) runDemo(ctx context.Context, dir, listen string, once bool) (err error) {
+	d, err := a.newDemo(dir, listen)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close(ctx)) }()
+	if d.server, err = d.open(ctx); err != nil {
+		return err
+	}
+	// A restart must come back to the same port.
+	d.settings.Listen = d.server.addr
+
+	fmt.Fprintf(a.stdout, "A node with five example services is up at %s\n", d.server.url)
+	fmt.Fprintf(a.stdout, "Its data is in %s, and what it acknowledges is on disk (fsync).\n", d.settings.Dir)
+	begin := time.Now()
+	wrong, err := d.tell(ctx)
+	if err != nil {
+		return err
+	}
+	if wrong > 0 {
+		fmt.Fprintf(a.stdout, "\n%d steps were not as told.\n", wrong)
+		return silentError{errors.New("the story went wrong")}
+	}
+	fmt.Fprintf(a.stdout, "\nAll as told, in %v.\n", time.Since(begin).Round(10*time.Millisecond))
+	if once {
+		return nil
+	}
+	d.whatNext()
+	return d.server.run(ctx)
+}
+
+// newDemo makes the directory and picks the port.
+func (a *app) newDemo(dir, listen string) (*demo, error) {
+	d := &demo{app: a, conns: &http.Transport{}, temporary: dir == "", settings: &setting.Node{
+		Listen: cmp.Or(listen, demoListen), Dir: dir, Durability: edda.Fsync, Partitions: 64,
+		Example: true, LogLevel: slog.LevelError, MaxBody: 4 << 20,
+	}}
+	if listen == "" && taken(demoListen) {
+		d.settings.Listen = "127.0.0.1:0"
+	}
+	if !d.temporary {
+		entries, err := os.ReadDir(dir)
+		d.fresh = len(entries) == 0
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		return d, err
+	}
+	var err error
+	d.fresh = true
+	d.settings.Dir, err = os.MkdirTemp("", "edda-demo-")
+	return d, err
+}
+
+// taken reports whether somebody listens on the address.
+func taken(addr string) bool {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+	return err != nil || l.Close() != nil
+}
+
+func (d *demo) open(ctx context.Context) (*server, error) {
+	return serve(ctx, d.settings, examples.Services(), d.stderr)
+}
+
+func (d *demo) tell(ctx context.Context) (int, error) {
+	client, err := eddahttp.New(d.server.url, eddahttp.Options{Transport: d.conns})
+	if err != nil {
+		return 0, err
+	}
+	stage := story.Stage{
+		Out: d.stdout, Colour: d.isTerminal(d.stdout), Client: client, Restart: d.restart,
+	}
+	if !d.fresh {
+		stage.Suffix = "-" + strconv.FormatInt(time.Now().Unix(), 36)
+	}
+	return story.Tell(ctx, stage)
+}
+
+// restart stops the node without a grace for handlers and opens it again.
+func (d *demo) restart(ctx context.Context) (time.Duration, error) {
+	begin := time.Now()
+	d.conns.CloseIdleConnections() // a server waits for those that were never used
+	if err := d.server.stop(noGrace(ctx)); err != nil {
+		return 0, err
+	}
+	v, err := d.open(ctx)
+	if err != nil {
+		d.server = nil
+		return 0, err
+	}
+	d.server = v
+	return time.Since(begin), nil
+}
+
+// noGrace returns a context that has ended.
+func noGrace(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+// whatNext prints commands to copy.
+func (d *demo) whatNext() {
+	url, env := d.server.url, ""
+	if url != defaultURL {
+		env = "EDDA_URL=" + url + " "
+	}
+	fmt.Fprintf(d.stdout, "\nThe node stays up until Ctrl-C. Try next:\n\n")
+	for _, line := range []string{
+		"curl -i " + url + `/v1/call/users/grace/login -H 'Content-Type: application/json' -d '{"email":"grace@example.com"}'`,
+		"curl -i " + url + `/v1/call/counter/mine/add -H 'Content-Type: application/json' -H 'Idempotency-Key: once' -d '{"n":1}'`,
+		"curl -i " + url + `/v1/call/slow/nap -H 'Prefer: respond-async' -d '{"ms":5000}'`,
+		"",
+		env + d.program + ` call flaky/mine try '{"fail":-1}'`,
+		env + d.program + " deadletters ls",
+		env + d.program + " services ls",
+		d.program + " log dump " + d.settings.Dir,
+	} {
+		fmt.Fprintln(d.stdout, "  "+line)
+	}
+	if d.temporary {
+		fmt.Fprintf(d.stdout, "\nIts directory goes when it ends; to keep one: %s demo --dir DIR\n", d.program)
+	}
+}
+
+// close stops the node and removes a temporary directory.
+func (d *demo) close(ctx context.Context) error {
+	var err error
+	d.conns.CloseIdleConnections()
+	if d.server != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		err = d.server.stop(ctx)
+	}
+	if d.temporary {
+		err = errors.Join(err, os.RemoveAll(d.settings.Dir))
+	}
+	return err
+}

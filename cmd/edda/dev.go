@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/examples"
+	"github.com/edda-io/edda/node"
+)
+
+func (a *app) dev() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a node to work against",
+		Long: `Runs a node until SIGTERM or Ctrl-C; then it takes nothing new, lets handlers
+finish for drainTimeout, and ends. A second signal ends it at once.
+
+Each setting is a flag, a variable of the environment and a line of the YAML file
+that --config names; a flag is stronger than a variable, a variable than the file:
+
+  --log-level warn      EDDA_LOG_LEVEL=warn      logLevel: warn
+
+Credentials are a map in the file, a list NAME=TOKEN,NAME=TOKEN in the variable.
+Without any, everybody is anonymous, and the node listens on loopback only.`,
+		Example: `  ` + a.program + ` dev --example
+  ` + a.program + ` dev --dir /var/lib/edda --listen 0.0.0.0:7400 --credential ada=s3cret
+  ` + a.program + ` dev --config edda.yaml`,
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{noNode: "true"},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := setting.Load(cmd.Flags(), a.environ)
+			if err != nil {
+				return &usageError{err}
+			}
+			return a.runDev(cmd.Context(), s)
+		},
+	}
+	setting.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (a *app) runDev(ctx context.Context, s *setting.Node) error {
+	var services []*edda.Service
+	if s.Example {
+		services = examples.Services()
+	}
+	v, err := serve(ctx, s, services, a.stderr)
+	if err != nil {
+		return err
+	}
+	if err := a.banner(ctx, s, v); err != nil {
+		return errors.Join(err, a.drain(ctx, v, s.DrainTimeout))
+	}
+	return errors.Join(v.run(ctx), a.drain(ctx, v, s.DrainTimeout))
+}
+
+// drain stops a node in its time, and says so.
+func (a *app) drain(ctx context.Context, v *server, timeout time.Duration) error {
+	if ctx.Err() != nil && !a.json {
+		fmt.Fprintf(a.stdout, "\ndraining for at most %v; again to stop at once\n", timeout)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	err := v.stop(ctx)
+	if err == nil && !a.json {
+		fmt.Fprintln(a.stdout, "stopped")
+	}
+	return err
+}
+
+// banner says what runs where, and what to try.
+func (a *app) banner(ctx context.Context, s *setting.Node, v *server) error {
+	hosted, _, err := v.node.Services(ctx, edda.DefaultNamespace, node.Page{Limit: 1000})
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, h := range hosted {
+		names = append(names, h.Name)
+	}
+	if a.json {
+		return a.printJSON(struct {
+			URL        string          `json:"url"`
+			Version    string          `json:"version"`
+			Dir        string          `json:"dir,omitempty"`
+			Durability edda.Durability `json:"durability"`
+			Services   []string        `json:"services"`
+		}{v.url, buildVersion(), dirOf(s), s.Durability, append([]string{}, names...)})
+	}
+	fmt.Fprintf(a.stdout, "edda %s is up after %s at %s\n\n", buildVersion(), v.took.Round(time.Millisecond), v.url)
+	if err := a.fields(
+		"  data", dirOf(s),
+		"  durability", promise(s.Durability),
+		"  services", strings.Join(names, ", "),
+		"  callers", callers(s),
+	); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "\n  try\n")
+	for _, line := range a.tries(s, v.url) {
+		fmt.Fprintf(a.stdout, "    %s\n", line)
+	}
+	fmt.Fprintf(a.stdout, "\n  Ctrl-C drains and stops it.\n")
+	return nil
+}
+
+func dirOf(s *setting.Node) string {
+	if s.Durability == edda.Memory {
+		return ""
+	}
+	return s.Dir
+}
+
+// promise says what an acknowledgement means.
+func promise(d edda.Durability) string {
+	switch d {
+	case edda.OS:
+		return "os: what is acknowledged survives kill -9, but not the loss of power"
+	case edda.Memory:
+		return "memory: nothing survives the end of this process"
+	default:
+		return "fsync: what is acknowledged is on disk"
+	}
+}
+
+func callers(s *setting.Node) string {
+	if len(s.Credentials) == 0 {
+		return "anonymous, from this machine"
+	}
+	return fmt.Sprintf("%d with a token", len(s.Credentials))
+}
+
+// tries returns commands to copy.
+func (a *app) tries(s *setting.Node, url string) []string {
+	env := ""
+	if url != defaultURL {
+		env = "EDDA_URL=" + url + " "
+	}
+	auth := ""
+	if len(s.Credentials) > 0 {
+		env += "EDDA_TOKEN=... "
+		auth = " -H 'Authorization: Bearer ...'"
+	}
+	if !s.Example {
+		return []string{
+			env + a.program + " services ls",
+			"curl " + url + "/v1/node" + auth,
+			a.program + " dev --example    # the same, with services to call",
+		}
+	}
+	return []string{
+		env + a.program + ` call counter/visits add '{"n":1}'`,
+		"curl " + url + `/v1/call/counter/visits/add -H 'Content-Type: application/json' -d '{"n":1}'` + auth,
+		env + a.program + " services ls",
+	}
+}

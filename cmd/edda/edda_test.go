@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+// asMain, in the environment, makes the test binary be the program.
+const asMain = "TEST_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		os.Exit(start())
+	}
+	os.Exit(m.Run())
+}
+
+// result is what a command left.
+type result struct {
+	code        int
+	out, errOut string
+}
+
+// command runs a command in this process.
+func command(t *testing.T, environ []string, stdin string, args ...string) result {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	code := run(t.Context(), invocation{
+		args: args, environ: environ, program: "edda",
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errOut,
+	})
+	return result{code, out.String(), errOut.String()}
+}
+
+// running is a node that "edda dev" runs in this process.
+type running struct {
+	url string
+	// stop is the signal; it returns what the command left.
+	stop func() result
+}
+
+// dev runs "edda dev --json" on a free port, until the test ends.
+func dev(t *testing.T, args ...string) *running {
+	t.Helper()
+	banner, stdout := io.Pipe()
+	ended := make(chan int, 1)
+	args = append([]string{"dev", "--json", "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)
+	var errOut bytes.Buffer
+	cancel := background(stdout, &errOut, ended, args...)
+	var left *result
+	r := &running{stop: func() result {
+		if left == nil {
+			cancel()
+			io.Copy(io.Discard, banner)
+			left = &result{code: <-ended, errOut: errOut.String()}
+		}
+		return *left
+	}}
+	t.Cleanup(func() { r.stop() })
+	var doc struct {
+		URL string `json:"url"`
+	}
+	if err := json.NewDecoder(banner).Decode(&doc); err != nil {
+		t.Fatalf("dev did not start: %v: %s", err, r.stop().errOut)
+	}
+	r.url = doc.URL
+	return r
+}
+
+// background runs a command until the function that it returns is called, which
+// is the signal to stop. The exit code comes through ended.
+func background(stdout *io.PipeWriter, stderr io.Writer, ended chan<- int, args ...string) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		code := run(ctx, invocation{
+			args: args, program: "edda", stdin: strings.NewReader(""), stdout: stdout, stderr: stderr,
+		})
+		stdout.Close()
+		ended <- code
+	}()
+	return cancel
+}

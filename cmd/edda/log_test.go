@@ -1,0 +1,76 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// written makes a data directory with one call in it.
+func written(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	node := dev(t, "--example", "--dir", dir)
+	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "counter/c", "add", `{"n":1}`); r.code != exitDone {
+		t.Fatalf("got %+v", r)
+	}
+	node.stop()
+	return dir
+}
+
+func TestLogDump(t *testing.T) {
+	dir := written(t)
+	r := command(t, nil, "", "log", "dump", dir)
+	for _, want := range []string{"accepted", "counter/c add from anonymous, payload 7 B", "completed", "ordered counter"} {
+		if r.code != exitDone || !strings.Contains(r.out, want) {
+			t.Errorf("exit code %d, no %q in\n%s%s", r.code, want, r.out, r.errOut)
+		}
+	}
+	r = command(t, nil, "", "log", "dump", filepath.Join(dir, "log"), "--json", "--partition", "0")
+	if r.code != exitDone || !strings.Contains(r.out, `"partition":0,`) || strings.Contains(r.out, `"partition":1,`) {
+		t.Errorf("exit code %d, not only partition 0 in\n%s%s", r.code, r.out, r.errOut)
+	}
+}
+
+func TestLogVerify(t *testing.T) {
+	dir := written(t)
+	if r := command(t, nil, "", "log", "verify", dir); r.code != exitDone || !strings.Contains(r.out, "no damage") {
+		t.Fatalf("got %+v, want no damage", r)
+	}
+	flipFirst(t, filepath.Join(dir, "log"), `{"n":1}`)
+	if r := command(t, nil, "", "log", "verify", dir); r.code != exitFailed || !strings.Contains(r.out, "damage in ") {
+		t.Errorf("got %+v, want damage", r)
+	}
+	r := command(t, nil, "", "log", "verify", dir, "--json")
+	if r.code != exitFailed || !strings.Contains(r.out, `"damage": [`) || !strings.Contains(r.out, `"segment": `) {
+		t.Errorf("got %+v, want damage as JSON", r)
+	}
+	if r := command(t, nil, "", "log", "verify", filepath.Join(dir, "nowhere")); r.code != exitFailed {
+		t.Errorf("got %+v, want a failure", r)
+	}
+}
+
+// flipFirst flips a bit of the text where it first stands in the directory's files.
+func flipFirst(t *testing.T, dir, text string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name())
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := strings.Index(string(b), text); at >= 0 {
+			b[at] ^= 1
+			if err := os.WriteFile(path, b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("%q is in none of %v", text, files)
+}

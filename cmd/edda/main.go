@@ -1,0 +1,43 @@
+// Command edda runs a node, and talks to one.
+//
+// It is flags, settings and wiring; what a node does is in package node, what it
+// serves in gateway/httpgw. Exit codes: 0 done, 1 the work failed, 2 wrong use.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() { os.Exit(start()) }
+
+func start() int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// It ends with the process. The first signal ends the work, in its time; the
+	// second one everything, at once.
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitFailed)
+	}()
+	return run(ctx, invocation{
+		args: os.Args[1:], environ: os.Environ(), program: programName(),
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	})
+}
+
+// programName returns how the program was called, for commands that it prints to
+// be copied.
+func programName() string {
+	if self, err := os.Executable(); err == nil && strings.Contains(self, "go-build") {
+		return "go run ./cmd/edda"
+	}
+	return "edda"
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+// printJSON prints a document as the node would send it, for people too.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// table prints rows under a header, or says that there are none.
+func (a *app) table(none string, header []string, rows [][]string) error {
+	if len(rows) == 0 {
+		fmt.Fprintln(a.stderr, none)
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, row := range rows {
+		for i := range row {
+			row[i] = plain(row[i])
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// fields prints names beside values, without those that are empty.
+func (a *app) fields(pairs ...string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", pairs[i], plain(pairs[i+1]))
+		}
+	}
+	return w.Flush()
+}
+
+// list prints a page as JSON, or as a table and how to see the next page.
+func list[T any](a *app, p *eddahttp.Page[T], none string, header []string, row func(*T) []string) error {
+	if a.json {
+		if p.Items == nil {
+			p.Items = []T{}
+		}
+		return a.printJSON(p)
+	}
+	rows := make([][]string, len(p.Items))
+	for i := range p.Items {
+		rows[i] = row(&p.Items[i])
+	}
+	if err := a.table(none, header, rows); err != nil {
+		return err
+	}
+	if p.Next != "" {
+		fmt.Fprintf(a.stderr, "there is more: --after %s\n", p.Next)
+	}
+	return nil
+}
+
+// plain makes text safe for a terminal and for a table: somebody else wrote it.
+func plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case unicode.IsControl(r) || r == unicode.ReplacementChar:
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+	return cmp.Or(s, "-")
+}
+
+// age says how long ago a time was, or how far off it is.
+func age(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	d := time.Since(t)
+	if d < 0 {
+		return "in " + short(-d)
+	}
+	return short(d) + " ago"
+}
+
+// short rounds a duration to what a person wants to know.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}
+
+// stamp writes a time out, with its age beside it.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano) + " (" + age(t) + ")"
+}
+
+// describe returns an error's text with its reason, by which it can be looked up.
+func describe(err error) string {
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok || e.Reason == edda.Internal || e.Reason == edda.Unavailable {
+		return plain(err.Error())
+	}
+	text := plain(err.Error())
+	if !strings.Contains(text, string(e.Reason)) {
+		text += " (" + string(e.Reason) + ")"
+	}
+	return text
+}
+
+// hints says what would be right, after an error.
+func (a *app) hints(err error) []string {
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok {
+		return nil
+	}
+	h := a.hint(e)
+	if !e.RequestID.IsZero() && e.Reason != edda.NoRequest && !strings.Contains(h, e.RequestID.String()) {
+		h = strings.TrimPrefix(h+"\n"+a.program+" requests show "+e.RequestID.String(), "\n")
+	}
+	if h == "" {
+		return nil
+	}
+	return strings.Split(h, "\n")
+}
+
+func (a *app) hint(e *edda.Error) string {
+	service, key := cmp.Or(a.target.Name, "SERVICE"), cmp.Or(a.target.Key, "KEY")
+	switch e.Reason {
+	case edda.Unavailable:
+		return "start a node with: " + a.program + " dev --example\nor say where one is with --url or EDDA_URL"
+	case edda.NoService, edda.UnknownService:
+		return "what there is: " + a.program + " services ls\nservices to try: " + a.program + " dev --example"
+	case edda.NoMethod:
+		return "its methods: " + a.program + " services show " + service
+	case edda.WrongKind:
+		return "an ordered service is called as SERVICE/KEY, a balanced one as SERVICE"
+	case edda.NoCredentials:
+		return "show a token with --token or EDDA_TOKEN"
+	case edda.Timeout:
+		return "it goes on: " + a.program + " requests wait " + e.RequestID.String()
+	case edda.Dead:
+		return "see it: " + a.program + " deadletters show " + e.RequestID.String() +
+			"\nthen:   " + a.program + " deadletters retry (or drop) " + e.RequestID.String()
+	case edda.KeyStopped:
+		return "it is stored, and goes on after: " + a.program + " services resume-key " + service + " " + key
+	case edda.ServicePaused:
+		return "it is stored, and goes on after: " + a.program + " services resume " + service
+	case edda.NoWorker:
+		return "it is stored, and goes on when a worker comes"
+	case edda.OutcomeUnknown:
+		return "it may have been stored: repeat it only with the same --idempotency-key"
+	case edda.IdempotencyMismatch:
+		return "this --idempotency-key belongs to another request: take a new one"
+	default:
+		return ""
+	}
+}
+
+// writeLine writes a payload and sees to it that the line ends.
+func writeLine(w io.Writer, b []byte) error {
+	if len(b) > 0 && b[len(b)-1] != '\n' {
+		b = append(slices.Clip(b), '\n')
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// printLine prints a document as one line, for lists that have no end.
+func (a *app) printLine(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// defaultURL is where a node is looked for.
+const defaultURL = "http://127.0.0.1:7400"
+
+// invocation is one call of the program, with all it takes from its process.
+type invocation struct {
+	args    []string
+	environ []string
+	// program is how it was called, for commands that it prints to be copied.
+	program        string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// app is what the commands share.
+type app struct {
+	invocation
+	url, token, namespace string
+	json                  bool
+	// target is what is called, for hints; without a name when nothing is.
+	target edda.Address
+	// started says that arguments and flags were right, so that what goes wrong from
+	// then on is the work.
+	started bool
+}
+
+// usageError is wrong use that only the command itself can see.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func wrongUse(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// silentError ends a command whose output has said already what went wrong.
+type silentError struct{ error }
+
+// run runs one command and returns the exit code.
+func run(ctx context.Context, inv invocation) int {
+	a := &app{invocation: inv}
+	root := a.root()
+	root.SetArgs(inv.args)
+	root.SetIn(inv.stdin)
+	root.SetOut(inv.stdout)
+	root.SetErr(inv.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if _, silent := errors.AsType[silentError](err); silent {
+		return exitFailed
+	}
+	fmt.Fprintf(inv.stderr, "edda: %s\n", describe(err))
+	if !a.started || isWrongUse(err) {
+		fmt.Fprintf(inv.stderr, "  see: %s --help\n", a.spell(cmd))
+		return exitUsage
+	}
+	for _, h := range a.hints(err) {
+		fmt.Fprintf(inv.stderr, "  %s\n", h)
+	}
+	return exitFailed
+}
+
+// isWrongUse reports whether the command saw that it was used wrongly, or the
+// node did: the values that it refuses come from arguments and flags.
+func isWrongUse(err error) bool {
+	_, usage := errors.AsType[*usageError](err)
+	reason := edda.ReasonOf(err)
+	return usage || reason == edda.BadValue || reason == edda.BadName
+}
+
+// spell returns how a command is called.
+func (a *app) spell(cmd *cobra.Command) string {
+	return a.program + strings.TrimPrefix(cmd.CommandPath(), "edda")
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "edda",
+		Short: "An ordered, durable backbone for services",
+		Long: `Edda is an ordered, durable backbone for services: one node keeps every
+request on disk before it acknowledges it, handles the requests of a key one at
+a time and in order, and keeps reply and state together.
+
+  ` + a.program + ` demo             see it happen
+  ` + a.program + ` dev --example    a node to work against`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			err := refuseClientFlags(cmd)
+			a.started = err == nil
+			return err
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.url, "url", a.getenv("EDDA_URL", defaultURL), "`URL` of the node to talk to (or EDDA_URL)")
+	flags.StringVar(&a.token, "token", "", "bearer `TOKEN` to show it (or EDDA_TOKEN)")
+	flags.StringVar(&a.namespace, "namespace", a.getenv("EDDA_NAMESPACE", ""), "`NAMESPACE` to work in (or EDDA_NAMESPACE)")
+	flags.BoolVar(&a.json, "json", false, "print JSON")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(a.dev(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.log(), a.version())
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		for _, name := range clientFlags {
+			flags.Lookup(name).Hidden = !talksToNode(cmd)
+		}
+		help(cmd, args)
+	})
+	return root
+}
+
+// needsCommand refuses a group of commands that is called without one.
+func needsCommand(cmd *cobra.Command, _ []string) error {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() && c.Name() != "help" {
+			names = append(names, c.Name())
+		}
+	}
+	return wrongUse("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+}
+
+// group is a command that is nothing but its commands.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short, Args: noSuchCommand, RunE: needsCommand}
+	g.AddCommand(commands...)
+	return g
+}
+
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
+}
+
+// noNode marks commands that talk to no node, and groups of them.
+const noNode = "talks to no node"
+
+func talksToNode(cmd *cobra.Command) bool {
+	for c := cmd; c != nil; c = c.Parent() {
+		if c.Annotations[noNode] != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// clientFlags are the flags that say how to talk to a node.
+var clientFlags = []string{"url", "token", "namespace"}
+
+// refuseClientFlags refuses, with a command that talks to no node, flags that
+// would be without effect.
+func refuseClientFlags(cmd *cobra.Command) error {
+	if talksToNode(cmd) {
+		return nil
+	}
+	for _, name := range clientFlags {
+		if cmd.Flags().Changed(name) {
+			return wrongUse("--%s says how to talk to a node, which %s does not do", name, cmd.CommandPath())
+		}
+	}
+	return nil
+}
+
+// getenv returns a variable of the environment, or a default when it is unset or
+// empty.
+func (a *app) getenv(name, value string) string {
+	for _, v := range a.environ {
+		if n, given, _ := strings.Cut(v, "="); n == name && given != "" {
+			value = given
+		}
+	}
+	return value
+}
+
+// client returns a client of the node that the flags name. The token is read
+// from the environment here, so that no help text shows it.
+func (a *app) client() (*eddahttp.Client, error) {
+	token := a.token
+	if token == "" {
+		token = a.getenv("EDDA_TOKEN", "")
+	}
+	c, err := eddahttp.New(a.url, eddahttp.Options{Token: token, Namespace: a.namespace})
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return c, nil
+}
+
+// isTerminal reports whether w shows colours to a person.
+func (a *app) isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || a.getenv("NO_COLOR", "") != "" || a.getenv("TERM", "") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/gateway/httpgw"
+	"github.com/edda-io/edda/node"
+)
+
+// closeTimeout bounds how long answers that are being written may take once the
+// node has stopped.
+const closeTimeout = time.Second
+
+// server is a node with its HTTP gateway on a port.
+type server struct {
+	node *node.Node
+	http *http.Server
+	// addr and url are where it listens.
+	addr, url string
+	// took is how long the node took to open.
+	took time.Duration
+	// served gets the reason why serving ended.
+	served chan error
+}
+
+// serve opens a node and serves it. Services may be empty. The caller must stop it.
+func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs io.Writer) (*server, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return nil, explainListen(s.Listen, err)
+	}
+	begin := time.Now()
+	logger, registry := newLogger(s, logs), newRegistry()
+	n, err := node.Open(ctx, node.Options{
+		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
+		Limits: node.Limits{PayloadBytes: int(s.MaxBody)},
+		Logger: logger, Metrics: registry, Version: buildVersion(),
+	})
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	gateway, err := httpgw.New(n, httpgw.Options{
+		Authenticate: authenticate(s.Credentials), Listen: []string{s.Listen, listener.Addr().String()}, MaxBody: s.MaxBody,
+		Gatherer: registry, Registerer: registry, Logger: logger,
+	})
+	if err != nil {
+		return nil, errors.Join(err, n.Stop(ctx), listener.Close())
+	}
+	addr := listener.Addr().String()
+	v := &server{
+		node: n, http: httpgw.NewServer(gateway, logger), addr: addr, url: "http://" + addr,
+		took: time.Since(begin), served: make(chan error, 1),
+	}
+	go func() { v.served <- v.http.Serve(listener) }() // stop ends it and waits for it
+	return v, nil
+}
+
+// explainListen says what can be done about an address that cannot be had.
+func explainListen(addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen on %s: the port is taken, perhaps by another node: stop that, or name another port with --listen (port 0 takes a free one)", addr)
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("listen on %s: %w", addr, err)
+}
+
+func newLogger(s *setting.Node, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: s.LogLevel}
+	if s.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// authenticate returns a function that finds the principal of a bearer token, nil
+// when there are no credentials. Tokens are looked up by their hash, so that the
+// time it takes says nothing about them.
+func authenticate(credentials map[string]edda.Principal) func(*http.Request) (edda.Principal, error) {
+	if len(credentials) == 0 {
+		return nil
+	}
+	byHash := map[[sha256.Size]byte]edda.Principal{}
+	for token, p := range credentials {
+		byHash[sha256.Sum256([]byte(token))] = p
+	}
+	return func(r *http.Request) (edda.Principal, error) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		p, known := byHash[sha256.Sum256([]byte(strings.TrimSpace(token)))]
+		if !known || !strings.EqualFold(scheme, "Bearer") {
+			return "", errors.New("no principal has this token")
+		}
+		return p, nil
+	}
+}
+
+// run blocks until ctx ends or the node fails, and returns why it failed.
+func (v *server) run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-v.node.Done():
+		return fmt.Errorf("the node stopped: %w", v.node.Err())
+	case err := <-v.served:
+		v.served <- err // stop waits for it
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+}
+
+// stop drains the node until the context ends, while it still answers, then
+// closes the port.
+func (v *server) stop(ctx context.Context) error {
+	err := v.node.Stop(ctx)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if v.http.Shutdown(closing) != nil {
+		err = errors.Join(err, v.http.Close())
+	}
+	if served := <-v.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}

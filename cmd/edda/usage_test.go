@@ -1,0 +1,104 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestWrongUse(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "edda.yaml")
+	if err := os.WriteFile(file, []byte("listn: 127.0.0.1:7400\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		environ []string
+		args    string
+		want    string
+	}{
+		{"unknown command", nil, "frob", `unknown command "frob"`},
+		{"unknown command of a group", nil, "requests frob", `edda requests has no command "frob"`},
+		{"group alone", nil, "services", "edda services needs a command: ls, pause, resume, resume-key, rm, show"},
+		{"unknown flag", nil, "call users/1 login --frob", "unknown flag: --frob"},
+		{"too few arguments", nil, "call users/1", "accepts between 2 and 3 arg(s)"},
+		{"bad address", nil, "call users/ login", `"users/" has an empty key`},
+		{"bad method", nil, "call users/1 a/b", `method "a/b" must be`},
+		{"bad header", nil, "call users/1 login --header X", `header "X" must be 'NAME: VALUE'`},
+		{"negative delay", nil, "call users/1 login --delay -1s", "--delay is -1s"},
+		{"bad URL", nil, "--url localhost:7400 services ls", `the node's URL is "localhost:7400"`},
+		{"bad URL in the environment", []string{"EDDA_URL=frob"}, "services ls", `the node's URL is "frob"`},
+		{"bad id", nil, "requests show 17", `id "17" is not a UUID`},
+		{"bad id among good ones", nil, "deadletters drop 0190a5c1-7b2e-7000-8000-000000000001 x", `id "x" is not a UUID`},
+		{"URL without a node", nil, "dev --url http://x", "--url says how to talk to a node, which edda dev does not do"},
+		{"URL without a node, below a group", nil, "log verify --url http://x DIR", "which edda log verify does not do"},
+		{"demo in JSON", nil, "demo --json", "it has no --json"},
+		{"demo for everybody", nil, "demo --listen 0.0.0.0:0", "must be a loopback address"},
+		{"dev for everybody", nil, "dev --listen 0.0.0.0:7400", "there are no credentials: listen on 127.0.0.1, or give each caller a token"},
+		{"unknown setting in the file", nil, "dev --config " + file, `"listn" in ` + file + " is no setting"},
+		{"unknown setting in the environment", []string{"EDDA_LISTN=x"}, "dev", "EDDA_LISTN in the environment is no setting"},
+		{"no directory", nil, "log verify " + file, "is not a directory"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := command(t, c.environ, "", strings.Fields(c.args)...)
+			if r.code != exitUsage {
+				t.Errorf("got exit code %d, want %d", r.code, exitUsage)
+			}
+			if !strings.Contains(r.errOut, c.want) || !strings.Contains(r.errOut, "--help") {
+				t.Errorf("got on stderr:\n%swant %q and a way to the help", r.errOut, c.want)
+			}
+			if r.out != "" {
+				t.Errorf("got %q on stdout, want nothing", r.out)
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"", "--help", "help", "dev --help", "help requests", "call -h"} {
+		if r := command(t, nil, "", strings.Fields(args)...); r.code != exitDone || !strings.Contains(r.out, "Usage:") || r.errOut != "" {
+			t.Errorf("edda %s: got exit code %d, %q, want help", args, r.code, r.errOut)
+		}
+	}
+	if r := command(t, nil, "", "dev", "--help"); strings.Contains(r.out, "--url") {
+		t.Errorf("dev --help shows --url:\n%s", r.out)
+	}
+	if r := command(t, []string{"EDDA_TOKEN=s3cret"}, "", "call", "--help"); strings.Contains(r.out, "s3cret") {
+		t.Errorf("the help shows the token:\n%s", r.out)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if r := command(t, nil, "", "version"); r.code != exitDone || !strings.HasPrefix(r.out, "edda ") {
+		t.Errorf("got %+v, want a version", r)
+	}
+	if r := command(t, nil, "", "version", "--json"); r.code != exitDone || !strings.Contains(r.out, `"version": "`) {
+		t.Errorf("got %+v, want JSON", r)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + l.Addr().String()
+	l.Close()
+	r := command(t, []string{"EDDA_URL=" + url}, "", "call", "users/1", "login")
+	if r.code != exitFailed {
+		t.Errorf("got exit code %d, want %d", r.code, exitFailed)
+	}
+	for _, want := range []string{"no answer from " + url, "start a node with: edda dev --example", "EDDA_URL"} {
+		if !strings.Contains(r.errOut, want) {
+			t.Errorf("got on stderr:\n%swant %q", r.errOut, want)
+		}
+	}
+}
+
+func TestTextOfOthersIsHarmless(t *testing.T) {
+	if got, want := plain("a\x1b[31mb\nc\xff"), "a\uFFFD[31mb c\uFFFD"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
