@@ -36,7 +36,7 @@ check: ## all that a change must pass: gofmt, vet, tests (the architecture among
 	$(LINT) run ./...
 
 crash: ## run the crash and fault suites at full length
-	EDDA_LONG=1 $(GO) test -count=1 -timeout 20m -run 'Crash|Kill|Fault|Linear' ./...
+	./.ci/long
 
 fuzz: ## fuzz every target for FUZZTIME (10s)
 	./.ci/fuzz $(FUZZTIME)
