@@ -258,7 +258,7 @@ func (n *Node) admit(ctx context.Context, m *edda.Message) (*service, edda.Kind,
 	if err != nil {
 		return nil, "", err
 	}
-	if err := n.checkAgainst(m, &v); err != nil {
+	if err := n.checkAgainst(m, v); err != nil {
 		return nil, "", err
 	}
 	if n.bytes.Load() > int64(n.opts.Limits.NodeBytes) {
@@ -269,7 +269,7 @@ func (n *Node) admit(ctx context.Context, m *edda.Message) (*service, edda.Kind,
 }
 
 // find returns the service, waiting for it to be registered.
-func (n *Node) find(ctx context.Context, m *edda.Message) (*service, view, error) {
+func (n *Node) find(ctx context.Context, m *edda.Message) (*service, *view, error) {
 	if svc := n.known(m.To.Namespace, m.To.Name); svc != nil {
 		if v := svc.view(); v.registered {
 			return svc, v, nil
@@ -290,9 +290,9 @@ func (n *Node) find(ctx context.Context, m *edda.Message) (*service, view, error
 		case <-t.C:
 		case <-ctx.Done():
 		case <-n.halted:
-			return nil, view{}, n.notRunning("call " + m.To.String())
+			return nil, nil, n.notRunning("call " + m.To.String())
 		}
-		return nil, view{}, &edda.Error{Op: "call " + m.To.String(), Reason: edda.NoService, Key: m.To.Key, RetryAfter: time.Second,
+		return nil, nil, &edda.Error{Op: "call " + m.To.String(), Reason: edda.NoService, Key: m.To.Key, RetryAfter: time.Second,
 			Err: errNoService(m)}
 	}
 }
@@ -302,7 +302,7 @@ func (n *Node) check(m *edda.Message) *edda.Error {
 	svc := n.known(m.To.Namespace, m.To.Name)
 	if svc != nil {
 		if v := svc.view(); v.registered {
-			return n.checkAgainst(m, &v)
+			return n.checkAgainst(m, v)
 		}
 	}
 	return &edda.Error{Op: "send to " + m.To.String(), Reason: edda.NoService, Key: m.To.Key,

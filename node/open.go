@@ -41,7 +41,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		opts: opts, log: opts.Logger, handlers: newTally(), checkpoint: make(chan struct{}, 1),
 		halt: make(chan struct{}), halted: make(chan struct{}), done: make(chan struct{}),
 	}
-	n.registry.all, n.registry.changed = map[edda.Address]*service{}, make(chan struct{})
+	n.registry.init()
 	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}

@@ -2,8 +2,10 @@ package node
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/edda-io/edda"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
@@ -13,9 +15,16 @@ import (
 // registry is what the node knows of services: those registered in partition 0,
 // and those that requests name though they are not.
 type registry struct {
-	mu      sync.RWMutex // guards what follows; a service's mutex may be locked under it
-	all     map[edda.Address]*service
+	// all is replaced, never changed, so that calls read it without a lock.
+	all atomic.Pointer[map[edda.Address]*service]
+
+	mu      sync.Mutex    // held by whoever replaces all; guards changed; a service's mutex may be locked under it
 	changed chan struct{} // closed and replaced at each change
+}
+
+func (r *registry) init() {
+	r.all.Store(&map[edda.Address]*service{})
+	r.changed = make(chan struct{})
 }
 
 // service returns the service, made when nobody has heard of it.
@@ -31,34 +40,32 @@ func (n *Node) service(namespace, name string) *service {
 
 // known returns the service, or nil when nobody has heard of it.
 func (n *Node) known(namespace, name string) *service {
-	r := &n.registry
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.all[serviceAddress(namespace, name)]
+	return (*n.registry.all.Load())[serviceAddress(namespace, name)]
 }
 
-// get is service without the lock.
+// get returns the service, made when it is missing. The caller holds mu.
 func (r *registry) get(a edda.Address) *service {
-	s := r.all[a]
+	all := *r.all.Load()
+	s := all[a]
 	if s == nil {
 		s = &service{addr: a}
-		r.all[a] = s
+		all = maps.Clone(all)
+		all[a] = s
+		r.all.Store(&all)
 	}
 	return s
 }
 
 // registryChanged returns a channel that is closed at the next change.
 func (n *Node) registryChanged() <-chan struct{} {
-	n.registry.mu.RLock()
-	defer n.registry.mu.RUnlock()
+	n.registry.mu.Lock()
+	defer n.registry.mu.Unlock()
 	return n.registry.changed
 }
 
 // each calls f for every service.
 func (r *registry) each(f func(*service)) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, s := range r.all {
+	for _, s := range *r.all.Load() {
 		f(s)
 	}
 }
@@ -88,7 +95,7 @@ func (r *registry) publish(all []servicefold.Service) (paused []*service) {
 			paused = append(paused, s)
 		}
 	}
-	for a, s := range r.all {
+	for a, s := range *r.all.Load() {
 		if !still[a] {
 			s.update(false, record.ServiceSet{}, false)
 		}

@@ -20,6 +20,7 @@ import (
 type service struct {
 	addr    edda.Address
 	metrics atomic.Pointer[serviceMetrics]
+	seen    atomic.Pointer[view]
 
 	mu         sync.Mutex // guards what follows; nothing is locked under it
 	local      *edda.Service
@@ -42,9 +43,10 @@ func (s *service) attach(local *edda.Service, sc *schemas) {
 	s.local, s.schemas = local, sc
 	s.slots = cmp.Or(local.Concurrency, edda.DefaultConcurrency)
 	s.free = s.slots
+	s.show()
 }
 
-// view is what callers need to know before they send.
+// view is what callers need to know before they send. It never changes.
 type view struct {
 	registered bool
 	paused     bool
@@ -54,13 +56,20 @@ type view struct {
 	schemas    *schemas
 }
 
-func (s *service) view() view {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return view{
+// view returns what is known now.
+func (s *service) view() *view {
+	if v := s.seen.Load(); v != nil {
+		return v
+	}
+	return &view{}
+}
+
+// show makes what is known visible. The caller holds mu.
+func (s *service) show() {
+	s.seen.Store(&view{
 		registered: s.registered, paused: s.paused, hosted: s.local != nil,
 		kind: s.set.Kind, methods: s.set.Methods, schemas: s.schemas,
-	}
+	})
 }
 
 // knows reports whether the method exists as far as the service lists its methods.
@@ -151,6 +160,7 @@ func (s *service) update(registered bool, set record.ServiceSet, paused bool) (p
 	s.mu.Lock()
 	pausedNow = paused && !s.paused
 	s.registered, s.set, s.paused = registered, set, paused
+	s.show()
 	s.mu.Unlock()
 	s.pump()
 	return pausedNow
