@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -43,7 +45,7 @@ func randomBatch(b *Batch, rng *rand.Rand) {
 		case 1, 2:
 			b.Delete(key())
 		default:
-			b.Set(key(), fmt.Appendf(nil, "%d%s", rng.IntN(1000), strings.Repeat(".", rng.IntN(200))))
+			b.Set(key(), fmt.Appendf(nil, "%d%s", rng.IntN(1000), strings.Repeat(".", rng.IntN(1500))))
 		}
 	}
 }
@@ -73,34 +75,84 @@ func (h *history) next(t *testing.T, b *Batch) engine.Position {
 // torn, and demands that each table is as it was at one of its commits.
 func TestCrash(t *testing.T) {
 	rng := newRand(t)
-	for range 60 {
+	const partitions = 3
+	for range 40 {
 		mem := vfs.NewCrashableMem()
-		const partitions = 3
 		var hs [partitions]*history
+		promised := make([]engine.Position, partitions)
 		for p := range hs {
 			hs[p] = newHistory()
 		}
 		for range 4 {
-			o := Options{FS: mem, Partitions: partitions, MemTableBytes: MinMemTableBytes}
+			c := &cutter{mem: mem, rng: rng, durable: make([]engine.Position, partitions)}
+			o := Options{FS: errorfs.Wrap(mem, c), Partitions: partitions, MemTableBytes: MinMemTableBytes}
 			s, err := Open("db", o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			checkSurvivor(t, s, hs[:])
-			// What was lost is committed anew, as a log would do it, but otherwise.
+			for p, want := range promised {
+				if got := s.Partition(engine.Partition(p)).Applied(); got < want {
+					t.Fatalf("partition %d: applied after a crash: got %d, durable was %d", p, got, want)
+				}
+			}
+			// What was lost is committed anew, but otherwise.
 			for p := range hs {
 				hs[p] = restart(t, s.Partition(engine.Partition(p)))
 			}
-			durable := workload(t, s, hs[:], rng)
-			cut := vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[rng.IntN(3)], RNG: rng}
-			crashed := mem.CrashClone(cut)
+			c.on = true
+			workload(t, s, hs[:], c)
+			crashed, durable := c.end()
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			mem = crashed
-			checkDurable(t, mem, o, durable)
+			mem, promised = crashed, durable
 		}
 	}
+}
+
+// cutter crashes a file system at a sync, before or while it is done, or at the
+// end of a workload.
+type cutter struct {
+	mem *vfs.MemFS
+
+	mu      sync.Mutex // guards all below: the store has goroutines
+	rng     *rand.Rand
+	on      bool
+	durable []engine.Position // what was durable at some time, by partition
+	crashed *vfs.MemFS
+	then    []engine.Position // what durable was when it crashed
+}
+
+func (c *cutter) String() string { return "cutter" }
+
+func (c *cutter) MaybeError(op errorfs.Op) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch op.Kind {
+	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo, errorfs.OpRename, errorfs.OpRemove:
+		if c.on && c.rng.IntN(6) == 0 {
+			c.cut()
+		}
+	}
+	return nil
+}
+
+func (c *cutter) cut() {
+	percent := []int{0, 50, 100}[c.rng.IntN(3)]
+	c.crashed = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng})
+	c.then = slices.Clone(c.durable)
+}
+
+// end returns what a crash left, and what was durable at that time.
+func (c *cutter) end() (*vfs.MemFS, []engine.Position) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.crashed == nil || c.rng.IntN(3) == 0 {
+		c.cut()
+	}
+	c.on = false
+	return c.crashed, c.then
 }
 
 // restart begins a history with what the table holds.
@@ -121,11 +173,12 @@ func restart(t *testing.T, table *PartitionTable) *history {
 	return h
 }
 
-// workload commits at random, flushes now and then, and returns the positions
-// that were durable at some time.
-func workload(t *testing.T, s *Store, hs []*history, rng *rand.Rand) []engine.Position {
+// workload commits at random, flushes now and then, and tells what is durable.
+func workload(t *testing.T, s *Store, hs []*history, c *cutter) {
 	t.Helper()
-	durable := make([]engine.Position, len(hs))
+	c.mu.Lock()
+	rng := rand.New(rand.NewPCG(c.rng.Uint64(), 0)) // the cutter's is used by others
+	c.mu.Unlock()
 	var b Batch
 	for range rng.IntN(200) {
 		p := engine.Partition(rng.IntN(len(hs)))
@@ -140,17 +193,19 @@ func workload(t *testing.T, s *Store, hs []*history, rng *rand.Rand) []engine.Po
 			}
 			fallthrough
 		case 1:
-			var err error
-			if durable[p], err = s.DurableApplied(p); err != nil {
+			durable, err := s.DurableApplied(p)
+			if err != nil {
 				t.Fatal(err)
 			}
+			c.mu.Lock()
+			c.durable[p] = durable
+			c.mu.Unlock()
 		case 2:
 			if _, err := s.db.AsyncFlush(); err != nil { // a crash may fall into it
 				t.Fatal(err)
 			}
 		}
 	}
-	return durable
 }
 
 // checkSurvivor demands that each table is as it was at a commit of its history.
@@ -164,22 +219,6 @@ func checkSurvivor(t *testing.T, s *Store, hs []*history) {
 		}
 		if diff := cmp.Diff(want, contents(t, table)); diff != "" {
 			t.Fatalf("partition %d is not what it was at %d (-want +got):\n%s", p, table.Applied(), diff)
-		}
-	}
-}
-
-// checkDurable demands that what was once durable survived.
-func checkDurable(t *testing.T, mem *vfs.MemFS, o Options, durable []engine.Position) {
-	t.Helper()
-	o.FS = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
-	s, err := Open("db", o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for p, want := range durable {
-		if got := s.Partition(engine.Partition(p)).Applied(); got < want {
-			t.Fatalf("partition %d: applied after a crash: got %d, durable was %d", p, got, want)
 		}
 	}
 }
@@ -288,17 +327,22 @@ func (f *failNth) MaybeError(op errorfs.Op) error {
 // the store reports it or does without, the process goes on, and what is on disk
 // is a state that was committed and holds all that was said to be durable.
 func TestNthOperationFails(t *testing.T) {
-	for _, mode := range []struct{ all, read bool }{{}, {all: true}, {read: true}} {
-		for n := int64(1); ; n++ {
-			f := &failNth{n: n, all: mode.all, read: mode.read}
-			if failing(t, f); t.Failed() {
-				t.Fatalf("operation %d, all after it: %v, of reads: %v", n, f.all, f.read)
+	for name, mode := range map[string]struct{ all, read bool }{
+		"one write": {}, "all writes after it": {all: true}, "one read": {read: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for n := int64(1); ; n++ {
+				f := &failNth{n: n, all: mode.all, read: mode.read}
+				if failing(t, f); t.Failed() {
+					t.Fatalf("operation %d failed", n)
+				}
+				if f.seen.Load() < n {
+					t.Logf("%d operations", f.seen.Load())
+					break
+				}
 			}
-			if f.seen.Load() < n {
-				t.Logf("%d operations", f.seen.Load())
-				break
-			}
-		}
+		})
 	}
 }
 
@@ -333,7 +377,7 @@ func failing(t *testing.T, f *failNth) {
 	}
 	// Closing may have failed at taking a file's last reference; what counts is
 	// what is found after a crash.
-	for _, percent := range []int{0, 100} {
+	for _, percent := range []int{0, 50, 100} {
 		fs := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
 		s, err := Open("db", Options{FS: fs, Partitions: 1})
 		if err != nil {
@@ -354,15 +398,13 @@ func failing(t *testing.T, f *failNth) {
 func failingWorkload(t *testing.T, s *Store, h *history, rng *rand.Rand, durable *engine.Position) error {
 	t.Helper()
 	var b Batch
-	for i := range 12 {
+	for range 6 {
 		randomBatch(&b, rng)
 		if err := s.Partition(0).Commit(&b, h.next(t, &b)); err != nil {
 			return err
 		}
-		if i%3 == 2 {
-			if err := s.Flush(t.Context()); err != nil {
-				return err
-			}
+		if err := s.Flush(t.Context()); err != nil {
+			return err
 		}
 		pos, err := s.DurableApplied(0)
 		if err != nil {
@@ -445,37 +487,71 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestStall holds flushes up: commits wait, and go on when the disk does.
+// TestStall holds the disk up: commits wait, and go on when the disk does.
 func TestStall(t *testing.T) {
-	release := make(chan struct{})
-	disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
-			<-release
-		}
-		return nil
-	}))
-	s := mustOpen(t, "db", Options{FS: disk, Partitions: 1, MemTableBytes: MinMemTableBytes})
-	var committed atomic.Int64
-	done := make(chan error)
-	go func() {
-		var b Batch
-		b.Set([]byte("k"), make([]byte, 1000))
-		for pos := range engine.Position(2000) {
-			if err := s.Partition(0).Commit(&b, pos); err != nil {
-				done <- err
-				return
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+				<-release
 			}
-			committed.Add(1)
+			return nil
+		}))
+		s := mustOpen(t, "db", Options{FS: disk, Partitions: 1, MemTableBytes: MinMemTableBytes})
+		committed := 0
+		done := make(chan error, 1)
+		go func() {
+			var b Batch
+			b.Set([]byte("k"), make([]byte, 1000))
+			for committed < 2000 {
+				if err := s.Partition(0).Commit(&b, engine.Position(committed)); err != nil {
+					done <- err
+					return
+				}
+				committed++
+			}
+			done <- nil
+		}()
+		synctest.Wait()
+		if size := s.db.Metrics().MemTable.Size; committed == 2000 || size > (stallMemTables+1)*MinMemTableBytes {
+			t.Errorf("while the disk stands still: got %d commits and %d bytes in memory", committed, size)
 		}
-		done <- nil
-	}()
-	for s.db.Metrics().MemTable.Size < stallMemTables*MinMemTableBytes {
-	}
-	close(release)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if !slices.Contains(contents(t, s.Partition(0)), "k="+string(make([]byte, 1000))) {
-		t.Error("the last commit is missing")
-	}
+		close(release)
+		if err := <-done; err != nil || committed != 2000 {
+			t.Errorf("when it goes on: got %d commits, %v", committed, err)
+		}
+	})
+}
+
+// TestStoppedStoreIsQuiet counts what a stopped store still tries in ten seconds,
+// and how long closing it takes.
+func TestStoppedStoreIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				return syscall.ENOSPC
+			}
+			return nil
+		}))
+		retries := 0
+		s := mustOpen(t, "db", Options{FS: disk, Partitions: 1})
+		s.stop.paused = func() { retries++ }
+		put(t, s.Partition(0), 1, "k", "v")
+		full.Store(true)
+		if err := s.Flush(t.Context()); !errors.Is(err, ErrStopped) {
+			t.Errorf("flush: got %v, want %v", err, ErrStopped)
+		}
+		time.Sleep(10 * time.Second)
+		before := time.Now()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(before); took > 0 {
+			t.Errorf("close took %v", took)
+		}
+		if most := int(10 * time.Second / stopRetry); retries < 2 || retries > 2*most {
+			t.Errorf("retries: got %d, want up to %d", retries, most)
+		}
+	})
 }

@@ -25,7 +25,7 @@ import (
 // In memory, three kinds of errors differ.
 //
 // Flushes and compactions that cannot write their tables fail cleanly and are tried
-// again; stopper.background slows that down until the store is closed.
+// again; stopper.pause slows that down until the store is closed.
 //
 // Errors of the MANIFEST, of the markers that name it and of syncing directories
 // are fatal to Pebble, or panic. It cannot go on after them: when a MANIFEST record
@@ -39,8 +39,8 @@ import (
 // progress" for ever and Close waits for it, and the goroutine may be the caller's.)
 // What is left of panics are Pebble's own broken invariants.
 
-// stopRetry is how long each failing retry of a stopped store's background work
-// is held up, until the store is closed.
+// stopRetry is how long each retry of a stopped store's background work is held
+// up, until the store is closed.
 const stopRetry = 50 * time.Millisecond
 
 // stopper remembers the error that stopped the store.
@@ -53,6 +53,7 @@ type stopper struct {
 	stopped chan struct{} // closed once cause is set
 	closing chan struct{} // closed when Close begins
 	calls   sync.WaitGroup
+	paused  func() // for tests: called at each pause, if not nil
 }
 
 func (s *stopper) init(onStop func(error), log *slog.Logger) {
@@ -97,13 +98,11 @@ func (s *stopper) off() {
 	s.wait()
 }
 
-// background takes the error of a flush or compaction. Pebble holds its main lock
-// and will try again when this returns, so a stopped store takes its time: reads
-// do not need that lock.
-func (s *stopper) background(err error) {
-	if s.Err() == nil {
-		s.stop(err)
-		return
+// pause is where the retries of a stopped store are held up, before they make a
+// file. No lock of Pebble's is held there.
+func (s *stopper) pause() {
+	if s.paused != nil {
+		s.paused()
 	}
 	retry := time.NewTimer(stopRetry)
 	defer retry.Stop()
@@ -116,7 +115,7 @@ func (s *stopper) background(err error) {
 // events are the listeners of a store's database.
 func (s *Store) events() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: s.stop.background,
+		BackgroundError: s.stop.stop,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.stop.stop(fmt.Errorf("damaged table %s: %w", info.Path, info.Details))
 		},

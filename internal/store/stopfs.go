@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"strings"
@@ -31,12 +32,19 @@ func (f stopFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	if err == nil {
 		file, err = f.FS.Create(name, category)
 	}
-	if base := f.PathBase(name); strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "marker.") {
+	manifest := strings.HasPrefix(f.PathBase(name), "MANIFEST-")
+	if manifest && err == nil {
+		err = f.syncDir(name) // so that no marker survives that names a file that did not
+	}
+	if manifest || f.isMarker(name) {
 		if err != nil {
 			f.stop.stop(err)
 			file = vfs.NewMemFile(nil) // never written to: the store has stopped
 		}
 		return quietFile{file, f.stop}, nil
+	}
+	if f.stop.Err() != nil {
+		f.stop.pause()
 	}
 	return f.wrap(file, err)
 }
@@ -64,10 +72,28 @@ func (f stopFS) OpenDir(name string) (vfs.File, error) {
 }
 
 func (f stopFS) Remove(name string) error {
-	if err := f.stop.Err(); err != nil {
+	err := f.stop.Err()
+	if err == nil && f.isMarker(name) {
+		// So that the marker in its place survives, if this one does not.
+		if err = f.syncDir(name); err != nil {
+			f.stop.stop(err)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return f.FS.Remove(name)
+}
+
+func (f stopFS) isMarker(name string) bool { return strings.HasPrefix(f.PathBase(name), "marker.") }
+
+// syncDir syncs the directory of a file.
+func (f stopFS) syncDir(name string) error {
+	dir, err := f.FS.OpenDir(f.PathDir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (f stopFS) RemoveAll(name string) error {
