@@ -132,7 +132,7 @@ func (a *app) printAck(ack *edda.Ack) error {
 		return a.printJSON(ack)
 	}
 	fmt.Fprintf(a.stdout, "accepted %s (%s)\n", ack.ID, ack.Durability)
-	fmt.Fprintf(a.stderr, "  its reply: %s requests reply %s --wait 30s\n", a.program, ack.ID)
+	fmt.Fprintf(a.stderr, "  its reply: %s\n", a.spell("requests reply", ack.ID.String(), "--wait 30s"))
 	return nil
 }
 

@@ -173,20 +173,26 @@ func (d *demo) whatNext() {
 		env = "EDDA_URL=" + url + " "
 	}
 	fmt.Fprintf(d.stdout, "\nThe node stays up until Ctrl-C. Try next:\n\n")
-	for _, line := range []string{
-		"curl -i " + url + `/v1/call/users/grace/login -H 'Content-Type: application/json' -d '{"email":"grace@example.com"}'`,
-		"curl -i " + url + `/v1/call/counter/mine/add -H 'Content-Type: application/json' -H 'Idempotency-Key: once' -d '{"n":1}'`,
-		"curl -i " + url + `/v1/call/slow/nap -H 'Prefer: respond-async' -d '{"ms":5000}'`,
-		"",
-		env + d.program + ` call flaky/mine try '{"fail":-1}'`,
-		env + d.program + " deadletters ls",
-		env + d.program + " services ls",
-		d.program + " log dump " + d.settings.Dir,
-	} {
-		fmt.Fprintln(d.stdout, "  "+line)
-	}
+	d.print(
+		"curl -i "+url+`/v1/call/users/grace/login -H 'Content-Type: application/json' -d '{"email":"grace@example.com"}'`,
+		"curl -i "+url+`/v1/call/counter/mine/add -H 'Content-Type: application/json' -H 'Idempotency-Key: once' -d '{"n":1}'`,
+		"curl -i "+url+`/v1/call/slow/nap -H 'Prefer: respond-async' -d '{"ms":5000}'`,
+	)
+	fmt.Fprintln(d.stdout)
+	d.print(
+		env+d.program+` call flaky/mine try '{"fail":-1}'`,
+		env+d.program+" deadletters ls",
+		env+d.program+" services ls",
+		d.program+" log dump "+d.settings.Dir,
+	)
 	if d.temporary {
 		fmt.Fprintf(d.stdout, "\nIts directory goes when it ends; to keep one: %s demo --dir DIR\n", d.program)
+	}
+}
+
+func (d *demo) print(lines ...string) {
+	for _, line := range lines {
+		fmt.Fprintln(d.stdout, "  "+line)
 	}
 }
 

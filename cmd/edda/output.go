@@ -138,6 +138,14 @@ func describe(err error) string {
 	return text
 }
 
+// spell writes a command to copy, which talks to the same node.
+func (a *app) spell(words ...string) string {
+	if a.urlFlag {
+		words = append([]string{"--url", a.url}, words...)
+	}
+	return a.program + " " + strings.Join(words, " ")
+}
+
 // hints says what would be right, after an error.
 func (a *app) hints(err error) []string {
 	e, ok := errors.AsType[*edda.Error](err)
@@ -146,7 +154,7 @@ func (a *app) hints(err error) []string {
 	}
 	h := a.hint(e)
 	if !e.RequestID.IsZero() && e.Reason != edda.NoRequest && !strings.Contains(h, e.RequestID.String()) {
-		h = strings.TrimPrefix(h+"\n"+a.program+" requests show "+e.RequestID.String(), "\n")
+		h = strings.TrimPrefix(h+"\n"+a.spell("requests show", e.RequestID.String()), "\n")
 	}
 	if h == "" {
 		return nil
@@ -160,22 +168,23 @@ func (a *app) hint(e *edda.Error) string {
 	case edda.Unavailable:
 		return "start a node with: " + a.program + " dev --example\nor say where one is with --url or EDDA_URL"
 	case edda.NoService, edda.UnknownService:
-		return "what there is: " + a.program + " services ls\nservices to try: " + a.program + " dev --example"
+		return "what there is: " + a.spell("services ls") + "\nservices to try: " + a.program + " dev --example"
 	case edda.NoMethod:
-		return "its methods: " + a.program + " services show " + service
+		return "its methods: " + a.spell("services show", service)
 	case edda.WrongKind:
 		return "an ordered service is called as SERVICE/KEY, a balanced one as SERVICE"
 	case edda.NoCredentials:
 		return "show a token with --token or EDDA_TOKEN"
 	case edda.Timeout:
-		return "it goes on: " + a.program + " requests wait " + e.RequestID.String()
+		return "it goes on: " + a.spell("requests wait", e.RequestID.String())
 	case edda.Dead:
-		return "see it: " + a.program + " deadletters show " + e.RequestID.String() +
-			"\nthen:   " + a.program + " deadletters retry (or drop) " + e.RequestID.String()
+		return "see it:   " + a.spell("deadletters show", e.RequestID.String()) +
+			"\nretry it: " + a.spell("deadletters retry", e.RequestID.String()) +
+			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
 	case edda.KeyStopped:
-		return "it is stored, and goes on after: " + a.program + " services resume-key " + service + " " + key
+		return "it is stored, and goes on after: " + a.spell("services resume-key", service, key)
 	case edda.ServicePaused:
-		return "it is stored, and goes on after: " + a.program + " services resume " + service
+		return "it is stored, and goes on after: " + a.spell("services resume", service)
 	case edda.NoWorker:
 		return "it is stored, and goes on when a worker comes"
 	case edda.OutcomeUnknown:

@@ -39,6 +39,8 @@ type app struct {
 	invocation
 	url, token, namespace string
 	json                  bool
+	// urlFlag says that url came as a flag, which commands to copy must repeat.
+	urlFlag bool
 	// target is what is called, for hints; without a name when nothing is.
 	target edda.Address
 	// started says that arguments and flags were right, so that what goes wrong from
@@ -76,7 +78,7 @@ func run(ctx context.Context, inv invocation) int {
 	}
 	fmt.Fprintf(inv.stderr, "edda: %s\n", describe(err))
 	if !a.started || isWrongUse(err) {
-		fmt.Fprintf(inv.stderr, "  see: %s --help\n", a.spell(cmd))
+		fmt.Fprintf(inv.stderr, "  see: %s --help\n", a.path(cmd))
 		return exitUsage
 	}
 	for _, h := range a.hints(err) {
@@ -93,8 +95,8 @@ func isWrongUse(err error) bool {
 	return usage || reason == edda.BadValue || reason == edda.BadName
 }
 
-// spell returns how a command is called.
-func (a *app) spell(cmd *cobra.Command) string {
+// path returns how a command is called.
+func (a *app) path(cmd *cobra.Command) string {
 	return a.program + strings.TrimPrefix(cmd.CommandPath(), "edda")
 }
 
@@ -113,7 +115,7 @@ a time and in order, and keeps reply and state together.
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := refuseClientFlags(cmd)
-			a.started = err == nil
+			a.started, a.urlFlag = err == nil, cmd.Flags().Changed("url")
 			return err
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
