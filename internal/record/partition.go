@@ -1,6 +1,8 @@
 package record
 
 import (
+	"fmt"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/wire"
 )
@@ -46,14 +48,14 @@ func (o *OutboxAcked) AppendTo(b []byte) []byte {
 // Decode reads the body of a record.
 func (o *OutboxAcked) Decode(body []byte) error {
 	*o = OutboxAcked{}
-	return fields(TypeOutboxAcked, body, func(f *wire.Field) error {
+	return fields(TypeOutboxAcked, body, func(f *wire.Field) (err error) {
 		switch f.Num {
 		case 1:
-			o.To = f.Uint - 1
+			o.To, err = readPartition(f.Uint)
 		case 2:
 			o.Number = f.Uint
 		}
-		return nil
+		return err
 	})
 }
 
@@ -98,7 +100,7 @@ func (s *ServiceSet) AppendTo(b []byte) []byte {
 		b = wire.AppendString(b, 5, m)
 	}
 	for _, sc := range s.Schemas {
-		inner := wire.AppendString(nil, 1, sc.Method)
+		inner := wire.AppendString([]byte{}, 1, sc.Method)
 		b = wire.AppendBytes(b, 6, wire.AppendBytes(inner, 2, sc.JSON))
 	}
 	return b
@@ -107,7 +109,7 @@ func (s *ServiceSet) AppendTo(b []byte) []byte {
 // Decode reads the body of a record.
 func (s *ServiceSet) Decode(body []byte) error {
 	*s = ServiceSet{}
-	return fields(TypeServiceSet, body, func(f *wire.Field) (err error) {
+	err := fields(TypeServiceSet, body, func(f *wire.Field) (err error) {
 		readAddressField(&s.Address, f)
 		switch f.Num {
 		case 4:
@@ -121,6 +123,10 @@ func (s *ServiceSet) Decode(body []byte) error {
 		}
 		return err
 	})
+	if err == nil && s.Kind == "" {
+		return fmt.Errorf("%s record without a kind", TypeServiceSet)
+	}
+	return err
 }
 
 // ServiceChanged removes, pauses or resumes a service; the record's type says
@@ -145,17 +151,17 @@ func (s *ServiceChanged) AppendTo(b []byte, t Type) []byte {
 // Decode reads the body of a record.
 func (s *ServiceChanged) Decode(body []byte) error {
 	*s = ServiceChanged{}
-	return fields(TypeServicePaused, body, func(f *wire.Field) error {
+	return fields(TypeServicePaused, body, func(f *wire.Field) (err error) {
 		readAddressField(&s.Address, f)
 		switch f.Num {
 		case 4:
 			s.Paused = f.Uint != 0
 		case 6:
-			s.Origin.From = f.Uint - 1
+			s.Origin.From, err = readPartition(f.Uint)
 		case 7:
 			s.Origin.Number = f.Uint
 		}
-		return nil
+		return err
 	})
 }
 

@@ -131,19 +131,36 @@ func (e *UnknownError) Error() string {
 		"start the release that wrote it (CHANGELOG.md names the release of each type)", uint8(e.Type), e.Version, len(typeNames)-1, Version)
 }
 
-// fields reads all fields of a body.
+// fields reads all fields of a body. It allocates a field; records that come
+// often have a loop of their own.
 func fields(t Type, body []byte, each func(f *wire.Field) error) error {
 	r := wire.NewReader(body)
 	var f wire.Field
-	for r.Next(&f) {
-		if err := each(&f); err != nil {
-			return fmt.Errorf("%s record, field %d: %w", t, f.Num, err)
-		}
+	var err error
+	for err == nil && r.Next(&f) {
+		err = each(&f)
+	}
+	return ended(t, &r, &f, err)
+}
+
+// ended is the error of a loop over fields: err at the field f, or the reader's.
+func ended(t Type, r *wire.Reader, f *wire.Field, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s record, field %d: %w", t, f.Num, err)
 	}
 	if err := r.Err(); err != nil {
 		return fmt.Errorf("%s record: %w", t, err)
 	}
 	return nil
+}
+
+// readPartition reads a partition's number, which is written as one more so that
+// partition 0 takes no special case.
+func readPartition(u uint64) (uint64, error) {
+	if u == 0 {
+		return 0, fmt.Errorf("partition 0 is written as 1")
+	}
+	return u - 1, nil
 }
 
 // kinds as they stand in records.

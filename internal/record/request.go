@@ -1,6 +1,8 @@
 package record
 
 import (
+	"fmt"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/wire"
 )
@@ -30,6 +32,8 @@ type Accepted struct {
 	// Refused, when not empty, makes the request a dead letter at once: it came from
 	// a handler that is gone, so there is nobody to refuse it to.
 	Refused Failure
+
+	raw []byte // the body it was read from, as one of Completed.Sends
 }
 
 // Failure is why an attempt or a request did not succeed.
@@ -88,13 +92,22 @@ func AppendDelivery(b []byte, t Type, body []byte, o Origin) []byte {
 }
 
 // AppendBody appends the record without its header, as it goes to another
-// partition.
-func (a *Accepted) AppendBody(b []byte) []byte { return a.appendBody(b) }
+// partition. One of Completed.Sends that was decoded goes on as it is, with
+// fields of a later release.
+func (a *Accepted) AppendBody(b []byte) []byte {
+	if a.raw != nil {
+		return append(b, a.raw...)
+	}
+	return a.appendBody(b)
+}
 
 // Decode reads the body of a record.
 func (a *Accepted) Decode(body []byte) error {
 	*a = Accepted{}
-	return fields(TypeAccepted, body, func(f *wire.Field) (err error) {
+	r := wire.NewReader(body)
+	var f wire.Field
+	var err error
+	for err == nil && r.Next(&f) {
 		switch f.Num {
 		case 1:
 			a.Hash = f.Uint
@@ -107,7 +120,7 @@ func (a *Accepted) Decode(body []byte) error {
 		case 5:
 			a.Fingerprint = f.Bytes
 		case 6:
-			a.Origin.From = f.Uint - 1
+			a.Origin.From, err = readPartition(f.Uint)
 		case 7:
 			a.Origin.Number = f.Uint
 		case 8:
@@ -115,8 +128,14 @@ func (a *Accepted) Decode(body []byte) error {
 		case 9:
 			a.GivenID = f.Uint != 0
 		}
+	}
+	if err = ended(TypeAccepted, &r, &f, err); err != nil {
 		return err
-	})
+	}
+	if a.Kind == "" || a.Message == nil {
+		return fmt.Errorf("%s record without a kind or a message", TypeAccepted)
+	}
+	return nil
 }
 
 // Dispatched gives the request at Seq to a worker.
@@ -141,12 +160,14 @@ func (d *Due) Decode(body []byte) error { return decodeSeq(TypeDue, body, &d.Seq
 
 func decodeSeq(t Type, body []byte, seq *uint64) error {
 	*seq = 0
-	return fields(t, body, func(f *wire.Field) error {
+	r := wire.NewReader(body)
+	var f wire.Field
+	for r.Next(&f) {
 		if f.Num == 1 {
 			*seq = f.Uint
 		}
-		return nil
-	})
+	}
+	return ended(t, &r, &f, nil)
 }
 
 // Change is a changed value of a key's state; a nil Value is a deletion.
@@ -196,7 +217,10 @@ func AppendKeepUntil(rec []byte, until int64) []byte { return wire.AppendFixed(r
 // Decode reads the body of a record. Its slices alias the body.
 func (c *Completed) Decode(body []byte) error {
 	*c = Completed{}
-	return fields(TypeCompleted, body, func(f *wire.Field) (err error) {
+	r := wire.NewReader(body)
+	var f wire.Field
+	var err error
+	for err == nil && r.Next(&f) {
 		switch f.Num {
 		case 1:
 			c.Seq = f.Uint
@@ -213,12 +237,13 @@ func (c *Completed) Decode(body []byte) error {
 		case 6:
 			var a Accepted
 			err = a.Decode(f.Bytes)
+			a.raw = f.Bytes
 			c.Sends = append(c.Sends, a)
 		case 7:
 			c.KeepUntil = int64(f.Uint)
 		}
-		return err
-	})
+	}
+	return ended(TypeCompleted, &r, &f, err)
 }
 
 func readChange(b []byte) (Change, error) {
@@ -367,7 +392,10 @@ func (l *Letter) Decode(body []byte) error {
 	return fields(TypeLetterRetried, body, func(f *wire.Field) error {
 		switch f.Num {
 		case 1:
-			copy(l.ID[:], f.Bytes)
+			if len(f.Bytes) != len(l.ID) {
+				return fmt.Errorf("id of %d bytes, want %d", len(f.Bytes), len(l.ID))
+			}
+			l.ID = edda.ID(f.Bytes)
 		case 2:
 			l.KeepUntil = int64(f.Uint)
 		}

@@ -1,0 +1,277 @@
+package record
+
+import (
+	"bufio"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+var rewrite = flag.Bool("rewrite", false, "add to testdata what is missing there")
+
+// body is what every record's body can do.
+type body interface{ Decode(b []byte) error }
+
+// newBody returns an empty body of each type.
+func newBody(t Type) body {
+	switch t {
+	case TypeOwned:
+		return new(Owned)
+	case TypeAccepted:
+		return new(Accepted)
+	case TypeDispatched:
+		return new(Dispatched)
+	case TypeCompleted:
+		return new(Completed)
+	case TypeAttemptFailed:
+		return new(AttemptFailed)
+	case TypeEnded:
+		return new(Ended)
+	case TypeDue:
+		return new(Due)
+	case TypeReleased:
+		return new(Released)
+	case TypeOutboxAcked:
+		return new(OutboxAcked)
+	case TypeLetterRetried, TypeLetterDropped:
+		return new(Letter)
+	case TypeKeyResumed:
+		return new(KeyResumed)
+	case TypeServiceSet:
+		return new(ServiceSet)
+	case TypeServiceRemoved, TypeServicePaused:
+		return new(ServiceChanged)
+	default:
+		return nil
+	}
+}
+
+// appendBody encodes a record of any type.
+func appendBody(t Type, v body) []byte {
+	switch v := v.(type) {
+	case interface{ AppendTo(b []byte) []byte }:
+		return v.AppendTo(nil)
+	case interface{ AppendTo(b []byte, t Type) []byte }:
+		return v.AppendTo(nil, t)
+	default:
+		panic(fmt.Sprintf("%T cannot be encoded", v))
+	}
+}
+
+// full returns a record of each type with every field set.
+func full(t Type) body {
+	address := edda.Address{Namespace: "shop", Name: "users", Key: "42"}
+	service := edda.Address{Namespace: "shop", Name: "users"}
+	failure := Failure{Reason: edda.Dead, Message: "it broke"}
+	id := edda.ID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	accepted := Accepted{
+		Hash: 0x8877665544332211, Kind: edda.Balanced, Message: []byte("message"), Keep: true, Fingerprint: []byte("print"),
+		GivenID: true, Refused: failure,
+	}
+	switch t {
+	case TypeOwned:
+		return &Owned{Epoch: 3, Node: "node-a"}
+	case TypeAccepted:
+		accepted.Origin = Origin{From: 0, Number: 7}
+		return &accepted
+	case TypeDispatched:
+		return &Dispatched{Seq: 1025}
+	case TypeCompleted:
+		ordered := Accepted{Hash: 1, Kind: edda.Ordered, Message: []byte{}}
+		return &Completed{
+			Seq: 1025, Fence: 1 << 32, Reply: []byte("reply"), Failure: failure, KeepUntil: 1_800_000_000_000_000_000,
+			Changes: []Change{{Name: "set", Value: []byte("1")}, {Name: "empty", Value: []byte{}}, {Name: "gone"}},
+			Sends:   []Accepted{accepted, ordered},
+		}
+	case TypeAttemptFailed:
+		return &AttemptFailed{Seq: 1025, Fence: 9, Failure: failure, RetryAt: 5, Then: ThenPause, Uncounted: true}
+	case TypeEnded:
+		return &Ended{Seq: 1025, Failure: failure, KeepUntil: 5}
+	case TypeDue:
+		return &Due{Seq: 1025}
+	case TypeReleased:
+		return &Released{Seq: 1025, Fence: 9}
+	case TypeOutboxAcked:
+		return &OutboxAcked{To: 0, Number: 7}
+	case TypeLetterRetried, TypeLetterDropped:
+		return &Letter{ID: id, KeepUntil: 5}
+	case TypeKeyResumed:
+		return &KeyResumed{Address: address}
+	case TypeServiceSet:
+		return &ServiceSet{
+			Address: service, Kind: edda.Ordered, Methods: []string{"login", "logout"},
+			Schemas: []Schema{{Method: "login", JSON: []byte(`{"type":"object"}`)}},
+		}
+	case TypeServiceRemoved, TypeServicePaused:
+		return &ServiceChanged{Address: service, Paused: true, Origin: Origin{From: 3, Number: 7}}
+	default:
+		panic(t)
+	}
+}
+
+// types are all there are.
+func types() []Type {
+	var all []Type
+	for t := Type(1); int(t) < len(typeNames); t++ {
+		all = append(all, t)
+	}
+	return all
+}
+
+// plain takes off what a decoded record remembers beside its fields.
+func plain(v body) body {
+	if c, ok := v.(*Completed); ok {
+		for i := range c.Sends {
+			c.Sends[i].raw = nil
+		}
+	}
+	return v
+}
+
+// Every record that any release has written must be read for ever. The lines of
+// testdata/v1.txt are never changed: a type and a record in hex.
+func TestGoldenRecordsAreRead(t *testing.T) {
+	const file = "testdata/v1.txt"
+	lines := readGolden(t, file)
+	for _, typ := range types() {
+		want := full(typ)
+		rec := appendBody(typ, want)
+		Stamp(rec, FlagStart, 1_800_000_000_000_000_001)
+		line, ok := lines[typ.String()]
+		if !ok && *rewrite {
+			f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(f, "%s %x\n", typ, rec)
+			f.Close()
+			continue
+		}
+		old, err := hex.DecodeString(line)
+		if !ok || err != nil {
+			t.Errorf("%s: no golden record, %v", typ, err)
+			continue
+		}
+		r, err := Parse(old)
+		if err != nil || r.Type != typ || r.Flags != FlagStart || r.Time != 1_800_000_000_000_000_001 {
+			t.Errorf("%s: header is %+v, %v", typ, r, err)
+		}
+		got := newBody(typ)
+		if err := got.Decode(r.Body); err != nil || !reflect.DeepEqual(plain(got), want) {
+			t.Errorf("%s: reads as %+v, %v, want %+v", typ, got, err, want)
+		}
+		if string(old) != string(rec) {
+			t.Errorf("%s: is written as\n%x, was\n%x", typ, rec, old)
+		}
+	}
+}
+
+func readGolden(t *testing.T, file string) map[string]string {
+	t.Helper()
+	lines := map[string]string{}
+	f, err := os.Open(file)
+	if err != nil {
+		if *rewrite {
+			return lines
+		}
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		name, hex, _ := strings.Cut(s.Text(), " ")
+		lines[name] = hex
+	}
+	return lines
+}
+
+// A release passes over fields that a later one has added, wherever they stand.
+func TestUnknownFieldsArePassedOver(t *testing.T) {
+	for _, typ := range types() {
+		want := full(typ)
+		b := appendBody(typ, want)[HeaderBytes:]
+		later := wire.AppendUint(nil, 1000, 1)
+		later = wire.AppendFixed(later, 1001, 1)
+		later = wire.AppendString(later, 1002, "later")
+		for _, b := range [][]byte{append(later[:len(later):len(later)], b...), append(b, later...)} {
+			got := newBody(typ)
+			if err := got.Decode(b); err != nil || !reflect.DeepEqual(plain(got), want) {
+				t.Errorf("%s: reads as %+v, %v, want %+v", typ, got, err, want)
+			}
+		}
+	}
+}
+
+// What a handler sends to another partition goes there with the fields of a
+// later release.
+func TestSendsKeepUnknownFields(t *testing.T) {
+	a := Accepted{Hash: 1, Kind: edda.Ordered, Message: []byte("m")}
+	sent := wire.AppendString(a.AppendBody(nil), 1000, "later")
+	b := wire.AppendBytes(nil, 6, sent)
+	var c Completed
+	if err := c.Decode(b); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Sends[0].AppendBody(nil); string(got) != string(sent) {
+		t.Errorf("goes on as %x, want %x", got, sent)
+	}
+	d := AppendDelivery(nil, TypeAccepted, sent, Origin{From: 0, Number: 4})
+	var got Accepted
+	if err := got.Decode(d[HeaderBytes:]); err != nil || got.Origin != (Origin{From: 0, Number: 4}) || string(got.Message) != "m" {
+		t.Errorf("arrives as %+v, %v", got, err)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	malformed := []byte{0xff}
+	for _, typ := range types() {
+		if err := newBody(typ).Decode(malformed); err == nil || !strings.HasPrefix(err.Error(), newName(typ)) {
+			t.Errorf("%s: malformed fields: %v", typ, err)
+		}
+	}
+	message := slices.Clip(wire.AppendBytes(nil, 3, []byte("m")))
+	ordered := wire.AppendUint(nil, 2, kindOrdered)
+	zero := func(field byte) []byte { return []byte{field << 3, 0} }
+	for _, c := range []struct {
+		name string
+		v    body
+		b    []byte
+	}{
+		{"no kind", new(Accepted), message},
+		{"no message", new(Accepted), ordered},
+		{"unknown kind", new(Accepted), wire.AppendUint(message, 2, 3)},
+		{"partition", new(Accepted), append(append(message, ordered...), zero(6)...)},
+		{"refused", new(Accepted), wire.AppendBytes(append(message, ordered...), 8, malformed)},
+		{"send", new(Completed), wire.AppendBytes(nil, 6, ordered)},
+		{"change", new(Completed), wire.AppendBytes(nil, 5, malformed)},
+		{"failure", new(Completed), wire.AppendBytes(nil, 4, malformed)},
+		{"acked", new(OutboxAcked), zero(1)},
+		{"paused", new(ServiceChanged), zero(6)},
+		{"letter", new(Letter), wire.AppendString(nil, 1, "short")},
+		{"service", new(ServiceSet), wire.AppendString(nil, 2, "users")},
+		{"schema", new(ServiceSet), wire.AppendBytes(nil, 6, malformed)},
+	} {
+		if err := c.v.Decode(c.b); err == nil {
+			t.Errorf("%s: taken as %+v", c.name, c.v)
+		}
+	}
+}
+
+// newName is the name that errors give a type; some types share a body.
+func newName(t Type) string {
+	switch t {
+	case TypeLetterDropped:
+		return TypeLetterRetried.String()
+	case TypeServiceRemoved:
+		return TypeServicePaused.String()
+	default:
+		return t.String()
+	}
+}

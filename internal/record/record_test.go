@@ -1,0 +1,142 @@
+package record
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+func TestParseRefusesLaterReleases(t *testing.T) {
+	good := appendBody(TypeDue, &Due{Seq: 1})
+	for _, c := range []struct{ typ, version byte }{{0, 1}, {16, 1}, {255, 1}, {1, 0}, {1, 2}, {1, 255}} {
+		b := slices.Clone(good)
+		b[0], b[1] = c.typ, c.version
+		_, err := Parse(b)
+		u, ok := errors.AsType[*UnknownError](err)
+		if !ok || u.Type != Type(c.typ) || u.Version != c.version {
+			t.Errorf("type %d version %d: %v", c.typ, c.version, err)
+		}
+	}
+	for n := range HeaderBytes {
+		_, err := Parse(good[:n])
+		if _, unknown := errors.AsType[*UnknownError](err); err == nil || unknown {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	if r, err := Parse(good[:HeaderBytes]); err != nil || len(r.Body) != 0 {
+		t.Errorf("a header alone: %+v, %v", r, err)
+	}
+}
+
+func TestTypesHaveNames(t *testing.T) {
+	seen := map[string]bool{}
+	for _, typ := range types() {
+		if seen[typ.String()] || newBody(typ) == nil {
+			t.Errorf("type %d has the name %q, and the body %v", typ, typ, newBody(typ))
+		}
+		seen[typ.String()] = true
+	}
+	if got := Type(200).String(); got != "type-200" {
+		t.Errorf("type 200 is %q", got)
+	}
+}
+
+func TestStampKeepsTheRest(t *testing.T) {
+	b := appendBody(TypeDue, &Due{Seq: 1})
+	Stamp(b, 0x8001, -5)
+	r, err := Parse(b)
+	if err != nil || r.Flags != 0x8001 || r.Time != -5 || r.Type != TypeDue {
+		t.Errorf("%+v, %v", r, err)
+	}
+	var d Due
+	if err := d.Decode(r.Body); err != nil || d.Seq != 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+func TestKeepUntilIsAddedLater(t *testing.T) {
+	c := Completed{Seq: 1, Fence: 2, Reply: []byte("r")}
+	var got Completed
+	if err := got.Decode(AppendKeepUntil(c.AppendTo(nil), 77)[HeaderBytes:]); err != nil || got.KeepUntil != 77 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Whatever bytes there are, decoding does not panic; and what can be decoded is
+// encoded to what decodes to the same.
+func FuzzDecode(f *testing.F) {
+	for _, typ := range types() {
+		f.Add(appendBody(typ, full(typ)))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := Parse(b)
+		if err != nil {
+			return
+		}
+		v := newBody(r.Type)
+		if v.Decode(r.Body) != nil {
+			return
+		}
+		again := newBody(r.Type)
+		if err := again.Decode(appendBody(r.Type, v)[HeaderBytes:]); err != nil {
+			t.Fatalf("%+v: encoded, it is refused: %v", v, err)
+		}
+		if v, again := plain(normal(v)), plain(normal(again)); !reflect.DeepEqual(v, again) {
+			t.Fatalf("%+v\nis encoded to\n%+v", v, again)
+		}
+	})
+}
+
+// normal takes off what encoding leaves out because it says nothing.
+func normal(v body) body {
+	origin := func(o *Origin) {
+		if o.Number == 0 {
+			*o = Origin{}
+		}
+	}
+	switch v := v.(type) {
+	case *Accepted:
+		origin(&v.Origin)
+	case *Completed:
+		for i := range v.Sends {
+			origin(&v.Sends[i].Origin)
+		}
+	case *ServiceChanged:
+		origin(&v.Origin)
+	case *ServiceSet:
+		v.Methods = slices.DeleteFunc(v.Methods, func(m string) bool { return m == "" })
+		if len(v.Methods) == 0 {
+			v.Methods = nil
+		}
+	}
+	return v
+}
+
+func BenchmarkDecode(b *testing.B) {
+	id := edda.ID{1}
+	msg, _ := (&edda.Message{ID: id, Type: "m", To: edda.Address{Name: "users", Key: "42"}, Payload: make([]byte, 256)}).AppendBinary(nil)
+	accepted := (&Accepted{Hash: 1, Kind: edda.Ordered, Message: msg}).AppendTo(nil)[HeaderBytes:]
+	completed := (&Completed{Seq: 1 << 20, Fence: 1 << 33, Reply: wire.AppendUint(nil, 1, 200)}).AppendTo(nil)[HeaderBytes:]
+	b.Run("accepted", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var a Accepted
+			if err := a.Decode(accepted); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("completed", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var c Completed
+			if err := c.Decode(completed); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
