@@ -14,7 +14,6 @@ package bench
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,8 +42,8 @@ type Options struct {
 	// Dir is where the rows keep their files; it is made when missing. Empty means
 	// a temporary directory, which may be on a disk that keeps nothing.
 	Dir string
-	// Durability is edda.Fsync when empty. Floors make the same promise: under
-	// edda.OS and edda.Memory they do not flush.
+	// Durability is edda.Fsync when empty, or edda.OS. Floors make the same promise:
+	// under edda.OS they do not flush.
 	Durability edda.Durability
 	// Duration is how long a row is measured, its floor aside, which takes half as
 	// long again. Zero means DefaultDuration. The rows of starts take what they take.
@@ -136,18 +135,31 @@ type env struct {
 	made      int
 }
 
+// Validate says what is wrong with the options, as Run would.
+func (o Options) Validate() error {
+	_, err := o.pick(specs())
+	switch {
+	case err != nil:
+		return err
+	case o.Durability != "" && o.Durability != edda.Fsync && o.Durability != edda.OS:
+		return fmt.Errorf("durability %q is neither fsync nor os", o.Durability)
+	case o.Duration < 0:
+		return fmt.Errorf("duration %v is negative", o.Duration)
+	case o.Completed < 0 || o.Pending < 0:
+		return fmt.Errorf("%d completed or %d pending requests are less than none", o.Completed, o.Pending)
+	}
+	return nil
+}
+
 // newEnv validates the options and picks the rows.
 func newEnv(o Options) (*env, []spec, error) {
+	if err := o.Validate(); err != nil {
+		return nil, nil, err
+	}
 	o.Durability = cmp.Or(o.Durability, edda.Fsync)
 	o.Duration = cmp.Or(o.Duration, DefaultDuration)
 	o.Completed = cmp.Or(o.Completed, DefaultCompleted)
 	o.Pending = cmp.Or(o.Pending, DefaultPending)
-	if _, err := edda.ParseDurability(string(o.Durability)); err != nil {
-		return nil, nil, err
-	}
-	if o.Duration < 0 || o.Completed < 0 || o.Pending < 0 {
-		return nil, nil, errors.New("duration, completed and pending must be positive")
-	}
 	selected, err := o.pick(specs())
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,7 @@ func brief(tb testing.TB) Options {
 		Durability: edda.Fsync,
 		Completed:  2000,
 		Pending:    200,
+		Child:      testChild,
 	}
 }
 
@@ -53,6 +54,7 @@ func TestRunRefuses(t *testing.T) {
 		"no row left":          func(o *Options) { o.Only, o.InFlight = []string{"flush"}, []int{7} },
 		"a negative duration":  func(o *Options) { o.Duration = -1 },
 		"an odd durability":    func(o *Options) { o.Durability = "hope" },
+		"no files":             func(o *Options) { o.Durability = edda.Memory },
 		"too few requests":     func(o *Options) { o.Completed = -1 },
 		"a directory in a way": func(o *Options) { o.Dir = "bench_test.go" },
 	} {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// rounds is how often row and floor take turns. It is odd, for the median.
-const rounds = 5
+// turns is how often row and floor take turns. It is odd, for the median.
+const turns = 5
 
 // driver is something that callers can load.
 type driver struct {
@@ -50,7 +50,8 @@ func compare(ctx context.Context, e *env, s *spec) (r Result, err error) {
 		return r, err
 	}
 	fs := find(s.floor, s.floorInFlight)
-	floor, err := fs.open(ctx, e, fs.inFlight)
+	var floor *driver
+	asFloor(ctx, func(ctx context.Context) { floor, err = fs.open(ctx, e, fs.inFlight) })
 	if err != nil {
 		return r, err
 	}
@@ -85,87 +86,108 @@ type turn struct {
 // takeTurns warms both sides up and then measures floor, row, floor, ..., floor.
 // Each round of the floor takes half as long as one of the row.
 func takeTurns(ctx context.Context, e *env, row, floor turn) error {
-	round := e.Duration / rounds
-	one := func(t turn, d time.Duration, warm bool) error {
-		if t.d == nil {
-			return nil
+	round := e.Duration / turns
+	err := errors.Join(row.warm(ctx, round), floor.warm(ctx, round))
+	for i := 0; err == nil; i++ {
+		asFloor(ctx, func(ctx context.Context) { err = floor.run(ctx, round/2) })
+		if err != nil || i == turns {
+			break
 		}
-		var discard series
-		if warm {
-			t.into = &discard
-		}
-		return t.run(ctx, d)
+		err = row.run(ctx, round)
 	}
-	asFloor := func(f func() error) (err error) {
-		pprof.Do(ctx, pprof.Labels("row", "floor"), func(context.Context) { err = f() })
-		return err
-	}
-	warm := min(round, time.Second) / 2
-	if err := one(row, warm, true); err != nil {
-		return err
-	}
-	if err := asFloor(func() error { return one(floor, warm, true) }); err != nil {
-		return err
-	}
-	for i := range rounds + 1 {
-		if err := asFloor(func() error { return one(floor, round/2, false) }); err != nil || i == rounds {
-			return err
-		}
-		if err := one(row, round, false); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
-// run lets the callers repeat the operation for d, each as soon as its last one
-// is done, and adds the round to the series. An operation still running at the
-// end is waited for and not counted.
+// asFloor marks in profiles what f does as none of a row's.
+func asFloor(ctx context.Context, f func(context.Context)) {
+	pprof.Do(ctx, pprof.Labels("row", "floor"), f)
+}
+
+// warm runs for a moment and forgets the figures.
+func (t turn) warm(ctx context.Context, round time.Duration) error {
+	t.into = new(series)
+	return t.run(ctx, min(round, time.Second)/2)
+}
+
+// run lets the callers repeat the operation for d, longer if none is done by
+// then, and adds the round to the series. An operation still running at the end
+// is waited for and not counted. Without a driver it does nothing.
 func (t turn) run(ctx context.Context, d time.Duration) error {
+	if t.d == nil {
+		return nil
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var (
-		wg   sync.WaitGroup
-		over atomic.Bool
-		ops  = make([]paddedCount, t.inFlight)
-	)
+	r := round{turn: t, cancel: cancel, some: make(chan struct{}), ops: make([]paddedCount, t.inFlight)}
+	var wg sync.WaitGroup
 	cpu, begin := processCPU(), time.Now()
 	for c := range t.inFlight {
-		wg.Go(func() {
-			last := time.Now()
-			for !over.Load() && ctx.Err() == nil {
-				if err := t.d.op(ctx, c); err != nil {
-					cancel(err)
-					return
-				}
-				now := time.Now()
-				if over.Load() {
-					return
-				}
-				t.into.hist.add(c, now.Sub(last))
-				ops[c].n++
-				last = now
-			}
-		})
+		wg.Go(func() { r.repeat(ctx, c) })
 	}
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-	over.Store(true)
+	sleep(ctx, d)
+	wait(ctx, r.some)
+	r.over.Store(true)
 	elapsed, cpu := time.Since(begin), processCPU()-cpu
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	var n int64
-	for i := range ops {
-		n += ops[i].n
+	for i := range r.ops {
+		n += r.ops[i].n
 	}
 	t.into.rates = append(t.into.rates, float64(n)/elapsed.Seconds())
 	t.into.ops += n
 	t.into.cpu += cpu
 	return nil
+}
+
+// round is one run of a turn.
+type round struct {
+	turn
+	cancel context.CancelCauseFunc
+	over   atomic.Bool
+	first  sync.Once
+	some   chan struct{} // closed when an operation was done
+	ops    []paddedCount // of each caller
+}
+
+// repeat is one caller. It has a context of its own, so that callers do not meet
+// at its lock.
+func (r *round) repeat(ctx context.Context, caller int) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	last := time.Now()
+	for !r.over.Load() && ctx.Err() == nil {
+		if err := r.d.op(ctx, caller); err != nil {
+			r.cancel(err)
+			return
+		}
+		now := time.Now()
+		if r.over.Load() {
+			return
+		}
+		r.into.hist.add(caller, now.Sub(last))
+		if r.ops[caller].n++; r.ops[caller].n == 1 {
+			r.first.Do(func() { close(r.some) })
+		}
+		last = now
+	}
+}
+
+// wait returns when the channel is closed or ctx has ended.
+func wait(ctx context.Context, closed <-chan struct{}) {
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
+}
+
+// sleep returns after d or when ctx has ended.
+func sleep(ctx context.Context, d time.Duration) {
+	ctx, stop := context.WithTimeout(ctx, d)
+	defer stop()
+	<-ctx.Done()
 }
 
 // paddedCount is a counter with a cache line to itself.

@@ -11,7 +11,7 @@ type spec struct {
 	inFlight int
 	unit     string
 	// open readies what the row drives, for rows measured by compare.
-	open func(ctx context.Context, e *env, inFlight int) (*driver, error)
+	open opener
 	// floor is the name of the row that this one is compared with, "" for none, and
 	// floorInFlight its variant.
 	floor         string
@@ -35,20 +35,65 @@ func ratioAtLeast(least float64) target {
 	return target{fmt.Sprintf("ratio ≥ %.2f", least), func(r *Result) bool { return r.Ratio >= least }}
 }
 
+func ratioAtMost(most float64) target {
+	return target{fmt.Sprintf("ratio ≤ %.1f", most), func(r *Result) bool { return r.Ratio > 0 && r.Ratio <= most }}
+}
+
+func valueAtLeast(least float64) target {
+	return target{"≥ " + figure(least), func(r *Result) bool { return r.Value >= least }}
+}
+
+func valueAtMost(most float64) target {
+	return target{"≤ " + figure(most), func(r *Result) bool { return r.Value > 0 && r.Value <= most }}
+}
+
+func residentAtMost(megabytes int64) target {
+	return target{fmt.Sprintf("≤ %d MB resident", megabytes),
+		func(r *Result) bool { return r.ResidentBytes > 0 && r.ResidentBytes <= megabytes*1e6 }}
+}
+
 // specs returns all rows in the order they run.
 func specs() []spec {
+	loop := func(name string, inFlight int, open opener, change ...func(*spec)) spec {
+		s := spec{name: name, inFlight: inFlight, unit: perSecond, open: open, measure: compare}
+		for _, f := range change {
+			f(&s)
+		}
+		return s
+	}
 	return []spec{
-		{name: "flush", inFlight: 1, unit: perSecond, open: openFlush, measure: compare},
-		{name: "append-floor", inFlight: 64, unit: perSecond, open: openAppendFloor, measure: compare},
-		{name: "append-floor", inFlight: 1024, unit: perSecond, open: openAppendFloor, measure: compare},
-		{name: "append", inFlight: 64, unit: perSecond, open: openAppend, measure: compare,
-			floor: "append-floor", floorInFlight: 64, targets: []target{ratioAtLeast(0.8)}},
-		{name: "append", inFlight: 1024, unit: perSecond, open: openAppend, measure: compare,
-			floor: "append-floor", floorInFlight: 1024, targets: []target{ratioAtLeast(0.8)}},
-		{name: "http-floor", inFlight: 64, unit: perSecond, open: openHTTPFloor, measure: compare},
-		{name: "http-floor", inFlight: 512, unit: perSecond, open: openHTTPFloor, measure: compare},
+		loop("flush", 1, openFlush),
+		loop("append-floor", 64, openAppendFloor),
+		loop("append-floor", 1024, openAppendFloor),
+		loop("append", 64, openAppend, against("append-floor", 64), reach(ratioAtLeast(0.8))),
+		loop("append", 1024, openAppend, against("append-floor", 1024), reach(ratioAtLeast(0.8))),
+		loop("call", 1, openCall, against("flush", 1), byP50, reach(ratioAtMost(3))),
+		loop("call", 64, openCall, against("flush", 1), byP50, reach(ratioAtMost(6), valueAtLeast(40_000))),
+		loop("call", 1024, openCall, against("append-floor", 1024), reach(ratioAtLeast(0.2), valueAtLeast(100_000))),
+		loop("accept", 1, openAccept, against("flush", 1), byP50, reach(ratioAtMost(1.6))),
+		loop("hot-key", 64, openHotKey, against("flush", 1), reach(ratioAtLeast(0.7))),
+		loop("http-floor", 64, openHTTPFloor),
+		loop("http-floor", 512, openHTTPFloor),
+		loop("http", 64, openHTTP, against("http-floor", 64), reach(ratioAtLeast(0.4))),
+		loop("http", 512, openHTTP, against("http-floor", 512), reach(ratioAtLeast(0.5))),
+		{name: "log-bytes", inFlight: 64, unit: "B", measure: measureLogBytes, targets: []target{valueAtMost(220)}},
+		{name: "start-empty", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(0.3), residentAtMost(60)}},
+		{name: "start-loaded", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(3), residentAtMost(300)}},
 	}
 }
+
+// opener readies what a row drives.
+type opener func(ctx context.Context, e *env, inFlight int) (*driver, error)
+
+// against names the row that another is compared with.
+func against(name string, inFlight int) func(*spec) {
+	return func(s *spec) { s.floor, s.floorInFlight = name, inFlight }
+}
+
+// byP50 makes the comparison one of latencies.
+func byP50(s *spec) { s.byP50 = true }
+
+func reach(ts ...target) func(*spec) { return func(s *spec) { s.targets = ts } }
 
 // find returns the row that another is compared with.
 func find(name string, inFlight int) *spec {

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime/pprof"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/bench"
+)
+
+// errTargetMissed is what `edda bench --check` ends with.
+var errTargetMissed = errors.New("a target was missed")
+
+// benchFlags are the flags of `edda bench`.
+type benchFlags struct {
+	options    bench.Options
+	durability string
+	check      bool
+	cpuProfile string
+}
+
+func newBenchCommand() *cobra.Command {
+	var f benchFlags
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure how fast this machine lets Edda be",
+		Long: "Bench measures rows, each as a ratio to a floor taken in the same run: one flush,\n" +
+			"a batch writer that only appends and flushes, a bare HTTP echo.\n\n" +
+			"Rows: " + strings.Join(bench.Names(), ", ") + ".",
+		Example:     "  edda bench\n  edda bench --only call --in-flight 1024 --duration 10s --json",
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{noNode: "true"},
+		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl, o := c.Flags(), &f.options
+	fl.DurationVar(&o.Duration, "duration", bench.DefaultDuration, "how long each row is measured, its floor aside")
+	fl.StringSliceVar(&o.Only, "only", nil, "rows to measure, with the floors they need (default all)")
+	fl.IntSliceVar(&o.InFlight, "in-flight", nil, "variants to measure of the rows that have several (default all)")
+	fl.StringVar(&o.Dir, "dir", "", "directory on the disk to measure (default a temporary one)")
+	fl.StringVar(&f.durability, "durability", string(edda.Fsync), "fsync or os")
+	fl.StringVar(&f.cpuProfile, "cpuprofile", "", "write a CPU profile to this file; floors have the label row=floor")
+	fl.IntVar(&o.Completed, "completed", bench.DefaultCompleted, "completed requests in the directory of start-loaded")
+	fl.IntVar(&o.Pending, "pending", bench.DefaultPending, "pending requests in the directory of start-loaded")
+	fl.BoolVar(&f.check, "check", false, "exit with 1 when a target is missed")
+	c.AddCommand(newBenchChildCommand())
+	return c
+}
+
+func (f *benchFlags) run(c *cobra.Command) (err error) {
+	f.options.Durability = edda.Durability(f.durability)
+	f.options.Child = benchChild
+	if err := f.options.Validate(); err != nil {
+		return &usageError{err}
+	}
+	asJSON, err := c.Flags().GetBool("json")
+	if err != nil {
+		return err
+	}
+	if f.cpuProfile != "" {
+		file, err := os.Create(f.cpuProfile)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return errors.Join(err, file.Close())
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, file.Close())
+		}()
+	}
+	report, missed := bench.Table(c.OutOrStdout()), false
+	if asJSON {
+		report = bench.JSON(c.OutOrStdout())
+	}
+	err = bench.Run(c.Context(), f.options, func(r bench.Result) error {
+		missed = missed || r.OK != nil && !*r.OK
+		return report(r)
+	})
+	if err == nil && f.check && missed {
+		return errTargetMissed
+	}
+	return err
+}
+
+// newBenchChildCommand returns the command that `edda bench` runs in processes
+// of their own, to measure how they start.
+func newBenchChildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "child",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			return bench.Child(c.Context(), c.OutOrStdout(), args)
+		},
+	}
+}
+
+// benchChild makes the command that runs this program as such a process.
+func benchChild(ctx context.Context, args ...string) *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		return &exec.Cmd{Err: fmt.Errorf("find the program itself: %w", err)}
+	}
+	//nolint:gosec // the program starts itself
+	return exec.CommandContext(ctx, self, append([]string{"bench", "child"}, args...)...)
+}
