@@ -366,6 +366,9 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 	if req == nil {
 		return nil
 	}
+	if len(c.Sends) > MaxSends {
+		return fmt.Errorf("request %d sends %d messages, at most %d are allowed", c.Seq, len(c.Sends), MaxSends)
+	}
 	state := edda.StateSucceeded
 	if c.Failure.Reason != "" {
 		state = edda.StateFailed
