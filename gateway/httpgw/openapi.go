@@ -138,6 +138,9 @@ func operation(d *opDoc) obj {
 
 func callOperation(id, summary string, content obj) obj {
 	headers := slices.Sorted(maps.Keys(headerParameters))
+	if id != "call" { // the others have the key in their path, or none
+		headers = slices.DeleteFunc(headers, func(h string) bool { return h == "Edda-Key" })
+	}
 	return obj{
 		"operationId": id, "summary": summary,
 		"parameters":  refs("parameters", "header.", headers),

@@ -159,3 +159,20 @@ func TestCallerGoesAway(t *testing.T) {
 		t.Fatal("the wait did not end")
 	}
 }
+
+// TestLargeBodyIsAnswered checks that a client which goes on sending still gets
+// the refusal.
+func TestLargeBodyIsAnswered(t *testing.T) {
+	addr := listen(t, gatewayOf(t, &fake{}, Options{}))
+	for range 5 {
+		resp, err := http.Post("http://"+addr+"/v1/call/echo/x", "text/plain", strings.NewReader(strings.Repeat("x", 16<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("got %d, want 413", resp.StatusCode)
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
