@@ -35,7 +35,7 @@ type Entry struct {
 type Machine struct {
 	env      *fold.Env
 	lanes    map[uint64]*lane
-	received map[uint64]*received
+	received map[uint64]received
 	bytes    int
 	touched  []uint64
 }
@@ -57,7 +57,7 @@ type received struct {
 
 // New returns an empty outbox.
 func New(env *fold.Env) *Machine {
-	return &Machine{env: env, lanes: map[uint64]*lane{}, received: map[uint64]*received{}}
+	return &Machine{env: env, lanes: map[uint64]*lane{}, received: map[uint64]received{}}
 }
 
 // Types are the record types the machine owns.
@@ -80,25 +80,15 @@ func (m *Machine) Push(to uint64, t record.Type, body []byte) {
 // Receive notes that a record has come. It is false for one that was here
 // before, and for one before which something is missing.
 func (m *Machine) Receive(o record.Origin) bool {
-	r := m.received[o.From]
-	if r == nil {
-		r = &received{}
-		m.received[o.From] = r
-	}
-	if o.Number != r.last+1 {
+	if o.Number != m.Received(o.From)+1 {
 		return false
 	}
-	r.last, r.dirty = o.Number, true
+	m.received[o.From] = received{last: o.Number, dirty: true}
 	return true
 }
 
 // Received returns the last number that came from a partition.
-func (m *Machine) Received(from uint64) uint64 {
-	if r := m.received[from]; r != nil {
-		return r.last
-	}
-	return 0
-}
+func (m *Machine) Received(from uint64) uint64 { return m.received[from].last }
 
 // Touched returns the partitions that something was sent to since the last
 // call.
@@ -164,6 +154,9 @@ func (m *Machine) Apply(r record.Record) error {
 		l.acked++
 		l.dirty = true
 	}
+	if len(l.entries) == 0 {
+		l.entries = nil
+	}
 	return nil
 }
 
@@ -206,8 +199,8 @@ func (m *Machine) Committed() {
 	for _, l := range m.lanes {
 		l.stored, l.dropped, l.dirty = l.sent, l.acked, false
 	}
-	for _, r := range m.received {
-		r.dirty = false
+	for from, r := range m.received {
+		m.received[from] = received{last: r.last}
 	}
 }
 
@@ -232,7 +225,7 @@ func (m *Machine) Load() error {
 		if len(p.Key) != 9 || len(p.Value) != 8 {
 			return fmt.Errorf("outbox row of %d and %d bytes, want 9 and 8", len(p.Key), len(p.Value))
 		}
-		m.received[binary.BigEndian.Uint64(p.Key[1:])] = &received{last: binary.BigEndian.Uint64(p.Value)}
+		m.received[binary.BigEndian.Uint64(p.Key[1:])] = received{last: binary.BigEndian.Uint64(p.Value)}
 	}
 	return m.loadEntries()
 }

@@ -76,6 +76,7 @@ func (m *Machine) Apply(r record.Record) error {
 		if err := s.Decode(r.Body); err != nil {
 			return err
 		}
+		s.Address = named(s.Address)
 		m.set(s, r.Body)
 		return nil
 	}
@@ -86,6 +87,7 @@ func (m *Machine) Apply(r record.Record) error {
 	if c.Origin.Number != 0 && !m.outbox.Receive(c.Origin) {
 		return nil
 	}
+	c.Address = named(c.Address)
 	e := m.services[c.Address]
 	if e == nil {
 		return nil
@@ -149,6 +151,7 @@ func (m *Machine) Load() error {
 		if err := e.Decode(e.body); err != nil {
 			return err
 		}
+		e.Address = named(e.Address)
 		if _, e.Paused, err = m.env.Table.Get(row(rowPaused, e.Address)); err != nil {
 			return err
 		}
@@ -156,6 +159,12 @@ func (m *Machine) Load() error {
 	}
 	m.changed = true
 	return nil
+}
+
+// named returns the address with its namespace spelled out.
+func named(a edda.Address) edda.Address {
+	a.Namespace = cmp.Or(a.Namespace, edda.DefaultNamespace)
+	return a
 }
 
 func row(kind byte, a edda.Address) []byte {
