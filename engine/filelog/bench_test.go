@@ -2,13 +2,11 @@ package filelog_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -16,29 +14,28 @@ import (
 	"github.com/edda-io/edda/engine/filelog"
 )
 
-const payload = 256
+const (
+	payloadBytes    = 256
+	benchPartitions = 64
+)
 
 // BenchmarkAppend has callers that each append a record and wait until it is
-// durable; each has a partition of its own, or shares it by turns. Floor is a
-// writer that only appends and flushes the same records for the same callers.
+// durable; those of one partition share a batch when they come together. Floor
+// is a writer that only appends and flushes, for the same callers; compare
+// appends/s. Run it with -benchtime of some seconds: a new log grows first.
 func BenchmarkAppend(b *testing.B) {
 	for _, n := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("floor/%d", n), func(b *testing.B) { benchFloor(b, n) })
-		b.Run(fmt.Sprintf("single/%d", n), func(b *testing.B) { benchLog(b, n, n) })
-		if n > 64 {
-			b.Run(fmt.Sprintf("batched/%d", n), func(b *testing.B) { benchLog(b, n, 64) })
-		}
+		b.Run(fmt.Sprintf("filelog/%d", n), func(b *testing.B) { benchAppend(b, n) })
 	}
 }
 
-// callers runs b.N operations from n goroutines.
-func callers(b *testing.B, n int, op func(caller int)) {
-	b.SetBytes(payload)
+// drive runs b.N operations from n callers.
+func drive(b *testing.B, n int, op func(caller int)) {
 	b.ReportAllocs()
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	var wg sync.WaitGroup
-	begin := time.Now()
 	b.ResetTimer()
 	for i := range n {
 		wg.Go(func() {
@@ -49,108 +46,106 @@ func callers(b *testing.B, n int, op func(caller int)) {
 	}
 	wg.Wait()
 	b.StopTimer()
-	b.ReportMetric(float64(b.N)/time.Since(begin).Seconds(), "appends/s")
-	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 }
 
-// group is the callers that share a batch.
+// loop is one partition's place in the benchmark.
+type loop struct {
+	mu    sync.Mutex
+	owner engine.Ownership
+	open  *group
+}
+
+// group is a batch and those who wait for it.
 type group struct {
 	batch engine.Batch
 	done  chan struct{}
 }
 
-func benchLog(b *testing.B, n, partitions int) {
-	l, err := filelog.Open(b.TempDir(), filelog.Options{Partitions: partitions})
+func benchAppend(b *testing.B, n int) {
+	l, err := filelog.Open(b.TempDir(), filelog.Options{Partitions: benchPartitions})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer l.Close()
-	ps := make([]engine.Partition, partitions)
-	for i := range ps {
-		ps[i] = engine.Partition(i)
+	loops := make([]loop, benchPartitions)
+	for i := range loops {
+		loops[i].owner = own(b, l, engine.Partition(i))
 	}
-	owned, err := l.Own(b.Context(), ps...)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Logf("n %d", b.N)
+	record := make([]byte, payloadBytes)
 	before := l.Stats()
-	rec := make([]byte, payload)
-	starts := make([]engine.Start, partitions)
-	type place struct {
-		mu   sync.Mutex
-		open *group
-		next engine.Position
-	}
-	places := make([]place, partitions)
-	for i := range places {
-		places[i].next = owned[i].Next
-	}
-	var batches sync.Pool
-	done := func(bt *engine.Batch, r engine.Result) {
-		if r.Outcome != engine.Durable {
-			panic(r.Err)
+	var trimmed atomic.Uint64
+	drive(b, n, func(c int) {
+		p := engine.Partition(c % benchPartitions)
+		if g, leads := loops[p].join(record); leads {
+			if n > benchPartitions {
+				runtime.Gosched() // let the others of the partition join
+			}
+			loops[p].submit(l, p, g)
+			<-g.done
+		} else {
+			<-g.done
 		}
-	}
-	_ = done
-	stop := make(chan struct{})
-	var trimmer sync.WaitGroup
-	trimmer.Go(func() {
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			for i := range places {
-				places[i].mu.Lock()
-				next := places[i].next
-				places[i].mu.Unlock()
-				starts[i] = engine.Start{Partition: ps[i], Position: next}
-			}
-			_ = l.Trim(b.Context(), starts...)
+		// Trim as a node does once its store is flushed.
+		if lsn := l.Stats().LSN; c == 0 && lsn-trimmed.Load() > 64<<20 {
+			trimmed.Store(lsn)
+			trimAll(b, l, loops)
 		}
 	})
-	_ = batches.Get
-	callers(b, n, func(c int) {
-		p := &places[c%partitions]
-		p.mu.Lock()
-		g := p.open
-		lead := g == nil
-		if lead {
-			g = &group{done: make(chan struct{})}
-			p.open = g
-		}
-		g.batch.Records = append(g.batch.Records, rec)
-		if lead {
-			if n > partitions {
-				p.mu.Unlock()
-				runtime.Gosched()
-				p.mu.Lock()
-			}
-			g.batch.Partition, g.batch.Epoch, g.batch.First = ps[c%partitions], owned[c%partitions].Epoch, p.next
-			p.next += engine.Position(len(g.batch.Records))
-			g.batch.Done = func(_ *engine.Batch, r engine.Result) {
-				if r.Outcome != engine.Durable {
-					panic(r.Err)
-				}
-				close(g.done)
-			}
-			p.open = nil
-			l.Append(&g.batch)
-		}
-		p.mu.Unlock()
-		<-g.done
-	})
-	close(stop)
-	trimmer.Wait()
 	s := l.Stats()
 	b.ReportMetric(float64(s.FlushP50.Microseconds()), "flush-p50-µs")
 	b.ReportMetric(float64(b.N)/float64(s.Flushes-before.Flushes), "appends/flush")
-	b.ReportMetric(float64(s.LSN-before.LSN)/float64(b.N)-payload, "overhead-B")
+	b.ReportMetric(float64(s.LSN-before.LSN)/float64(b.N)-payloadBytes, "overhead-B/append")
 }
+
+func (p *loop) join(record []byte) (g *group, leads bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		p.open, leads = &group{done: make(chan struct{})}, true
+	}
+	p.open.batch.Records = append(p.open.batch.Records, record)
+	return p.open, leads
+}
+
+func (p *loop) submit(l *filelog.Log, n engine.Partition, g *group) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = nil
+	g.batch.Partition, g.batch.Epoch, g.batch.First = n, p.owner.Epoch, p.owner.Next
+	p.owner.Next += engine.Position(len(g.batch.Records))
+	g.batch.Done = func(_ *engine.Batch, r engine.Result) {
+		if r.Outcome != engine.Durable {
+			panic(r.Err)
+		}
+		close(g.done)
+	}
+	l.Append(&g.batch)
+}
+
+func trimAll(b *testing.B, l *filelog.Log, loops []loop) {
+	var starts []engine.Start
+	for i := range loops {
+		loops[i].mu.Lock()
+		starts = append(starts, engine.Start{Partition: engine.Partition(i), Position: loops[i].owner.Next})
+		loops[i].mu.Unlock()
+	}
+	if err := l.Trim(b.Context(), starts...); err != nil {
+		b.Error(err)
+	}
+}
+
+// floorWriter takes what callers left, writes it in one piece into a file that
+// was written before, flushes, and wakes them all.
+type floorWriter struct {
+	file vfs.File
+	wake chan struct{}
+	mu   sync.Mutex
+	buf  []byte
+	done chan struct{}
+}
+
+const floorBytes = 64 << 20
 
 func benchFloor(b *testing.B, n int) {
 	f, err := vfs.Default.OpenReadWrite(filepath.Join(b.TempDir(), "floor"), vfs.WriteCategoryUnspecified)
@@ -158,55 +153,111 @@ func benchFloor(b *testing.B, n int) {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	const size = 64 << 20
-	if _, err := f.WriteAt(make([]byte, size), 0); err != nil {
+	if _, err := f.Write(make([]byte, floorBytes)); err != nil {
 		b.Fatal(err)
 	}
 	if err := f.Sync(); err != nil {
 		b.Fatal(err)
 	}
-	type cohort struct{ done chan struct{} }
-	var mu sync.Mutex
-	cur := &cohort{make(chan struct{})}
-	var buf []byte
-	wake := make(chan struct{}, 1)
-	end := make(chan struct{})
-	rec := make([]byte, payload)
-	go func() {
-		defer close(end)
-		var spare []byte
-		off := int64(0)
-		for range wake {
-			mu.Lock()
-			w, c := buf, cur
-			buf, cur = spare[:0], &cohort{make(chan struct{})}
-			mu.Unlock()
-			if off+int64(len(w)) > size {
-				off = 0
-			}
-			if _, err := f.WriteAt(w, off); err != nil {
-				panic(err)
-			}
-			if err := f.SyncData(); err != nil {
-				panic(err)
-			}
-			off += int64(len(w))
-			close(c.done)
-			spare = w
+	w := &floorWriter{file: f, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	var wg sync.WaitGroup
+	wg.Go(w.run)
+	record := make([]byte, payloadBytes)
+	drive(b, n, func(int) { <-w.put(record) })
+	close(w.wake)
+	wg.Wait()
+}
+
+func (w *floorWriter) put(record []byte) chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.buf) == 0 {
+		w.wake <- struct{}{}
+	}
+	w.buf = append(w.buf, record...)
+	return w.done
+}
+
+func (w *floorWriter) run() {
+	var buf, spare []byte
+	at := int64(0)
+	for range w.wake {
+		w.mu.Lock()
+		done := w.done
+		buf, w.buf, w.done = w.buf, spare[:0], make(chan struct{})
+		w.mu.Unlock()
+		if at+int64(len(buf)) > floorBytes {
+			at = 0
 		}
-	}()
-	callers(b, n, func(int) {
-		mu.Lock()
-		c := cur
-		first := len(buf) == 0
-		buf = append(buf, rec...)
-		mu.Unlock()
-		if first {
-			wake <- struct{}{}
+		_, err := w.file.WriteAt(buf, at)
+		if err == nil {
+			err = w.file.SyncData()
 		}
-		<-c.done
+		if err != nil {
+			panic(err)
+		}
+		at += int64(len(buf))
+		spare = buf
+		close(done)
+	}
+}
+
+// BenchmarkRead replays a log of all partitions in one pass, and opens it.
+func BenchmarkRead(b *testing.B) {
+	dir := b.TempDir()
+	l, err := filelog.Open(dir, filelog.Options{Partitions: benchPartitions, Durability: "os"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const frames, batch = 2000, 8
+	var wg sync.WaitGroup
+	owners := make([]engine.Ownership, benchPartitions)
+	starts := make([]engine.Start, benchPartitions)
+	records := make([][]byte, batch)
+	for i := range records {
+		records[i] = make([]byte, payloadBytes)
+	}
+	for i := range owners {
+		owners[i] = own(b, l, engine.Partition(i))
+		starts[i].Partition = engine.Partition(i)
+	}
+	for range frames {
+		for i := range owners {
+			wg.Add(1)
+			l.Append(&engine.Batch{Partition: engine.Partition(i), Epoch: owners[i].Epoch, First: owners[i].Next,
+				Records: records, Done: func(*engine.Batch, engine.Result) { wg.Done() }})
+			owners[i].Next += batch
+		}
+		wg.Wait()
+	}
+	size := int64(l.Stats().LSN)
+	b.Run("replay", func(b *testing.B) {
+		b.SetBytes(size)
+		for b.Loop() {
+			n := 0
+			for e, err := range l.Read(b.Context(), starts...) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += len(e.Records)
+			}
+			if n != frames*batch*benchPartitions {
+				b.Fatalf("read %d records", n)
+			}
+		}
 	})
-	close(wake)
-	<-end
-	_ = os.Remove
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("open", func(b *testing.B) {
+		b.SetBytes(size)
+		for b.Loop() {
+			l, err := filelog.Open(dir, filelog.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(l.Recovery().Took.Milliseconds()), "recovery-ms")
+			l.Close()
+		}
+	})
 }

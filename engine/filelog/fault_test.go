@@ -181,3 +181,41 @@ func TestFailedFlushStops(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 }
+
+// doubtFS renames to the segment of that name, but says that it did not.
+type doubtFS struct {
+	vfs.FS
+	name string
+}
+
+func (f doubtFS) Rename(from, to string) error {
+	err := f.FS.Rename(from, to)
+	if err == nil && f.PathBase(to) == f.name {
+		return syscall.EIO
+	}
+	return err
+}
+
+// TestRenameInDoubt: once a segment's successor may exist, the segment takes no
+// more, since its successor says where it ends.
+func TestRenameInDoubt(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tiny(edda.Fsync)
+	l := open(t, doubtFS{mem, segmentFile(2)}, opts)
+	o := own(t, l, 0)
+	if r := put(l, 0, o.Epoch, 1, "a"); r.Outcome != engine.Durable {
+		t.Fatal(r.Err)
+	}
+	if r := put(l, 0, o.Epoch, 2, string(make([]byte, 3000))); r.Outcome != engine.Unavailable || !errors.Is(r.Err, syscall.EIO) {
+		t.Fatalf("append that needs a segment ended %v: %v", r.Outcome, r.Err)
+	}
+	if _, err := l.Own(t.Context(), 0); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("own, which the old segment has room for: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, open(t, mem, opts), 0, 1); len(got) != 1 || got[0] != "a" {
+		t.Errorf("read %q", got)
+	}
+}
