@@ -81,6 +81,11 @@ func (n *Node) openDisk() error {
 		so.FS, dir = vfs.NewMem(), "memory"
 		n.info.ID = edda.NewID(0, time.Now()).String()
 	} else {
+		for _, d := range []string{"log", "store"} {
+			if err := makeDir(o.FS, o.FS.PathJoin(dir, d)); err != nil {
+				return fmt.Errorf("make directory %q: %w", dir, err)
+			}
+		}
 		l, err := filelog.Open(o.FS.PathJoin(dir, "log"), filelog.Options{
 			FS: o.FS, Durability: o.Durability, Partitions: o.Partitions, MinSegmentBytes: min(int64(o.SegmentBytes), 1<<20), MaxSegmentBytes: int64(o.SegmentBytes), Logger: o.Logger,
 		})
