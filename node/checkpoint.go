@@ -33,7 +33,7 @@ func (n *Node) writeCheckpoint() error {
 	defer n.saving.Unlock()
 	ctx := context.Background()
 	if n.opts.Durability == edda.OS {
-		// The store flushes as it likes; it must never know more than the log keeps.
+		// Most of it here, where nobody waits; save syncs the little that is added.
 		if err := n.engine.Sync(ctx); err != nil {
 			return err
 		}
@@ -60,6 +60,13 @@ func (p *partition) save() error {
 	var b store.Batch
 	if err := p.fold.Checkpoint(&b); err != nil {
 		return err
+	}
+	if p.n.opts.Durability == edda.OS {
+		// The store writes what is committed when it likes, and must never know more
+		// than the log keeps.
+		if err := p.n.engine.Sync(context.Background()); err != nil {
+			return err
+		}
 	}
 	if err := p.table.Commit(&b, engine.Position(p.env.Position)); err != nil {
 		return err
