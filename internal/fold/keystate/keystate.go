@@ -12,7 +12,6 @@ import (
 	"cmp"
 	"context"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 
@@ -36,27 +35,63 @@ func New(table store.Table) *Keys {
 	return &Keys{table: table, dirty: map[string]*layer{}}
 }
 
-// layer is a set of changes above the next one; a nil value is a deletion.
+// layer is a set of changes above the next one, in order of the name and each
+// name once. A nil value is a deletion.
 type layer struct {
-	changes map[string][]byte
+	changes []record.Change
 	next    *layer
 }
 
-// Apply changes the state of the key whose address is given in its flat form.
+// Apply changes the state of the key whose address is given in its flat form. It
+// keeps the slice and its values, and may change their order.
 func (k *Keys) Apply(addr string, changes []record.Change) {
 	if len(changes) == 0 {
 		return
 	}
-	top := &layer{changes: make(map[string][]byte, len(changes)), next: k.dirty[addr]}
-	for _, c := range changes {
-		top.changes[c.Name] = c.Value
-	}
+	top := &layer{changes: inOrder(changes), next: k.dirty[addr]}
 	for top.next != nil && len(top.next.changes) <= 2*len(top.changes) {
-		merged := maps.Clone(top.next.changes)
-		maps.Copy(merged, top.changes)
-		top = &layer{changes: merged, next: top.next.next}
+		top.changes, top.next = merge(top.changes, top.next.changes), top.next.next
 	}
 	k.dirty[addr] = top
+}
+
+// inOrder sorts changes by name; of those with one name the last counts.
+func inOrder(changes []record.Change) []record.Change {
+	if len(changes) == 1 {
+		return changes
+	}
+	slices.SortStableFunc(changes, func(a, b record.Change) int { return strings.Compare(a.Name, b.Name) })
+	kept := changes[:0]
+	for i, c := range changes {
+		if i+1 == len(changes) || changes[i+1].Name != c.Name {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+// merge returns the changes of both in order; of one name the newer counts.
+func merge(newer, older []record.Change) []record.Change {
+	if len(older) == 0 {
+		return newer
+	}
+	if len(older) == 1 && len(newer) == 1 && older[0].Name == newer[0].Name {
+		return newer // the one value that a key has, most of the time
+	}
+	all := make([]record.Change, 0, len(newer)+len(older))
+	for len(newer) > 0 && len(older) > 0 {
+		switch c := strings.Compare(newer[0].Name, older[0].Name); {
+		case c > 0:
+			all = append(all, older[0])
+			older = older[1:]
+			continue
+		case c == 0:
+			older = older[1:]
+		}
+		all = append(all, newer[0])
+		newer = newer[1:]
+	}
+	return append(append(all, newer...), older...)
 }
 
 // View returns the state of a key as it is now.
@@ -67,12 +102,12 @@ func (k *Keys) View(addr string) *View {
 // Checkpoint adds what changed to b.
 func (k *Keys) Checkpoint(b *store.Batch) {
 	for addr, top := range k.dirty {
-		for name, v := range flatten(top, "") {
-			row := stateRow(addr, name)
-			if v == nil {
+		for _, c := range flatten(top, "") {
+			row := stateRow(addr, c.Name)
+			if c.Value == nil {
 				b.Delete(row)
 			} else {
-				b.Set(row, v)
+				b.Set(row, c.Value)
 			}
 		}
 	}
@@ -81,17 +116,23 @@ func (k *Keys) Checkpoint(b *store.Batch) {
 // Committed lets go of what the table now has.
 func (k *Keys) Committed() { k.dirty = map[string]*layer{} }
 
-// flatten returns the newest change of each name under prefix.
-func flatten(top *layer, prefix string) map[string][]byte {
-	all := map[string][]byte{}
+// flatten returns the newest change of each name under prefix, in order.
+func flatten(top *layer, prefix string) []record.Change {
+	var all []record.Change
 	for l := top; l != nil; l = l.next {
-		for name, v := range l.changes {
-			if _, newer := all[name]; !newer && strings.HasPrefix(name, prefix) {
-				all[name] = v
-			}
+		from, _ := l.find(prefix)
+		to := from
+		for to < len(l.changes) && strings.HasPrefix(l.changes[to].Name, prefix) {
+			to++
 		}
+		all = merge(all, l.changes[from:to:to])
 	}
 	return all
+}
+
+// find returns where a name is, or would be.
+func (l *layer) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(l.changes, name, func(c record.Change, name string) int { return strings.Compare(c.Name, name) })
 }
 
 func stateRow(addr, name string) []byte {
@@ -114,7 +155,8 @@ var _ edda.StateReader = (*View)(nil)
 // Get returns the value, which nobody changes, and whether there is one.
 func (v *View) Get(_ context.Context, name string) ([]byte, bool, error) {
 	for l := v.top; l != nil; l = l.next {
-		if value, ok := l.changes[name]; ok {
+		if i, ok := l.find(name); ok {
+			value := l.changes[i].Value
 			return value, value != nil, nil
 		}
 	}
@@ -124,7 +166,7 @@ func (v *View) Get(_ context.Context, name string) ([]byte, bool, error) {
 // List yields the names that begin with prefix, ascending, with their values.
 func (v *View) List(ctx context.Context, prefix string) iter.Seq2[edda.StateEntry, error] {
 	return func(yield func(edda.StateEntry, error) bool) {
-		recent := sorted(flatten(v.top, prefix))
+		recent := flatten(v.top, prefix)
 		from := stateRow(v.addr, prefix)
 		for p, err := range v.table.Scan(from, prefixEnd(from)) {
 			if err = cmp.Or(err, ctx.Err()); err != nil {
@@ -133,7 +175,7 @@ func (v *View) List(ctx context.Context, prefix string) iter.Seq2[edda.StateEntr
 			}
 			e := edda.StateEntry{Name: string(p.Key[len(v.addr)+2:]), Value: bytes.Clone(p.Value)}
 			for len(recent) > 0 && recent[0].Name < e.Name {
-				if recent[0].Value != nil && !yield(recent[0], nil) {
+				if recent[0].Value != nil && !yield(edda.StateEntry(recent[0]), nil) {
 					return
 				}
 				recent = recent[1:]
@@ -146,20 +188,11 @@ func (v *View) List(ctx context.Context, prefix string) iter.Seq2[edda.StateEntr
 			}
 		}
 		for _, e := range recent {
-			if e.Value != nil && !yield(e, nil) {
+			if e.Value != nil && !yield(edda.StateEntry(e), nil) {
 				return
 			}
 		}
 	}
-}
-
-func sorted(changes map[string][]byte) []edda.StateEntry {
-	es := make([]edda.StateEntry, 0, len(changes))
-	for name, v := range changes {
-		es = append(es, edda.StateEntry{Name: name, Value: v})
-	}
-	slices.SortFunc(es, func(a, b edda.StateEntry) int { return cmp.Compare(a.Name, b.Name) })
-	return es
 }
 
 // prefixEnd returns the first key after every key that begins with p. The row's
