@@ -74,21 +74,19 @@ func benchAppend(b *testing.B, n int) {
 	}
 	record := make([]byte, payloadBytes)
 	before := l.Stats()
-	var trimmed atomic.Uint64
+	var written atomic.Int64
 	drive(b, n, func(c int) {
 		p := engine.Partition(c % benchPartitions)
-		if g, leads := loops[p].join(record); leads {
+		g, leads := loops[p].join(record)
+		if leads {
 			if n > benchPartitions {
 				runtime.Gosched() // let the others of the partition join
 			}
 			loops[p].submit(l, p, g)
-			<-g.done
-		} else {
-			<-g.done
 		}
-		// Trim as a node does once its store is flushed.
-		if lsn := l.Stats().LSN; c == 0 && lsn-trimmed.Load() > 64<<20 {
-			trimmed.Store(lsn)
+		<-g.done
+		// Trim as often as a node does, which flushes its store every 64 MiB.
+		if written.Add(1)%(64<<20/payloadBytes) == 0 {
 			trimAll(b, l, loops)
 		}
 	})
