@@ -78,7 +78,6 @@ func (p *partition) start(r *request.Request, slot *service) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	a.ctx, a.cancel = attemptContext{Context: ctx, deadline: time.Unix(0, deadline)}, cancel
 	l.attempt = a
-	p.running++
 	p.schedule(r)
 	p.n.handlers.Go(a.run)
 }
@@ -194,7 +193,6 @@ func (a *attempt) send(m *edda.Message) (record.Accepted, error) {
 
 // outcome takes what a handler left behind, unless the attempt was given up.
 func (p *partition) outcome(a *attempt) {
-	p.running--
 	a.cancel(nil)
 	p.n.metrics.attempt(a)
 	if slow := p.n.opts.SlowAttempt; slow > 0 && a.ended.Sub(a.started) > slow {

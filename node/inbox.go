@@ -69,6 +69,13 @@ func (in *inbox) call(c *call, l *Limits) (ok, closed bool) {
 	return true, false
 }
 
+// load returns how many calls are not durable yet.
+func (in *inbox) load() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.waiting
+}
+
 // settled notes that calls are durable, or refused.
 func (in *inbox) settled(n, bytes int) {
 	in.mu.Lock()

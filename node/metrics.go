@@ -1,6 +1,7 @@
 package node
 
 import (
+	"strconv"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ type metrics struct {
 	endedTotal    *prometheus.CounterVec
 	attempts      *prometheus.HistogramVec
 	lateTotal     *prometheus.CounterVec
+	appends       prometheus.Histogram
 	refused       atomic.Int64
 }
 
@@ -42,12 +44,16 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 		lateTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "edda_late_outcomes_total", Help: "Outcomes refused because their attempt had been given up.",
 		}, []string{"namespace", "service"}),
+		appends: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "edda_append_seconds", Help: "From handing a batch to the log until it was durable.",
+			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5},
+		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	all := []prometheus.Collector{
-		m.acceptedTotal, m.endedTotal, m.attempts, m.lateTotal,
+		m.acceptedTotal, m.endedTotal, m.attempts, m.lateTotal, m.appends, partitionView{n},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "edda_requests_overloaded_total", Help: "Requests refused because a limit was reached.",
 		}, func() float64 { return float64(m.refused.Load()) }),
@@ -97,4 +103,29 @@ func (m *metrics) attempt(a *attempt) {
 		o = m.of(a.svc).failed
 	}
 	o.Observe(a.ended.Sub(a.started).Seconds())
+}
+
+// partitionView shows each partition.
+type partitionView struct{ n *Node }
+
+var (
+	waitingDesc = prometheus.NewDesc("edda_partition_waiting_requests",
+		"Requests of a partition that are not durable yet.", []string{"partition"}, nil)
+	unfinishedDesc = prometheus.NewDesc("edda_partition_unfinished_requests",
+		"Requests of a partition that have not ended.", []string{"partition"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (partitionView) Describe(ch chan<- *prometheus.Desc) {
+	ch <- waitingDesc
+	ch <- unfinishedDesc
+}
+
+// Collect implements prometheus.Collector.
+func (v partitionView) Collect(ch chan<- prometheus.Metric) {
+	for i, p := range v.n.parts {
+		name := strconv.Itoa(i)
+		ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(p.in.load()), name)
+		ch <- prometheus.MustNewConstMetric(unfinishedDesc, prometheus.GaugeValue, float64(p.unfinished.Load()), name)
+	}
 }

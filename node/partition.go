@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/edda-io/edda/engine"
@@ -45,8 +46,9 @@ type partition struct {
 	ackLanes int // lanes with a number to acknowledge
 	ackAt    int64
 	bytes    int      // what the node last heard of the requests' memory
-	running  int      // attempts whose handler has not returned
 	quiesce  []func() // called once nothing is in flight
+
+	unfinished atomic.Int64 // requests, for whoever watches
 }
 
 // batch is a run of records on its way through the engine, with what proposed
@@ -56,6 +58,7 @@ type batch struct {
 	p         *partition
 	proposals []proposal
 	size      int
+	begun     time.Time
 	result    engine.Result
 }
 
@@ -141,13 +144,24 @@ func (p *partition) run() {
 	}
 }
 
-// leave does what others wait for, and closes the inbox.
+// leave closes the inbox and answers whoever is left: with what is certain, where
+// something is.
 func (p *partition) leave() {
 	var m mail
 	p.in.close()
 	p.in.take(&m)
 	for _, f := range m.funcs {
 		f()
+	}
+	for _, c := range m.calls {
+		c.refuse(p.n.notRunning(c.op()))
+	}
+	if b := p.building; b != nil {
+		b.result = engine.Result{Outcome: engine.Unavailable, Err: errNodeStopped}
+		p.refuse(b)
+	}
+	for _, then := range p.quiesce {
+		then()
 	}
 }
 
@@ -269,6 +283,7 @@ func (p *partition) append() {
 	b.Partition, b.Epoch, b.First = p.id, p.epoch, p.next
 	p.next += engine.Position(len(b.Records))
 	p.inFlight++
+	b.begun = time.Now()
 	p.n.appended(b.size)
 	p.n.engine.Append(&b.Batch)
 }
@@ -276,6 +291,7 @@ func (p *partition) append() {
 // complete applies a batch that came back from the engine.
 func (p *partition) complete(b *batch) error {
 	p.inFlight--
+	p.n.metrics.appends.Observe(time.Since(b.begun).Seconds())
 	if b.result.Outcome != engine.Durable {
 		p.refuse(b)
 		return fmt.Errorf("append: %w", &appendError{b.result})
@@ -337,12 +353,14 @@ func (p *partition) refuse(b *batch) {
 	p.settle(b)
 }
 
-// report tells the node how much memory the requests take now.
+// report tells the node how many requests there are and how much memory they
+// take.
 func (p *partition) report() {
 	if now := p.requests.Bytes(); now != p.bytes {
 		p.n.bytes.Add(int64(now - p.bytes))
 		p.bytes = now
 	}
+	p.unfinished.Store(int64(p.requests.Count()))
 }
 
 // done is called by the engine.
