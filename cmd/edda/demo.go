@@ -85,7 +85,7 @@ func (a *app) runDemo(ctx context.Context, dir, listen string, once bool) (err e
 		return err
 	}
 	if wrong > 0 {
-		fmt.Fprintf(a.stdout, "\n%d steps were not as told.\n", wrong)
+		fmt.Fprintf(a.stdout, "\nSteps that were not as told: %d\n", wrong)
 		return silentError{errors.New("the story went wrong")}
 	}
 	fmt.Fprintf(a.stdout, "\nAll as told, in %v.\n", time.Since(begin).Round(10*time.Millisecond))
