@@ -35,6 +35,9 @@ type Machine struct {
 	effects []Effect
 	taken   int // as many effects were handed out last
 	hint    *edda.Message
+
+	lastAddr, lastType string // the last Addr and ReplyType
+	flat               []byte // room for the next Addr
 }
 
 // New returns a machine without requests.
@@ -180,7 +183,11 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 		Message: msg, encoded: a.Message, size: len(a.Message), fingerprint: string(a.Fingerprint),
 	}
 	req.Principal = cmp.Or(msg.Principal, edda.Anonymous) // a hint may leave it out
-	req.setAddress(msg.To)
+	req.To = msg.To
+	req.To.Namespace = cmp.Or(msg.To.Namespace, edda.DefaultNamespace)
+	m.flat = appendFlat(m.flat[:0], req.To)
+	m.lastAddr = same(m.lastAddr, m.flat)
+	req.Addr = m.lastAddr
 	if msg.IdempotencyKey != "" {
 		req.scope = Scope(req.To, req.Principal, msg.IdempotencyKey)
 	}
@@ -191,14 +198,6 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 		req.Due = msg.Due.UnixNano()
 	}
 	return req, nil
-}
-
-func (r *Request) setAddress(a edda.Address) {
-	if a.Namespace == "" {
-		a.Namespace = edda.DefaultNamespace
-	}
-	r.To = a
-	r.Addr = FlatAddress(a)
 }
 
 // FlatAddress returns an address as one string: namespace, service and key with
@@ -372,7 +371,7 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 	state := edda.StateSucceeded
 	if c.Failure.Reason != "" {
 		state = edda.StateFailed
-	} else if err := req.setReply(c.Reply); err != nil {
+	} else if err := m.setReply(req, c.Reply); err != nil {
 		return err
 	}
 	if req.Kind == edda.Ordered {
@@ -395,14 +394,23 @@ func (m *Machine) attempt(seq, fence uint64, start bool) *Request {
 	return nil
 }
 
-func (r *Request) setReply(encoded []byte) error {
-	var reply edda.Reply
-	if err := reply.UnmarshalBinary(encoded); err != nil {
-		return err
+func (m *Machine) setReply(r *Request, encoded []byte) error {
+	head, err := record.ReadReply(encoded)
+	if err != nil {
+		return fmt.Errorf("reply of request %d: %w", r.Seq, err)
 	}
-	r.Reply = encoded
-	r.ReplyStatus, r.ReplyType, r.ReplySize = reply.EffectiveStatus(), reply.ContentType, len(reply.Payload)
+	m.lastType = same(m.lastType, head.ContentType)
+	r.Reply, r.ReplyStatus, r.ReplyType, r.ReplySize = encoded, head.Status, m.lastType, head.Size
 	return nil
+}
+
+// same returns b as a string: the last one, if they are the same, because texts
+// that come often come in a row.
+func same(last string, b []byte) string {
+	if last == string(b) {
+		return last
+	}
+	return string(b)
 }
 
 // send takes in what a handler sent to this partition, and puts the rest in the

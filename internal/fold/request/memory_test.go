@@ -3,6 +3,7 @@ package request
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/record"
@@ -80,5 +81,13 @@ func TestCheckpointIsAsSmallAsWhatChanged(t *testing.T) {
 	w.runPair(accepted, completed)
 	if got := w.changes(); got != 4 {
 		t.Errorf("a checkpoint after one request that is kept has %d changes, want 4: its outcome, its expiry, fence, time", got)
+	}
+}
+
+// A request is allocated for each call and kept while it waits; 512 bytes are a
+// size class, one more byte costs 64.
+func TestRequestFitsItsSizeClass(t *testing.T) {
+	if got := unsafe.Sizeof(Request{}); got > 512 {
+		t.Errorf("a request takes %d bytes, want at most 512", got)
 	}
 }

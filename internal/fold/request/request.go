@@ -50,12 +50,12 @@ type Request struct {
 	EndedAt    int64
 	// Keep says that the outcome is kept for a caller who asks later.
 	Keep bool
+	// Letter says that the request is a dead letter.
+	Letter bool
 	// KeepUntil is until when an ended request is kept; zero is not at all.
 	KeepUntil int64
 	// Failure is why the last attempt failed, or how the request ended.
 	Failure record.Failure
-	// Letter says that the request is a dead letter.
-	Letter bool
 	// ReplyStatus, ReplyType and ReplySize describe the reply, also when its body is
 	// gone; ReplyStatus is zero without one.
 	ReplyStatus int
@@ -79,9 +79,9 @@ type Request struct {
 	unknown     []byte // fields of a later release, from the row
 	key         *Key
 	prev, next  *Request
+	dirty       int  // its place among the machine's dirty ones, from 1
 	rowStored   bool // the table has its row
 	msgStored   bool // the table has its message
-	dirty       int  // its place among the machine's dirty ones, from 1
 }
 
 // Position is the position of the record that made the request.

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -74,6 +75,11 @@ func stateNumber(s edda.State) uint64 {
 		}
 	}
 	panic(fmt.Sprintf("request: no number for state %q", s))
+}
+
+func (r *Request) setAddress(a edda.Address) {
+	a.Namespace = cmp.Or(a.Namespace, edda.DefaultNamespace)
+	r.To, r.Addr = a, FlatAddress(a)
 }
 
 // row encodes the request without its message.
