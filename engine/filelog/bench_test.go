@@ -32,6 +32,7 @@ func BenchmarkAppend(b *testing.B) {
 
 // drive runs b.N operations from n callers.
 func drive(b *testing.B, n int, op func(caller int)) {
+	b.Helper()
 	b.ReportAllocs()
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -63,6 +64,7 @@ type group struct {
 }
 
 func benchAppend(b *testing.B, n int) {
+	b.Helper()
 	l, err := filelog.Open(b.TempDir(), filelog.Options{Partitions: benchPartitions})
 	if err != nil {
 		b.Fatal(err)
@@ -122,6 +124,7 @@ func (p *loop) submit(l *filelog.Log, n engine.Partition, g *group) {
 }
 
 func trimAll(b *testing.B, l *filelog.Log, loops []loop) {
+	b.Helper()
 	var starts []engine.Start
 	for i := range loops {
 		loops[i].mu.Lock()
@@ -146,6 +149,7 @@ type floorWriter struct {
 const floorBytes = 64 << 20
 
 func benchFloor(b *testing.B, n int) {
+	b.Helper()
 	f, err := vfs.Default.OpenReadWrite(filepath.Join(b.TempDir(), "floor"), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		b.Fatal(err)

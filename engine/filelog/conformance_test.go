@@ -30,14 +30,17 @@ func TestConformance(t *testing.T) {
 }
 
 func testConformance(t *testing.T, opts filelog.Options) {
+	t.Helper()
 	opts.Partitions = enginetest.Partitions
 	if opts.Durability == "" {
 		opts.Durability = edda.Fsync
 	}
 	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
+		t.Helper()
 		opts := opts
 		opts.FS = vfs.NewMem()
 		start := func(t *testing.T) *filelog.Log {
+			t.Helper()
 			l, err := filelog.Open("data", opts)
 			if err != nil {
 				t.Fatal(err)
@@ -50,6 +53,7 @@ func testConformance(t *testing.T, opts filelog.Options) {
 			Durability:    opts.Durability,
 			MaxBatchBytes: filelog.MaxBatchBytes,
 			Reopen: func(t *testing.T) engine.Engine {
+				t.Helper()
 				if err := l.Close(); err != nil {
 					t.Fatal(err)
 				}

@@ -105,6 +105,7 @@ func TestCrash(t *testing.T) {
 // testCrash runs a random workload through a few openings, copies the disk at
 // every sync, and opens each of the copies.
 func testCrash(t *testing.T, d edda.Durability) {
+	t.Helper()
 	rng := newRand(t)
 	mem := newCrashable(t)
 	opts := tiny(d)

@@ -16,6 +16,8 @@ var errBad = errors.New("no valid frame")
 // errBlock: a header, of a segment or of another file, is not what was written.
 var errBlock = errors.New("header does not match its checksum")
 
+var errUnknownPartition = errors.New("the log has no such partition")
+
 // DamageError says that bytes are bad which were known to be durable, or that a
 // file is missing. Nothing was changed.
 type DamageError struct {

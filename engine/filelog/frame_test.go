@@ -100,10 +100,10 @@ func FuzzFrames(f *testing.F) {
 		found := false
 		for {
 			fr, err := r.next()
-			if err == errBad {
+			if errors.Is(err, errBad) {
 				fr, err = r.resync()
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -163,7 +163,7 @@ func FuzzHeader(f *testing.F) {
 		h, err := readHeader(vfs.NewMemFile(b), "x")
 		if err != nil {
 			_, version := errors.AsType[*VersionError](err)
-			if err != errBlock && !version {
+			if !errors.Is(err, errBlock) && !version {
 				t.Fatal(err)
 			}
 			return

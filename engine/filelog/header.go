@@ -3,6 +3,7 @@ package filelog
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -72,7 +73,7 @@ func readFull(f io.ReaderAt, b []byte, at int64) error {
 	switch {
 	case n == len(b):
 		return nil
-	case err == nil || err == io.EOF:
+	case err == nil || errors.Is(err, io.EOF):
 		return errBlock
 	default:
 		return err

@@ -46,7 +46,7 @@ func Scan(dir string, fsys vfs.FS) iter.Seq2[Frame, error] {
 				return err
 			})
 		}
-		if err == errBroken {
+		if errors.Is(err, errBroken) {
 			return
 		}
 		if err == nil {

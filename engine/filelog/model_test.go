@@ -22,6 +22,7 @@ var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 draws one and
 
 // newRand returns a source whose seed is printed when the test fails.
 func newRand(t *testing.T) *rand.Rand {
+	t.Helper()
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -2,6 +2,7 @@ package filelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -135,10 +136,10 @@ func (p *pass) segment(ctx context.Context, r *frameReader, seg *segment, limit 
 			return false, engine.ErrClosed
 		}
 		fr, err := r.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
-		if err == errBad {
+		if errors.Is(err, errBad) {
 			return false, gap{seg, r.lsn, limit}.damage()
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package filelog
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -86,7 +87,7 @@ func (r *frameReader) fill(lsn uint64, n int) error {
 	}
 	k, err := r.file.ReadAt(r.buf[:size], r.seg.offset(lsn))
 	r.buf, r.at = r.buf[:k], lsn
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
@@ -122,7 +123,7 @@ func (r *frameReader) resync() (frame, error) {
 			r.lsn = f.end()
 			return f, nil
 		}
-		if err != errBad {
+		if !errors.Is(err, errBad) {
 			return frame{}, err
 		}
 		lsn++

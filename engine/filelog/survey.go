@@ -92,7 +92,7 @@ func (s *survey) scan(visit visitor) error {
 	r := new(frameReader)
 	for i := range s.segments {
 		err := s.scanSegment(r, i, visit)
-		if err == errVanished || oserror.IsNotExist(err) && s.vanished(i) {
+		if errors.Is(err, errVanished) || oserror.IsNotExist(err) && s.vanished(i) {
 			if i+1 < len(s.segments) {
 				s.end, s.nextID = s.limit(i), s.headers[i+1].nextID
 			}
@@ -123,13 +123,13 @@ func (s *survey) scanSegment(r *frameReader, i int, visit visitor) error {
 	r.reset(f, seg, s.limit(i))
 	for {
 		fr, err := r.next()
-		if err == errBad {
+		if errors.Is(err, errBad) {
 			fr, err = s.skip(r, i)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err == errVanished {
+		if errors.Is(err, errVanished) {
 			return err
 		}
 		if err != nil {
@@ -146,10 +146,10 @@ func (s *survey) scanSegment(r *frameReader, i int, visit visitor) error {
 func (s *survey) skip(r *frameReader, i int) (frame, error) {
 	from := r.lsn
 	fr, err := r.resync()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return frame{}, err
 	}
-	if err == io.EOF && i+1 == len(s.segments) {
+	if errors.Is(err, io.EOF) && i+1 == len(s.segments) {
 		return frame{}, s.tail(r, from)
 	}
 	// The log goes on behind the bad bytes. When somebody is writing it, they may
