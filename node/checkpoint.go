@@ -57,6 +57,9 @@ func (n *Node) writeCheckpoint() error {
 
 // save commits what has changed in the partition since the last time.
 func (p *partition) save() error {
+	if p.broken {
+		return errNodeStopped
+	}
 	var b store.Batch
 	if err := p.fold.Checkpoint(&b); err != nil {
 		return err

@@ -52,7 +52,7 @@ type Node struct {
 
 	halt     chan struct{} // closed: partitions end
 	haltOnce sync.Once
-	halted   chan struct{} // closed: partitions have ended
+	halted   chan struct{} // closed: partitions have ended, and nothing is in flight
 	done     chan struct{} // closed: everything is closed
 	stopOnce sync.Once
 
@@ -120,7 +120,6 @@ func (n *Node) settle(what func(p *partition, then func())) {
 func (n *Node) stopPartitions() {
 	n.haltOnce.Do(func() { close(n.halt) })
 	n.loops.Wait()
-	close(n.halted)
 }
 
 // fail stops the node because of an error it cannot go on with.
@@ -142,6 +141,10 @@ func (n *Node) fail(err error) {
 // close lets go of the directory. What is not in the store yet is in the log.
 func (n *Node) close() {
 	err := n.engine.Close()
+	for _, p := range n.parts {
+		p.close()
+	}
+	close(n.halted)
 	if n.Err() != nil {
 		err = nil // the first failure says more
 	}
@@ -230,6 +233,10 @@ func (p *partition) resultOf(r *request.Request, replayed bool) result {
 
 // quiet calls then once everything that was proposed is durable.
 func (p *partition) quiet(then func()) {
+	if p.broken {
+		then()
+		return
+	}
 	p.flush()
 	if p.inFlight == 0 {
 		then()

@@ -47,6 +47,9 @@ type partition struct {
 	ackAt    int64
 	bytes    int      // what the node last heard of the requests' memory
 	quiesce  []func() // called once nothing is in flight
+	// broken says that a batch could not be applied: nothing may follow it.
+	broken    bool
+	unapplied []*batch // that came back after the partition ended
 
 	unfinished atomic.Int64 // requests, for whoever watches
 }
@@ -138,9 +141,21 @@ func (p *partition) run() {
 		runtime.Gosched()
 		p.in.take(&m)
 		if err := p.round(&m); err != nil {
+			p.broken = true
 			p.n.fail(fmt.Errorf("partition %d: %w", p.id, err))
+			p.turnOut(&m)
 			return
 		}
+	}
+}
+
+// turnOut answers whoever has come in, when nothing is appended any more.
+func (p *partition) turnOut(m *mail) {
+	for _, f := range m.funcs {
+		f()
+	}
+	for _, c := range m.calls {
+		c.refuse(p.n.notRunning(c.op()))
 	}
 }
 
@@ -150,18 +165,26 @@ func (p *partition) leave() {
 	var m mail
 	p.in.close()
 	p.in.take(&m)
-	for _, f := range m.funcs {
-		f()
-	}
-	for _, c := range m.calls {
-		c.refuse(p.n.notRunning(c.op()))
-	}
+	p.turnOut(&m)
+	p.unapplied = append(p.unapplied, m.batches...)
 	if b := p.building; b != nil {
 		b.result = engine.Result{Outcome: engine.Unavailable, Err: errNodeStopped}
 		p.refuse(b)
 	}
 	for _, then := range p.quiesce {
 		then()
+	}
+}
+
+// close answers those whose records were still in flight when the partition
+// left; the engine is closed. What has become durable nobody has seen applied.
+func (p *partition) close() {
+	var m mail
+	p.in.take(&m)
+	for _, b := range append(p.unapplied, m.batches...) {
+		if b.result.Outcome != engine.Durable {
+			p.refuse(b)
+		}
 	}
 }
 
@@ -187,8 +210,9 @@ func (p *partition) wait(timer *time.Timer) {
 // the rest depends on it.
 func (p *partition) round(m *mail) error {
 	p.tick()
-	for _, b := range m.batches {
+	for i, b := range m.batches {
 		if err := p.complete(b); err != nil {
+			p.unapplied = append(p.unapplied, m.batches[i+1:]...)
 			return err
 		}
 	}
