@@ -100,7 +100,6 @@ func TestCrash(t *testing.T) {
 			for p := range hs {
 				hs[p] = restart(t, s.Partition(engine.Partition(p)))
 			}
-			c.on = true
 			workload(t, s, hs[:], c)
 			crashed, durable := c.end()
 			if err := s.Close(); err != nil {
@@ -177,6 +176,7 @@ func restart(t *testing.T, table *PartitionTable) *history {
 func workload(t *testing.T, s *Store, hs []*history, c *cutter) {
 	t.Helper()
 	c.mu.Lock()
+	c.on = true
 	rng := rand.New(rand.NewPCG(c.rng.Uint64(), 0)) // the cutter's is used by others
 	c.mu.Unlock()
 	var b Batch
