@@ -50,7 +50,7 @@ var rooms = []room{
 	{dir: "engine", imports: []string{".", "internal/wire"}},
 	{dir: "engine/filelog", imports: []string{".", "engine", "internal/wire"}, never: disk},
 	{dir: "node", imports: []string{
-		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store",
+		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store", "internal/jsondata",
 	}, never: disk},
 	{dir: "eddaproto", imports: []string{"."}},
 	{dir: "worker", imports: []string{"."}},

@@ -40,6 +40,9 @@ func (p *partition) applied(pr *proposal) {
 			// whoever proposed the record is told by then
 		}
 	}
+	if p.services != nil && p.services.Changed() {
+		p.n.publish(p.services.Services())
+	}
 	if pr.then != nil {
 		pr.then(effects, nil)
 	}

@@ -206,6 +206,12 @@ func (p *partition) outcome(a *attempt) {
 		p.n.log.Log(context.Background(), slog.LevelDebug, "late outcome refused", "request", a.req.ID, "fence", a.fence)
 		return
 	}
+	if p.n.store.Err() != nil {
+		// The node is about to stop. The handler may have met that, and its request
+		// must neither die of it nor keep what came of it: the attempt is lost.
+		p.slotBack(a)
+		return
+	}
 	l.closing = true
 	if a.rec == nil {
 		p.slotBack(a)

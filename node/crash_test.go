@@ -2,7 +2,12 @@ package node
 
 import (
 	"errors"
+	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine"
@@ -59,4 +64,49 @@ func TestFailedAppendAnswersEverybody(t *testing.T) {
 	if err := n.Stop(t.Context()); err == nil {
 		t.Error("the node stopped without saying why")
 	}
+}
+
+// TestStoppedStoreKillsNoRequest lets a handler fail while the disk has stopped the
+// store, and the node does not know it yet: it was not the request's fault.
+func TestStoppedStoreKillsNoRequest(t *testing.T) {
+	svc := edda.NewOrdered("s")
+	svc.Retry.Max = 1
+	svc.HandleAny(func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {
+		_, _, err := ctx.Get("state")
+		return nil, err
+	})
+	var broken atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && strings.HasPrefix(op.Path, "data/store") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	n, err := Open(t.Context(), Options{Dir: "data", FS: fs, Partitions: 1, Services: []*edda.Service{svc}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken.Store(true)
+	n.started.Store(false) // keeps the node from hearing that the store stopped
+	if err := n.writeCheckpoint(); err == nil {
+		t.Fatal("the checkpoint worked on a broken disk")
+	}
+	a, err := n.Client().Send(t.Context(), &edda.Message{To: edda.Address{Name: "s", Key: "k"}, Type: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n.handlers.n.Load() == 0 {
+		if r, err := n.Client().Request(t.Context(), a.ID); err != nil || r.State != edda.Accepted {
+			break // it has been started
+		}
+	}
+	if err := n.handlers.wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := n.Client().Request(t.Context(), a.ID); err != nil || r.State.Ended() {
+		t.Errorf("got request %+v, error %v; want one that has not ended", r, err)
+	}
+	n.started.Store(true)
+	n.fail(errors.New("the store stopped"))
+	<-n.Done()
 }

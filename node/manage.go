@@ -262,7 +262,7 @@ func (n *Node) DeadLetter(ctx context.Context, namespace string, id edda.ID) (*e
 }
 
 func noLetter(id edda.ID) *edda.Error {
-	return &edda.Error{Op: "look up dead letter " + id.String(), Reason: edda.NoDeadLetter, RequestID: id, Err: errors.New("there is no such dead letter")}
+	return &edda.Error{Op: "look up dead letter " + id.String(), Reason: edda.NoDeadLetter, Err: errors.New("there is no such dead letter")}
 }
 
 // asNoLetter says of a request that is not known that it is no dead letter.
@@ -319,13 +319,13 @@ func (n *Node) Services(ctx context.Context, namespace string, page Page) ([]edd
 		all = all[:limit]
 		next = all[limit-1].addr.Name
 	}
+	counts, err := n.counts(ctx, all...)
+	if err != nil {
+		return nil, "", err
+	}
 	items := make([]edda.ServiceInfo, 0, len(all))
 	for _, s := range all {
-		info, err := n.serviceInfo(ctx, s)
-		if err != nil {
-			return nil, "", err
-		}
-		items = append(items, *info)
+		items = append(items, *counts[s.addr].info(s))
 	}
 	return items, next, nil
 }
@@ -355,34 +355,59 @@ func (n *Node) managed(op, namespace, name string) (*service, error) {
 const maxStoppedKeys = 100
 
 func (n *Node) serviceInfo(ctx context.Context, s *service) (*edda.ServiceInfo, error) {
-	info := s.info()
-	var stopped []string
+	counts, err := n.counts(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return counts[s.addr].info(s), nil
+}
+
+// count is what the partitions know of a service.
+type count struct {
+	inFlight, queued int
+	stopped          []string
+}
+
+// counts asks each partition once for all of the services.
+func (n *Node) counts(ctx context.Context, services ...*service) (map[edda.Address]*count, error) {
+	all := make(map[edda.Address]*count, len(services))
+	for _, s := range services {
+		all[s.addr] = &count{}
+	}
 	for _, p := range n.parts {
-		err := n.inPartition(ctx, p, "look up service "+s.addr.Name, func() {
-			for k := range p.requests.ServiceKeys(s.addr.Namespace, s.addr.Name) {
-				if k.Stopped {
-					stopped = append(stopped, k.Address.Key)
-				}
-			}
-			for r := range p.requests.All() {
-				if r.To.Namespace != s.addr.Namespace || r.To.Name != s.addr.Name {
-					continue
-				}
-				if r.Fence != 0 {
-					info.InFlight++
-				} else {
-					info.Queued++
-				}
-			}
-		})
-		if err != nil {
+		if err := n.inPartition(ctx, p, "look up services", func() { p.count(all) }); err != nil {
 			return nil, err
 		}
 	}
-	slices.Sort(stopped)
-	info.StoppedKeyCount = len(stopped)
-	info.StoppedKeys = stopped[:min(len(stopped), maxStoppedKeys)]
-	return info, nil
+	return all, nil
+}
+
+func (p *partition) count(all map[edda.Address]*count) {
+	for a, c := range all {
+		for k := range p.requests.ServiceKeys(a.Namespace, a.Name) {
+			if k.Stopped {
+				c.stopped = append(c.stopped, k.Address.Key)
+			}
+		}
+	}
+	for r := range p.requests.All() {
+		switch c := all[serviceAddress(r.To.Namespace, r.To.Name)]; {
+		case c == nil:
+		case r.Fence != 0:
+			c.inFlight++
+		default:
+			c.queued++
+		}
+	}
+}
+
+// info shows a service with its counts.
+func (c *count) info(s *service) *edda.ServiceInfo {
+	info := s.info()
+	slices.Sort(c.stopped)
+	info.InFlight, info.Queued, info.StoppedKeyCount = c.inFlight, c.queued, len(c.stopped)
+	info.StoppedKeys = c.stopped[:min(len(c.stopped), maxStoppedKeys)]
+	return info
 }
 
 // info shows what the service itself knows.

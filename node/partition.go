@@ -332,9 +332,6 @@ func (p *partition) complete(b *batch) error {
 	}
 	p.settle(b)
 	p.recycle(b)
-	if p.services != nil && p.services.Changed() {
-		p.n.publish(p.services.Services())
-	}
 	for _, to := range p.outbox.Touched() {
 		p.pump(to)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/jsondata"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -119,11 +120,11 @@ func checkJSON(s *jsonschema.Resolved, typ, contentType string, payload []byte) 
 // jsonLike reports whether a payload of the content type may be read as JSON.
 // That of HTML forms is what curl and others send when nobody has set one.
 func jsonLike(contentType string) bool {
-	if contentType == "" || contentType == "application/json" {
+	if contentType == "" || jsondata.IsJSON(contentType) {
 		return true
 	}
 	t, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json") || t == "application/x-www-form-urlencoded")
+	return err == nil && t == "application/x-www-form-urlencoded"
 }
 
 // records are the schemas as they stand in the log.

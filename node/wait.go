@@ -90,19 +90,20 @@ func (n *Node) Request(ctx context.Context, namespace string, id edda.ID) (*edda
 func (n *Node) WaitRequest(ctx context.Context, namespace string, id edda.ID, wait time.Duration) (*edda.Request, error) {
 	c := newCall(true)
 	c.msg = &edda.Message{ID: id}
-	var view *edda.Request
+	var first, view *edda.Request // view is the partition's until c is done
 	var home *partition
 	err := n.lookup(ctx, "wait for request "+id.String(), namespace, id, func(p *partition, r *request.Request) error {
-		home, view = p, p.requestView(r)
-		if view.State.Ended() {
+		home, first = p, p.requestView(r)
+		view = first
+		if first.State.Ended() {
 			return nil
 		}
 		c.onEnd = func(r *request.Request) { view = p.requestView(r) }
 		p.liveFor(r).addWaiter(c)
 		return nil
 	})
-	if err != nil || view.State.Ended() {
-		return view, err
+	if err != nil || first.State.Ended() {
+		return first, err
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
