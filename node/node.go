@@ -135,7 +135,7 @@ func (n *Node) fail(err error) {
 		n.log.Error("node stops", "error", err)
 	}
 	n.haltOnce.Do(func() { close(n.halt) })
-	go n.Stop(context.Background()) // its owner is whoever calls Stop, which waits for the same end
+	go func() { _ = n.Stop(context.Background()) }() // owned by whoever calls Stop, which waits for the same end
 }
 
 // close lets go of the directory. What is not in the store yet is in the log.
