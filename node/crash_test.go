@@ -103,6 +103,7 @@ func TestStoppedStoreKillsNoRequest(t *testing.T) {
 	if err := n.handlers.wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	n.settle((*partition).quiet)
 	if r, err := n.Client().Request(t.Context(), a.ID); err != nil || r.State.Ended() {
 		t.Errorf("got request %+v, error %v; want one that has not ended", r, err)
 	}
