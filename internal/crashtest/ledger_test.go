@@ -57,7 +57,7 @@ type ledger struct {
 	mu      sync.Mutex // guards what follows
 	clock   int
 	entries []*entry
-	lies    []error // answers that contradict each other
+	lies    []error // answers that contradict each other, or did not come
 }
 
 func (l *ledger) now() int {
@@ -220,6 +220,12 @@ func (l *ledger) rewind(moment int) {
 			e.cancelled = 0
 		}
 	}
+}
+
+func (l *ledger) lie(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lies = append(l.lies, err)
 }
 
 func (l *ledger) contradictions() error {

@@ -47,11 +47,23 @@ type caller struct {
 // callBound is how long a caller waits for an answer.
 const callBound = 10 * time.Second
 
+// patience returns a context that ends when a caller may not be kept waiting any
+// longer; that is noted as a lie.
+func (c *caller) patience(e *entry) (context.Context, func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), callBound)
+	return ctx, func() {
+		if ctx.Err() != nil {
+			c.ledger.lie(fmt.Errorf("%s: a caller waited for %v", e.task.Name, callBound))
+		}
+		cancel()
+	}
+}
+
 // request sends one request and notes what comes of it.
 func (c *caller) request() {
 	e := c.random()
-	ctx, cancel := context.WithTimeout(context.Background(), callBound)
-	defer cancel()
+	ctx, leave := c.patience(e)
+	defer leave()
 	c.ledger.submit(e)
 	defer c.ledger.over(e)
 	if e.idem != "" && c.rng.IntN(3) == 0 {
@@ -81,8 +93,8 @@ func (c *caller) request() {
 // call repeats a request.
 func (c *caller) call(e *entry) {
 	defer c.ledger.over(e)
-	ctx, cancel := context.WithTimeout(context.Background(), callBound)
-	defer cancel()
+	ctx, leave := c.patience(e)
+	defer leave()
 	r, err := c.client.Call(ctx, e.message())
 	c.ledger.replied(e, r, err)
 }
@@ -101,8 +113,8 @@ func (c *caller) send(ctx context.Context, e *entry) {
 			return
 		}
 		c.late.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), callBound)
-			defer cancel()
+			ctx, leave := c.patience(e)
+			defer leave()
 			r, err := c.client.Wait(ctx, a.ID)
 			c.ledger.replied(e, r, err)
 		})

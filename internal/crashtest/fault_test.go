@@ -1,0 +1,121 @@
+package crashtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine"
+	"github.com/edda-io/edda/internal/store"
+)
+
+// fault fails one operation on a disk, or every one from it on.
+type fault struct {
+	first   int64
+	forever bool
+	ops     atomic.Int64
+	op      atomic.Pointer[errorfs.Op] // that failed first
+}
+
+func (f *fault) before(op errorfs.Op) error {
+	n := f.ops.Add(1)
+	if n < f.first || n > f.first && !f.forever {
+		return nil
+	}
+	if n == f.first {
+		f.op.Store(&op)
+	}
+	return errorfs.ErrInjected
+}
+
+func (f *fault) String() string {
+	s := fmt.Sprintf("operation %d", f.first)
+	if op := f.op.Load(); op != nil {
+		s += fmt.Sprintf(" (%d on %s)", op.Kind, op.Path)
+	}
+	if f.forever {
+		s += " and all after it"
+	}
+	return s
+}
+
+// TestFaultEveryOperation fails the Nth operation on the disk, for every N of a
+// short workload, of the log and of the store. The node stops or goes on, and
+// ends; what was acknowledged is on the disk, also when the power is lost then;
+// and nothing is there that was refused.
+func TestFaultEveryOperation(t *testing.T) {
+	for _, d := range []edda.Durability{edda.Fsync, edda.OS} {
+		for _, forever := range []bool{false, true} {
+			name := fmt.Sprintf("%s/once", d)
+			if forever {
+				name = fmt.Sprintf("%s/forever", d)
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				seed := newSeed(t)
+				step := either(int64(17), 1)
+				rng := newRand(seed, 0)
+				runs, stops := 0, 0
+				for n := 1 + rng.Int64N(step); !t.Failed(); n += step {
+					f := &fault{first: n, forever: forever}
+					runs++
+					if injure(t, d, f, seed) {
+						stops++
+					}
+					if f.ops.Load() < n {
+						t.Logf("%d of %d operations failed, %d of which stopped the node", runs, f.ops.Load(), stops)
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+// injure runs a workload on a disk with a fault, and reports whether the node
+// stopped or did not open.
+func injure(t *testing.T, d edda.Durability, f *fault, seed uint64) (stops bool) {
+	t.Helper()
+	mem := newDisk(t)
+	o := small(hooked(mem, f.before), d)
+	o.CheckpointBytes = 3 << 10
+	w := workload{seed: seed, callers: 2, requests: 7, ledger: &ledger{}}
+	n, err := opened(t, o)
+	if err == nil {
+		within(t, f.String()+": the workload", func() { w.run(n.Client()) })
+		err = stopped(t, n)
+	}
+	honest := errors.Is(err, errorfs.ErrInjected) || errors.Is(err, engine.ErrStopped) || errors.Is(err, store.ErrStopped)
+	if err != nil && !honest {
+		t.Errorf("%v: the node ends with an error that does not say why: %v", f, err)
+	}
+	if err := w.ledger.contradictions(); err != nil {
+		t.Errorf("%v: %v", f, err)
+	}
+	lost := mem.CrashClone(vfs.CrashCloneCfg{})
+	end := w.ledger.now()
+	for _, left := range []*crash{
+		{fs: mem, at: "then nothing more"},
+		{fs: lost, weak: d == edda.OS, at: "then the loss of power"},
+	} {
+		n, err := opened(t, small(left.fs, d))
+		if err != nil {
+			t.Errorf("%v failed, %s: %v", f, left.at, err)
+			continue
+		}
+		c := check{node: n, entries: w.ledger.at(end), weak: left.weak}
+		if err := c.run(context.Background()); err != nil {
+			t.Errorf("%v failed, %s: %v", f, left.at, err)
+		}
+		if err := stopped(t, n); err != nil {
+			t.Errorf("%v failed, %s: stop: %v", f, left.at, err)
+		}
+	}
+	return err != nil
+}
