@@ -55,6 +55,7 @@ func (p *partition) applied(pr *proposal) {
 // request again.
 func (p *partition) admitted(r *request.Request, c *call) {
 	l := p.liveFrom(r, c)
+	stampMessage(r)
 	p.n.metrics.accepted(l.svc)
 	if r.Deadline != 0 {
 		p.schedule(r)
@@ -71,6 +72,14 @@ func (p *partition) admitted(r *request.Request, c *call) {
 		return
 	}
 	l.waiters = append(l.waiters, c)
+}
+
+// stampMessage tells the handler when the request was accepted, which the record
+// of the message could not say. Nobody else has the message yet.
+func stampMessage(r *request.Request) {
+	if m := r.Message; m != nil && m.Time.IsZero() {
+		m.Time = timeOf(r.AcceptedAt)
+	}
 }
 
 // stuck is why a waiting call cannot hope for a reply, if there is a reason.
@@ -277,12 +286,14 @@ func (p *partition) keepUntil(r *request.Request, l *live) int64 {
 	}
 }
 
-// delivers reports whether somebody is there who gets the outcome.
+// delivers reports whether somebody is there who gets the outcome, and has them
+// stay for it.
 func (l *live) delivers() bool {
+	some := false
 	for _, c := range l.waiters {
-		if c.consumes && !c.gone() {
-			return true
+		if c.consumes && c.claim() {
+			some = true
 		}
 	}
-	return false
+	return some
 }

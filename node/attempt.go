@@ -25,6 +25,7 @@ type attempt struct {
 	seq, fence uint64
 	number     int
 	hash       uint64
+	accepted   time.Time
 	msg        *edda.Message // nil: in the table
 	state      *keystate.View
 	started    time.Time
@@ -61,7 +62,7 @@ func (p *partition) start(r *request.Request, slot *service) {
 	l.closing, l.waiting = false, false
 	a := &attempt{
 		p: p, req: r, svc: slot, def: slot.local, seq: r.Seq, fence: r.Fence, number: r.Attempts, hash: r.Hash,
-		msg: r.Message, started: time.Now(),
+		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(),
 	}
 	if r.Kind == edda.Ordered {
 		a.state = p.requests.View(r)
@@ -104,6 +105,7 @@ func (a *attempt) invoke() {
 			a.failure = record.Failure{Reason: edda.Internal, Message: "read the message: " + err.Error()}
 			return
 		}
+		msg.Time = a.accepted
 		a.msg = msg
 	}
 	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence}

@@ -44,7 +44,8 @@ type call struct {
 const (
 	stageProposed int32 = iota
 	stageAccepted
-	stageGone // the caller has left
+	stageClaimed // the outcome is on its way to the caller, who has to stay for it
+	stageGone    // the caller has left
 )
 
 // place is where a request is, and since when.
@@ -104,13 +105,20 @@ func (c *call) signal() {
 
 func (c *call) gone() bool { return c.stage.Load() == stageGone }
 
-// leave notes that the caller waits no longer. It returns the acknowledgement if
-// there was one.
-func (c *call) leave() (place, bool) {
-	if c.stage.Swap(stageGone) == stageAccepted {
-		return c.place, true
+// claim has the caller stay until the outcome is there. It is false when the
+// caller has left already.
+func (c *call) claim() bool {
+	return c.stage.CompareAndSwap(stageAccepted, stageClaimed) || c.stage.Load() == stageClaimed
+}
+
+// leave notes that the caller waits no longer, and reports whether the request
+// was accepted. A caller who was claimed cannot leave: nobody would keep the
+// outcome for it.
+func (c *call) leave() (accepted, left bool) {
+	if c.stage.CompareAndSwap(stageProposed, stageGone) {
+		return false, true
 	}
-	return place{}, false
+	return true, c.stage.CompareAndSwap(stageAccepted, stageGone)
 }
 
 func (c *call) op() string {
@@ -175,14 +183,21 @@ func (n *Node) await(ctx context.Context, c *call, noWorker <-chan time.Time) er
 	case <-n.halted:
 		why = errNodeStopped
 	}
-	at, accepted := c.leave()
+	accepted, left := c.leave()
+	if !left {
+		select {
+		case <-c.done:
+			return c.error()
+		case <-n.halted:
+		}
+	}
 	select {
 	case <-c.done: // it came at the same time
 		return c.error()
 	default:
 	}
 	if accepted {
-		return storedError(c, at, reason, why)
+		return storedError(c, c.place, reason, why)
 	}
 	return &edda.Error{Op: c.op(), Reason: edda.OutcomeUnknown, Key: c.msg.To.Key, RequestID: c.msg.ID, RetryAfter: time.Second,
 		Err: fmt.Errorf("%w before the request was durable; repeat it with the same idempotency key", why)}

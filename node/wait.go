@@ -59,7 +59,7 @@ func (n *Node) Wait(ctx context.Context, namespace string, id edda.ID) (*edda.Re
 	err := n.lookup(ctx, "wait for "+id.String(), namespace, id, func(p *partition, r *request.Request) error {
 		c.accepted(p.placeOf(r, true))
 		if r.State.Ended() {
-			res := p.resultOf(r, true)
+			res := p.resultOf(r, false)
 			c.finish(&res)
 		} else {
 			p.liveFor(r).addWaiter(c)
