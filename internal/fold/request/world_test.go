@@ -376,7 +376,7 @@ func (w *world) check() {
 			w.tb.Fatalf("%s is in a queue that is not its key's", idName(r.ID))
 		case r.Fence > m.fence:
 			w.tb.Fatalf("%s has fence %d, the last one was %d", idName(r.ID), r.Fence, m.fence)
-		case r.Fence != 0 && (!r.Head() || r.Stopped() || r.State != edda.Dispatched || r.Attempts < 1 || r.StartedAt == 0):
+		case r.Fence != 0 && (!r.Head() || r.Stopped() || r.State != edda.Dispatched || r.Attempts < 1):
 			w.tb.Fatalf("%s runs: head %t, stopped %t, %s, attempt %d", idName(r.ID), r.Head(), r.Stopped(), r.State, r.Attempts)
 		case r.Fence == 0 && r.State == edda.Dispatched:
 			w.tb.Fatalf("%s is dispatched without a fence", idName(r.ID))
