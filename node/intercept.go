@@ -50,11 +50,11 @@ func (n *Node) replied(res *result, r *edda.Request, waiters []*call) {
 	})
 }
 
-// guard turns a panic of somebody else's function into an error.
+// guard turns a panic of somebody else's function into an error, of reason PANIC.
 func guard(what string, f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%s panicked: %v", what, v)
+			err = &edda.Error{Reason: edda.Panicked, Err: fmt.Errorf("%s panicked: %v", what, v)}
 		}
 	}()
 	return f()

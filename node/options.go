@@ -56,6 +56,9 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Version is shown by Info; "dev" when empty.
 	Version string
+
+	// gather is the log's; a test whose clock stands still sets it below zero.
+	gather time.Duration
 }
 
 // Limits bound what a node takes in. What is over a limit is refused with

@@ -52,7 +52,9 @@ func schemasOf(services []*edda.Service) ([]*schemas, error) {
 
 func schemaOf(m *edda.Method) (*schema, error) {
 	if m.Check != nil {
-		return &schema{check: m.Check}, nil
+		return &schema{check: func(contentType string, payload []byte) error {
+			return guard("the method's check", func() error { return m.Check(contentType, payload) })
+		}}, nil
 	}
 	if m.Input == nil {
 		return nil, nil
