@@ -20,6 +20,7 @@ import (
 
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
+	"github.com/edda-io/edda/internal/wire"
 )
 
 // Env is what the machines of one partition share. The Fold sets it before each
@@ -70,10 +71,23 @@ type Fold struct {
 	env      *Env
 	machines []Machine
 	owner    [256]Machine
+	unknown  []byte // fields of the meta row that a later release wrote
 }
 
-// metaKey holds epoch and time.
+// RowsVersion is the version of the rows of all machines. A later one is
+// refused; rows and fields that are merely new do not need one.
+const RowsVersion = 1
+
+// metaKey is the row that says which version the rows have, and what holds of
+// the partition as a whole.
 var metaKey = []byte("m")
+
+// The fields of the meta row.
+const (
+	metaVersion = 1
+	metaEpoch   = 2
+	metaTime    = 3
+)
 
 // New loads the state that the table holds. The position it belongs to is
 // applied; the records after it must be applied next.
@@ -85,16 +99,8 @@ func New(env *Env, applied uint64, machines ...Machine) (*Fold, error) {
 		}
 	}
 	env.Position = applied
-	meta, found, err := env.Table.Get(metaKey)
-	if err != nil {
+	if err := f.loadMeta(); err != nil {
 		return nil, fmt.Errorf("load fold: %w", err)
-	}
-	if found {
-		if len(meta) != 16 {
-			return nil, fmt.Errorf("load fold: meta row of %d bytes, want 16", len(meta))
-		}
-		env.Epoch = binary.BigEndian.Uint64(meta)
-		env.Time = int64(binary.BigEndian.Uint64(meta[8:]))
 	}
 	for _, m := range machines {
 		if err := m.Load(); err != nil {
@@ -102,6 +108,35 @@ func New(env *Env, applied uint64, machines ...Machine) (*Fold, error) {
 		}
 	}
 	return f, nil
+}
+
+func (f *Fold) loadMeta() error {
+	meta, found, err := f.env.Table.Get(metaKey)
+	if err != nil || !found {
+		return err
+	}
+	version := uint64(0)
+	r := wire.NewReader(meta)
+	for fd := (wire.Field{}); r.Next(&fd); {
+		switch fd.Num {
+		case metaVersion:
+			version = fd.Uint
+		case metaEpoch:
+			f.env.Epoch = fd.Uint
+		case metaTime:
+			f.env.Time = int64(fd.Uint)
+		default:
+			f.unknown = append(f.unknown, fd.Raw...)
+		}
+	}
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("meta row: %w", err)
+	}
+	if version == 0 || version > RowsVersion {
+		return fmt.Errorf("the table's rows have version %d, this release knows versions 1 to %d: start the release that wrote them",
+			version, RowsVersion)
+	}
+	return nil
 }
 
 // Apply applies the record at the position after the last one. The fold keeps
@@ -138,9 +173,10 @@ func (f *Fold) Apply(position uint64, rec []byte) error {
 // Checkpoint adds all that changed to b; the caller commits it with the applied
 // position and then calls Committed.
 func (f *Fold) Checkpoint(b *store.Batch) error {
-	meta := binary.BigEndian.AppendUint64(nil, f.env.Epoch)
-	meta = binary.BigEndian.AppendUint64(meta, uint64(f.env.Time))
-	b.Set(metaKey, meta)
+	meta := wire.AppendUint(nil, metaVersion, RowsVersion)
+	meta = wire.AppendUint(meta, metaEpoch, f.env.Epoch)
+	meta = wire.AppendFixed(meta, metaTime, uint64(f.env.Time))
+	b.Set(metaKey, append(meta, f.unknown...))
 	for _, m := range f.machines {
 		if err := m.Checkpoint(b); err != nil {
 			return fmt.Errorf("checkpoint partition %d: %w", f.env.Partition, err)
@@ -157,7 +193,7 @@ func (f *Fold) Committed() {
 }
 
 // Row returns a table key: a kind, then parts, each as it is. Every kind of row
-// begins with a byte of its own; docs/format.md lists them.
+// begins with a byte of its own; docs/records.md lists them.
 func Row(kind byte, parts ...[]byte) []byte {
 	k := []byte{kind}
 	for _, p := range parts {

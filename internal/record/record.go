@@ -1,7 +1,7 @@
 // Package record is what stands in a partition's log: a header, then numbered
 // fields (see package wire). Every record has a type and a version; a type that
 // this release does not know is refused, a field that it does not know is passed
-// over. Types and field numbers are never used again. docs/format.md lists them.
+// over. Types and field numbers are never used again. docs/records.md lists them.
 //
 // The package is pure: it encodes and decodes, and decides nothing.
 package record

@@ -56,6 +56,8 @@ func TestLoadRefusesDamage(t *testing.T) {
 		key, value []byte
 	}{
 		{"meta", []byte("m"), []byte{1}},
+		{"no version", []byte("m"), wire.AppendUint(nil, 2, 7)},
+		{"later version", []byte("m"), wire.AppendUint(nil, 1, fold.RowsVersion+1)},
 		{"fence", []byte{rowFence}, []byte{1}},
 		{"request", fold.RowNumber(rowOpen, 1), []byte{0xff}},
 		{"state", fold.RowNumber(rowOpen, 1), wire.AppendUint(nil, qState, 99)},
