@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // How a store survives what Pebble does not.
@@ -54,6 +55,10 @@ type stopper struct {
 	closing chan struct{} // closed when Close begins
 	calls   sync.WaitGroup
 	paused  func() // for tests: called at each pause, if not nil
+
+	mu     sync.Mutex          // guards what follows; held across no I/O
+	files  map[uint64]vfs.File // open for writing, by number
+	serial uint64
 }
 
 func (s *stopper) init(onStop func(error), log *slog.Logger) {
@@ -95,7 +100,39 @@ func (s *stopper) wait() { s.calls.Wait() }
 // off ends a stopper whose store was never opened.
 func (s *stopper) off() {
 	s.close()
+	s.closeFiles()
 	s.wait()
+}
+
+// opened notes that a file was opened for writing, and numbers it.
+func (s *stopper) opened(f vfs.File) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = map[uint64]vfs.File{}
+	}
+	s.serial++
+	s.files[s.serial] = f
+	return s.serial
+}
+
+// forget notes that a file is being closed.
+func (s *stopper) forget(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.files, id)
+}
+
+// closeFiles closes what the database has left open: of a file that it cannot
+// sync, it forgets that it is open.
+func (s *stopper) closeFiles() {
+	s.mu.Lock()
+	left := s.files
+	s.files = nil
+	s.mu.Unlock()
+	for _, f := range left {
+		_ = f.Close() // it was given up already
+	}
 }
 
 // pause is where the retries of a stopped store are held up, before they make a

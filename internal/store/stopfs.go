@@ -23,7 +23,7 @@ func (f stopFS) wrap(file vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stopFile{file, f.stop}, nil
+	return stopFile{file, f.stop, f.stop.opened(file)}, nil
 }
 
 func (f stopFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -144,6 +144,12 @@ func (f stopFS) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 type stopFile struct {
 	vfs.File
 	stop *stopper
+	id   uint64
+}
+
+func (f stopFile) Close() error {
+	f.stop.forget(f.id)
+	return f.File.Close()
 }
 
 func (f stopFile) Write(p []byte) (int, error) {

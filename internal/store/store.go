@@ -259,6 +259,7 @@ func (s *Store) Close() error {
 		s.uses.end()
 		stopped := s.stop.Err()
 		err := cmp.Or(s.db.Close(), s.stop.Err())
+		s.stop.closeFiles()
 		s.stop.wait()
 		if stopped != nil {
 			err = nil // what closing a stopped database says adds nothing
