@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -88,7 +89,7 @@ func (a *attempt) run() {
 	returned := false
 	defer func() {
 		if !returned {
-			a.failure = record.Failure{Reason: edda.Panicked, Message: "handler ended its goroutine"}
+			a.broke(recover())
 		}
 		a.ended = time.Now()
 		a.p.in.outcome(a)
@@ -96,6 +97,19 @@ func (a *attempt) run() {
 	a.taken.Store(true)
 	a.invoke()
 	returned = true
+}
+
+// broke notes that the handler's goroutine ended, or that something of the
+// handler's panicked after it had returned, such as its error when asked for its
+// text.
+func (a *attempt) broke(panicked any) {
+	why := "handler ended its goroutine"
+	if panicked != nil {
+		why = clipText(fmt.Sprintf("what the handler returned panicked: %v", panicked))
+		a.p.n.log.Error("handler panicked", "service", a.msg.To.Name, "key", a.msg.To.Key, "method", a.msg.Type,
+			"request", a.msg.ID, "attempt", a.number, "panic", why, "stack", string(debug.Stack()))
+	}
+	a.rec, a.failure, a.after = nil, record.Failure{Reason: edda.Panicked, Message: why}, 0
 }
 
 func (a *attempt) invoke() {
