@@ -186,6 +186,10 @@ func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
 	for e, err := range n.engine.Read(ctx, starts...) {
 		if err != nil {
 			failed = fmt.Errorf("read the log: %w", err)
+			if errors.Is(err, engine.ErrTrimmed) {
+				failed = fmt.Errorf("the store is behind its log, which has forgotten what the store held before; "+
+					"was the store removed, or that of an older copy put here? read the log: %w", err)
+			}
 			break
 		}
 		queues[e.Partition%replayers] <- e
