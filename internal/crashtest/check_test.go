@@ -23,6 +23,9 @@ type check struct {
 	entries []entry
 	// weak: what was not synced may be lost, but only from the end.
 	weak bool
+	// unread: the disk may have refused to read something once, which costs an
+	// attempt.
+	unread bool
 
 	accounts map[string]account
 	states   map[string]edda.State // by the name of the task, of what can be looked up
@@ -309,7 +312,7 @@ func (c *check) checkState(ctx context.Context, e *entry, state edda.State, kept
 		if err != nil {
 			return err
 		}
-		if d.Attempts != graveAttempts || d.Reason != edda.Failed && d.Reason != edda.NodeLost {
+		if d.Attempts != graveAttempts || d.Reason != edda.Failed && d.Reason != edda.NodeLost && (d.Reason != edda.Internal || !c.unread) {
 			return fmt.Errorf("its dead letter has reason %s after %d attempts", d.Reason, d.Attempts)
 		}
 	case e.task.Final:

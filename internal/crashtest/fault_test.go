@@ -59,21 +59,28 @@ func TestFaultEveryOperation(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				seed := newSeed(t)
-				step := either(int64(17), 1)
-				rng := newRand(seed, 0)
-				runs, stops := 0, 0
-				for n := 1 + rng.Int64N(step); !t.Failed(); n += step {
-					f := &fault{first: n, forever: forever}
-					runs++
-					if injure(t, d, f, seed) {
-						stops++
-					}
-					if f.ops.Load() < n {
-						t.Logf("%d of %d operations failed, %d of which stopped the node", runs, f.ops.Load(), stops)
-						return
-					}
+				for i := range either(1, uint64(3)) {
+					faults(t, d, forever, seed+i)
 				}
 			})
+		}
+	}
+}
+
+// faults fails one operation after the other.
+func faults(t *testing.T, d edda.Durability, forever bool, seed uint64) {
+	step := either(int64(17), 1)
+	rng := newRand(seed, 0)
+	runs, stops := 0, 0
+	for n := 1 + rng.Int64N(step); !t.Failed(); n += step {
+		f := &fault{first: n, forever: forever}
+		runs++
+		if injure(t, d, f, seed) {
+			stops++
+		}
+		if ops := f.ops.Load(); ops < n {
+			t.Logf("seed %d: failed %d of about %d operations, %d of which stopped the node", seed, runs, ops, stops)
+			return
 		}
 	}
 }
@@ -85,7 +92,7 @@ func injure(t *testing.T, d edda.Durability, f *fault, seed uint64) (stops bool)
 	mem := newDisk(t)
 	o := small(hooked(mem, f.before), d)
 	o.CheckpointBytes = 3 << 10
-	w := workload{seed: seed, callers: 2, requests: 7, ledger: &ledger{}}
+	w := workload{seed: seed, callers: 2, requests: either(7, 14), ledger: &ledger{}}
 	n, err := opened(t, o)
 	if err == nil {
 		within(t, f.String()+": the workload", func() { w.run(n.Client()) })
@@ -109,7 +116,7 @@ func injure(t *testing.T, d edda.Durability, f *fault, seed uint64) (stops bool)
 			t.Errorf("%v failed, %s: %v", f, left.at, err)
 			continue
 		}
-		c := check{node: n, entries: w.ledger.at(end), weak: left.weak}
+		c := check{node: n, entries: w.ledger.at(end), weak: left.weak, unread: true}
 		if err := c.run(context.Background()); err != nil {
 			t.Errorf("%v failed, %s: %v", f, left.at, err)
 		}

@@ -1,0 +1,36 @@
+package crashtest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// helpers are what this binary does when a test runs it as another process.
+var helpers = map[string]func() error{}
+
+const helperVariable = "EDDA_CRASHTEST_HELPER"
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(helperVariable)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	if err := helpers[name](); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// helper returns a command that runs one of the helpers.
+func helper(t *testing.T, name string, env ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(append(os.Environ(), helperVariable+"="+name), env...)
+	return cmd
+}
