@@ -2,8 +2,11 @@ package record
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edda-io/edda"
@@ -139,4 +142,17 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		}
 	})
+}
+
+// The page of the format lists every type.
+func TestDocsListEveryType(t *testing.T) {
+	page, err := os.ReadFile("../../docs/records.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range types() {
+		if row := fmt.Sprintf("| %d | %s |", typ, typ); !strings.Contains(string(page), row) {
+			t.Errorf("docs/records.md has no row %q", row)
+		}
+	}
 }
