@@ -190,7 +190,8 @@ func TestFaultTornTail(t *testing.T) {
 	// A copy of the disk tells where the log ends.
 	end := newRand(1, 1)
 	whole := vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: end}
-	clone, probe := mem.CrashClone(whole), mem.CrashClone(whole)
+	clone := mem.CrashClone(whole)
+	probe := clone.CrashClone(whole)
 	l, err := filelog.Open("data/log", filelog.Options{FS: probe})
 	if err != nil {
 		t.Fatal(err)
