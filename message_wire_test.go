@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +104,7 @@ func TestUnknownFieldsSurviveARewrite(t *testing.T) {
 	later = wire.AppendString(later, 900, "again")
 	b, _ := fullMessage().AppendBinary(nil)
 	var m Message
-	if err := m.UnmarshalBinary(append(later[:len(later):len(later)], b...)); err != nil {
+	if err := m.UnmarshalBinary(append(slices.Clip(later), b...)); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := m.AppendBinary(nil); !bytes.Equal(got, append(b, later...)) {
@@ -111,7 +112,7 @@ func TestUnknownFieldsSurviveARewrite(t *testing.T) {
 	}
 	b, _ = fullReply().AppendBinary(nil)
 	var r Reply
-	if err := r.UnmarshalBinary(append(later[:len(later):len(later)], b...)); err != nil {
+	if err := r.UnmarshalBinary(append(slices.Clip(later), b...)); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := r.AppendBinary(nil); !bytes.Equal(got, append(b, later...)) {

@@ -12,7 +12,7 @@ import (
 func TestAddress(t *testing.T) {
 	for text, want := range map[string]Address{
 		"users": {Name: "users"}, "users/42": {Name: "users", Key: "42"}, "users/a/b//": {Name: "users", Key: "a/b//"},
-		"U.s-e_r/ü ": {Name: "U.s-e_r", Key: "ü "},
+		"U.s-e_r/ü b": {Name: "U.s-e_r", Key: "ü b"},
 	} {
 		got, err := ParseAddress(text)
 		if err != nil || got != want || got.String() != text {

@@ -200,7 +200,7 @@ func TestUnknownFieldsArePassedOver(t *testing.T) {
 		later := wire.AppendUint(nil, 1000, 1)
 		later = wire.AppendFixed(later, 1001, 1)
 		later = wire.AppendString(later, 1002, "later")
-		for _, b := range [][]byte{append(later[:len(later):len(later)], b...), append(b, later...)} {
+		for _, b := range [][]byte{append(slices.Clip(later), b...), append(b, later...)} {
 			got := newBody(typ)
 			if err := got.Decode(b); err != nil || !reflect.DeepEqual(plain(got), want) {
 				t.Errorf("%s: reads as %+v, %v, want %+v", typ, got, err, want)

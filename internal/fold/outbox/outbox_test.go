@@ -19,6 +19,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	w := &world{t: t, tree: store.NewTree()}
 	w.load()
 	return w

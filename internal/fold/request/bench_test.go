@@ -21,6 +21,7 @@ func BenchmarkPair(b *testing.B) {
 }
 
 func benchmarkPair(b *testing.B, kind edda.Kind, hint bool, open int) {
+	b.Helper()
 	w := newWorld(b)
 	key := ""
 	for n := range open {

@@ -35,7 +35,7 @@ func TestGoldenTableIsRead(t *testing.T) {
 		for _, line := range goldenRecords {
 			s.do(strings.Fields(line))
 		}
-		s.w.services(t)
+		s.w.services()
 		s.w.checkpoint()
 		for p := range s.w.tree.Scan(nil, nil) {
 			text = fmt.Appendf(text, "%x %x\n", p.Key, p.Value)
@@ -86,7 +86,7 @@ func unhex(t *testing.T, s string) []byte {
 }
 
 // services registers one and pauses it.
-func (w *world) services(t *testing.T) {
+func (w *world) services() {
 	s := record.ServiceSet{Address: parseAddress("users"), Kind: "ordered", Methods: []string{"m"}}
 	w.do(op{rec: &s, time: 10})
 	c := record.ServiceChanged{Address: s.Address, Paused: true}

@@ -21,6 +21,7 @@ var (
 
 // seeds calls f with each seed of the run; a failure names it.
 func seeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
+	t.Helper()
 	first := uint64(1)
 	switch {
 	case *seedFlag != 0:
@@ -294,6 +295,7 @@ func (g *gen) finish(each func(o op, want string)) {
 // are what the model says.
 func TestRandomRecordsFollowTheModel(t *testing.T) {
 	seeds(t, 60, func(t *testing.T, seed uint64) {
+		t.Helper()
 		g := newGen(seed)
 		schedule := rand.New(rand.NewPCG(seed, 1))
 		plain, hinted, saved, reloaded, crashed := newWorld(t), newWorld(t), newWorld(t), newWorld(t), newWorld(t)

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"gap", 2, due, "the last one was 0"},
 		{"short", 1, due[:5], "record of 5 bytes"},
 		{"unknown", 1, unknown, "later release"},
-		{"malformed", 1, append(due[:len(due):len(due)], 0xff), "due record"},
+		{"malformed", 1, append(slices.Clip(due), 0xff), "due record"},
 		{"owned", 1, append(record.AppendHeader(nil, record.TypeOwned), 0xff), "owned record"},
 		{"ack of nothing", 1, (&record.OutboxAcked{To: 2, Number: 1}).AppendTo(nil), "the last one sent was 0"},
 		{"message", 1, (&record.Accepted{Kind: edda.Ordered, Message: []byte{0xff}}).AppendTo(nil), "message"},

@@ -123,6 +123,7 @@ type world struct {
 }
 
 func newWorld(tb testing.TB) *world {
+	tb.Helper()
 	w := &world{tb: tb, tree: store.NewTree()}
 	w.load()
 	return w
