@@ -44,25 +44,27 @@ func (g *gatherer) wait(in *inbox, released int64, flush time.Duration) {
 			all = g.poll(in, in.waiting.Load(), target)
 		}
 	}
-	if (all-there)*4 >= target-there {
+	if all > there || there >= target {
 		g.misses = 0
 		return
 	}
-	g.misses = min(g.misses+1, 6)
+	g.misses = min(g.misses+1, 4)
 	g.skip = 1<<g.misses - 1
 }
 
-// poll returns how many are there in the end.
+// poll returns how many are there in the end. It gives up when nobody came for a
+// while, in which everybody who could run had a turn.
 func (g *gatherer) poll(in *inbox, there, target int64) int64 {
 	begin := time.Now()
-	last := begin
+	last, turns := begin, 0
 	for there < target {
 		runtime.Gosched()
+		turns++
 		now := time.Now()
 		if n := in.waiting.Load(); n != there {
-			there, last = n, now
+			there, last, turns = n, now, 0
 		}
-		if now.Sub(begin) > g.most || now.Sub(last) > g.most/4 {
+		if now.Sub(begin) > g.most || turns >= 2 && now.Sub(last) > g.most/6 {
 			break
 		}
 	}

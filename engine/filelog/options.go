@@ -16,7 +16,7 @@ const (
 	DefaultPartitions      = 64
 	DefaultMinSegmentBytes = 1 << 20
 	DefaultMaxSegmentBytes = 64 << 20
-	DefaultGather          = 60 * time.Microsecond
+	DefaultGather          = 100 * time.Microsecond
 )
 
 // Options are the settings of a log. The zero value is usable.
