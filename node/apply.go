@@ -26,6 +26,7 @@ func (p *partition) applied(pr *proposal) {
 		case request.Arm:
 			p.liveFor(e.Request).closing = false
 			p.schedule(e.Request)
+			p.turnAwayIfStuck(e.Request)
 		case request.Spare:
 			if pr.slot != nil {
 				pr.slot.release()
@@ -212,6 +213,21 @@ func (p *partition) turnAway(r *request.Request, reason edda.Reason, err error) 
 		}
 	}
 	l.waiters = kept
+}
+
+// turnAwayIfStuck ends the calls that wait for a request which has stopped getting
+// on.
+func (p *partition) turnAwayIfStuck(r *request.Request) {
+	l := liveOf(r)
+	if l == nil || len(l.waiters) == 0 {
+		return
+	}
+	switch {
+	case r.Stopped():
+		p.turnAway(r, edda.KeyStopped, errKeyStopped)
+	case l.svc.view().paused:
+		p.turnAway(r, edda.ServicePaused, errServicePaused)
+	}
 }
 
 // call proposes a request from outside. What can be seen already is answered at

@@ -398,11 +398,30 @@ func (p *partition) due(l *live, now int64) {
 		}
 		l.closing = true
 		d := record.Due{Seq: r.Seq}
+		pr.then = func(_ []request.Effect, err error) {
+			if err == nil {
+				p.joinedQueue(r)
+			}
+		}
 		p.propose(d.AppendTo(nil), pr)
 	case r.Fence == 0:
 		p.wantSlot(r)
 		p.armDeadline(l)
 	}
+}
+
+// joinedQueue has a request whose delay is over wait for its turn, if it was not
+// started at once.
+func (p *partition) joinedQueue(r *request.Request) {
+	l := liveOf(r)
+	if l == nil || r.Fence != 0 {
+		return
+	}
+	if !r.Ready(p.now()) {
+		l.closing = false // else a dispatch is on its way
+	}
+	p.armDeadline(l)
+	p.turnAwayIfStuck(r)
 }
 
 // armDeadline leaves the deadline as the only time that matters.

@@ -148,7 +148,8 @@ func (m *model) isHead(r *modelRequest) bool {
 }
 
 func (m *model) ready(r *modelRequest) bool {
-	return m.isHead(r) && (r.Kind != edda.Ordered || !m.stopped[r.To]) && r.Fence == 0 && r.Due <= m.time
+	return m.isHead(r) && (r.Kind != edda.Ordered || !m.stopped[r.To]) && r.Fence == 0 && r.Due <= m.time &&
+		(r.Deadline == 0 || m.time < r.Deadline)
 }
 
 func (m *model) make(a *record.Accepted, msg *edda.Message, n int) *modelRequest {

@@ -105,7 +105,7 @@ func (r *Request) Stopped() bool { return r.key != nil && r.key.Stopped }
 
 // Ready reports whether the request could start now, given a worker.
 func (r *Request) Ready(now int64) bool {
-	return r.Head() && !r.Stopped() && r.Fence == 0 && !r.State.Ended() && r.Due <= now
+	return r.Head() && !r.Stopped() && r.Fence == 0 && !r.State.Ended() && r.Due <= now && (r.Deadline == 0 || now < r.Deadline)
 }
 
 // Key is the queue of one key of an ordered service.
