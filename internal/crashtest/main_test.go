@@ -15,7 +15,11 @@ const helperVariable = "EDDA_CRASHTEST_HELPER"
 func TestMain(m *testing.M) {
 	name := os.Getenv(helperVariable)
 	if name == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		if buildDir != "" {
+			_ = os.RemoveAll(buildDir)
+		}
+		os.Exit(code)
 	}
 	if err := helpers[name](); err != nil {
 		fmt.Fprintln(os.Stderr, err)
