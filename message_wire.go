@@ -2,13 +2,14 @@ package edda
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/edda-io/edda/internal/wire"
 )
 
 // The numbers of the fields of a message and a reply. They never change and are
-// never used again; docs/format.md lists them.
+// never used again; docs/records.md lists them.
 const (
 	fID = iota + 1
 	fType
@@ -293,11 +294,19 @@ func readID(id *ID, b []byte) error {
 	return nil
 }
 
+// appendTime appends a time in Unix nanoseconds, which reach from 1678 to 2262;
+// a node refuses later ones, and takes earlier ones for the past.
 func appendTime(b []byte, field int, t time.Time) []byte {
 	if t.IsZero() {
 		return b
 	}
+	if t.Before(firstTime) {
+		t = firstTime
+	}
 	return wire.AppendFixed(b, field, uint64(t.UnixNano()))
 }
+
+// firstTime is the first time that fits Unix nanoseconds.
+var firstTime = time.Unix(0, math.MinInt64)
 
 func readTime(u uint64) time.Time { return time.Unix(0, int64(u)).UTC() }

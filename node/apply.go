@@ -17,7 +17,7 @@ func (p *partition) applied(pr *proposal) {
 		case request.Joined:
 			p.joined(e.Request, pr.call)
 		case request.Mismatch:
-			pr.call.refuse(errMismatch(pr.call, e.Request))
+			p.mismatch(e.Request, pr.call)
 		case request.Dispatch:
 			p.start(e.Request, pr.slot)
 		case request.Ready:
@@ -50,6 +50,17 @@ func (p *partition) applied(pr *proposal) {
 	if pr.from != nil {
 		p.received(pr.from)
 	}
+}
+
+// mismatch refuses a call whose idempotency key or id was used for another
+// request. A message that a handler sent has nobody to tell.
+func (p *partition) mismatch(known *request.Request, c *call) {
+	if c == nil {
+		p.n.log.Warn("a message that a handler sent repeats the idempotency key of another one, and is dropped",
+			"service", known.To.Name, "key", known.To.Key, "request", known.ID)
+		return
+	}
+	c.refuse(errMismatch(c, known))
 }
 
 // admitted acknowledges a request that is new, or a dead letter that is a

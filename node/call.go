@@ -226,6 +226,9 @@ func (n *Node) submit(ctx context.Context, m *edda.Message, c *call, keep bool) 
 			Err: errors.New("the message's id was made for another address; leave it out, or use the one an earlier acknowledgement gave")}
 	}
 	m.Time = time.Time{}
+	if c.startsNow() {
+		m.Due = time.Time{} // the past means now
+	}
 	if !given {
 		m.ID = edda.NewID(hash, time.Now())
 	}

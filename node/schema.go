@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"reflect"
 	"slices"
@@ -162,6 +163,9 @@ func (n *Node) checkAgainst(m *edda.Message, v *view) *edda.Error {
 	case !m.Deadline.IsZero() && !m.Deadline.After(time.Now()):
 		return bad(edda.DeadlineExceeded, "the deadline %s has passed already", m.Deadline.UTC().Format(time.RFC3339Nano))
 	}
+	if m.Due.After(lastTime) || m.Deadline.After(lastTime) {
+		return bad(edda.BadValue, "due time and deadline must be before %s", lastTime.Format(time.RFC3339))
+	}
 	if payload, headers := sizes(m); payload > n.opts.Limits.PayloadBytes {
 		return bad(edda.TooLarge, "the payload has %d bytes, at most %d are allowed", payload, n.opts.Limits.PayloadBytes)
 	} else if headers > maxHeaderBytes {
@@ -184,6 +188,10 @@ func (n *Node) checkAgainst(m *edda.Message, v *view) *edda.Error {
 	}
 	return e
 }
+
+// lastTime is the last time that fits Unix nanoseconds, in which the log keeps
+// times.
+var lastTime = time.Unix(0, math.MaxInt64).UTC()
 
 // maxHeaderBytes bounds the headers of one message.
 const maxHeaderBytes = 64 << 10
