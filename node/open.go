@@ -48,7 +48,10 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if err := n.openDisk(); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	if err := n.recover(ctx); err != nil {
+	if err = n.recover(ctx); err == nil {
+		err = n.checkKinds()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.engine.Close(), n.store.Close()))
 	}
 	for i, s := range opts.Services {
@@ -244,16 +247,35 @@ func (n *Node) begin(ctx context.Context) error {
 	return nil
 }
 
+// checkKinds refuses services that have unfinished requests of another kind,
+// before their handlers get any of them. The partitions do not run yet.
+func (n *Node) checkKinds() error {
+	changed := map[edda.Address]edda.Kind{}
+	for _, s := range n.opts.Services {
+		svc := n.service(s.Namespace, s.Name)
+		if v := svc.view(); v.registered && v.kind != s.Kind {
+			changed[svc.addr] = s.Kind
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	for _, p := range n.parts {
+		for r := range p.requests.All() {
+			if kind := changed[serviceAddress(r.To.Namespace, r.To.Name)]; kind != "" && kind != r.Kind {
+				return &edda.Error{Op: "register service " + r.To.Name, Reason: edda.KindInUse,
+					Err: fmt.Errorf("it is %s and has unfinished requests; finish or cancel them before it becomes %s", r.Kind, kind)}
+			}
+		}
+	}
+	return nil
+}
+
 // register makes a service known, if the log does not know it as it is.
 func (n *Node) register(ctx context.Context, s *edda.Service, sc *schemas) error {
 	svc := n.service(s.Namespace, s.Name)
-	v := svc.view()
 	set := record.ServiceSet{Address: svc.addr, Kind: s.Kind, Methods: s.Methods(), Schemas: sc.records()}
-	if v.registered && v.kind != s.Kind && n.unfinished(ctx, svc) {
-		return &edda.Error{Op: "register service " + s.Name, Reason: edda.KindInUse,
-			Err: fmt.Errorf("it is %s and has unfinished requests; finish or cancel them before it becomes %s", v.kind, s.Kind)}
-	}
-	if v.registered && sameService(&svc.set, &set) {
+	if svc.view().registered && sameService(&svc.set, &set) {
 		return nil
 	}
 	return n.proposeTo(ctx, n.parts[0], "register service "+s.Name, set.AppendTo(nil), nil)
