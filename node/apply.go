@@ -72,6 +72,7 @@ func (p *partition) admitted(r *request.Request, c *call) {
 	if r.Deadline != 0 {
 		p.schedule(r)
 	}
+	p.buryIfDeleted(r, l)
 	if c == nil {
 		return
 	}
@@ -84,6 +85,14 @@ func (p *partition) admitted(r *request.Request, c *call) {
 		return
 	}
 	l.waiters = append(l.waiters, c)
+}
+
+// buryIfDeleted makes a dead letter of a request whose service was deleted while
+// the request, or the deletion itself, was on its way: nobody would ever handle it.
+func (p *partition) buryIfDeleted(r *request.Request, l *live) {
+	if v := l.svc.view(); !v.registered && !v.hosted && !r.State.Ended() {
+		p.proposeEnded(r, failDeleted, nil)
+	}
 }
 
 // stampMessage tells the handler when the request was accepted, which the record

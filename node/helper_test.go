@@ -42,6 +42,11 @@ func open(t *testing.T, o node.Options, services ...*edda.Service) *node.Node {
 	if err != nil {
 		t.Fatalf("open node: %v", err)
 	}
+	t.Cleanup(func() { // for a test that ends early; else it is stopped
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = n.Stop(ctx)
+	})
 	return n
 }
 

@@ -144,6 +144,7 @@ func (p *partition) recovered(then func([]request.Effect, error)) {
 		if r.Deadline != 0 {
 			p.schedule(r)
 		}
+		p.buryIfDeleted(r, p.liveFor(r))
 	}
 	for _, to := range p.outbox.Lanes() {
 		p.pump(to)

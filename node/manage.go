@@ -496,18 +496,38 @@ func (n *Node) DeleteService(ctx context.Context, namespace, name string, force 
 // bury makes the unfinished requests of a service that is gone dead letters.
 func (n *Node) bury(ctx context.Context, op string, s *service) error {
 	for _, p := range n.parts {
-		err := n.inPartition(ctx, p, op, func() {
-			for r := range p.requests.All() {
-				if r.To.Namespace == s.addr.Namespace && r.To.Name == s.addr.Name {
-					p.proposeEnded(r, record.Failure{Reason: edda.NoService, Message: "the service was deleted"}, nil)
-				}
-			}
-		})
-		if err != nil {
+		done := make(chan error, 1)
+		if !p.in.do(func() { p.bury(s, done) }) {
+			return n.notRunning(op)
+		}
+		if err := n.wait(ctx, op, done); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// failDeleted is why requests of a deleted service are dead.
+var failDeleted = record.Failure{Reason: edda.NoService, Message: "the service was deleted"}
+
+// bury makes dead letters of the service's requests, and says when that is
+// durable.
+func (p *partition) bury(s *service, done chan<- error) {
+	left := 1
+	var failed error
+	one := func(_ []request.Effect, err error) {
+		failed = errors.Join(failed, err)
+		if left--; left == 0 {
+			done <- failed
+		}
+	}
+	for r := range p.requests.All() {
+		if r.To.Namespace == s.addr.Namespace && r.To.Name == s.addr.Name {
+			left++
+			p.proposeEnded(r, failDeleted, one)
+		}
+	}
+	one(nil, nil)
 }
 
 // unfinished reports whether a service has unfinished requests.
