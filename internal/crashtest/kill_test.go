@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -50,6 +51,12 @@ func killLoop(t *testing.T, durability string, kills int) {
 		clients = append(clients, c)
 		wg.Go(func() { c.err = c.run(ctx) })
 	}
+	var shared []*sharedClient
+	for i := range 4 {
+		c := &sharedClient{load: load, id: i, rng: newRand(seed, uint64(i)+1000)}
+		shared = append(shared, c)
+		wg.Go(func() { c.err = c.run(ctx) })
+	}
 	for i := range kills {
 		pause(ctx, time.Duration(30+rng.IntN(350))*time.Millisecond)
 		if err := p.kill(); err != nil {
@@ -73,14 +80,22 @@ func killLoop(t *testing.T, durability string, kills int) {
 		}
 		lost, doubled = lost+l, doubled+d
 	}
+	var ops []*operation
+	for _, c := range shared {
+		if c.err != nil {
+			t.Errorf("client of shared keys: %v", c.err)
+		}
+		ops = append(ops, c.ops...)
+	}
+	unknown := linearizable(t, seed, ops)
 	if err := p.kill(); err != nil {
 		t.Error(err)
 	}
 	restarts := slices.Sorted(slices.Values(p.started[1:]))
 	t.Logf("SUMMARY kill -9, durability %s: %d kills, %d keys, %d adds acknowledged (%d asynchronous, %d delayed), %d flaky ended (%d dead), %d calls repeated; "+
-		"lost %d, doubled %d, order broken %d; restart median %v, max %v",
+		"lost %d, doubled %d, order broken %d; %d calls of shared keys linearizable, %d of them without an answer; restart median %v, max %v",
 		durability, kills, killClients*keysPerClient, load.adds.Load(), load.async.Load(), load.delayed.Load(), load.flaky.Load(), load.dead.Load(),
-		load.repeated.Load(), lost, doubled, broken, restarts[len(restarts)/2].Round(time.Millisecond), restarts[len(restarts)-1].Round(time.Millisecond))
+		load.repeated.Load(), lost, doubled, broken, len(ops), unknown, restarts[len(restarts)/2].Round(time.Millisecond), restarts[len(restarts)-1].Round(time.Millisecond))
 	if lost+doubled+broken > 0 {
 		t.Error("the state is not what was acknowledged")
 	}
@@ -91,6 +106,8 @@ type load struct {
 	process *process
 	http    *http.Client
 	over    atomic.Bool
+
+	clock atomic.Int64
 
 	adds, async, delayed, flaky, dead, repeated atomic.Int64
 }
@@ -288,4 +305,50 @@ func (c *killClient) compare(ctx context.Context) (lost, doubled int, err error)
 		doubled += max(0, got.Value-want)
 	}
 	return lost, doubled, nil
+}
+
+// sharedClient calls counters that others call as well, once and without an
+// idempotency key: what has no answer stays unknown.
+type sharedClient struct {
+	load *load
+	id   int
+	rng  *rand.Rand
+	ops  []*operation
+	err  error
+}
+
+func (c *sharedClient) run(ctx context.Context) error {
+	for !c.load.over.Load() {
+		url, err := c.load.process.wait(ctx)
+		if err != nil {
+			return err
+		}
+		// Each key lives through one kill, or a checker could not cope with all that
+		// is unknown of it.
+		o := &operation{
+			key: fmt.Sprintf("shared-%d-%d", c.load.process.lives()/2, c.rng.IntN(3)), method: "add", n: 1 + c.rng.IntN(9), client: c.id,
+		}
+		body := fmt.Sprintf(`{"n":%d}`, o.n)
+		if c.rng.IntN(3) == 0 {
+			o.method, body = "get", ""
+		}
+		o.call = c.load.clock.Add(1)
+		a, err := c.load.once(ctx, "POST", url+"/v1/call/counter/"+o.key+"/"+o.method, body, http.Header{"Content-Type": {"application/json"}})
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			continue
+		case err != nil || a.status == http.StatusServiceUnavailable:
+		case a.status == http.StatusOK:
+			var got struct{ Value int }
+			if err := json.Unmarshal(a.body, &got); err != nil {
+				return err
+			}
+			o.result, o.back = got.Value, c.load.clock.Add(1)
+		default:
+			return fmt.Errorf("%s %s: got %v", o.method, o.key, a)
+		}
+		c.ops = append(c.ops, o)
+		pause(ctx, time.Millisecond)
+	}
+	return nil
 }

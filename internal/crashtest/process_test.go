@@ -108,6 +108,13 @@ func (p *process) wait(ctx context.Context) (string, error) {
 	}
 }
 
+// lives is how often the process was started.
+func (p *process) lives() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.started)
+}
+
 // pause waits between two things that happen to a process.
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
