@@ -109,6 +109,26 @@ func (c *check) settle(ctx context.Context) error {
 	}
 }
 
+// arrive returns once everything that was sent on has arrived.
+func (c *check) arrive(ctx context.Context) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := c.look(ctx); err != nil {
+			return err
+		}
+		missing := c.missing()
+		if missing == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("does not settle: %w", missing)
+		case <-tick.C:
+		}
+	}
+}
+
 // finish waits for the requests that have not ended, and cancels those that will
 // not.
 func (c *check) finish(ctx context.Context) error {

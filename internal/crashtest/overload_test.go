@@ -1,0 +1,176 @@
+package crashtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/node"
+)
+
+// TestFaultOverload sends a node ten times what it can take, once because its disk
+// is slow and once because its handlers are. It refuses early, with
+// resource_exhausted and a time to come back; its memory stays bounded; and when
+// that is over it takes requests at once.
+func TestFaultOverload(t *testing.T) {
+	const payload = 4 << 10
+	for _, c := range []struct {
+		name string
+		disk time.Duration // of each sync of the log
+		work time.Duration // of each handler
+		max  node.Limits
+		// room is what the node may keep of unfinished requests.
+		room int
+	}{
+		// 4 partitions with 64 requests each in 2 ms.
+		{"disk", 2 * time.Millisecond, 0, node.Limits{PartitionRequests: 64}, 4 * 64 * payload},
+		{"handlers", 0, 2 * time.Millisecond, node.Limits{NodeBytes: 4 << 20}, 4<<20 + 4*1024*payload},
+		{"keys", 0, 2 * time.Millisecond, node.Limits{KeyQueue: 50}, 16 * 50 * payload * 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			svc := edda.NewOrdered("s")
+			svc.Concurrency = 8
+			svc.HandleAny(func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {
+				if c.work > 0 {
+					pause(ctx, c.work)
+				}
+				return nil, nil
+			})
+			slow := hooked(vfs.NewMem(), func(op errorfs.Op) error {
+				if c.disk > 0 && isSync(op.Kind) && op.Path != "data/store" {
+					pause(context.Background(), c.disk)
+				}
+				return nil
+			})
+			n := mustOpen(t, node.Options{Dir: "data", FS: slow, Partitions: 4, SegmentBytes: 4 << 20, Limits: c.max, Services: []*edda.Service{svc}})
+			f := flood{n: n, payload: make([]byte, payload), senders: 2560}
+			f.run(t, either(300*time.Millisecond, 4*time.Second))
+			if f.refused == 0 {
+				t.Fatal("nothing was refused; the load is too light to tell anything")
+			}
+			late := f.refusals[len(f.refusals)*99/100]
+			t.Logf("%d accepted, %d refused; a refusal takes %v (median), %v (p99); heap grows by at most %d MiB",
+				f.accepted, f.refused, f.refusals[len(f.refusals)/2], late, f.grown>>20)
+			if late > 200*time.Millisecond {
+				t.Errorf("refusals take %v (p99): that is not early", late)
+			}
+			// The senders themselves hold their messages, and the collector is behind.
+			if bound := 3 * (c.room + f.senders*payload + 48<<20); f.grown > bound {
+				t.Errorf("the heap grew by %d MiB, more than %d", f.grown>>20, bound>>20)
+			}
+			f.recovers(t)
+		})
+	}
+}
+
+// flood is many senders at once.
+type flood struct {
+	n       *node.Node
+	payload []byte
+	senders int
+
+	mu       sync.Mutex // guards what follows
+	accepted int
+	refused  int
+	ids      []edda.ID
+	refusals []time.Duration // in order, in the end
+	grown    int
+}
+
+// run sends for a while.
+func (f *flood) run(t *testing.T, d time.Duration) {
+	t.Helper()
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	var wg sync.WaitGroup
+	var wrong atomic.Pointer[error]
+	for i := range f.senders {
+		wg.Go(func() {
+			for j := 0; ctx.Err() == nil; j++ {
+				if err := f.send(fmt.Sprintf("k%d", (i+j)%16)); err != nil {
+					wrong.Store(&err)
+					return
+				}
+			}
+		})
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-tick.C:
+			runtime.ReadMemStats(&now)
+			f.grown = max(f.grown, int(now.HeapAlloc)-int(before.HeapAlloc))
+		case <-ctx.Done():
+		}
+	}
+	wg.Wait()
+	if err := wrong.Load(); err != nil {
+		t.Fatal(*err)
+	}
+	slices.Sort(f.refusals)
+}
+
+func (f *flood) send(key string) error {
+	begin := time.Now()
+	a, err := f.n.Client().Send(context.Background(), &edda.Message{To: edda.Address{Name: "s", Key: key}, Type: "m", Payload: f.payload})
+	took := time.Since(begin)
+	f.mu.Lock()
+	if err == nil {
+		f.accepted++
+		f.ids = append(f.ids, a.ID)
+		f.mu.Unlock()
+		return nil
+	}
+	f.refused++
+	f.refusals = append(f.refusals, took)
+	f.mu.Unlock()
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok || e.Code() != edda.CodeResourceExhausted || e.RetryAfter <= 0 || e.Position != "" {
+		return fmt.Errorf("a request too many is answered with %#v", err)
+	}
+	// Whoever is refused does not come back in the same instant, but ten times as
+	// often as there is room.
+	pause(context.Background(), time.Millisecond)
+	return nil
+}
+
+// recovers checks that the node takes requests once the flood is over, and has
+// handled everything it accepted.
+func (f *flood) recovers(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stopBound)
+	defer cancel()
+	for _, id := range f.ids {
+		if _, err := f.n.Client().Wait(ctx, id); err != nil {
+			t.Fatalf("a request that was accepted: %v", err)
+		}
+	}
+	for i := range 100 {
+		begin := time.Now()
+		if err := f.call(ctx, i); err != nil {
+			t.Fatalf("call %d after the flood: %v", i, err)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Fatalf("call %d after the flood takes %v", i, took)
+		}
+	}
+}
+
+func (f *flood) call(ctx context.Context, i int) error {
+	_, err := f.n.Client().Call(ctx, &edda.Message{To: edda.Address{Name: "s", Key: fmt.Sprintf("k%d", i%16)}, Type: "m", Payload: f.payload})
+	return err
+}
