@@ -311,3 +311,12 @@ func (j *journal) want(t *testing.T, lines string) {
 
 // since returns the whole seconds of the bubble's clock since the start.
 func since(start time.Time) string { return time.Since(start).String() }
+
+// sortJournal writes the lines of one journal to another in order.
+func sortJournal(from, to *journal) {
+	lines := from.all()
+	slices.Sort(lines)
+	for _, l := range lines {
+		to.add("%s", l)
+	}
+}
