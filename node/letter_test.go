@@ -180,13 +180,14 @@ func TestDeadLetters(t *testing.T) {
 		timedOut := send(t, n, msg("slow/k", "m", "z")).ID
 		elsewhere := send(t, n, with(msg("s/k", "m", ""), func(m *edda.Message) { m.To.Namespace = "other" })).ID
 		time.Sleep(time.Hour)
-		for _, limit := range []int{1, 3, 7, 100} {
+		for _, limit := range []int{1, 3, 5, 7, 25, 100} {
 			got := map[edda.ID]bool{}
 			page := node.Page{Limit: limit}
 			for {
 				letters, next, err := n.DeadLetters(t.Context(), node.DeadLetterFilter{Service: "s"}, page)
-				if err != nil || len(letters) > limit {
-					t.Fatalf("got %d letters and %v, want at most %d", len(letters), err, limit)
+				// Every page but the last is full, and there is none after the last letter.
+				if left := len(want) - len(got); err != nil || len(letters) != min(limit, left) || (next == "") != (left <= limit) {
+					t.Fatalf("limit %d: got %d letters, next %q and %v with %d left", limit, len(letters), next, err, left)
 				}
 				for _, l := range letters {
 					if got[l.ID] || !want[l.ID] {
@@ -390,6 +391,41 @@ func TestKindInUse(t *testing.T) {
 		call(t, n, msg("s", "m", "")).replied(t, 204, "")
 		if info, err := n.Service(t.Context(), "", "s"); err != nil || info.Kind != edda.Balanced {
 			t.Errorf("got %+v, %v, want balanced", info, err)
+		}
+	})
+}
+
+// Every page of a list but the last is full, and there is none after the last
+// item, whichever partition that is in.
+func TestPagesOfRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, node.Options{}, ordered("s", fail))
+		if _, err := n.PauseService(t.Context(), "", "s"); err != nil {
+			t.Fatal(err)
+		}
+		const all, keys = 4, 10
+		for i := range all * keys {
+			send(t, n, msg(fmt.Sprintf("s/k%d", i%keys), "m", ""))
+		}
+		for i := range keys {
+			f := node.RequestFilter{Service: "s", Key: fmt.Sprintf("k%d", i)}
+			for _, limit := range []int{1, 2, 3, all, 100} {
+				got := map[edda.ID]bool{}
+				page := node.Page{Limit: limit}
+				for more := true; more; more = page.After != "" {
+					items, next, err := n.Requests(t.Context(), f, page)
+					if left := all - len(got); err != nil || len(items) != min(limit, left) || (next == "") != (left <= limit) {
+						t.Fatalf("%s, limit %d: got %d requests, next %q and %v with %d left", f.Key, limit, len(items), next, err, left)
+					}
+					for _, r := range items {
+						got[r.ID] = true
+					}
+					page.After = next
+				}
+				if len(got) != all {
+					t.Errorf("%s, limit %d: got %d requests, want %d", f.Key, limit, len(got), all)
+				}
+			}
 		}
 	})
 }

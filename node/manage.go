@@ -78,30 +78,39 @@ func parsePage(op string, p Page) (limit int, c cursor, err error) {
 	return limit, c, nil
 }
 
-// pages goes through the partitions from the cursor on; scan adds what it finds
-// after a Seq until the limit is reached, and returns the Seq of the last.
-func (n *Node) pages(ctx context.Context, op string, limit int, c cursor, count func() int,
-	scan func(p *partition, after uint64) (last uint64, more bool, err error),
+// pages goes through the partitions from the cursor on and returns the cursor of
+// the next page, "" when nothing is left for one. scan calls take for each thing
+// that it finds after a Seq; what take refuses is not part of the page, and scan
+// must stop there.
+func (n *Node) pages(ctx context.Context, op string, limit int, c cursor,
+	scan func(p *partition, after uint64, take func(seq uint64) bool) error,
 ) (next string, err error) {
-	for ; c.part < len(n.parts); c = (cursor{part: c.part + 1}) {
-		p := n.parts[c.part]
-		var last uint64
-		var more bool
+	last, left, more := c, limit, false
+	for part := c.part; part < len(n.parts) && !more; part++ {
+		p := n.parts[part]
 		var failed error
-		if err := n.inPartition(ctx, p, op, func() { last, more, failed = scan(p, c.seq) }); err != nil {
+		if err := n.inPartition(ctx, p, op, func() {
+			failed = scan(p, c.seq, func(seq uint64) bool {
+				if left == 0 {
+					more = true
+					return false
+				}
+				left--
+				last = cursor{part: part, seq: seq}
+				return true
+			})
+		}); err != nil {
 			return "", err
 		}
 		if failed != nil {
 			return "", errInternal(op, failed)
 		}
-		if more {
-			return cursor{part: c.part, seq: last}.String(), nil
-		}
-		if count() == limit && c.part+1 < len(n.parts) {
-			return cursor{part: c.part + 1}.String(), nil
-		}
+		c.seq = 0
 	}
-	return "", nil
+	if !more {
+		return "", nil
+	}
+	return last.String(), nil
 }
 
 // Requests returns a page of unfinished requests (and dead ones, if the filter
@@ -119,13 +128,16 @@ func (n *Node) Requests(ctx context.Context, f RequestFilter, page Page) ([]edda
 	ns := serviceAddress(f.Namespace, "").Namespace
 	var items []edda.Request
 	if f.State == edda.StateDead {
-		next, err := n.letters(ctx, limit, c, func(p *partition, r *request.Request) bool {
-			if r.To.Namespace == ns && matches(f.Service, r.To.Name) && matches(f.Key, r.To.Key) {
-				items = append(items, *p.requestView(r))
-			}
-			return len(items) < limit
+		next, err := n.letters(ctx, limit, c, func(r *request.Request) bool {
+			return r.To.Namespace == ns && matches(f.Service, r.To.Name) && matches(f.Key, r.To.Key)
+		}, func(p *partition, r *request.Request) error {
+			items = append(items, *p.requestView(r))
+			return nil
 		})
-		return items, next, err
+		if err != nil {
+			return nil, "", err
+		}
+		return items, next, nil
 	}
 	switch f.State {
 	case "", edda.Accepted, edda.Dispatched, edda.Taken, edda.Retrying:
@@ -133,7 +145,7 @@ func (n *Node) Requests(ctx context.Context, f RequestFilter, page Page) ([]edda
 		return nil, "", &edda.Error{Op: op, Reason: edda.BadValue,
 			Err: fmt.Errorf("state %q cannot be listed; use accepted, dispatched, taken, retrying or dead", f.State)}
 	}
-	next, err := n.pages(ctx, op, limit, c, func() int { return len(items) }, func(p *partition, after uint64) (uint64, bool, error) {
+	next, err := n.pages(ctx, op, limit, c, func(p *partition, after uint64, take func(uint64) bool) error {
 		for r := range p.requests.All() {
 			if r.Seq <= after || r.To.Namespace != ns || !matches(f.Service, r.To.Name) || !matches(f.Key, r.To.Key) {
 				continue
@@ -142,15 +154,17 @@ func (n *Node) Requests(ctx context.Context, f RequestFilter, page Page) ([]edda
 			if !matches(f.State, v.State) {
 				continue
 			}
-			if len(items) == limit {
-				return after, true, nil
+			if !take(r.Seq) {
+				break
 			}
 			items = append(items, *v)
-			after = r.Seq
 		}
-		return after, false, nil
+		return nil
 	})
-	return items, next, err
+	if err != nil {
+		return nil, "", err
+	}
+	return items, next, nil
 }
 
 func matches[T ~string](want, got T) bool { return want == "" || want == got }
@@ -182,28 +196,26 @@ func (n *Node) requestOf(ctx context.Context, f RequestFilter) ([]edda.Request, 
 	return items, "", errors.Join(err, failed)
 }
 
-// letters calls each with the dead letters from the cursor on, until it returns
-// false.
-func (n *Node) letters(ctx context.Context, limit int, c cursor, each func(*partition, *request.Request) bool) (string, error) {
-	full := false
-	count := func() int {
-		if full {
-			return limit
-		}
-		return 0
-	}
-	return n.pages(ctx, "list dead letters", limit, c, count, func(p *partition, after uint64) (uint64, bool, error) {
+// letters calls add with the dead letters of a page, which are those that match
+// says are wanted, and returns the cursor of the next page.
+func (n *Node) letters(ctx context.Context, limit int, c cursor, match func(*request.Request) bool,
+	add func(*partition, *request.Request) error,
+) (next string, err error) {
+	return n.pages(ctx, "list dead letters", limit, c, func(p *partition, after uint64, take func(uint64) bool) error {
 		for r, err := range p.requests.Letters(after) {
-			if err != nil {
-				return after, false, err
+			switch {
+			case err != nil:
+				return err
+			case !match(r):
+				continue
+			case !take(r.Seq):
+				return nil
 			}
-			if full {
-				return after, true, nil
+			if err := add(p, r); err != nil {
+				return err
 			}
-			full = !each(p, r)
-			after = r.Seq
 		}
-		return after, false, nil
+		return nil
 	})
 }
 
@@ -216,20 +228,19 @@ func (n *Node) DeadLetters(ctx context.Context, f DeadLetterFilter, page Page) (
 	}
 	ns := serviceAddress(f.Namespace, "").Namespace
 	var items []edda.DeadLetter
-	var broken error
-	next, err := n.letters(ctx, limit, c, func(p *partition, r *request.Request) bool {
-		if r.To.Namespace != ns || !matches(f.Service, r.To.Name) || !matches(f.Key, r.To.Key) || !matches(f.Reason, r.Failure.Reason) {
-			return true
-		}
+	next, err := n.letters(ctx, limit, c, func(r *request.Request) bool {
+		return r.To.Namespace == ns && matches(f.Service, r.To.Name) && matches(f.Key, r.To.Key) && matches(f.Reason, r.Failure.Reason)
+	}, func(p *partition, r *request.Request) error {
 		d, err := p.letterView(r)
-		if err != nil {
-			broken = err
-			return false
+		if err == nil {
+			items = append(items, *d)
 		}
-		items = append(items, *d)
-		return len(items) < limit
+		return err
 	})
-	return items, next, errors.Join(err, broken)
+	if err != nil {
+		return nil, "", err
+	}
+	return items, next, nil
 }
 
 // letterView shows a dead letter with its message.
