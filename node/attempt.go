@@ -32,7 +32,6 @@ type attempt struct {
 	started    time.Time
 	timeout    int64 // when the attempt is fenced, in Unix nanoseconds
 	ctx        attemptContext
-	cancel     context.CancelCauseFunc
 	taken      atomic.Bool
 
 	// what the handler left behind
@@ -45,16 +44,6 @@ type attempt struct {
 	over     bool // the attempt was fenced
 	released bool // its slot was given back before the handler returned
 }
-
-// attemptContext ends with its attempt. Its deadline is the earlier one of the
-// attempt's and the request's.
-type attemptContext struct {
-	context.Context
-	deadline time.Time
-}
-
-// Deadline is when the attempt is given up.
-func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // start runs the handler of a request that was dispatched. The slot is the
 // attempt's now.
@@ -77,8 +66,7 @@ func (p *partition) start(r *request.Request, slot *service) {
 	if r.Deadline != 0 {
 		deadline = min(deadline, r.Deadline)
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	a.ctx, a.cancel = attemptContext{Context: ctx, deadline: time.Unix(0, deadline)}, cancel
+	a.ctx.deadline = time.Unix(0, deadline)
 	l.attempt = a
 	p.schedule(r)
 	p.n.handlers.Go(a.run)
@@ -209,7 +197,7 @@ func (a *attempt) send(m *edda.Message) (record.Accepted, error) {
 
 // outcome takes what a handler left behind, unless the attempt was given up.
 func (p *partition) outcome(a *attempt) {
-	a.cancel(nil)
+	a.ctx.cancel(context.Canceled)
 	p.n.metrics.attempt(a)
 	if slow := p.n.opts.SlowAttempt; slow > 0 && a.ended.Sub(a.started) > slow {
 		p.n.log.Warn("slow handler", "service", a.req.To.Name, "key", a.req.To.Key, "method", a.req.Method,
@@ -291,7 +279,7 @@ func (p *partition) fenced(r *request.Request, fence uint64) {
 		return
 	}
 	a.over = true
-	a.cancel(errFenced)
+	a.ctx.cancel(errFenced)
 	if !a.released && a.svc.abandon() {
 		a.released = true
 	}

@@ -52,6 +52,13 @@ func (in *inbox) signal() {
 	}
 }
 
+// ring wakes the goroutine with nothing new.
+func (in *inbox) ring() {
+	in.mu.Lock()
+	in.signal()
+	in.mu.Unlock()
+}
+
 // call puts a call in, unless the partition has too much waiting.
 func (in *inbox) call(c *call, l *Limits) (ok, closed bool) {
 	in.mu.Lock()

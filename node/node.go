@@ -50,6 +50,7 @@ type Node struct {
 	loops      sync.WaitGroup // of partitions and checkpoints
 	checkpoint chan struct{}  // one signal that enough was written
 
+	halting  atomic.Bool   // set before halt is closed
 	halt     chan struct{} // closed: partitions end
 	haltOnce sync.Once
 	halted   chan struct{} // closed: partitions have ended, and nothing is in flight
@@ -118,8 +119,19 @@ func (n *Node) settle(what func(p *partition, then func())) {
 
 // stopPartitions ends the goroutines of the partitions.
 func (n *Node) stopPartitions() {
-	n.haltOnce.Do(func() { close(n.halt) })
+	n.haltNow()
 	n.loops.Wait()
+}
+
+// haltNow has the partitions end.
+func (n *Node) haltNow() {
+	n.haltOnce.Do(func() {
+		n.halting.Store(true)
+		close(n.halt)
+		for _, p := range n.parts {
+			p.in.ring()
+		}
+	})
 }
 
 // fail stops the node because of an error it cannot go on with.
@@ -134,7 +146,7 @@ func (n *Node) fail(err error) {
 	if first {
 		n.log.Error("node stops", "error", err)
 	}
-	n.haltOnce.Do(func() { close(n.halt) })
+	n.haltNow()
 	go func() { _ = n.Stop(context.Background()) }() // owned by whoever calls Stop, which waits for the same end
 }
 

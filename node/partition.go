@@ -40,6 +40,9 @@ type partition struct {
 	recent     [recentRequests]*request.Request // ended, and not kept
 	recentNext int
 
+	alarm   *time.Timer // rings the inbox
+	alarmAt int64       // for when it is set; past when it has rung
+
 	timers   timers
 	ready    map[*service][]*request.Request // wait for a slot, each list in order
 	lanes    map[uint64]*lane
@@ -127,18 +130,17 @@ const maxBatchBytes = 8 << 20
 
 // run is the partition's goroutine.
 func (p *partition) run() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	p.alarm = time.AfterFunc(time.Hour, p.in.ring)
+	defer p.alarm.Stop()
 	defer p.leave()
 	var m mail
-	for {
-		p.wait(timer)
-		select {
-		case <-p.n.halt:
-			return
-		default:
+	for !p.n.halting.Load() {
+		p.setAlarm()
+		<-p.in.wake
+		if p.inFlight > 1 {
+			// Under load, let those run who are about to put something in.
+			runtime.Gosched()
 		}
-		runtime.Gosched()
 		p.in.take(&m)
 		if err := p.round(&m); err != nil {
 			p.broken = true
@@ -188,22 +190,20 @@ func (p *partition) close() {
 	}
 }
 
-// wait returns when there is something to do.
-func (p *partition) wait(timer *time.Timer) {
+// setAlarm sets the alarm for the next time that matters. One that is set for an
+// earlier time is left alone: to be woken for nothing is rare, and cheaper than
+// setting it each time.
+func (p *partition) setAlarm() {
 	at := p.timers.next()
 	if p.ackAt != 0 && (at == 0 || p.ackAt < at) {
 		at = p.ackAt
 	}
-	if at == 0 {
-		timer.Stop()
-	} else {
-		timer.Reset(time.Duration(at - time.Now().UnixNano()))
+	now := p.now()
+	if at == 0 || p.alarmAt > now && p.alarmAt <= at {
+		return
 	}
-	select {
-	case <-p.in.wake:
-	case <-timer.C:
-	case <-p.n.halt:
-	}
+	p.alarmAt = at
+	p.alarm.Reset(time.Duration(at - time.Now().UnixNano()))
 }
 
 // round does everything that has come in. What was durable comes first, because
