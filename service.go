@@ -53,8 +53,8 @@ type Method struct {
 	Name string
 	// Handler handles its messages.
 	Handler HandlerFunc
-	// Input is the Go type of the payload, whose JSON Schema every payload is
-	// checked against before it is accepted. Nil takes anything.
+	// Input is the Go type of the payload. Before it is accepted, every payload is
+	// checked against the type's JSON Schema and read into it. Nil takes anything.
 	Input reflect.Type
 	// Output is the Go type of the reply, for documentation. Nil is unknown.
 	Output reflect.Type

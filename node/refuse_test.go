@@ -57,6 +57,8 @@ func TestRefusals(t *testing.T) {
 		{"another type", msg("typed/k", "add", `{"n":"1"}`), json, edda.BadSchema},
 		{"a missing member", msg("typed/k", "add", `{}`), json, edda.BadSchema},
 		{"no JSON", msg("typed/k", "add", `{"n":1`), json, edda.BadSchema},
+		{"a number out of range", msg("typed/k", "add", `{"n":99999999999999999999}`), json, edda.BadSchema},
+		{"a number with a fraction", msg("typed/k", "add", `{"n":1.0}`), json, edda.BadSchema},
 		{"two values", msg("typed/k", "add", `{"n":1}{"n":1}`), json, edda.BadSchema},
 		{"another media type", msg("typed/k", "add", `{"n":1}`), nil, edda.BadMediaType},
 		{"own check", msg("typed/k", "checked", "bad"), nil, edda.BadSchema},

@@ -77,7 +77,10 @@ func schemaOf(m *edda.Method) (*schema, error) {
 		return nil, err
 	}
 	return &schema{json: text, check: func(contentType string, payload []byte) error {
-		return checkJSON(resolved, s.Type, contentType, payload)
+		if err := checkJSON(resolved, s.Type, contentType, payload); err != nil {
+			return err
+		}
+		return guard("decoding the payload", func() error { return checkType(m.Input, payload) })
 	}}, nil
 }
 
@@ -118,6 +121,23 @@ func checkJSON(s *jsonschema.Resolved, typ, contentType string, payload []byte) 
 		return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload does not fit: %w", err)}
 	}
 	return nil
+}
+
+// checkType checks what no schema says: that a number is in the range of its Go
+// type and written as it wants it, that base64 is base64. A handler could not
+// read the payload either.
+func checkType(t reflect.Type, payload []byte) error {
+	if len(payload) == 0 {
+		return nil
+	}
+	err := json.Unmarshal(payload, reflect.New(t).Interface())
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		err = fmt.Errorf("%q is a %s, which is no %s", e.Field, e.Value, e.Type)
+	}
+	return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload does not fit: %w", err)}
 }
 
 // jsonLike reports whether a payload of the content type may be read as JSON.
