@@ -12,6 +12,9 @@ import (
 // metrics are the node's figures. Those of services are found once for each
 // service, so that counting costs no look-up.
 type metrics struct {
+	registry   prometheus.Registerer
+	registered []prometheus.Collector
+
 	acceptedTotal *prometheus.CounterVec
 	endedTotal    *prometheus.CounterVec
 	attempts      *prometheus.HistogramVec
@@ -52,6 +55,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
+	m.registry = reg
 	all := []prometheus.Collector{
 		m.acceptedTotal, m.endedTotal, m.attempts, m.lateTotal, m.appends, partitionView{n},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -66,10 +70,21 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 	}
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
+			m.unregister()
 			return nil, err
 		}
+		m.registered = append(m.registered, c)
 	}
 	return m, nil
+}
+
+// unregister takes the figures of a node that has stopped away, so that the next
+// one can have its own there.
+func (m *metrics) unregister() {
+	for _, c := range m.registered {
+		m.registry.Unregister(c)
+	}
+	m.registered = nil
 }
 
 // of returns the figures of a service.

@@ -161,6 +161,7 @@ func (n *Node) close() {
 		err = nil // the first failure says more
 	}
 	err = errors.Join(err, n.store.Close())
+	n.metrics.unregister()
 	n.mu.Lock()
 	n.err = errors.Join(n.err, err)
 	n.mu.Unlock()

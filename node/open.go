@@ -46,12 +46,14 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	if err := n.openDisk(); err != nil {
+		n.metrics.unregister()
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	if err = n.recover(ctx); err == nil {
 		err = n.checkKinds()
 	}
 	if err != nil {
+		n.metrics.unregister()
 		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.engine.Close(), n.store.Close()))
 	}
 	for i, s := range opts.Services {

@@ -52,7 +52,8 @@ type Options struct {
 	SlowAttempt time.Duration
 	// Logger gets what an operator should know; discarded when nil.
 	Logger *slog.Logger
-	// Metrics is where the node's metrics are registered; nowhere when nil.
+	// Metrics is where the node's metrics are registered until it has stopped;
+	// nowhere when nil.
 	Metrics prometheus.Registerer
 	// Version is shown by Info; "dev" when empty.
 	Version string
