@@ -158,6 +158,7 @@ func (p *partition) ended(r *request.Request) {
 	p.n.metrics.ended(l.svc, r.State)
 	l.res = p.resultOf(r, false)
 	res := &l.res
+	res.shared = res.shared || len(l.waiters) > 1 || p.n.opts.OnReply != nil
 	for _, c := range l.waiters {
 		if c.onEnd != nil {
 			c.onEnd(r)

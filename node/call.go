@@ -65,6 +65,7 @@ type result struct {
 	failure  record.Failure
 	reply    []byte // encoded
 	gone     bool   // the reply's body is not kept any more
+	shared   bool   // somebody else may get the reply too
 	key      string
 }
 
@@ -255,20 +256,17 @@ func (n *Node) submit(ctx context.Context, m *edda.Message, c *call, keep bool) 
 // admit decides whether a message may come in at all. It waits a bounded time
 // for a service that is not registered.
 func (n *Node) admit(ctx context.Context, m *edda.Message) (*service, edda.Kind, error) {
-	if err := m.To.Validate(); err != nil {
+	if err := complete(m); err != nil {
 		return nil, "", err
-	}
-	if m.To.Namespace == "" {
-		m.To.Namespace = edda.DefaultNamespace
-	}
-	if m.Principal == "" {
-		m.Principal = edda.Anonymous
 	}
 	if err := n.notDraining(m); err != nil {
 		return nil, "", err
 	}
 	if n.opts.OnAccept != nil {
 		if err := n.onAccept(ctx, m); err != nil {
+			return nil, "", err
+		}
+		if err := complete(m); err != nil { // it may have changed the message
 			return nil, "", err
 		}
 	}
@@ -284,6 +282,17 @@ func (n *Node) admit(ctx context.Context, m *edda.Message) (*service, edda.Kind,
 		return nil, "", errOverloaded(&call{msg: m}, "the node has too many unfinished requests in memory")
 	}
 	return svc, v.kind, nil
+}
+
+// complete checks where a message goes, and fills in what may be left out.
+func complete(m *edda.Message) error {
+	if m.To.Namespace == "" {
+		m.To.Namespace = edda.DefaultNamespace
+	}
+	if m.Principal == "" {
+		m.Principal = edda.Anonymous
+	}
+	return m.To.Validate()
 }
 
 // find returns the service, waiting for it to be registered.

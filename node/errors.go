@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -127,6 +128,9 @@ func (r *result) decodeReply(c *call) (*edda.Reply, error) {
 	reply := new(edda.Reply)
 	if err := reply.UnmarshalBinary(r.reply); err != nil {
 		return nil, errInternal(c.op(), err)
+	}
+	if r.shared {
+		reply.Payload = bytes.Clone(reply.Payload)
 	}
 	reply.RequestID, reply.Position, reply.Attempts, reply.Replayed = r.id, r.position(), r.attempts, r.joined
 	return reply, nil

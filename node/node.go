@@ -240,7 +240,7 @@ func (n *Node) ack(at *place) *edda.Ack {
 func (p *partition) resultOf(r *request.Request, replayed bool) result {
 	return result{
 		place: p.placeOf(r, replayed), attempts: r.Attempts, state: r.State, failure: r.Failure,
-		reply: r.Reply, gone: r.State == edda.StateSucceeded && r.Reply == nil, key: r.To.Key,
+		reply: r.Reply, gone: r.State == edda.StateSucceeded && r.Reply == nil, key: r.To.Key, shared: r.KeepUntil != 0,
 	}
 }
 

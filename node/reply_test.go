@@ -290,6 +290,24 @@ func TestReplyIsNotLostWhenCallerLeavesAtTheSameTime(t *testing.T) {
 	})
 }
 
+// A reply is the caller's: what it does to it changes nobody else's.
+func TestCallerOwnsReply(t *testing.T) {
+	bubble(t, "own", func(t *testing.T) {
+		gate := make(chan struct{})
+		n := start(t, node.Options{}, ordered("s", waitFor(gate)))
+		waiters := []<-chan answer{calling(t, n, keyed(msg("s/k", "m", "xyz"), "key"))}
+		for range 3 {
+			waiters = append(waiters, waiting(t, n, stateOf(t, n, edda.Taken)))
+		}
+		close(gate)
+		for _, c := range append(waiters, calling(t, n, keyed(msg("s/k", "m", "xyz"), "key")), calling(t, n, keyed(msg("s/k", "m", "xyz"), "key"))) {
+			r := now(t, c).replied(t, 200, "xyz")
+			clear(r.Payload)
+			_ = append(r.Payload, "more"...)
+		}
+	})
+}
+
 // How long an outcome is kept depends on what the caller asked for.
 func TestHowLongOutcomesAreKept(t *testing.T) {
 	bubble(t, "kept", func(t *testing.T) {
