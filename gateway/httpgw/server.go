@@ -29,6 +29,8 @@ func NewServer(h http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         new(http.Protocols),
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		// "OPTIONS *" is a request like any other, and refused as any other.
+		DisableGeneralOptionsHandler: true,
 	}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetHTTP2(true) // behind TLS

@@ -87,6 +87,8 @@ func TestOverASocket(t *testing.T) {
 		{"no host", "POST /v1/call/echo/x HTTP/1.0\r\n\r\n", 403},
 		{"foreign host", "GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
 		{"foreign host in the line", "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 403},
+		{"foreign host, no route", "OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
+		{"no route", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"bad escape", "GET /v1/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
 		{"no path", "GET foo HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
 		{"connect", "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
