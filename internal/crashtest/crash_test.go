@@ -115,7 +115,7 @@ func TestCrashEverySync(t *testing.T) {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
 			seed := newSeed(t)
-			for i := range either(1, 12) {
+			for i := range either(2, 40) {
 				if !t.Failed() {
 					campaign(t, d, seed+uint64(i))
 				}
@@ -125,6 +125,7 @@ func TestCrashEverySync(t *testing.T) {
 }
 
 func campaign(t *testing.T, d edda.Durability, seed uint64) {
+	t.Helper()
 	rng := newRand(seed, 0)
 	l := &ledger{}
 	last := &crash{fs: newDisk(t), percent: 100}

@@ -59,7 +59,7 @@ func TestFaultEveryOperation(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				seed := newSeed(t)
-				for i := range either(1, uint64(3)) {
+				for i := range either(1, uint64(5)) {
 					faults(t, d, forever, seed+i)
 				}
 			})
@@ -69,7 +69,8 @@ func TestFaultEveryOperation(t *testing.T) {
 
 // faults fails one operation after the other.
 func faults(t *testing.T, d edda.Durability, forever bool, seed uint64) {
-	step := either(int64(17), 1)
+	t.Helper()
+	step := either(int64(7), 1)
 	rng := newRand(seed, 0)
 	runs, stops := 0, 0
 	for n := 1 + rng.Int64N(step); !t.Failed(); n += step {

@@ -34,6 +34,7 @@ const (
 )
 
 func killLoop(t *testing.T, durability string, kills int) {
+	t.Helper()
 	seed := newSeed(t)
 	rng := newRand(seed, 0)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))

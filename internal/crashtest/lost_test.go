@@ -21,8 +21,6 @@ import (
 // bombAttempts is how often a request is tried that kills its node.
 const bombAttempts = 3
 
-func init() { helpers["bomb"] = runBomb }
-
 // bombReport is what the process says that outlives the bomb.
 type bombReport struct {
 	Reason   edda.Reason
@@ -97,8 +95,8 @@ func runBomb() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(string(report))
-	return n.Stop(ctx)
+	_, err = fmt.Fprintln(os.Stdout, string(report))
+	return errors.Join(err, n.Stop(ctx))
 }
 
 // TestKillByRequest sends a request that kills its node whenever it is handled: it

@@ -8,7 +8,11 @@ import (
 )
 
 // helpers are what this binary does when a test runs it as another process.
-var helpers = map[string]func() error{}
+var helpers = map[string]func() error{
+	"second-node": tellOpen,
+	"read-only":   tellOpen,
+	"bomb":        runBomb,
+}
 
 const helperVariable = "EDDA_CRASHTEST_HELPER"
 

@@ -85,7 +85,7 @@ func (p *process) kill() error {
 	}
 	var exit *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &exit) {
-		return fmt.Errorf("killed, and ended with %v", err)
+		return errors.Join(errors.New("it was killed, and did not end of it"), err)
 	}
 	if exit.Exited() {
 		return fmt.Errorf("ended by itself, before it was killed: %w\n%s", exit, p.errs.String())

@@ -61,7 +61,7 @@ func (q quota) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File
 
 // Remove gives the space back.
 func (q quota) Remove(name string) error {
-	st, err := q.FS.Stat(name)
+	st, err := q.Stat(name)
 	if rmErr := q.FS.Remove(name); rmErr != nil {
 		return rmErr
 	}

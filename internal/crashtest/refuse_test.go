@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,9 +77,7 @@ func tree(t *testing.T, fs vfs.FS, dir string) map[string]string {
 	for _, name := range names {
 		path := fs.PathJoin(dir, name)
 		if st, err := fs.Stat(path); err == nil && st.IsDir() {
-			for k, v := range tree(t, fs, path) {
-				files[k] = v
-			}
+			maps.Copy(files, tree(t, fs, path))
 			continue
 		}
 		f, err := fs.Open(path)
@@ -240,17 +239,13 @@ func TestFaultSecondNode(t *testing.T) {
 	}
 }
 
-func init() {
-	helpers["second-node"] = func() error { return tellOpen(os.Getenv("DIR")) }
-	helpers["read-only"] = func() error { return tellOpen(os.Getenv("DIR")) }
-}
-
 // tellOpen prints why a node does not open.
-func tellOpen(dir string) error {
+func tellOpen() error {
+	dir := os.Getenv("DIR")
 	n, err := node.Open(context.Background(), node.Options{Dir: dir, Partitions: 4, Services: services(), SegmentBytes: 64 << 10})
 	if err != nil {
-		fmt.Println(err)
-		return nil
+		_, err = fmt.Fprintln(os.Stdout, err)
+		return err
 	}
 	return errors.Join(errors.New("the node opened"), n.Stop(context.Background()))
 }

@@ -43,7 +43,7 @@ type scriptRun struct {
 	transcript []string
 }
 
-func (r *scriptRun) note(format string, args ...any) {
+func (r *scriptRun) notef(format string, args ...any) {
 	r.transcript = append(r.transcript, fmt.Sprintf(format, args...))
 }
 
@@ -87,7 +87,7 @@ func (r *scriptRun) step(e *entry, cancel bool) {
 				r.t.Fatal(err)
 			}
 			r.ledger.seen(e, v)
-			r.note("%s: %s", e.task.Name, v.State)
+			r.notef("%s: %s", e.task.Name, v.State)
 		}
 		return
 	}
@@ -102,9 +102,9 @@ func (r *scriptRun) step(e *entry, cancel bool) {
 	}
 	r.ledger.replied(e, reply, err)
 	if err == nil {
-		r.note("%s: %s after %d attempts", e.task.Name, reply.Payload, reply.Attempts)
+		r.notef("%s: %s after %d attempts", e.task.Name, reply.Payload, reply.Attempts)
 	} else {
-		r.note("%s: %s", e.task.Name, edda.ReasonOf(err))
+		r.notef("%s: %s", e.task.Name, edda.ReasonOf(err))
 	}
 	if len(e.task.To) == 0 {
 		return
@@ -138,16 +138,16 @@ func (r *scriptRun) sum() {
 		r.t.Fatal(err)
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.accounts)) {
-		r.note("account %s: %v", k, c.accounts[k])
+		r.notef("account %s: %v", k, c.accounts[k])
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.states)) {
-		r.note("request %s: %s", name, c.states[name])
+		r.notef("request %s: %s", name, c.states[name])
 	}
 	open, _, err := r.node.Requests(ctx, node.RequestFilter{}, node.Page{Limit: 1000})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.note("%d requests have not ended", len(open))
+	r.notef("%d requests have not ended", len(open))
 	letters, _, err := r.node.DeadLetters(ctx, node.DeadLetterFilter{}, node.Page{Limit: 1000})
 	if err != nil {
 		r.t.Fatal(err)
