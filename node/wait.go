@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -15,17 +16,30 @@ import (
 var errNoRequest = errors.New("nothing is known of the request: it never was, or it is not kept any more")
 
 // inPartition runs f in the partition's goroutine and returns when it has run.
+// After an error f has not run and never will, so that it shares nothing with a
+// caller who has left.
 func (n *Node) inPartition(ctx context.Context, p *partition, op string, f func()) error {
+	var claimed atomic.Bool // by f, or by the caller's leaving
 	done := make(chan struct{})
-	if !p.in.do(func() { f(); close(done) }) {
+	ok := p.in.do(func() {
+		defer close(done)
+		if claimed.CompareAndSwap(false, true) {
+			f()
+		}
+	})
+	if !ok {
 		return n.notRunning(op)
 	}
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
+	}
+	if claimed.CompareAndSwap(false, true) {
 		return &edda.Error{Op: op, Reason: edda.Timeout, Err: context.Cause(ctx)}
 	}
+	<-done
+	return nil
 }
 
 // lookup calls f with a request in its partition's goroutine.
