@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -42,13 +43,14 @@ type crasher struct {
 	slots      chan struct{} // as many copies are examined at a time
 	wg         sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows; held while the disk is copied
-	rng   *rand.Rand
-	n     int
-	next  *crash // goes on with the next generation
-	weak  bool   // the disk has lost something, and the ledger does not know what
-	syncs int
-	done  bool
+	mu   sync.Mutex // guards what follows; held while the disk is copied
+	rng  *rand.Rand
+	n    int
+	next *crash // goes on with the next generation
+	weak bool   // the disk has lost something, and the ledger does not know what
+	done bool
+
+	syncs, rotated, recycled, tables int // what has happened to the disk
 }
 
 // before is called before every operation on the disk.
@@ -58,6 +60,14 @@ func (c *crasher) before(op errorfs.Op) error {
 		return nil
 	}
 	c.mu.Lock()
+	switch {
+	case op.Kind == errorfs.OpRename && strings.HasSuffix(op.Path, ".spare"):
+		c.rotated++
+	case op.Kind == errorfs.OpRename && strings.HasSuffix(op.Path, ".seg"):
+		c.recycled++
+	case op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst"):
+		c.tables++
+	}
 	if c.done || !sync && c.rng.IntN(either(40, 12)) > 0 {
 		c.mu.Unlock()
 		return nil
@@ -115,38 +125,46 @@ func TestCrashEverySync(t *testing.T) {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
 			seed := newSeed(t)
+			recycled := 0
 			for i := range either(2, 40) {
 				if !t.Failed() {
-					campaign(t, d, seed+uint64(i))
+					recycled += campaign(t, d, seed+uint64(i))
 				}
+			}
+			if recycled == 0 && !t.Failed() {
+				t.Error("the runs were too short to checkpoint, trim and recycle")
 			}
 		})
 	}
 }
 
-func campaign(t *testing.T, d edda.Durability, seed uint64) {
+// campaign crashes one disk after the other, and returns how often segments were
+// trimmed and used again.
+func campaign(t *testing.T, d edda.Durability, seed uint64) int {
 	t.Helper()
 	rng := newRand(seed, 0)
 	l := &ledger{}
 	last := &crash{fs: newDisk(t), percent: 100}
-	crashes, syncs := 0, 0
+	var crashes, syncs, rotated, recycled, tables int
 	const generations = 4
 	for g := range generations {
 		c := &crasher{t: t, mem: last.fs, durability: d, ledger: l, weak: last.weak, rng: newRand(seed, uint64(g)+1), slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 		c.generation(last, seed+uint64(g)<<32, rng.IntN(2) == 0)
 		crashes += c.n
-		syncs += c.syncs
+		syncs, rotated, recycled, tables = syncs+c.syncs, rotated+c.rotated, recycled+c.recycled, tables+c.tables
 		last = c.next
 		l.rewind(last.moment)
 		if t.Failed() {
 			t.Logf("in generation %d of seed %d", g, seed)
-			return
+			return 0
 		}
 	}
 	if err := l.contradictions(); err != nil {
 		t.Error(err)
 	}
-	t.Logf("seed %d: %d generations, %d requests, %d crashes examined, %d of them at a sync", seed, generations, len(l.entries), crashes, syncs)
+	t.Logf("seed %d: %d generations, %d requests, %d crashes examined, %d of them at a sync; %d segments begun, %d recycled, %d tables written",
+		seed, generations, len(l.entries), crashes, syncs, rotated, recycled, tables)
+	return min(recycled, tables)
 }
 
 // generation opens the disk, checks what a crash has left, works on, and ends.
@@ -163,7 +181,7 @@ func (c *crasher) generation(last *crash, seed uint64, patient bool) {
 	found.learn(c.ledger)
 	c.weak = false
 	c.mu.Unlock()
-	w := workload{seed: seed, callers: 4, requests: either(12, 25), ledger: c.ledger}
+	w := workload{seed: seed, callers: 4, requests: either(16, 25), ledger: c.ledger}
 	if patient {
 		w.run(n.Client())
 	}
