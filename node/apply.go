@@ -254,6 +254,11 @@ func (p *partition) turnAwayIfStuck(r *request.Request) {
 // call proposes a request from outside. What can be seen already is answered at
 // once; the fold decides the rest.
 func (p *partition) call(c *call) {
+	if p.n.draining.Load() {
+		// Nobody would be there to hear that it is durable.
+		p.unwanted(c, p.n.notRunning(c.op()))
+		return
+	}
 	if known, err := p.knownAlready(c); err != nil {
 		p.unwanted(c, err)
 		return

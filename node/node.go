@@ -55,7 +55,7 @@ type Node struct {
 	haltOnce sync.Once
 	halted   chan struct{} // closed: partitions have ended, and nothing is in flight
 	done     chan struct{} // closed: everything is closed
-	stopOnce sync.Once
+	stopping atomic.Bool
 
 	saving sync.Mutex // held while a checkpoint is written
 
@@ -70,16 +70,17 @@ var _ edda.Backend = (*Node)(nil)
 // that they cost no attempt, and closes the directory. It returns when all that
 // is done, and again the same error when it is called again.
 func (n *Node) Stop(ctx context.Context) error {
-	n.stopOnce.Do(func() {
-		n.draining.Store(true)
-		n.registry.each((*service).drain)
-		if n.Err() == nil {
-			n.drain(ctx)
-		}
-		n.stopPartitions()
-		n.close()
-	})
-	<-n.done
+	if !n.stopping.CompareAndSwap(false, true) {
+		<-n.done
+		return n.Err()
+	}
+	n.draining.Store(true)
+	n.registry.each((*service).drain)
+	if n.Err() == nil {
+		n.drain(ctx)
+	}
+	n.stopPartitions()
+	n.close()
 	return n.Err()
 }
 
