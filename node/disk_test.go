@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -25,4 +26,10 @@ func (d *disk) open(t *testing.T, o node.Options, services ...*edda.Service) *no
 // crash is the disk as a power failure leaves it now: with what was synced.
 func (d *disk) crash() *disk {
 	return &disk{d.fs.CrashClone(vfs.CrashCloneCfg{})}
+}
+
+// randFor returns chance that is the same each time the test runs.
+func randFor(t *testing.T) *rand.Rand {
+	t.Helper()
+	return rand.New(rand.NewPCG(1, 2))
 }
