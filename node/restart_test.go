@@ -179,6 +179,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 		if _, err := n.RetryDeadLetter(t.Context(), "", dead.ID); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // else a crash costs the only attempt
 		n = restart(n)
 		for _, a := range stopped {
 			answerOf(n.Client().Wait(t.Context(), a.ID)).replied(t, 201, fmt.Sprint(slices.Index(stopped, a)+1))
