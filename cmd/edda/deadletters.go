@@ -108,6 +108,7 @@ func (a *app) withIDs(
 				return err
 			}
 			for _, id := range ids {
+				a.asked = id
 				if err := do(client, cmd.Context(), id); err != nil {
 					return err
 				}

@@ -181,6 +181,8 @@ func (a *app) hint(e *edda.Error) string {
 		return "see it:   " + a.spell("deadletters show", e.RequestID.String()) +
 			"\nretry it: " + a.spell("deadletters retry", e.RequestID.String()) +
 			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
+	case edda.NoDeadLetter:
+		return a.spell("requests show", a.asked.String())
 	case edda.KeyStopped:
 		return "it is stored, and goes on after: " + a.spell("services resume-key", service, key)
 	case edda.ServicePaused:

@@ -91,6 +91,7 @@ func (a *app) withID(use, short string, do func(ctx context.Context, c *eddahttp
 			if err != nil {
 				return err
 			}
+			a.asked = id
 			return do(cmd.Context(), client, id)
 		},
 	}

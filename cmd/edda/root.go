@@ -43,6 +43,8 @@ type app struct {
 	urlFlag bool
 	// target is what is called, for hints; without a name when nothing is.
 	target edda.Address
+	// asked is the request that a command is about, for hints.
+	asked edda.ID
 	// started says that arguments and flags were right, so that what goes wrong from
 	// then on is the work.
 	started bool
