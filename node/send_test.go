@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,8 +212,9 @@ func TestSendsAcrossCrashes(t *testing.T) {
 // stop.
 func TestPartitionsThatFloodEachOther(t *testing.T) {
 	bubble(t, "flood", func(t *testing.T) {
-		var n *node.Node
+		var ran atomic.Int32
 		s := ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
+			ran.Add(1)
 			if len(m.Payload) == 0 {
 				return nil, nil
 			}
@@ -223,16 +225,25 @@ func TestPartitionsThatFloodEachOther(t *testing.T) {
 			}
 			return nil, nil
 		})
-		n = start(t, node.Options{Partitions: 4, Limits: node.Limits{
+		n := start(t, node.Options{Partitions: 4, Limits: node.Limits{
 			PartitionRequests: 2, PartitionBytes: 1000, OutboxBytes: 500, NodeBytes: 10_000, KeyQueue: 3,
 		}}, s)
 		for i := range 8 {
-			send(t, n, msg(fmt.Sprint("s/start", i), "m", "123"))
-			synctest.Wait()
+			for {
+				_, err := n.Client().Send(t.Context(), msg(fmt.Sprint("s/start", i), "m", "123"))
+				if err == nil {
+					break
+				}
+				overloaded(t, err, edda.Overloaded) // who comes from outside has to wait
+				time.Sleep(10 * time.Millisecond)
+			}
 		}
 		time.Sleep(time.Minute)
 		if items, _, err := n.Requests(t.Context(), node.RequestFilter{}, node.Page{}); err != nil || len(items) != 0 {
 			t.Errorf("got %d unfinished requests, %v, want none", len(items), err)
+		}
+		if got, want := ran.Load(), int32(8*1111); got != want {
+			t.Errorf("%d handlers ran, want %d", got, want)
 		}
 		call(t, n, msg("s/after", "m", "")).replied(t, 204, "")
 	})
