@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -168,6 +169,10 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 // replayers is how many goroutines fold at a start.
 const replayers = 4
 
+// longLog is how many bytes of log leave so much garbage that it is given back at
+// once.
+const longLog = 8 << 20
+
 // replay folds the log from the starts on, in one pass. What the records brought
 // about happened long ago.
 func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
@@ -188,6 +193,7 @@ func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
 		})
 	}
 	var failed error
+	read := 0
 	for e, err := range n.engine.Read(ctx, starts...) {
 		if err != nil {
 			failed = fmt.Errorf("read the log: %w", err)
@@ -198,6 +204,9 @@ func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
 			break
 		}
 		queues[e.Partition%replayers] <- e
+		for _, rec := range e.Records {
+			read += len(rec)
+		}
 	}
 	for _, q := range queues {
 		close(q)
@@ -205,6 +214,9 @@ func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
 	wg.Wait()
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if read > longLog {
+		debug.FreeOSMemory()
 	}
 	return failed
 }

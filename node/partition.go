@@ -142,10 +142,47 @@ func (p *partition) run() {
 			runtime.Gosched()
 		}
 		p.in.take(&m)
+		if p.unhurried(&m) {
+			lull()
+		}
 		if err := p.round(&m); err != nil {
 			p.broken = true
 			p.n.fail(fmt.Errorf("partition %d: %w", p.id, err))
 			p.turnOut(&m)
+			return
+		}
+	}
+}
+
+// unhurried reports whether all that has come in is outcomes that nobody waits
+// for.
+func (p *partition) unhurried(m *mail) bool {
+	if len(m.outcomes) == 0 || len(m.batches)+len(m.calls)+len(m.grants)+len(m.deliveries)+len(m.funcs) > 0 {
+		return false
+	}
+	for _, a := range m.outcomes {
+		if l := liveOf(a.req); l != nil && len(l.waiters) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// lullTime is how long an outcome that nobody waits for lets others go first, so
+// that a caller who sends one request after the other need not wait for the flush
+// of an outcome before that of the next request.
+const lullTime = 20 * time.Microsecond
+
+// maxYields bounds a lull where the clock stands still.
+const maxYields = 100
+
+// lull passes that time without keeping anybody from running. A timer would take
+// longer.
+func lull() {
+	begin := time.Now()
+	for range maxYields {
+		runtime.Gosched()
+		if time.Since(begin) > lullTime {
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 )
@@ -15,6 +16,7 @@ import (
 func main() { os.Exit(start()) }
 
 func start() int {
+	defer runtime.KeepAlive(headroom())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
