@@ -126,7 +126,7 @@ func TestCrashEverySync(t *testing.T) {
 			t.Parallel()
 			seed := newSeed(t)
 			recycled := 0
-			for i := range either(2, 40) {
+			for i := range either(2, 25) {
 				if !t.Failed() {
 					recycled += campaign(t, d, seed+uint64(i))
 				}
