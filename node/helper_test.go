@@ -288,7 +288,7 @@ type journal struct {
 	lines []string
 }
 
-func (j *journal) add(format string, args ...any) {
+func (j *journal) addf(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.lines = append(j.lines, fmt.Sprintf(format, args...))
@@ -317,6 +317,6 @@ func sortJournal(from, to *journal) {
 	lines := from.all()
 	slices.Sort(lines)
 	for _, l := range lines {
-		to.add("%s", l)
+		to.addf("%s", l)
 	}
 }

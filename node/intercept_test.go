@@ -44,7 +44,7 @@ func TestOnAccept(t *testing.T) {
 		bubble(t, tt.name, func(t *testing.T) {
 			var j journal
 			n := start(t, node.Options{OnAccept: tt.onAccept}, ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-				j.add("%s/%s", ctx.Key(), m.Principal)
+				j.addf("%s/%s", ctx.Key(), m.Principal)
 				return echo(ctx, m)
 			}))
 			begun := time.Now()
@@ -67,7 +67,7 @@ func TestOnAccept(t *testing.T) {
 	}
 	bubble(t, "does not see what handlers send", func(t *testing.T) {
 		var j journal
-		n := start(t, node.Options{OnAccept: func(_ context.Context, m *edda.Message) error { j.add("%s", m.Type); return nil }},
+		n := start(t, node.Options{OnAccept: func(_ context.Context, m *edda.Message) error { j.addf("%s", m.Type); return nil }},
 			ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
 				if m.Type == "first" {
 					return nil, ctx.Send(msg("s/other", "second", ""))
@@ -155,7 +155,7 @@ func TestOnReply(t *testing.T) {
 			if reply != nil {
 				status = reply.EffectiveStatus()
 			}
-			j.add("%s/%s/%d", r.Method, r.State, status)
+			j.addf("%s/%s/%d", r.Method, r.State, status)
 			return nil
 		}}, s)
 		send(t, n, msg("s/k", "succeed", "x"))
@@ -186,6 +186,6 @@ func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
 		line += " " + a.String()
 		return true
 	})
-	h.add("%s", line)
+	h.addf("%s", line)
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 // tries twice.
 func fussy(name string, then edda.OnDead, mended *atomic.Bool, j *journal) *edda.Service {
 	s := ordered(name, func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-		j.add("%s%d", m.Payload, ctx.Attempt())
+		j.addf("%s%d", m.Payload, ctx.Attempt())
 		if string(m.Payload) == "bad" && !mended.Load() {
 			return nil, errHandler
 		}
@@ -364,16 +364,16 @@ func TestKindInUse(t *testing.T) {
 		if _, err := n.PauseService(t.Context(), "", "s"); err != nil {
 			t.Fatal(err)
 		}
-		id := send(t, n, msg("s/k", "m", "x")).ID
+		send(t, n, msg("s/k", "m", "x"))
 		if _, err := n.ResumeService(t.Context(), "", "s"); err != nil {
 			t.Fatal(err)
 		}
 		stop(t, n)
 		n = d.open(t, node.Options{})
-		id = send(t, n, msg("s/k", "m", "x")).ID
+		id := send(t, n, msg("s/k", "m", "x")).ID
 		stop(t, n)
 		var j journal
-		b := balanced("s", func(*edda.Context, *edda.Message) (*edda.Reply, error) { j.add("ran"); return nil, nil })
+		b := balanced("s", func(*edda.Context, *edda.Message) (*edda.Reply, error) { j.addf("ran"); return nil, nil })
 		for range 10 {
 			o := withDefaults(node.WithoutGather(node.Options{Dir: "data", FS: d.fs, SegmentBytes: 1 << 20}), b)
 			bad, err := node.Open(t.Context(), o)

@@ -178,7 +178,7 @@ func TestSlotsGoRound(t *testing.T) {
 	bubble(t, "slots", func(t *testing.T) {
 		var j journal
 		s := ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			j.add("%s", m.Payload)
+			j.addf("%s", m.Payload)
 			time.Sleep(time.Second)
 			return nil, nil
 		})
@@ -204,7 +204,7 @@ func TestRetryHoldsItsKeyAlone(t *testing.T) {
 	bubble(t, "retry", func(t *testing.T) {
 		var j journal
 		s := ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			j.add("%s%d", m.Payload, ctx.Attempt())
+			j.addf("%s%d", m.Payload, ctx.Attempt())
 			if string(m.Payload) == "a" && ctx.Attempt() < 3 {
 				return nil, errHandler
 			}

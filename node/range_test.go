@@ -33,7 +33,7 @@ func TestSendsRepeatIdempotencyKey(t *testing.T) {
 	bubble(t, "sends", func(t *testing.T) {
 		seen := &journal{}
 		sink := ordered("sink", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			seen.add("%s %s", ctx.Key(), m.Payload)
+			seen.addf("%s %s", ctx.Key(), m.Payload)
 			return nil, nil
 		})
 		source := ordered("source", func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {

@@ -76,7 +76,7 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
 			var j journal
-			h := func(*edda.Context, *edda.Message) (*edda.Reply, error) { j.add("ran"); return nil, nil }
+			h := func(*edda.Context, *edda.Message) (*edda.Reply, error) { j.addf("ran"); return nil, nil }
 			n := start(t, node.Options{Limits: node.Limits{PayloadBytes: 1000}}, ordered("s", h), balanced("b", h), typedService())
 			if tt.change != nil {
 				tt.change(tt.m)

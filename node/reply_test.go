@@ -122,7 +122,7 @@ func TestIDIsStableAcrossAttempts(t *testing.T) {
 	bubble(t, "attempts", func(t *testing.T) {
 		var j journal
 		s := ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			j.add("%s/%d/%t/%s", ctx.RequestID(), ctx.Attempt(), ctx.Redelivered(), m.ID)
+			j.addf("%s/%d/%t/%s", ctx.RequestID(), ctx.Attempt(), ctx.Redelivered(), m.ID)
 			if ctx.Attempt() < 3 {
 				return nil, errHandler
 			}
@@ -145,7 +145,7 @@ func TestCallersOwnID(t *testing.T) {
 		gate := make(chan struct{})
 		var j journal
 		h := func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			j.add("%s", m.To.Name)
+			j.addf("%s", m.To.Name)
 			return waitFor(gate)(ctx, m)
 		}
 		n := start(t, node.Options{}, ordered("s", h), balanced("b", h), ordered("other", h))

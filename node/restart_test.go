@@ -125,7 +125,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 					if !r.Replayed || r.RequestID != a.reply.RequestID || r.Position != a.reply.Position || !slices.Equal(r.Headers, m(to, method).Headers) || r.ContentType != "text/plain" {
 						t.Errorf("%s: got %+v, want %+v replayed", name, r, a.reply)
 					}
-				} else if e := again.refused(t, edda.Failed); !e.Replayed || e.RequestID != a.err.(*edda.Error).RequestID || e.Position == "" {
+				} else if e := again.refused(t, edda.Failed); !e.Replayed || e.RequestID != a.refused(t, edda.Failed).RequestID || e.Position == "" {
 					t.Errorf("%s: got %+v, want %+v replayed", name, e, a.err)
 				}
 			}
@@ -208,7 +208,7 @@ func TestLostNodeCountsOneAttempt(t *testing.T) {
 		var j journal
 		service := func() *edda.Service {
 			s := ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-				j.add("%s%d", m.Payload, ctx.Attempt())
+				j.addf("%s%d", m.Payload, ctx.Attempt())
 				if string(m.Payload) == "killer" {
 					<-ctx.Done()
 				}

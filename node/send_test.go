@@ -63,7 +63,7 @@ func TestSends(t *testing.T) {
 					if d := time.Since(begun); d >= time.Second {
 						at = "@" + d.Round(time.Second).String()
 					}
-					j.add("%s%s", m.Payload, at)
+					j.addf("%s%s", m.Payload, at)
 					return nil, nil
 				}
 				n := start(t, node.Options{Partitions: 16}, ordered("s", h), balanced("b", h))
@@ -140,7 +140,7 @@ func TestSendsWithIdempotencyKeys(t *testing.T) {
 				}
 				return nil, nil
 			}
-			j.add("%s", m.Payload)
+			j.addf("%s", m.Payload)
 			return nil, nil
 		})
 		n := start(t, node.Options{}, s)

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -20,7 +21,7 @@ func TestDrain(t *testing.T) {
 		gate := make(chan struct{})
 		var j journal
 		s := ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			j.add("%s", m.Payload)
+			j.addf("%s", m.Payload)
 			return waitFor(gate)(ctx, m)
 		})
 		n := open(t, node.Options{}, s)
@@ -93,7 +94,7 @@ func TestDrainHandsBack(t *testing.T) {
 		forever := make(chan struct{})
 		service := func(stuck bool) *edda.Service {
 			s := ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-				j.add("%s%d", m.Payload, ctx.Attempt())
+				j.addf("%s%d", m.Payload, ctx.Attempt())
 				switch {
 				case string(m.Payload) == "f":
 					return nil, errHandler
@@ -257,7 +258,8 @@ func TestLogFails(t *testing.T) {
 			synctest.Wait()
 			hit := false
 			for _, c := range all {
-				switch e := now(t, c).err.(*edda.Error); e.Reason {
+				a := now(t, c)
+				switch e, _ := errors.AsType[*edda.Error](a.err); edda.ReasonOf(a.err) {
 				case edda.OutcomeUnknown:
 					if e.RequestID.IsZero() || e.Position != "" {
 						t.Errorf("got %+v, want an id and no position", e)
@@ -267,7 +269,7 @@ func TestLogFails(t *testing.T) {
 					notStored(t, e)
 					hit = hit || tt.reason == edda.Unavailable
 				default:
-					t.Errorf("got %v, want OUTCOME_UNKNOWN or UNAVAILABLE", e)
+					t.Errorf("got %v, want OUTCOME_UNKNOWN or UNAVAILABLE", a.err)
 				}
 			}
 			if !hit {

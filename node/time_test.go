@@ -64,7 +64,7 @@ func TestDeadline(t *testing.T) {
 				case "wait":
 					return waitFor(gate)(ctx, m)
 				}
-				j.add("ran")
+				j.addf("ran")
 				return nil, nil
 			})
 			s.Concurrency, s.Retry, s.AttemptTimeout = 1, tt.retry, time.Hour
@@ -108,7 +108,7 @@ func TestHandlerSeesDeadline(t *testing.T) {
 		s := ordered("s", func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {
 			d, _ := ctx.Deadline()
 			<-ctx.Done()
-			j.add("%s/%s", d.Sub(begun), since(begun))
+			j.addf("%s/%s", d.Sub(begun), since(begun))
 			return nil, ctx.Err()
 		})
 		s.AttemptTimeout, s.Retry = 4*time.Second, everySecond
@@ -126,7 +126,7 @@ func TestNothingStartsAfterDeadline(t *testing.T) {
 			var j journal
 			s := ordered("s", func(_ *edda.Context, m *edda.Message) (*edda.Reply, error) {
 				time.Sleep(time.Second)
-				j.add("%s", m.Payload)
+				j.addf("%s", m.Payload)
 				return nil, nil
 			})
 			n := open(t, node.Options{}, s)
@@ -150,7 +150,7 @@ func TestNothingStartsAfterDeadline(t *testing.T) {
 		time.Sleep(time.Minute)
 		var j journal
 		n = d.open(t, node.Options{}, ordered("s", func(*edda.Context, *edda.Message) (*edda.Reply, error) {
-			j.add("ran")
+			j.addf("ran")
 			return nil, nil
 		}))
 		defer stop(t, n)
@@ -171,7 +171,7 @@ func TestDelay(t *testing.T) {
 		var j journal
 		begun := time.Now()
 		s := ordered("s", func(_ *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			j.add("%s@%s", m.Payload, since(begun))
+			j.addf("%s@%s", m.Payload, since(begun))
 			time.Sleep(3 * time.Second)
 			return echo(nil, m)
 		})
@@ -257,7 +257,7 @@ func TestCancel(t *testing.T) {
 					return nil, nil
 				}
 				_, stubborn, _ := ctx.Get("stubborn")
-				j.add("%s/%t", m.Payload, stubborn)
+				j.addf("%s/%t", m.Payload, stubborn)
 				return nil, nil
 			})
 			s.Retry = edda.RetryPolicy{Delay: time.Minute}
