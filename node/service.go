@@ -31,7 +31,6 @@ type service struct {
 	draining   bool
 	slots      int
 	free       int
-	running    int
 	abandoned  int
 	line       []*partition
 }
@@ -85,7 +84,6 @@ func (s *service) acquire() bool {
 		return false
 	}
 	s.free--
-	s.running++
 	return true
 }
 
@@ -105,13 +103,15 @@ func (s *service) join(p *partition) {
 	s.pump()
 }
 
-// release gives a slot back.
+// release gives a slot back, to the head of the line if there is one.
 func (s *service) release() {
 	s.mu.Lock()
 	s.free++
-	s.running--
+	p := s.next()
 	s.mu.Unlock()
-	s.pump()
+	if p != nil {
+		p.in.grant(s)
+	}
 }
 
 // abandon gives back the slot of a handler that was fenced and has not returned.
@@ -140,18 +140,26 @@ func (s *service) returned() {
 func (s *service) pump() {
 	for {
 		s.mu.Lock()
-		if s.free <= 0 || s.paused || s.draining || len(s.line) == 0 {
-			s.mu.Unlock()
+		p := s.next()
+		s.mu.Unlock()
+		if p == nil {
 			return
 		}
-		p := s.line[0]
-		s.line[0] = nil
-		s.line = s.line[1:]
-		s.free--
-		s.running++
-		s.mu.Unlock()
 		p.in.grant(s)
 	}
+}
+
+// next takes a free slot for the head of the line, and returns it; nil when there
+// is no slot or no line. The caller holds mu.
+func (s *service) next() *partition {
+	if s.free <= 0 || s.paused || s.draining || len(s.line) == 0 {
+		return nil
+	}
+	p := s.line[0]
+	s.line[0] = nil
+	s.line = s.line[1:]
+	s.free--
+	return p
 }
 
 // update shows what the log says of the service. It reports whether the service
