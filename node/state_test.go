@@ -192,3 +192,43 @@ func TestStateWhileOthersChangeIt(t *testing.T) {
 		}
 	})
 }
+
+// A long state is listed whole and in order, over what lies in the store and what
+// has changed since.
+func TestLongState(t *testing.T) {
+	bubble(t, "long", func(t *testing.T) {
+		value := strings.Repeat("v", 1000)
+		service := func() *edda.Service {
+			return ordered("s", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
+				for i := range 500 {
+					if m.Type == "set" || m.Type == "change" && i%50 == 0 {
+						if err := ctx.Set(fmt.Sprintf("%03d", i), []byte(m.Type+value)); err != nil {
+							return nil, err
+						}
+					}
+				}
+				want := 0
+				for e, err := range ctx.List("") {
+					by := "set"
+					if m.Type != "set" && want%50 == 0 {
+						by = "change"
+					}
+					if err != nil || e.Name != fmt.Sprintf("%03d", want) || string(e.Value) != by+value {
+						return nil, edda.Final("ORDER", "got %.30s=%.30s, %v, want %d", e.Name, e.Value, err, want)
+					}
+					want++
+				}
+				return edda.TextReply(200, fmt.Sprint(want)), nil
+			})
+		}
+		d := newDisk()
+		n := d.open(t, node.Options{}, service())
+		call(t, n, msg("s/k", "set", "")).replied(t, 200, "500")
+		stop(t, n)
+		n = d.open(t, node.Options{}, service())
+		defer stop(t, n)
+		for _, method := range []string{"change", "list", "list"} {
+			call(t, n, msg("s/k", method, "")).replied(t, 200, "500")
+		}
+	})
+}

@@ -167,13 +167,11 @@ func (v *View) Get(_ context.Context, name string) ([]byte, bool, error) {
 func (v *View) List(ctx context.Context, prefix string) iter.Seq2[edda.StateEntry, error] {
 	return func(yield func(edda.StateEntry, error) bool) {
 		recent := flatten(v.top, prefix)
-		from := stateRow(v.addr, prefix)
-		for p, err := range v.table.Scan(from, prefixEnd(from)) {
+		for e, err := range v.stored(prefix) {
 			if err = cmp.Or(err, ctx.Err()); err != nil {
 				yield(edda.StateEntry{}, err)
 				return
 			}
-			e := edda.StateEntry{Name: string(p.Key[len(v.addr)+2:]), Value: bytes.Clone(p.Value)}
 			for len(recent) > 0 && recent[0].Name < e.Name {
 				if recent[0].Value != nil && !yield(edda.StateEntry(recent[0]), nil) {
 					return
@@ -193,6 +191,49 @@ func (v *View) List(ctx context.Context, prefix string) iter.Seq2[edda.StateEntr
 			}
 		}
 	}
+}
+
+// pageBytes is about how much is read of the table at a time.
+const pageBytes = 64 << 10
+
+// stored yields what the table has. The table is left alone while yield runs,
+// because a handler may stay there for as long as it likes, and a table that is
+// being read cannot be closed.
+func (v *View) stored(prefix string) iter.Seq2[edda.StateEntry, error] {
+	return func(yield func(edda.StateEntry, error) bool) {
+		from := stateRow(v.addr, prefix)
+		end := prefixEnd(from)
+		for {
+			page, more, err := v.page(from, end)
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(edda.StateEntry{}, err)
+			}
+			if err != nil || !more {
+				return
+			}
+			from = append(stateRow(v.addr, page[len(page)-1].Name), 0)
+		}
+	}
+}
+
+// page returns the next entries, and whether there may be more after them.
+func (v *View) page(from, end []byte) (page []edda.StateEntry, more bool, err error) {
+	size := 0
+	for p, err := range v.table.Scan(from, end) {
+		if err != nil {
+			return page, false, err
+		}
+		page = append(page, edda.StateEntry{Name: string(p.Key[len(v.addr)+2:]), Value: bytes.Clone(p.Value)})
+		if size += len(p.Key) + len(p.Value); size > pageBytes {
+			return page, true, nil
+		}
+	}
+	return page, false, nil
 }
 
 // prefixEnd returns the first key after every key that begins with p. The row's
