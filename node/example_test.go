@@ -74,15 +74,18 @@ func ExampleNode_Send() {
 	m := &edda.Message{To: edda.Address{Name: "reports"}, Type: "make", Payload: edda.JSON("may"), IdempotencyKey: "may-1"}
 	first, err := n.Client().Send(ctx, m)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	again, err := n.Client().Send(ctx, m)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	reply, err := n.Client().Wait(ctx, first.ID)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(again.ID == first.ID, again.Joined, string(reply.Payload))
 	// Output: true true "report of may"
@@ -112,18 +115,21 @@ func ExampleNode_RetryDeadLetter() {
 	fmt.Println(edda.ReasonOf(err))
 	letters, _, err := n.DeadLetters(ctx, node.DeadLetterFilter{Service: "mails"}, node.Page{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	letter := letters[0]
 	fmt.Println(letter.Reason, letter.Detail, letter.Attempts)
 
 	mended = true
 	if _, err := n.RetryDeadLetter(ctx, "", letter.ID); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	reply, err := n.Client().Wait(ctx, letter.ID)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(string(reply.Payload))
 	// Output:

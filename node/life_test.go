@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,11 +40,11 @@ type lives struct {
 	t        *testing.T
 	n        *node.Node
 	services []string
+	probes   atomic.Pointer[watch] // of the service that is probed
 
 	mu  sync.Mutex // guards what follows
 	rng *rand.Rand
 	ids []edda.ID
-	w   watch
 }
 
 func (l *lives) intN(n int) int {
@@ -63,8 +64,9 @@ func (l *lives) service(kind edda.Kind, name string) *edda.Service {
 	}
 	s.HandleAny(func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
 		if m.Type == "probe" {
-			l.w.enter(m.ID.String())
-			defer l.w.leave(m.ID.String())
+			w := l.probes.Load()
+			w.enter(m.ID.String())
+			defer w.leave(m.ID.String())
 			time.Sleep(10 * time.Millisecond)
 			return nil, nil
 		}
@@ -185,7 +187,8 @@ func (l *lives) settle() {
 		}
 	}
 	for _, name := range l.services {
-		l.w = watch{}
+		w := new(watch)
+		l.probes.Store(w)
 		for i := range 3 * slots {
 			to := name
 			if name == "s" {
@@ -194,8 +197,8 @@ func (l *lives) settle() {
 			send(l.t, l.n, msg(to, "probe", ""))
 		}
 		synctest.Wait()
-		if l.w.most != slots {
-			l.t.Errorf("service %s runs %d handlers at a time, want %d", name, l.w.most, slots)
+		if got := w.peak(); got != slots {
+			l.t.Errorf("service %s runs %d handlers at a time, want %d", name, got, slots)
 		}
 		time.Sleep(time.Second)
 	}
