@@ -10,7 +10,8 @@ import (
 
 // Backend carries a client's calls to a node. The node is one, in process; so is
 // a connection to a node elsewhere. All methods are safe for concurrent use, and
-// return *Error.
+// return *Error. A message belongs to the backend from the call on: it may fill in
+// what is missing, so it must not be sent twice. A Client makes a copy for each.
 type Backend interface {
 	// Send makes the message durable.
 	Send(ctx context.Context, m *Message) (*Ack, error)
