@@ -48,7 +48,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_late_outcomes_total", Help: "Outcomes refused because their attempt had been given up.",
 		}, []string{"namespace", "service"}),
 		appends: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "edda_append_seconds", Help: "From handing a batch to the log until it was durable, of about one batch in eight.",
+			Name: "edda_append_seconds", Help: "From handing a batch to the log until it was durable.",
 			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5},
 		}),
 	}

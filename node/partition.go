@@ -125,10 +125,6 @@ func (p *partition) liveFrom(r *request.Request, c *call) *live {
 // remembers.
 const recentRequests = 64
 
-// appendSample is of how many batches one is timed: all partitions share the
-// histogram, and would wait for each other.
-const appendSample = 8
-
 // maxBatchBytes is the size of a batch at most, one record aside.
 const maxBatchBytes = 8 << 20
 
@@ -356,9 +352,7 @@ func (p *partition) append() {
 // complete applies a batch that came back from the engine.
 func (p *partition) complete(b *batch) error {
 	p.inFlight--
-	if uint64(b.First)%appendSample == 0 {
-		p.n.metrics.appends.Observe(time.Since(b.begun).Seconds())
-	}
+	p.n.metrics.appends.Observe(time.Since(b.begun).Seconds())
 	if b.result.Outcome != engine.Durable {
 		p.refuse(b)
 		return fmt.Errorf("append: %w", &appendError{b.result})
