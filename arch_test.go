@@ -43,6 +43,7 @@ var (
 var rooms = []room{
 	{dir: ".", imports: []string{"internal/wire"}, stdlib: true},
 	{dir: "internal/wire", stdlib: true},
+	{dir: "internal/rendezvous", stdlib: true},
 	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
 	{dir: "internal/record", imports: []string{".", "internal/wire"}, never: world},
 	{dir: "internal/fold", imports: []string{".", "internal/wire", "internal/record", "internal/store"}, never: world},
@@ -51,9 +52,10 @@ var rooms = []room{
 	{dir: "engine/filelog", imports: []string{".", "engine", "internal/wire"}, never: disk},
 	{dir: "node", imports: []string{
 		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store", "internal/jsondata",
+		"internal/rendezvous",
 	}, never: disk},
 	{dir: "eddaproto", imports: []string{"."}},
-	{dir: "worker", imports: []string{"."}},
+	{dir: "worker", imports: []string{".", "internal/rendezvous"}},
 	{dir: "stream", imports: []string{".", "node"}},
 	{dir: "saga", imports: []string{".", "node"}},
 	{dir: "cqrs", imports: []string{".", "node"}},
