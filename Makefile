@@ -4,7 +4,7 @@ LINT  = $(GO) tool -modfile=tools/go.mod golangci-lint
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt tidy check crash fuzz bench demo ci clean
+.PHONY: help build test race lint fmt tidy proto check crash fuzz bench demo ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ fmt: ## format the code
 tidy: ## tidy the modules
 	$(GO) mod tidy
 	cd tools && $(GO) mod tidy
+
+proto: ## generate rpc/edda/v1 from edda.proto
+	cd tools && $(GO) run ./protogen -root .. rpc/edda/v1/edda.proto
+	gofmt -w rpc/edda/v1/*.go
 
 check: ## all that a change must pass: gofmt, vet, tests (the architecture among them) with -race, lint, tidy
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; }
