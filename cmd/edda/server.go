@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/node"
@@ -40,6 +39,10 @@ type server struct {
 
 // serve opens a node and serves it. Services may be empty. The caller must stop it.
 func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs io.Writer) (*server, error) {
+	authenticator, err := authenticator(s.Credentials)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
 		return nil, explainListen(s.Listen, err)
@@ -55,7 +58,7 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		return nil, errors.Join(err, listener.Close())
 	}
 	gateway, err := httpgw.New(n, httpgw.Options{
-		Authenticate: authenticate(s.Credentials), Listen: []string{s.Listen, listener.Addr().String()}, MaxBody: s.MaxBody,
+		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, MaxBody: s.MaxBody,
 		Gatherer: registry, Registerer: registry, Logger: logger,
 	})
 	if err != nil {
@@ -95,25 +98,21 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// authenticate returns a function that finds the principal of a bearer token, nil
-// when there are no credentials. Tokens are looked up by their hash, so that the
-// time it takes says nothing about them.
-func authenticate(credentials map[string]edda.Principal) func(*http.Request) (edda.Principal, error) {
+// authenticator returns the one for static tokens, whose owners may do everything;
+// nil when there are none.
+func authenticator(credentials map[string]edda.Principal) (auth.Authenticator, error) {
 	if len(credentials) == 0 {
-		return nil
+		return nil, nil
 	}
-	byHash := map[[sha256.Size]byte]edda.Principal{}
+	tokens := make([]auth.Token, 0, len(credentials))
 	for token, p := range credentials {
-		byHash[sha256.Sum256([]byte(token))] = p
-	}
-	return func(r *http.Request) (edda.Principal, error) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		p, known := byHash[sha256.Sum256([]byte(strings.TrimSpace(token)))]
-		if !known || !strings.EqualFold(scheme, "Bearer") {
-			return "", errors.New("no principal has this token")
+		hash, err := auth.HashToken(token)
+		if err != nil {
+			return nil, err
 		}
-		return p, nil
+		tokens = append(tokens, auth.Token{Principal: p, SHA256: hash, Rights: auth.Everything()})
 	}
+	return auth.NewTokens(tokens...)
 }
 
 // run blocks until ctx ends or the node fails, and returns why it failed.

@@ -27,7 +27,7 @@ func (g *Gateway) callName(x *exchange) error {
 
 func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 	to.Namespace = x.namespace
-	m := &edda.Message{To: to, Type: method, Principal: x.principal}
+	m := &edda.Message{To: to, Type: method, Principal: x.grant.Principal}
 	p, err := readHeaders(x.r.Header, m)
 	if err != nil {
 		return err

@@ -9,31 +9,62 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 )
 
-// admit refuses whoever may not ask, and sets the principal. It comes before
+// admit refuses whoever is not known, and sets the grant. It comes before
 // everything else, so that the refusal is the same on every route.
 func (g *Gateway) admit(x *exchange) error {
-	if g.guard != nil {
-		return g.guard.check(x.r)
-	}
-	if x.route.open || x.r.Method == http.MethodOptions {
-		return nil
-	}
-	p, err := g.opts.Authenticate(x.r)
+	var c auth.Credential // nothing, where nobody is asked
+	var err error
 	switch {
-	case err == nil && p != "":
-		x.principal = p
+	case g.guard != nil:
+		err = g.guard.check(x.r)
+	case x.route.open || x.r.Method == http.MethodOptions:
 		return nil
-	case err != nil:
-		if e, ok := errors.AsType[*edda.Error](err); ok && e.Reason != edda.NoCredentials {
-			return err
-		}
+	default:
+		c, err = auth.Read(x.r.Header["Authorization"], x.r.TLS)
 	}
-	if _, given := x.r.Header["Authorization"]; given {
-		return refuse(edda.NoCredentials, "the credentials are not valid")
+	if err != nil {
+		return err
 	}
-	return refuse(edda.NoCredentials, "Authorization: Bearer is missing")
+	if c.Token == "" && c.Certificate != nil && crossOrigin.Check(x.r) != nil {
+		return errOrigin
+	}
+	x.grant, err = auth.Admit(x.r.Context(), g.opts.Authenticator, c)
+	return err
+}
+
+// crossOrigin refuses what another site's page has a browser send. A token does
+// not come of itself, but a browser shows a certificate to whoever asks.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// access is what a principal must be allowed for an operation.
+type access uint8
+
+const (
+	// toManage is the zero value, so that an operation about which nothing was said
+	// is not open to everybody.
+	toManage access = iota
+	// toCall asks for the right to call the service that the path names first.
+	toCall
+	// toAsk is for all who are known: the operation itself answers only about what
+	// they may see.
+	toAsk
+)
+
+func (x *exchange) allowed(a access) error {
+	if x.route.open {
+		return nil
+	}
+	switch a {
+	case toManage:
+		return x.grant.CheckManage()
+	case toCall:
+		return x.grant.CheckCall(x.namespace, x.args[0])
+	default:
+		return nil
+	}
 }
 
 // challenge returns the value of WWW-Authenticate for a request that was refused.
@@ -64,7 +95,7 @@ func newGuard(listen []string) (*guard, error) {
 		}
 		ip, err := netip.ParseAddr(host)
 		if host == "" || err == nil && !ip.IsLoopback() {
-			return nil, badListen(address, errors.New("without Authenticate it must be a loopback address"))
+			return nil, badListen(address, errors.New("without Authenticator it must be a loopback address"))
 		}
 		if strings.Contains(host, ":") {
 			host = "[" + host + "]"

@@ -1,12 +1,12 @@
 package httpgw
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 )
 
 func TestGuard(t *testing.T) {
@@ -88,50 +88,8 @@ func TestNoCredentialsMeansLoopback(t *testing.T) {
 			t.Errorf("listen %q: got %v, want %s", listen, err, edda.BadValue)
 		}
 	}
-	opts := Options{Listen: []string{"0.0.0.0:7400"}, Authenticate: func(*http.Request) (edda.Principal, error) { return "", nil }}
+	opts := Options{Listen: []string{"0.0.0.0:7400"}, Authenticator: auth.FirstOf()}
 	if _, err := build(nil, &fake{}, edda.Memory, opts); err != nil {
 		t.Errorf("with credentials: %v", err)
-	}
-}
-
-func TestCredentials(t *testing.T) {
-	f := &fake{}
-	g := gatewayOf(t, f, Options{Authenticate: func(r *http.Request) (edda.Principal, error) {
-		switch r.Header.Get("Authorization") {
-		case "Bearer good":
-			return "ada", nil
-		case "Bearer barred":
-			return "", &edda.Error{Reason: edda.NotAllowed}
-		case "Bearer nobody":
-			return "", nil
-		default:
-			return "", errors.New("the secret is 42")
-		}
-	}})
-	for _, tc := range []struct {
-		auth, path string
-		status     int
-		challenge  string
-	}{
-		{"Authorization: Bearer good", "/v1/call/echo/x", 200, ""},
-		{"Authorization: Bearer barred", "/v1/call/echo/x", 403, ""},
-		{"Authorization: Bearer nobody", "/v1/call/echo/x", 401, `Bearer realm="edda", error="invalid_token"`},
-		{"Authorization: Basic x", "/v1/call/echo/x", 401, `Bearer realm="edda", error="invalid_token"`},
-		{"X: y", "/v1/call/echo/x", 401, `Bearer realm="edda"`},
-		{"X: y", "/v1/nothing", 401, `Bearer realm="edda"`},
-		{"Authorization: Bearer good", "/v1/nothing", 404, ""},
-	} {
-		// A foreign Host is no matter where there are credentials.
-		w := do(g, http.MethodPost, tc.path, "x", tc.auth, "Host: edda.example", "Origin: https://console.example")
-		if w.Code != tc.status || w.Header().Get("WWW-Authenticate") != tc.challenge {
-			t.Errorf("%s with %s: got %d, %q, want %d, %q", tc.path, tc.auth, w.Code,
-				w.Header().Get("WWW-Authenticate"), tc.status, tc.challenge)
-		}
-		if w.Code != 200 {
-			wantProblem(t, w)
-		}
-	}
-	if f.message.Principal != "ada" {
-		t.Errorf("got principal %q, want ada", f.message.Principal)
 	}
 }

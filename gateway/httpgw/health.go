@@ -45,7 +45,7 @@ func metricsRoute(opts *Options) *route {
 		ErrorHandling: promhttp.ContinueOnError,
 	})
 	return &route{template: "/metrics", ops: []op{{
-		method: http.MethodGet,
+		method: http.MethodGet, access: toAsk,
 		handle: func(_ *Gateway, x *exchange) error {
 			x.status = http.StatusOK
 			h.ServeHTTP(x.w, x.r)

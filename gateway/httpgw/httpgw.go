@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -29,16 +30,16 @@ const (
 
 // Options say how a Gateway serves. The zero value works.
 type Options struct {
-	// Authenticate returns who sends a request; requests for health are not asked.
-	// An error that is an *edda.Error is answered as it is, any other one with
-	// NO_CREDENTIALS. It must be safe for concurrent use and must not read the body.
+	// Authenticator says who sends a request and what they may do: auth.Admit is
+	// asked about each one, but for those about health. Who is not known gets
+	// NO_CREDENTIALS, who may not NOT_ALLOWED.
 	//
-	// Nil means that everybody is edda.Anonymous. Then Listen must be loopback, and
-	// requests with a foreign Host or Origin are refused, because a web page in the
-	// browser on the same machine could send them.
-	Authenticate func(*http.Request) (edda.Principal, error)
+	// Nil means that everybody is edda.Anonymous and may do everything. Then Listen
+	// must be loopback, and requests with a foreign Host or Origin are refused,
+	// because a web page in the browser on the same machine could send them.
+	Authenticator auth.Authenticator
 	// Listen holds the addresses, HOST:PORT, that the server listens on. Without
-	// Authenticate they are taken for the node's own in Host and Origin, beside
+	// Authenticator they are taken for the node's own in Host and Origin, beside
 	// localhost, 127.0.0.1 and [::1]. Empty means that the port is not checked.
 	Listen []string
 	// MaxBody is the size of the largest body in bytes. Zero means DefaultMaxBody.
@@ -97,7 +98,7 @@ func build(n *node.Node, calls edda.Backend, d edda.Durability, opts Options) (*
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{node: n, calls: calls, durability: string(d), opts: opts, log: opts.Logger}
-	if opts.Authenticate == nil {
+	if opts.Authenticator == nil {
 		var err error
 		if g.guard, err = newGuard(opts.Listen); err != nil {
 			return nil, err
@@ -117,7 +118,8 @@ type exchange struct {
 	r         *http.Request
 	route     *route
 	namespace string
-	principal edda.Principal
+	// grant is who sent it, and what they may do; nil where nobody is asked.
+	grant *auth.Grant
 	// args are the path's parameters in their order.
 	args [3]string
 	// status is what was answered, for the metrics.
@@ -131,7 +133,7 @@ type exchange struct {
 // ServeHTTP answers one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := &exchange{w: w, r: r, namespace: edda.DefaultNamespace, principal: edda.Anonymous}
+	x := &exchange{w: w, r: r, namespace: edda.DefaultNamespace}
 	routed := g.routes.find(x)
 	err := g.admit(x)
 	if err == nil {
@@ -154,6 +156,9 @@ func (g *Gateway) dispatch(x *exchange) error {
 	}
 	for i := range x.route.ops {
 		if op := &x.route.ops[i]; op.method == method {
+			if err := x.allowed(op.access); err != nil {
+				return err
+			}
 			return op.handle(g, x)
 		}
 	}

@@ -39,7 +39,7 @@ func (g *Gateway) getOpenAPI(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, g.openAPI(services))
+	return x.json(http.StatusOK, g.openAPI(x.visible(services)))
 }
 
 func (g *Gateway) allServices(ctx context.Context) ([]edda.ServiceInfo, error) {
@@ -59,7 +59,7 @@ func (g *Gateway) allServices(ctx context.Context) ([]edda.ServiceInfo, error) {
 }
 
 func (g *Gateway) openAPI(services []edda.ServiceInfo) obj {
-	secured := g.opts.Authenticate != nil
+	secured := g.opts.Authenticator != nil
 	paths := obj{}
 	for _, rt := range slices.Concat(g.routes.namespaced, g.routes.fixed) {
 		paths[rt.template] = pathItem(rt, "", secured)

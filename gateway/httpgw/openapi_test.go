@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -51,15 +52,15 @@ func openAPIOf(t testing.TB, g *Gateway, services []edda.ServiceInfo) obj {
 }
 
 func TestOpenAPI(t *testing.T) {
-	for name, authenticate := range map[string]func(*http.Request) (edda.Principal, error){
+	for name, authenticator := range map[string]auth.Authenticator{
 		"anonymous": nil,
-		"bearer":    func(*http.Request) (edda.Principal, error) { return "ada", nil },
+		"bearer":    auth.FirstOf(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := gatewayOf(t, &fake{}, Options{Authenticate: authenticate, Gatherer: prometheus.NewRegistry(), Version: "v1"})
+			g := gatewayOf(t, &fake{}, Options{Authenticator: authenticator, Gatherer: prometheus.NewRegistry(), Version: "v1"})
 			doc := openAPIOf(t, g, openServices)
 			checkOpenAPI(t, g, doc)
-			if _, ok := doc["security"]; ok != (authenticate != nil) {
+			if _, ok := doc["security"]; ok != (authenticator != nil) {
 				t.Errorf("security is described: %v", ok)
 			}
 		})

@@ -22,8 +22,15 @@ func (g *Gateway) listRequests(x *exchange) error {
 		Namespace: x.namespace, Service: q.Get("service"), Key: q.Get("key"), State: edda.State(q.Get("state")),
 		IdempotencyKey: q.Get("idempotencyKey"),
 	}
-	if f.IdempotencyKey != "" {
-		f.Principal = x.principal // idempotency keys are everybody's own
+	switch {
+	case f.IdempotencyKey != "" && f.Service != "":
+		f.Principal = x.grant.Principal // idempotency keys are everybody's own
+		err = x.grant.CheckCall(f.Namespace, f.Service)
+	case f.IdempotencyKey == "":
+		err = x.grant.CheckManage()
+	}
+	if err != nil {
+		return err
 	}
 	switch f.State {
 	case "", edda.Accepted, edda.Dispatched, edda.Taken, edda.Retrying, edda.StateDead:
@@ -56,9 +63,23 @@ func (x *exchange) requestID(reason edda.Reason) (edda.ID, error) {
 	return id, nil
 }
 
+// ownRequest returns the id of the path's request, which must be one that the
+// principal may see. Who may see all need not be asked which one it is.
+func (g *Gateway) ownRequest(x *exchange) (edda.ID, error) {
+	id, err := x.requestID(edda.NoRequest)
+	if err != nil || x.grant.Manage {
+		return id, err
+	}
+	r, err := g.calls.Request(x.r.Context(), x.namespace, id)
+	if err != nil {
+		return id, err
+	}
+	return id, x.grant.CheckRequest(r)
+}
+
 // request returns the path's request, once it has ended or the wait is over.
 func (g *Gateway) request(x *exchange) (*edda.Request, error) {
-	id, err := x.requestID(edda.NoRequest)
+	id, err := g.ownRequest(x)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +136,7 @@ func (g *Gateway) getReply(x *exchange) error {
 }
 
 func (g *Gateway) cancelRequest(x *exchange) error {
-	id, err := x.requestID(edda.NoRequest)
+	id, err := g.ownRequest(x)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,16 @@ import (
 type op struct {
 	method string
 	handle func(*Gateway, *exchange) error
+	// access is what it asks of the principal: the right to manage unless it says
+	// otherwise.
+	access access
 	doc    opDoc
+}
+
+// needs returns the operation with what it asks of the principal.
+func (o op) needs(a access) op {
+	o.access = a
+	return o
 }
 
 // route is one path of the surface with its parameters in braces.

@@ -6,12 +6,12 @@ import "net/http"
 // them; the router, the metrics and /openapi.json go by it.
 func (g *Gateway) served() []*route {
 	routes := []*route{
-		named("/v1/call/{service}/{key}/{method}", op{http.MethodPost, (*Gateway).callKey, opDoc{
+		named("/v1/call/{service}/{key}/{method}", post((*Gateway).callKey, opDoc{
 			id: "callKey", summary: "Call a method of an ordered service", call: true,
-		}}),
-		named("/v1/call/{service}/{method}", op{http.MethodPost, (*Gateway).callName, opDoc{
+		}).needs(toCall)),
+		named("/v1/call/{service}/{method}", post((*Gateway).callName, opDoc{
 			id: "call", summary: "Call a method of a balanced service, or of an ordered one with Edda-Key", call: true,
-		}}),
+		}).needs(toCall)),
 	}
 	routes = append(routes, requestRoutes()...)
 	routes = append(routes, serviceRoutes()...)
@@ -19,7 +19,7 @@ func (g *Gateway) served() []*route {
 	routes = append(routes,
 		&route{template: "/v1/node", ops: []op{get((*Gateway).getNode, opDoc{
 			id: "getNode", summary: "What this node is", schema: "Node",
-		})}},
+		}).needs(toAsk)}},
 		&route{template: "/healthz", open: true, ops: []op{get((*Gateway).healthy, opDoc{
 			id: "getHealth", summary: "Whether the node is sound", schema: "Health",
 		})}},
@@ -28,7 +28,7 @@ func (g *Gateway) served() []*route {
 		})}},
 		&route{template: "/openapi.json", ops: []op{get((*Gateway).getOpenAPI, opDoc{
 			id: "getOpenAPI", summary: "This document", media: "application/json",
-		})}},
+		}).needs(toAsk)}},
 	)
 	if g.opts.Gatherer != nil {
 		routes = append(routes, metricsRoute(&g.opts))
@@ -41,17 +41,17 @@ func requestRoutes() []*route {
 		named("/v1/requests", get((*Gateway).listRequests, opDoc{
 			id: "listRequests", summary: "Requests that have not succeeded, or those with an idempotency key",
 			query: []string{"service", "key", "state", "idempotencyKey", "limit", "after"}, schema: "RequestList",
-		})),
+		}).needs(toAsk)),
 		named("/v1/requests/{id}", get((*Gateway).getRequest, opDoc{
 			id: "getRequest", summary: "A request", query: []string{"wait"}, schema: "Request",
-		})),
+		}).needs(toAsk)),
 		named("/v1/requests/{id}/reply", get((*Gateway).getReply, opDoc{
 			id: "getReply", summary: "The reply to a request, as the call would have answered",
 			query: []string{"wait"}, media: "*/*", accepted: "Accepted",
-		})),
+		}).needs(toAsk)),
 		named("/v1/requests/{id}/cancel", post((*Gateway).cancelRequest, opDoc{
 			id: "cancelRequest", summary: "End a request at once", schema: "Request",
-		})),
+		}).needs(toAsk)),
 	}
 }
 
@@ -59,10 +59,10 @@ func serviceRoutes() []*route {
 	return []*route{
 		named("/v1/services", get((*Gateway).listServices, opDoc{
 			id: "listServices", summary: "The services", query: []string{"limit", "after"}, schema: "ServiceList",
-		})),
+		}).needs(toAsk)),
 		named("/v1/services/{service}",
-			get((*Gateway).getService, opDoc{id: "getService", summary: "A service", schema: "Service"}),
-			op{http.MethodDelete, (*Gateway).deleteService, opDoc{
+			get((*Gateway).getService, opDoc{id: "getService", summary: "A service", schema: "Service"}).needs(toAsk),
+			op{method: http.MethodDelete, handle: (*Gateway).deleteService, doc: opDoc{
 				id: "deleteService", summary: "Remove a service", query: []string{"force"}, success: http.StatusNoContent,
 			}},
 		),
@@ -86,7 +86,7 @@ func deadLetterRoutes() []*route {
 		})),
 		named("/v1/deadletters/{id}",
 			get((*Gateway).getDeadLetter, opDoc{id: "getDeadLetter", summary: "A dead letter", schema: "DeadLetter"}),
-			op{http.MethodDelete, (*Gateway).dropDeadLetter, opDoc{
+			op{method: http.MethodDelete, handle: (*Gateway).dropDeadLetter, doc: opDoc{
 				id: "dropDeadLetter", summary: "Drop a dead letter; its request stays dead", success: http.StatusNoContent,
 			}},
 		),

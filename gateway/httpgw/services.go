@@ -3,6 +3,7 @@ package httpgw
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/edda-io/edda"
 )
@@ -20,10 +21,21 @@ func (g *Gateway) listServices(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return page(x, items, next)
+	return page(x, x.visible(items), next)
+}
+
+// visible returns those of the services that the principal may see.
+func (x *exchange) visible(items []edda.ServiceInfo) []edda.ServiceInfo {
+	if x.grant.Manage {
+		return items
+	}
+	return slices.DeleteFunc(items, func(s edda.ServiceInfo) bool { return !x.grant.MaySee(x.namespace, s.Name) })
 }
 
 func (g *Gateway) getService(x *exchange) error {
+	if !x.grant.MaySee(x.namespace, x.args[0]) {
+		return x.grant.CheckCall(x.namespace, x.args[0])
+	}
 	s, err := g.node.Service(x.r.Context(), x.namespace, x.args[0])
 	if err != nil {
 		return err
