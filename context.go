@@ -37,6 +37,8 @@ type Dispatch struct {
 	// State reads the state of the key as it was at the dispatch. It is nil for a
 	// balanced service.
 	State StateReader
+	// Progress gives the attempt its timeout anew. Nil when nobody minds.
+	Progress func()
 }
 
 // StateReader reads the state of one key. It is safe for concurrent use.
@@ -103,6 +105,14 @@ func (c *Context) Redelivered() bool { return c.d.Attempt > 1 }
 // let the database refuse writes with a lower one: then an attempt that was
 // given up can do no harm.
 func (c *Context) Fence() uint64 { return c.d.Fence }
+
+// Progress says that the handler gets on: the attempt has its timeout anew. A
+// handler that may take longer than the attempt timeout calls it now and then.
+func (c *Context) Progress() {
+	if c.d.Progress != nil {
+		c.d.Progress()
+	}
+}
 
 // errBalanced: state was used where there is no key.
 var errBalanced = errors.New("a balanced service keeps no state: it has no keys")

@@ -47,6 +47,7 @@ const (
 	NoMethod            Reason = "NO_METHOD" // not stored
 	NoRequest           Reason = "NO_REQUEST"
 	NoDeadLetter        Reason = "NO_DEAD_LETTER"
+	NoWorkerID          Reason = "NO_WORKER_ID"    // no worker has the id
 	UnknownService      Reason = "UNKNOWN_SERVICE" // managing a service that is not registered
 	Exists              Reason = "EXISTS"
 	Conflict            Reason = "CONFLICT"
@@ -70,6 +71,8 @@ const (
 	DeadlineExceeded    Reason = "DEADLINE"        // the request's own deadline has passed
 	Panicked            Reason = "PANIC"           // a handler panicked; why an attempt failed
 	NodeLost            Reason = "NODE_LOST"       // the node died during the attempt; why it failed
+	WorkerLost          Reason = "WORKER_LOST"     // the worker went away during the attempt; why it failed
+	Fenced              Reason = "FENCED"          // the attempt was given up; its outcome changes nothing
 	Internal            Reason = "INTERNAL"        // a defect of Edda
 )
 
@@ -93,6 +96,7 @@ var reasons = map[Reason]struct {
 	NoMethod:            {CodeNotFound, 404},
 	NoRequest:           {CodeNotFound, 404},
 	NoDeadLetter:        {CodeNotFound, 404},
+	NoWorkerID:          {CodeNotFound, 404},
 	UnknownService:      {CodeNotFound, 404},
 	Exists:              {CodeAlreadyExists, 409},
 	Conflict:            {CodeAborted, 409},
@@ -107,6 +111,8 @@ var reasons = map[Reason]struct {
 	Dead:                {CodeAborted, 500},
 	Panicked:            {CodeAborted, 500},
 	NodeLost:            {CodeUnavailable, 503},
+	WorkerLost:          {CodeUnavailable, 503},
+	Fenced:              {CodeAborted, 409},
 	Internal:            {CodeInternal, 500},
 	NoService:           {CodeUnavailable, 503},
 	Draining:            {CodeUnavailable, 503},

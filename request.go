@@ -96,6 +96,8 @@ type ServiceInfo struct {
 	Methods   []string `json:"methods,omitempty"`
 	// Schemas holds the JSON Schema of the payload of each method that has one.
 	Schemas map[string]any `json:"schemas,omitempty"`
+	// Versions are those that workers have, the newest first.
+	Versions []string `json:"versions,omitempty"`
 	// Workers, InFlight and Queued count workers, handlers running, and requests
 	// accepted but not started.
 	Workers  int  `json:"workers"`

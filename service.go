@@ -1,7 +1,7 @@
 package edda
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -157,30 +157,12 @@ func Handle[In, Out any](s *Service, method string, fn func(ctx *Context, in In)
 
 // Validate names the first field that makes no sense. A node calls it.
 func (s *Service) Validate() error {
-	bad := func(format string, args ...any) error {
-		return &Error{Op: "check service " + s.Name, Reason: BadValue, Err: fmt.Errorf(format, args...)}
-	}
-	if err := (Address{Namespace: s.Namespace, Name: s.Name}).Validate(); err != nil {
+	spec := s.Spec()
+	if err := spec.Validate(); err != nil {
 		return err
 	}
-	switch {
-	case s.Kind != Ordered && s.Kind != Balanced:
-		return bad("kind %q is neither ordered nor balanced", s.Kind)
-	case s.Concurrency < 0:
-		return bad("concurrency is %d, must be positive", s.Concurrency)
-	case s.AttemptTimeout < 0:
-		return bad("attempt timeout is %v, must be positive", s.AttemptTimeout)
-	case len(s.methods) == 0 && s.any == nil:
-		return bad("it has no handler")
+	if len(s.methods) == 0 && s.any == nil {
+		return &Error{Op: "check service " + s.Name, Reason: BadValue, Err: errors.New("it has no handler")}
 	}
-	switch cmp.Or(s.OnDead, Continue) {
-	case Continue, Pause:
-	case StopKey:
-		if s.Kind == Balanced {
-			return bad("a balanced service has no keys to stop, so onDead must be continue or pause")
-		}
-	default:
-		return bad("onDead %q is none of continue, stop-key, pause", s.OnDead)
-	}
-	return s.Retry.Validate()
+	return nil
 }

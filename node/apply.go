@@ -208,12 +208,12 @@ func (p *partition) keyStopped(dead *request.Request) {
 	}
 }
 
-// pausedNow tells everybody who waits for a request of the service that is not
-// running that it is paused.
-func (p *partition) pausedNow(s *service) {
+// turnAwayWaiting tells everybody who waits for a request of the service that is
+// not running that it does not get on.
+func (p *partition) turnAwayWaiting(s *service, reason edda.Reason, err error) {
 	for r := range p.requests.All() {
 		if l := liveOf(r); l != nil && l.svc == s && r.Fence == 0 {
-			p.turnAway(r, edda.ServicePaused, errServicePaused)
+			p.turnAway(r, reason, err)
 		}
 	}
 }
@@ -283,8 +283,8 @@ func (p *partition) call(c *call) {
 		return
 	}
 	pr := proposal{call: c}
-	if k == nil && c.startsNow() && c.svc.acquire() {
-		pr.slot = c.svc
+	if k == nil && c.startsNow() {
+		pr.slot = c.svc.acquire(c.hash, "")
 	}
 	p.propose(c.rec, pr)
 }

@@ -15,13 +15,15 @@ import (
 	"github.com/edda-io/edda/internal/record"
 )
 
-// attempt is one handler running for one request. The partition starts it and
-// takes its outcome; in between it belongs to the goroutine of the handler.
-type attempt struct {
-	p   *partition
-	req *request.Request // to be read in the partition's goroutine alone
-	svc *service
-	def *edda.Service
+// Attempt is one handler running, or about to run, for one request. The partition
+// starts it and takes its outcome; in between it belongs to whoever runs the
+// handler, whose methods are safe for concurrent use.
+type Attempt struct {
+	p    *partition
+	req  *request.Request // to be read in the partition's goroutine alone
+	svc  *service
+	host *host
+	id   uint64 // zero in this process
 
 	seq, fence uint64
 	number     int
@@ -30,50 +32,63 @@ type attempt struct {
 	msg        *edda.Message // nil: in the table
 	state      *keystate.View
 	started    time.Time
-	timeout    int64 // when the attempt is fenced, in Unix nanoseconds
+	limit      time.Duration
+	timeout    int64 // when the attempt is fenced, in Unix nanoseconds; of the partition's goroutine
 	ctx        attemptContext
 	taken      atomic.Bool
+	hold       edda.WorkerHold
+	settled    atomic.Bool  // somebody has ended it, or given it up
+	lingers    atomic.Int32 // one of the states below
 
 	// what the handler left behind
-	rec     []byte // a completed record; nil after an error
-	failure record.Failure
-	after   time.Duration // what the handler says of the next attempt's delay
-	ended   time.Time
+	rec        []byte // a completed record; nil after an error
+	failure    record.Failure
+	after      time.Duration // what the handler says of the next attempt's delay
+	handedBack bool
+	ended      time.Time
 
 	// of the partition's goroutine
 	over     bool // the attempt was fenced
 	released bool // its slot was given back before the handler returned
 }
 
+// What becomes of the slot when the outcome of a fenced attempt comes after all.
+const (
+	lingersNot  int32 = iota
+	lingersFree       // it was given back: only the count of those who linger changes
+	lingersHeld       // it is given back then
+)
+
 // start runs the handler of a request that was dispatched. The slot is the
 // attempt's now.
-func (p *partition) start(r *request.Request, slot *service) {
+func (p *partition) start(r *request.Request, slot *host) {
 	l := p.liveFor(r)
-	l.closing, l.waiting = false, false
-	a := &attempt{
-		p: p, req: r, svc: slot, def: slot.local, seq: r.Seq, fence: r.Fence, number: r.Attempts, hash: r.Hash,
-		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(),
+	l.closing, l.waiting, l.version = false, false, slot.version
+	a := &Attempt{
+		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, number: r.Attempts, hash: r.Hash,
+		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(), limit: slot.svc.view().attemptTimeout,
 	}
 	if r.Kind == edda.Ordered {
 		a.state = p.requests.View(r)
 	}
-	limit := a.def.AttemptTimeout
-	if limit == 0 {
-		limit = edda.DefaultAttemptTimeout
-	}
-	a.timeout = a.started.Add(limit).UnixNano()
-	deadline := a.timeout
-	if r.Deadline != 0 {
-		deadline = min(deadline, r.Deadline)
-	}
-	a.ctx.deadline = time.Unix(0, deadline)
+	a.renew(r.Deadline, a.started)
 	l.attempt = a
 	p.schedule(r)
-	p.n.handlers.Go(a.run)
+	slot.w.begin(a)
 }
 
-// run is the goroutine of the handler.
-func (a *attempt) run() {
+// renew gives the attempt its timeout anew.
+func (a *Attempt) renew(deadline int64, from time.Time) {
+	a.timeout = from.Add(a.limit).UnixNano()
+	at := a.timeout
+	if deadline != 0 {
+		at = min(at, deadline)
+	}
+	a.ctx.deadline.Store(at)
+}
+
+// run is the goroutine of a handler in this process.
+func (a *Attempt) run() {
 	returned := false
 	defer func() {
 		if !returned {
@@ -90,7 +105,7 @@ func (a *attempt) run() {
 // broke notes that the handler's goroutine ended, or that something of the
 // handler's panicked after it had returned, such as its error when asked for its
 // text.
-func (a *attempt) broke(panicked any) {
+func (a *Attempt) broke(panicked any) {
 	why := "handler ended its goroutine"
 	if panicked != nil {
 		why = clipText(fmt.Sprintf("what the handler returned panicked: %v", panicked))
@@ -100,26 +115,37 @@ func (a *attempt) broke(panicked any) {
 	a.rec, a.failure, a.after = nil, record.Failure{Reason: edda.Panicked, Message: why}, 0
 }
 
-func (a *attempt) invoke() {
-	if a.msg == nil {
-		msg, err := request.Message(a.p.table, a.seq)
-		if err != nil {
-			a.failure = record.Failure{Reason: edda.Internal, Message: "read the message: " + err.Error()}
-			return
-		}
-		msg.Time = a.accepted
-		a.msg = msg
-	}
-	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence}
-	if a.state != nil {
-		d.State = a.state
-	}
-	out := a.def.Invoke(&a.ctx, d)
-	if out.Err != nil {
-		a.failed(&out)
+func (a *Attempt) invoke() {
+	if !a.load() {
 		return
 	}
-	rec, err := a.encode(&out)
+	out := a.host.def.Invoke(&a.ctx, a.Dispatch())
+	a.keep(&out)
+}
+
+// load reads the message when the table has it. It is false when that did not
+// work, which is the attempt's failure then.
+func (a *Attempt) load() bool {
+	if a.msg != nil {
+		return true
+	}
+	msg, err := request.Message(a.p.table, a.seq)
+	if err != nil {
+		a.failure = record.Failure{Reason: edda.Internal, Message: "read the message: " + err.Error()}
+		return false
+	}
+	msg.Time = a.accepted
+	a.msg = msg
+	return true
+}
+
+// keep makes a record of what the handler left behind.
+func (a *Attempt) keep(out *edda.Outcome) {
+	if out.Err != nil {
+		a.failed(out)
+		return
+	}
+	rec, err := a.encode(out)
 	if err != nil {
 		a.failure = record.Failure{Reason: edda.Internal, Message: err.Error()}
 		return
@@ -128,7 +154,7 @@ func (a *attempt) invoke() {
 }
 
 // failed notes the error that a handler returned.
-func (a *attempt) failed(out *edda.Outcome) {
+func (a *Attempt) failed(out *edda.Outcome) {
 	a.failure = record.Failure{Reason: edda.Failed, Message: clipText(out.Err.Error())}
 	if out.Stack != nil {
 		a.failure.Reason = edda.Panicked
@@ -148,7 +174,7 @@ func (a *attempt) failed(out *edda.Outcome) {
 }
 
 // encode makes the record of an outcome.
-func (a *attempt) encode(out *edda.Outcome) ([]byte, error) {
+func (a *Attempt) encode(out *edda.Outcome) ([]byte, error) {
 	c := record.Completed{Seq: a.seq, Fence: a.fence}
 	size := out.Reply.BinarySize() + record.AppendedBytes
 	for _, e := range out.Set {
@@ -175,7 +201,7 @@ func (a *attempt) encode(out *edda.Outcome) ([]byte, error) {
 
 // send prepares a message that the handler sent. One that nobody can take
 // becomes a dead letter.
-func (a *attempt) send(m *edda.Message) (record.Accepted, error) {
+func (a *Attempt) send(m *edda.Message) (record.Accepted, error) {
 	s := record.Accepted{Kind: edda.Ordered, Keep: true, GivenID: !m.ID.IsZero()}
 	if m.To.Key == "" {
 		s.Kind = edda.Balanced
@@ -196,9 +222,11 @@ func (a *attempt) send(m *edda.Message) (record.Accepted, error) {
 }
 
 // outcome takes what a handler left behind, unless the attempt was given up.
-func (p *partition) outcome(a *attempt) {
+func (p *partition) outcome(a *Attempt) {
 	a.ctx.cancel(context.Canceled)
-	p.n.metrics.attempt(a)
+	if !a.handedBack {
+		p.n.metrics.attempt(a)
+	}
 	if slow := p.n.opts.SlowAttempt; slow > 0 && a.ended.Sub(a.started) > slow {
 		p.n.log.Warn("slow handler", "service", a.req.To.Name, "key", a.req.To.Key, "method", a.req.Method,
 			"request", a.req.ID, "attempt", a.number, "took", a.ended.Sub(a.started))
@@ -217,6 +245,12 @@ func (p *partition) outcome(a *attempt) {
 		return
 	}
 	l.closing = true
+	if a.handedBack {
+		p.slotBack(a)
+		rec := record.Released{Seq: a.seq, Fence: a.fence}
+		p.propose(rec.AppendTo(nil), proposal{})
+		return
+	}
 	if a.rec == nil {
 		p.slotBack(a)
 		p.attemptFailed(a.req, a.failure, a.after, a.ended)
@@ -226,8 +260,8 @@ func (p *partition) outcome(a *attempt) {
 		a.rec = record.AppendKeepUntil(a.rec, until)
 	}
 	pr := proposal{attempt: a}
-	if a.req.HasNext() && a.svc.keep() {
-		pr.slot = a.svc
+	if a.req.HasNext() && a.host.keep(a.hash) {
+		pr.slot = a.host
 		a.released = true
 	} else {
 		p.slotBack(a)
@@ -236,13 +270,13 @@ func (p *partition) outcome(a *attempt) {
 }
 
 // slotBack gives back the attempt's slot once its handler has returned.
-func (p *partition) slotBack(a *attempt) {
+func (p *partition) slotBack(a *Attempt) {
 	if a.released {
-		a.svc.returned()
+		a.host.returned()
 		return
 	}
 	a.released = true
-	a.svc.release()
+	a.host.release()
 }
 
 // attemptFailed proposes what the service's policy says of a failed attempt.
@@ -250,14 +284,14 @@ func (p *partition) attemptFailed(r *request.Request, f record.Failure, after ti
 	l := p.liveFor(r)
 	l.closing = true
 	rec := record.AttemptFailed{Seq: r.Seq, Fence: r.Fence, Failure: f}
-	delay, again := l.svc.retry().Next(r.Attempts, p.n.chance())
+	delay, again := l.svc.view().retry.Next(r.Attempts, p.n.chance())
 	if after > 0 {
 		delay = min(after, maxRetryAfter)
 	}
 	if again {
 		rec.RetryAt = max(1, at.Add(delay).UnixNano()) // zero would mean none
 	} else {
-		rec.Then = l.svc.onDead()
+		rec.Then = l.svc.view().onDead
 	}
 	p.propose(rec.AppendTo(nil), proposal{})
 }
@@ -280,13 +314,20 @@ func (p *partition) fenced(r *request.Request, fence uint64) {
 	}
 	a.over = true
 	a.ctx.cancel(errFenced)
-	if !a.released && a.svc.abandon() {
+	if !a.host.w.here() {
+		a.giveUp()
+		return
+	}
+	if !a.released && a.host.abandon() {
 		a.released = true
 	}
 }
 
 // errFenced is why a handler's context ends before it has returned.
-var errFenced = errors.New("the attempt was fenced: it timed out, or its request was cancelled")
+var errFenced = errors.New("the attempt was fenced: it timed out, its request was cancelled, or it was given to somebody else")
+
+// errWorkerLost is why what a worker had is over.
+var errWorkerLost = errors.New("the worker was silent, or went away: what it had was given to others")
 
 // wantSlot starts a ready request, now or when a slot is free.
 func (p *partition) wantSlot(r *request.Request) {
@@ -294,18 +335,18 @@ func (p *partition) wantSlot(r *request.Request) {
 	if l.waiting || l.closing || !r.Ready(p.now()) {
 		return
 	}
-	if l.svc.acquire() {
-		p.proposeDispatch(r, l.svc)
+	h, pl := l.svc.acquireOrJoin(r.Hash, l.version, p)
+	if h != nil {
+		p.proposeDispatch(r, h)
 		return
 	}
 	l.waiting = true
-	p.ready[l.svc] = append(p.ready[l.svc], r)
-	l.svc.join(p)
+	p.ready[pl] = append(p.ready[pl], r)
 }
 
 // granted uses a slot for the first request that still wants it.
-func (p *partition) granted(s *service) {
-	queue := p.ready[s]
+func (p *partition) granted(g grant) {
+	queue := p.ready[g.pool]
 	for len(queue) > 0 {
 		r := queue[0]
 		queue[0] = nil
@@ -318,27 +359,43 @@ func (p *partition) granted(s *service) {
 		if l.closing || !r.Ready(p.now()) {
 			continue
 		}
-		p.keepQueue(s, queue)
-		p.proposeDispatch(r, s)
+		p.keepQueue(g.pool, queue)
+		p.proposeDispatch(r, g.host)
 		return
 	}
-	p.keepQueue(s, queue)
-	s.release()
+	p.keepQueue(g.pool, queue)
+	g.host.release()
 }
 
-func (p *partition) keepQueue(s *service, queue []*request.Request) {
+func (p *partition) keepQueue(pl *pool, queue []*request.Request) {
 	if len(queue) == 0 {
-		delete(p.ready, s)
+		delete(p.ready, pl)
 	} else {
-		p.ready[s] = queue
+		p.ready[pl] = queue
 	}
 }
 
-func (p *partition) proposeDispatch(r *request.Request, s *service) {
+// chooseAgain sends what waits for a slot of the service to where it belongs now.
+func (p *partition) chooseAgain(s *service) {
+	for pl, queue := range p.ready {
+		if pl.svc != s || !s.replaced(pl) {
+			continue
+		}
+		delete(p.ready, pl)
+		for _, r := range queue {
+			if l := liveOf(r); l != nil && l.waiting {
+				l.waiting = false
+				p.wantSlot(r)
+			}
+		}
+	}
+}
+
+func (p *partition) proposeDispatch(r *request.Request, h *host) {
 	l := p.liveFor(r)
 	l.closing = true
 	d := record.Dispatched{Seq: r.Seq}
-	p.propose(d.AppendTo(nil), proposal{slot: s})
+	p.propose(d.AppendTo(nil), proposal{slot: h})
 }
 
 // schedule sets the request's timer to the next time that matters to it.
@@ -377,12 +434,12 @@ func (p *partition) due(l *live, now int64) {
 	case r.Deadline != 0 && r.Deadline <= now:
 		p.proposeEnded(r, record.Failure{Reason: edda.DeadlineExceeded, Message: "the request's deadline has passed"}, nil)
 	case l.attempt != nil && l.attempt.timeout <= now:
-		limit := time.Duration(l.attempt.timeout - l.attempt.started.UnixNano())
+		limit := l.attempt.limit
 		p.attemptFailed(r, record.Failure{Reason: edda.Timeout, Message: fmt.Sprintf("attempt %d took longer than %v", r.Attempts, limit)}, 0, time.Now())
 	case !r.Queued():
 		pr := proposal{}
-		if (r.Kind == edda.Balanced || p.requests.Key(r.To) == nil) && l.svc.acquire() {
-			pr.slot = l.svc
+		if r.Kind == edda.Balanced || p.requests.Key(r.To) == nil {
+			pr.slot = l.svc.acquire(r.Hash, l.version)
 		}
 		l.closing = true
 		d := record.Due{Seq: r.Seq}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,7 +11,7 @@ import (
 // attempt's and the request's. Most handlers never ask whether it has ended, so
 // what it takes to tell them is made when the first one does.
 type attemptContext struct {
-	deadline time.Time
+	deadline atomic.Int64 // in Unix nanoseconds
 
 	mu    sync.Mutex // guards what follows
 	ctx   context.Context
@@ -21,7 +22,7 @@ type attemptContext struct {
 var _ context.Context = (*attemptContext)(nil)
 
 // Deadline is when the attempt is given up.
-func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *attemptContext) Deadline() (time.Time, bool) { return time.Unix(0, c.deadline.Load()), true }
 
 // Done is closed when the attempt is over.
 func (c *attemptContext) Done() <-chan struct{} { return c.whole().Done() }

@@ -24,6 +24,7 @@ type call struct {
 	svc         *service
 	kind        edda.Kind
 	addr        string // the address in its flat form
+	hash        uint64
 	fingerprint string
 	// waits: the caller wants the outcome, not just the acknowledgement.
 	waits bool
@@ -175,14 +176,18 @@ func (n *Node) Call(ctx context.Context, m *edda.Message) (*edda.Reply, error) {
 // await returns nil once the call has what its caller wants, else why not.
 func (n *Node) await(ctx context.Context, c *call, noWorker <-chan time.Time) error {
 	reason, why := edda.Timeout, errWaitOver
-	select {
-	case <-c.done:
-		return c.error()
-	case <-ctx.Done():
-	case <-noWorker:
-		reason, why = edda.NoWorker, errNoWorker
-	case <-n.halted:
-		why = errNodeStopped
+	for waiting := true; waiting; {
+		waiting = false
+		select {
+		case <-c.done:
+			return c.error()
+		case <-ctx.Done():
+		case <-noWorker:
+			reason, why = edda.NoWorker, errNoWorker
+			noWorker, waiting = nil, c.svc.view().hosted // somebody came meanwhile
+		case <-n.halted:
+			why = errNodeStopped
+		}
 	}
 	accepted, left := c.leave()
 	if !left {
@@ -221,6 +226,7 @@ func (n *Node) submit(ctx context.Context, m *edda.Message, c *call, keep bool) 
 	}
 	c.svc, c.kind, c.addr = svc, kind, request.FlatAddress(m.To)
 	hash := n.route(m, kind, 0)
+	c.hash = hash
 	given := !m.ID.IsZero()
 	if given && n.home(m.ID.Route()) != n.homeOf(hash) {
 		return &edda.Error{Op: c.op(), Reason: edda.BadValue, Key: m.To.Key,

@@ -25,8 +25,8 @@ type inbox struct {
 type mail struct {
 	batches    []*batch
 	acks       []ack
-	grants     []*service
-	outcomes   []*attempt
+	grants     []grant
+	outcomes   []*Attempt
 	deliveries []delivery
 	funcs      []func()
 	calls      []*call
@@ -105,14 +105,14 @@ func (in *inbox) ack(a ack) {
 	in.mu.Unlock()
 }
 
-func (in *inbox) grant(s *service) {
+func (in *inbox) grant(g grant) {
 	in.mu.Lock()
-	in.mail.grants = append(in.mail.grants, s)
+	in.mail.grants = append(in.mail.grants, g)
 	in.signal()
 	in.mu.Unlock()
 }
 
-func (in *inbox) outcome(a *attempt) {
+func (in *inbox) outcome(a *Attempt) {
 	in.mu.Lock()
 	in.mail.outcomes = append(in.mail.outcomes, a)
 	in.signal()

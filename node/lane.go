@@ -94,7 +94,7 @@ func (p *partition) deliver(d *delivery) {
 
 // slotFor reserves a slot for a request from another partition, if its key is
 // idle and one is free.
-func (p *partition) slotFor(body []byte) *service {
+func (p *partition) slotFor(body []byte) *host {
 	var a record.Accepted
 	var m edda.Message
 	if a.Decode(body) != nil || m.UnmarshalBinary(a.Message) != nil {
@@ -106,8 +106,8 @@ func (p *partition) slotFor(body []byte) *service {
 	if a.Kind == edda.Ordered && p.requests.Key(m.To) != nil {
 		return nil
 	}
-	if svc := p.n.known(m.To.Namespace, m.To.Name); svc != nil && svc.acquire() {
-		return svc
+	if svc := p.n.known(m.To.Namespace, m.To.Name); svc != nil {
+		return svc.acquire(a.Hash, "")
 	}
 	return nil
 }

@@ -428,8 +428,11 @@ func (s *service) info() *edda.ServiceInfo {
 	info := &edda.ServiceInfo{
 		Namespace: s.addr.Namespace, Name: s.addr.Name, Kind: s.set.Kind, Methods: s.set.Methods, Paused: s.paused,
 	}
-	if s.local != nil {
-		info.Workers = 1
+	info.Workers = len(s.hosts)
+	for _, r := range s.releases {
+		if r.version != "" {
+			info.Versions = append(info.Versions, r.version)
+		}
 	}
 	for _, sc := range s.set.Schemas {
 		if info.Schemas == nil {
@@ -492,7 +495,7 @@ func (n *Node) DeleteService(ctx context.Context, namespace, name string, force 
 		return err
 	}
 	if s.view().hosted {
-		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("this node hosts the service; start it without the service first")}
+		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("workers host the service; stop them first, or start the node without it")}
 	}
 	if !force && n.unfinished(ctx, s) {
 		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("it has unfinished requests; finish or cancel them, or use force to make them dead letters")}

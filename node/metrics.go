@@ -112,7 +112,7 @@ func (m *metrics) ended(s *service, state edda.State) { m.of(s).ended[state].Inc
 func (m *metrics) late(s *service)                    { m.of(s).late.Inc() }
 
 // attempt notes how long a handler ran.
-func (m *metrics) attempt(a *attempt) {
+func (m *metrics) attempt(a *Attempt) {
 	o := m.of(a.svc).ok
 	if a.rec == nil {
 		o = m.of(a.svc).failed

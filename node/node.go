@@ -40,6 +40,8 @@ type Node struct {
 	metrics *metrics
 
 	registry registry
+	workers  workers
+	attempts atomic.Uint64 // numbers those of workers elsewhere
 
 	bytes    atomic.Int64 // memory of unfinished requests
 	logBytes atomic.Int64 // appended since the last checkpoint
@@ -76,6 +78,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	n.draining.Store(true)
 	n.registry.each((*service).drain)
+	n.drainWorkers()
 	if n.Err() == nil {
 		n.drain(ctx)
 	}
@@ -278,7 +281,7 @@ func (n *Node) publish(all []servicefold.Service) {
 	for _, s := range paused {
 		n.log.Warn("service paused", "service", s.addr.Name, "namespace", s.addr.Namespace)
 		for _, p := range n.parts {
-			p.in.do(func() { p.pausedNow(s) })
+			p.in.do(func() { p.turnAwayWaiting(s, edda.ServicePaused, errServicePaused) })
 		}
 	}
 }

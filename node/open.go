@@ -43,6 +43,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		halt: make(chan struct{}), halted: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.registry.init()
+	n.workers.all = map[string]*Worker{}
 	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
@@ -57,13 +58,12 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		n.metrics.unregister()
 		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.engine.Close(), n.store.Close()))
 	}
-	for i, s := range opts.Services {
-		n.service(s.Namespace, s.Name).attach(s, hosted[i])
-	}
+	n.host(hosted)
 	err = n.begin(ctx)
 	for i, s := range opts.Services {
 		if err == nil {
-			err = n.register(ctx, s, hosted[i])
+			spec := s.Spec()
+			err = n.register(ctx, &spec, hosted[i])
 		}
 	}
 	if err != nil {
@@ -151,7 +151,7 @@ func (n *Node) recover(ctx context.Context) error {
 func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*partition, error) {
 	p := &partition{
 		n: n, id: id, in: newInbox(), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
-		ready: map[*service][]*request.Request{}, lanes: map[uint64]*lane{},
+		ready: map[*pool][]*request.Request{}, lanes: map[uint64]*lane{},
 	}
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)
@@ -285,21 +285,55 @@ func (n *Node) checkKinds() error {
 	return nil
 }
 
+// host makes this process a worker for the services of the options, whose schemas
+// are given. The partitions do not run yet.
+func (n *Node) host(all []*schemas) {
+	if len(all) == 0 {
+		return
+	}
+	spec := WorkerSpec{ID: n.info.ID, Transport: "in-process"}
+	for i, s := range n.opts.Services {
+		spec.Services = append(spec.Services, s.Spec())
+		n.service(s.Namespace, s.Name).hostHere(&spec.Services[i], all[i])
+	}
+	w := n.newWorker(spec, nil)
+	for i, h := range w.hosts {
+		h.def = n.opts.Services[i]
+	}
+	_ = n.join("host services", w) // the first worker, so its id is free
+}
+
+// hostHere shows what this process says of a service until the log says it too.
+func (s *service) hostHere(spec *edda.ServiceSpec, sc *schemas) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set, s.schemas = serviceSet(spec, sc), sc
+}
+
+// serviceSet is what the log says of a service.
+func serviceSet(s *edda.ServiceSpec, sc *schemas) record.ServiceSet {
+	return record.ServiceSet{
+		Address: s.Address(), Kind: s.Kind, Methods: s.Methods, Schemas: sc.records(),
+		Concurrency: s.Concurrency, AttemptTimeout: s.AttemptTimeout, Retry: s.Retry, OnDead: s.OnDead,
+	}
+}
+
 // register makes a service known, if the log does not know it as it is.
-func (n *Node) register(ctx context.Context, s *edda.Service, sc *schemas) error {
-	svc := n.service(s.Namespace, s.Name)
-	set := record.ServiceSet{Address: svc.addr, Kind: s.Kind, Methods: s.Methods(), Schemas: sc.records()}
-	if svc.view().registered && sameService(&svc.set, &set) {
+func (n *Node) register(ctx context.Context, s *edda.ServiceSpec, sc *schemas) error {
+	svc, set := n.service(s.Namespace, s.Name), serviceSet(s, sc)
+	if svc.is(&set) {
 		return nil
 	}
 	return n.proposeTo(ctx, n.parts[0], "register service "+s.Name, set.AppendTo(nil), nil)
 }
 
-func sameService(a, b *record.ServiceSet) bool {
-	return a.Kind == b.Kind && slices.Equal(a.Methods, b.Methods) &&
-		slices.EqualFunc(a.Schemas, b.Schemas, func(x, y record.Schema) bool {
-			return x.Method == y.Method && string(x.JSON) == string(y.JSON)
-		})
+// is reports whether the service is registered just so.
+func (s *service) is(set *record.ServiceSet) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := &s.set
+	return s.registered && a.Kind == set.Kind && slices.Equal(a.Methods, set.Methods) && sameSchemas(a.Schemas, set.Schemas) &&
+		a.Concurrency == set.Concurrency && a.AttemptTimeout == set.AttemptTimeout && a.Retry == set.Retry && a.OnDead == set.OnDead
 }
 
 // nodeID returns the id of the directory's node, made at the first start.

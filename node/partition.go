@@ -44,7 +44,7 @@ type partition struct {
 	alarmAt int64       // for when it is set; past when it has rung
 
 	timers   timers
-	ready    map[*service][]*request.Request // wait for a slot, each list in order
+	ready    map[*pool][]*request.Request // wait for a slot, each list in order
 	lanes    map[uint64]*lane
 	ackLanes int // lanes with a number to acknowledge
 	ackAt    int64
@@ -72,12 +72,12 @@ type batch struct {
 // set.
 type proposal struct {
 	call    *call
-	attempt *attempt
+	attempt *Attempt
 	// then is called with the effects of the record, or with the error that kept it
 	// out of the log.
 	then func([]request.Effect, error)
 	// slot is reserved for what the record starts.
-	slot *service
+	slot *host
 	// from is the partition that sent the record.
 	from *delivery
 }
@@ -87,7 +87,8 @@ type live struct {
 	req     *request.Request
 	svc     *service
 	waiters []*call
-	attempt *attempt // running
+	attempt *Attempt // running
+	version string   // of the worker that tried it last
 	// closing says that a record which ends the attempt or the request is on its
 	// way, so that no other is proposed.
 	closing bool
@@ -256,8 +257,8 @@ func (p *partition) round(m *mail) error {
 	for _, a := range m.acks {
 		p.acked(a)
 	}
-	for _, s := range m.grants {
-		p.granted(s)
+	for _, g := range m.grants {
+		p.granted(g)
 	}
 	for _, a := range m.outcomes {
 		p.outcome(a)

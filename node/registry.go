@@ -48,7 +48,7 @@ func (r *registry) get(a edda.Address) *service {
 	all := *r.all.Load()
 	s := all[a]
 	if s == nil {
-		s = &service{addr: a}
+		s = newService(a)
 		all = maps.Clone(all)
 		all[a] = s
 		r.all.Store(&all)

@@ -84,6 +84,44 @@ func schemaOf(m *edda.Method) (*schema, error) {
 	}}, nil
 }
 
+// compileSchemas reads schemas that are given as JSON text.
+func compileSchemas(texts map[string]string) (*schemas, error) {
+	all := &schemas{methods: map[string]*schema{}}
+	for method, text := range texts {
+		var s jsonschema.Schema
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			return nil, fmt.Errorf("the schema of method %s is no JSON Schema: %w", method, err)
+		}
+		resolved, err := s.Resolve(nil)
+		if err != nil {
+			return nil, fmt.Errorf("the schema of method %s: %w", method, err)
+		}
+		all.methods[method] = &schema{json: []byte(text), check: func(contentType string, payload []byte) error {
+			return checkJSON(resolved, s.Type, contentType, payload)
+		}}
+	}
+	return all, nil
+}
+
+// schemasFrom reads the schemas that the log has of a service. They were compiled
+// before they were written; one that this release cannot read guards nothing.
+func schemasFrom(recs []record.Schema) *schemas {
+	texts := map[string]string{}
+	for _, r := range recs {
+		if _, err := compileSchemas(map[string]string{r.Method: string(r.JSON)}); err == nil {
+			texts[r.Method] = string(r.JSON)
+		}
+	}
+	all, _ := compileSchemas(texts)
+	return all
+}
+
+func sameSchemas(a, b []record.Schema) bool {
+	return slices.EqualFunc(a, b, func(x, y record.Schema) bool {
+		return x.Method == y.Method && string(x.JSON) == string(y.JSON)
+	})
+}
+
 // open lets objects have members that the Go type does not name, so that callers
 // of a later release still fit.
 func open(s *jsonschema.Schema) {

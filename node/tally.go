@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// tally counts goroutines that come and go, and tells when there are none. A
+// tally counts what comes and goes, such as goroutines, and tells when there are none. A
 // WaitGroup would not do: it must not count up from zero while somebody waits.
 type tally struct {
 	n    atomic.Int64
@@ -14,9 +14,12 @@ type tally struct {
 
 func newTally() *tally { return &tally{zero: make(chan struct{}, 1)} }
 
+// add counts what done ends.
+func (t *tally) add() { t.n.Add(1) }
+
 // Go runs f in a goroutine that is counted.
 func (t *tally) Go(f func()) {
-	t.n.Add(1)
+	t.add()
 	go func() {
 		defer t.done()
 		f()

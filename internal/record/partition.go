@@ -2,6 +2,8 @@ package record
 
 import (
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/wire"
@@ -84,6 +86,12 @@ type ServiceSet struct {
 	Methods []string
 	// Schemas are the JSON Schemas of methods that have one, as JSON text.
 	Schemas []Schema
+	// Concurrency, AttemptTimeout, Retry and OnDead are those of edda.ServiceSpec,
+	// with their zero values.
+	Concurrency    int
+	AttemptTimeout time.Duration
+	Retry          edda.RetryPolicy
+	OnDead         edda.OnDead
 }
 
 // Schema is the JSON Schema of a method's payload.
@@ -103,7 +111,41 @@ func (s *ServiceSet) AppendTo(b []byte) []byte {
 		inner := wire.AppendString([]byte{}, 1, sc.Method)
 		b = wire.AppendBytes(b, 6, wire.AppendBytes(inner, 2, sc.JSON))
 	}
-	return b
+	b = wire.AppendUint(b, 7, uint64(s.Concurrency))
+	b = wire.AppendUint(b, 8, uint64(s.AttemptTimeout))
+	if s.Retry != (edda.RetryPolicy{}) {
+		b = wire.AppendBytes(b, 9, appendRetry(nil, &s.Retry))
+	}
+	return wire.AppendString(b, 10, string(s.OnDead))
+}
+
+func appendRetry(b []byte, p *edda.RetryPolicy) []byte {
+	b = wire.AppendUint(b, 1, uint64(p.Max+1))
+	b = wire.AppendUint(b, 2, uint64(p.Delay))
+	b = wire.AppendUint(b, 3, uint64(p.MaxDelay))
+	b = wire.AppendFixed(b, 4, math.Float64bits(p.Backoff))
+	return wire.AppendFixed(b, 5, math.Float64bits(p.Jitter))
+}
+
+func readRetry(b []byte) (edda.RetryPolicy, error) {
+	p := edda.RetryPolicy{Max: -1}
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case 1:
+			p.Max = int(f.Uint) - 1
+		case 2:
+			p.Delay = time.Duration(f.Uint)
+		case 3:
+			p.MaxDelay = time.Duration(f.Uint)
+		case 4:
+			p.Backoff = math.Float64frombits(f.Uint)
+		case 5:
+			p.Jitter = math.Float64frombits(f.Uint)
+		}
+	}
+	return p, r.Err()
 }
 
 // Decode reads the body of a record.
@@ -120,6 +162,14 @@ func (s *ServiceSet) Decode(body []byte) error {
 			var ch Change
 			ch, err = readChange(f.Bytes)
 			s.Schemas = append(s.Schemas, Schema{Method: ch.Name, JSON: ch.Value})
+		case 7:
+			s.Concurrency = int(f.Uint)
+		case 8:
+			s.AttemptTimeout = time.Duration(f.Uint)
+		case 9:
+			s.Retry, err = readRetry(f.Bytes)
+		case 10:
+			s.OnDead = edda.OnDead(f.Bytes)
 		}
 		return err
 	})

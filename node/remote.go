@@ -1,0 +1,130 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// ID names the attempt within this process.
+func (a *Attempt) ID() uint64 { return a.id }
+
+// Dispatch is what the handler gets. Nobody may change the message.
+func (a *Attempt) Dispatch() *edda.Dispatch {
+	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence, Progress: a.Progress}
+	if a.state != nil {
+		d.State = a.state
+	}
+	return d
+}
+
+// Context ends when the attempt is over or was given up. Its deadline is when it
+// will be.
+func (a *Attempt) Context() context.Context { return &a.ctx }
+
+// Taken says that the handler has begun. An attempt that was not taken costs
+// nothing when its worker goes away.
+func (a *Attempt) Taken() { a.taken.Store(true) }
+
+// Progress gives the attempt its timeout anew, because the handler gets on.
+func (a *Attempt) Progress() {
+	p := a.p
+	p.in.do(func() {
+		if l := liveOf(a.req); l != nil && l.attempt == a && !l.closing && !a.over {
+			a.renew(a.req.Deadline, time.Now())
+			p.schedule(a.req)
+		}
+	})
+}
+
+// Done ends the attempt with what the handler asks for. The error is an
+// *edda.Error, Fenced, when the attempt has ended before or was given up; then
+// nothing is kept. Without an error the attempt may still be given up until the
+// outcome is durable; Runner.Fenced says so.
+func (a *Attempt) Done(out *edda.Outcome) error {
+	if !a.settle() {
+		a.late()
+		return a.fencedError()
+	}
+	a.keep(out)
+	a.end()
+	return nil
+}
+
+// HandBack ends the attempt as if it had not been: another worker, or this one,
+// gets the request again, and it counts as no attempt.
+func (a *Attempt) HandBack() {
+	if !a.settle() {
+		a.late()
+		return
+	}
+	a.handedBack = true
+	a.end()
+}
+
+func (a *Attempt) fencedError() error {
+	return &edda.Error{Op: "end attempt", Reason: edda.Fenced, Key: a.msg.To.Key, RequestID: a.msg.ID, Err: errFenced}
+}
+
+// settle makes the caller the one who ends the attempt, and is false when somebody
+// else was.
+func (a *Attempt) settle() bool { return a.settled.CompareAndSwap(false, true) }
+
+// end hands the attempt back to its partition. Only who settled it may.
+func (a *Attempt) end() {
+	a.ended = time.Now()
+	a.p.in.outcome(a)
+	a.leave()
+}
+
+// leave takes the attempt off its worker's hands.
+func (a *Attempt) leave() {
+	a.host.w.forget(a)
+	a.p.n.handlers.done()
+}
+
+// lose ends the attempt because its worker went away.
+func (a *Attempt) lose() {
+	if !a.settle() {
+		return
+	}
+	if a.taken.Load() {
+		a.failure = record.Failure{Reason: edda.WorkerLost, Message: "worker " + a.host.w.spec.ID + " went away during the attempt"}
+		a.after = 1 // at once
+	} else {
+		a.handedBack = true
+	}
+	a.end()
+	a.host.w.runner.Fenced(a, errWorkerLost)
+}
+
+// giveUp takes a fenced attempt off a worker elsewhere, whose handler may run on.
+// It is called in the partition's goroutine.
+func (a *Attempt) giveUp() {
+	if a.settle() {
+		a.leave()
+		if a.host.abandon() {
+			a.lingers.Store(lingersFree)
+		} else {
+			a.lingers.Store(lingersHeld)
+		}
+	} else if !a.released && a.host.abandon() {
+		a.released = true // the outcome is on its way here
+	}
+	a.host.w.runner.Fenced(a, errFenced)
+}
+
+// late notes that the handler of an attempt that was given up has returned.
+func (a *Attempt) late() {
+	switch a.lingers.Swap(lingersNot) {
+	case lingersFree:
+		a.host.returned()
+	case lingersHeld:
+		a.host.release()
+	default:
+		return
+	}
+	a.p.n.metrics.late(a.svc)
+}

@@ -1,0 +1,514 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/rendezvous"
+)
+
+// WorkerSpec describes a worker that is attached to a node.
+type WorkerSpec struct {
+	// ID is unique among the workers attached; made when empty. It decides which keys
+	// the worker gets: one that comes back under its id gets the same ones.
+	ID string
+	// Version is that of all its services. Of several versions of a service the
+	// newest gets new requests; versions compare number by number, 1.10 is above 1.9.
+	Version string
+	// Labels are for people.
+	Labels map[string]string
+	// Transport says how the node reaches the worker, for people.
+	Transport string
+	// Services are those it hosts, at least one.
+	Services []edda.ServiceSpec
+	// Lifetime is how long the worker may go without a Beat until it is given up;
+	// zero means for ever.
+	Lifetime time.Duration
+}
+
+// Runner runs attempts for a worker. The node calls it from goroutines that
+// everybody waits for, so no method may block or call the node back. Calls may come
+// concurrently.
+type Runner interface {
+	// Start begins an attempt. The runner ends it with Done or HandBack, once.
+	Start(a *Attempt)
+	// Fenced says that the outcome of an attempt is not wanted any more, and why. It
+	// may come for an attempt that has just been ended.
+	Fenced(a *Attempt, why error)
+	// Members says which workers share the keys of an ordered service that the worker
+	// hosts: their ids, ascending.
+	Members(service edda.Address, ids []string)
+	// Drain says that the worker is given nothing more, and why.
+	Drain(reason string)
+}
+
+// Worker is an attached worker. It is safe for concurrent use.
+type Worker struct {
+	n      *Node
+	spec   WorkerSpec
+	runner Runner // nil: this process
+	hosts  []*host
+	takes  atomic.Bool  // it is given requests
+	beaten atomic.Int64 // when it was heard of last, in Unix nanoseconds
+
+	mu       sync.Mutex // guards what follows; nothing is locked under it
+	attempts map[*Attempt]struct{}
+	draining bool
+	silent   bool
+	unready  bool
+	gone     bool
+	life     *time.Timer
+}
+
+// workers is who is attached.
+type workers struct {
+	attaching sync.Mutex // held while services are registered, one worker after the other
+
+	mu  sync.Mutex // guards all, and keeps changes of a service's hosts in order; locks of workers and services are taken under it
+	all map[string]*Worker
+}
+
+// here reports whether the worker is this process.
+func (w *Worker) here() bool { return w.runner == nil }
+
+// ID is the worker's id.
+func (w *Worker) ID() string { return w.spec.ID }
+
+// Attach attaches a worker. It returns once the worker's services are registered
+// durably; from then on the worker is given requests. The error is an *edda.Error:
+// BadValue or BadName, Exists when the id is in use, KindInUse when a service is
+// registered as one of the other kind and has workers or unfinished requests.
+func (n *Node) Attach(ctx context.Context, spec WorkerSpec, r Runner) (*Worker, error) {
+	spec.ID = cmp.Or(spec.ID, edda.NewID(0, time.Now()).String())
+	op := "attach worker " + spec.ID
+	if err := spec.validate(op); err != nil {
+		return nil, err
+	}
+	if n.draining.Load() {
+		return nil, n.notRunning(op)
+	}
+	n.workers.attaching.Lock()
+	defer n.workers.attaching.Unlock()
+	for i := range spec.Services {
+		if err := n.registerFor(ctx, &spec, &spec.Services[i]); err != nil {
+			return nil, err
+		}
+	}
+	w := n.newWorker(spec, r)
+	if err := n.join(op, w); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (s *WorkerSpec) validate(op string) error {
+	bad := func(format string, args ...any) error {
+		return &edda.Error{Op: op, Reason: edda.BadValue, Err: fmt.Errorf(format, args...)}
+	}
+	if err := edda.CheckName("worker id", s.ID); err != nil {
+		return err
+	}
+	if len(s.Services) == 0 {
+		return bad("it hosts no service")
+	}
+	if s.Lifetime < 0 {
+		return bad("lifetime is %v, must be positive", s.Lifetime)
+	}
+	if len(s.Version) > maxVersionBytes {
+		return bad("version has %d bytes, at most %d are allowed", len(s.Version), maxVersionBytes)
+	}
+	seen := map[edda.Address]bool{}
+	for i := range s.Services {
+		sv := &s.Services[i]
+		if err := sv.Validate(); err != nil {
+			return err
+		}
+		if seen[sv.Address()] {
+			return bad("service %s stands twice", sv.Address())
+		}
+		seen[sv.Address()] = true
+		if _, err := compileSchemas(sv.Schemas); err != nil {
+			return bad("service %s: %w", sv.Name, err)
+		}
+	}
+	return nil
+}
+
+// maxVersionBytes bounds a worker's version.
+const maxVersionBytes = 128
+
+// registerFor registers a service as a worker describes it, unless workers of a
+// newer version have said what it is.
+func (n *Node) registerFor(ctx context.Context, spec *WorkerSpec, s *edda.ServiceSpec) error {
+	svc := n.service(s.Namespace, s.Name)
+	if v := svc.view(); v.registered && v.kind != s.Kind {
+		if v.hosted || n.unfinished(ctx, svc) {
+			return &edda.Error{Op: "register service " + s.Name, Reason: edda.KindInUse,
+				Err: fmt.Errorf("it is %s, and has workers or unfinished requests; end them before it becomes %s", v.kind, s.Kind)}
+		}
+	} else if v.registered && svc.newerThan(spec.Version) {
+		return nil
+	}
+	sc, err := compileSchemas(s.Schemas)
+	if err != nil {
+		return err
+	}
+	return n.register(ctx, s, sc)
+}
+
+// newerThan reports whether somebody hosts a version of the service above v.
+func (s *service) newerThan(v string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.hosts, func(h *host) bool { return compareVersions(h.version, v) > 0 })
+}
+
+func (n *Node) newWorker(spec WorkerSpec, r Runner) *Worker {
+	w := &Worker{n: n, spec: spec, runner: r, attempts: map[*Attempt]struct{}{}}
+	hash := rendezvous.Hash(spec.ID)
+	for i := range spec.Services {
+		s := &spec.Services[i]
+		w.hosts = append(w.hosts, &host{
+			svc: n.service(s.Namespace, s.Name), w: w, version: spec.Version, hash: hash,
+			slots: cmp.Or(s.Concurrency, edda.DefaultConcurrency),
+		})
+	}
+	return w
+}
+
+// join makes the worker known, and has it given requests.
+func (n *Node) join(op string, w *Worker) error {
+	n.workers.mu.Lock()
+	defer n.workers.mu.Unlock()
+	if n.workers.all[w.spec.ID] != nil {
+		return &edda.Error{Op: op, Reason: edda.Exists, Err: fmt.Errorf("a worker with id %q is attached already; ids are unique", w.spec.ID)}
+	}
+	n.workers.all[w.spec.ID] = w
+	for _, h := range w.hosts {
+		h.svc.mu.Lock()
+		h.svc.hosts = append(h.svc.hosts, h)
+		h.svc.mu.Unlock()
+	}
+	w.beaten.Store(time.Now().UnixNano())
+	if w.spec.Lifetime > 0 {
+		w.life = time.AfterFunc(w.spec.Lifetime, w.checkLife)
+	}
+	w.takes.Store(true)
+	w.regroup()
+	return nil
+}
+
+// regroup has the worker's services choose anew who gets what. The caller holds
+// workers.mu.
+func (w *Worker) regroup() {
+	for _, h := range w.hosts {
+		w.n.regroup(h.svc)
+	}
+}
+
+func (n *Node) regroup(s *service) {
+	s.mu.Lock()
+	again := s.regroup()
+	hosted := s.releases[0].hosted()
+	tell := s.set.Kind == edda.Ordered && !s.telling && slices.ContainsFunc(s.hosts, func(h *host) bool { return !h.w.here() })
+	s.telling = s.telling || tell
+	delay := min(time.Duration(len(s.hosts))*tellDelay, maxTellDelay)
+	s.mu.Unlock()
+	if tell {
+		time.AfterFunc(delay, func() { n.tell(s) })
+	}
+	for _, p := range again {
+		p.in.do(func() { p.chooseAgain(s) })
+	}
+	if !hosted {
+		n.strand(s)
+	}
+}
+
+// Many workers that come one after the other are told of each other once, not each
+// time: the more there are, the later.
+const (
+	tellDelay    = time.Millisecond // for each host of the service
+	maxTellDelay = 2 * time.Second
+)
+
+// tell tells the workers of an ordered service who they are.
+func (n *Node) tell(s *service) {
+	n.workers.mu.Lock()
+	defer n.workers.mu.Unlock()
+	ids, hosts := s.members()
+	for _, h := range hosts {
+		if !h.w.here() {
+			h.w.runner.Members(s.addr, ids)
+		}
+	}
+}
+
+// strand tells those who wait for a service that nobody handles it, once that has
+// lasted a while.
+func (n *Node) strand(s *service) {
+	time.AfterFunc(n.opts.Limits.NoWorkerWait, func() {
+		if s.view().hosted {
+			return
+		}
+		for _, p := range n.parts {
+			p.in.do(func() { p.turnAwayWaiting(s, edda.NoWorker, errNoWorker) })
+		}
+	})
+}
+
+// set changes what decides whether the worker is given requests, and has that take
+// effect.
+func (w *Worker) set(change func()) {
+	w.n.workers.mu.Lock()
+	defer w.n.workers.mu.Unlock()
+	w.mu.Lock()
+	change()
+	takes := !w.draining && !w.silent && !w.unready && !w.gone
+	w.mu.Unlock()
+	if w.takes.Swap(takes) != takes {
+		w.regroup()
+	}
+}
+
+// Beat says that the worker lives. It renews its hold on all it has.
+func (w *Worker) Beat() {
+	w.beaten.Store(time.Now().UnixNano())
+	w.mu.Lock()
+	silent := w.silent
+	w.mu.Unlock()
+	if silent {
+		w.set(func() {
+			if !w.gone {
+				w.silent = false
+				w.life.Reset(w.spec.Lifetime)
+			}
+		})
+	}
+}
+
+// checkLife gives the worker up when nothing was heard of it.
+func (w *Worker) checkLife() {
+	left := time.Until(time.Unix(0, w.beaten.Load()).Add(w.spec.Lifetime))
+	w.mu.Lock()
+	gone := w.gone
+	if left > 0 && !gone {
+		w.life.Reset(left)
+	}
+	w.mu.Unlock()
+	if left > 0 || gone {
+		return
+	}
+	w.n.log.Warn("worker is silent; what it has is given to others", "worker", w.spec.ID, "lifetime", w.spec.Lifetime)
+	w.set(func() { w.silent = true })
+	w.giveUp()
+}
+
+// SetReady says whether the worker is to be given requests, as far as that depends
+// on its health. It keeps what it has.
+func (w *Worker) SetReady(ready bool) { w.set(func() { w.unready = !ready }) }
+
+// SetConcurrency changes how many handlers of a service the worker runs at a time;
+// at zero it is given nothing for now. The error is an *edda.Error, UnknownService,
+// when the worker does not host the service.
+func (w *Worker) SetConcurrency(service edda.Address, slots int) error {
+	for _, h := range w.hosts {
+		if h.svc.addr == service {
+			h.resize(max(slots, 0))
+			return nil
+		}
+	}
+	return &edda.Error{Op: "set concurrency", Reason: edda.UnknownService, Err: fmt.Errorf("worker %s does not host service %s", w.spec.ID, service)}
+}
+
+// Drain has the worker be given nothing more. What it has it finishes, or hands
+// back.
+func (w *Worker) Drain() { w.set(func() { w.draining = true }) }
+
+// Detach ends the worker. What it has taken has failed with WorkerLost and is
+// tried again at once; what it has not begun costs no attempt. A second Detach does
+// nothing.
+func (w *Worker) Detach() {
+	w.set(func() {
+		w.gone = true
+		if w.life != nil {
+			w.life.Stop()
+		}
+	})
+	n := w.n
+	n.workers.mu.Lock()
+	if n.workers.all[w.spec.ID] == w {
+		delete(n.workers.all, w.spec.ID)
+		for _, h := range w.hosts {
+			h.svc.mu.Lock()
+			h.svc.hosts = slices.DeleteFunc(h.svc.hosts, func(o *host) bool { return o == h })
+			h.svc.mu.Unlock()
+		}
+	}
+	n.workers.mu.Unlock()
+	w.giveUp()
+}
+
+// giveUp ends what the worker has.
+func (w *Worker) giveUp() {
+	w.mu.Lock()
+	all := slices.Collect(maps.Keys(w.attempts))
+	w.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Attempt) int { return cmp.Compare(a.id, b.id) })
+	for _, a := range all {
+		a.lose()
+	}
+}
+
+// drainWorkers tells the workers that the node is about to stop.
+func (n *Node) drainWorkers() {
+	n.workers.mu.Lock()
+	defer n.workers.mu.Unlock()
+	for _, w := range n.workers.all {
+		if !w.here() {
+			w.runner.Drain("the node stops")
+		}
+	}
+}
+
+// begin hands an attempt to the worker.
+func (w *Worker) begin(a *Attempt) {
+	if w.here() {
+		w.n.handlers.Go(a.run)
+		return
+	}
+	a.id = w.n.attempts.Add(1)
+	w.n.handlers.add()
+	w.mu.Lock()
+	ended := w.gone || w.silent
+	if !ended {
+		w.attempts[a] = struct{}{}
+	}
+	w.mu.Unlock()
+	switch {
+	case ended:
+		a.HandBack()
+	case a.msg != nil:
+		w.runner.Start(a)
+	default:
+		w.n.handlers.Go(func() {
+			if a.load() {
+				w.runner.Start(a)
+			} else if a.settle() {
+				a.end()
+			}
+		})
+	}
+}
+
+func (w *Worker) forget(a *Attempt) {
+	w.mu.Lock()
+	delete(w.attempts, a)
+	w.mu.Unlock()
+}
+
+// Workers returns who is attached, in order of the ids. This process is among them
+// when it hosts services.
+func (n *Node) Workers() []edda.WorkerInfo {
+	n.workers.mu.Lock()
+	all := slices.Collect(maps.Values(n.workers.all))
+	n.workers.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Worker) int { return cmp.Compare(a.spec.ID, b.spec.ID) })
+	infos := make([]edda.WorkerInfo, len(all))
+	for i, w := range all {
+		infos[i] = w.info()
+	}
+	return infos
+}
+
+// Worker returns one worker, with what it has. The error is an *edda.Error,
+// NoWorkerID.
+func (n *Node) Worker(id string) (*edda.WorkerInfo, error) {
+	w, err := n.attached("look up worker", id)
+	if err != nil {
+		return nil, err
+	}
+	info := w.info()
+	info.Holds = w.holds()
+	return &info, nil
+}
+
+// DrainWorker has a worker be given nothing more, and tells it. The error is an
+// *edda.Error: NoWorkerID, or Conflict for this process, which Stop drains.
+func (n *Node) DrainWorker(id string) (*edda.WorkerInfo, error) {
+	const op = "drain worker"
+	w, err := n.attached(op, id)
+	if err != nil {
+		return nil, err
+	}
+	if w.here() {
+		return nil, &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("this worker is the node itself, which drains when it is stopped")}
+	}
+	w.Drain()
+	w.runner.Drain("an operator drains the worker")
+	return n.Worker(id)
+}
+
+func (n *Node) attached(op, id string) (*Worker, error) {
+	n.workers.mu.Lock()
+	defer n.workers.mu.Unlock()
+	if w := n.workers.all[id]; w != nil {
+		return w, nil
+	}
+	return nil, &edda.Error{Op: op, Reason: edda.NoWorkerID, Err: fmt.Errorf("no worker %q is attached", id)}
+}
+
+func (w *Worker) info() edda.WorkerInfo {
+	info := edda.WorkerInfo{
+		ID: w.spec.ID, Version: w.spec.Version, Labels: w.spec.Labels, Transport: w.spec.Transport, State: edda.WorkerReady,
+		LastBeat: timeOf(w.beaten.Load()),
+	}
+	if w.here() {
+		info.LastBeat = time.Now().UTC()
+	}
+	w.mu.Lock()
+	switch {
+	case w.silent || w.unready:
+		info.State = edda.WorkerSilent
+	case w.draining:
+		info.State = edda.WorkerDraining
+	}
+	w.mu.Unlock()
+	for _, h := range w.hosts {
+		name := h.svc.addr.Name
+		if ns := h.svc.addr.Namespace; ns != edda.DefaultNamespace {
+			name = ns + "/" + name
+		}
+		info.Services = append(info.Services, name)
+		h.svc.mu.Lock()
+		info.Slots += h.slots
+		info.InFlight += h.busy
+		h.svc.mu.Unlock()
+	}
+	slices.Sort(info.Services)
+	return info
+}
+
+// maxHolds is how many attempts a worker shows.
+const maxHolds = 100
+
+// holds shows what the worker has, the oldest first.
+func (w *Worker) holds() []edda.WorkerHold {
+	w.mu.Lock()
+	all := slices.Collect(maps.Keys(w.attempts))
+	w.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Attempt) int { return cmp.Compare(a.id, b.id) })
+	holds := make([]edda.WorkerHold, 0, min(len(all), maxHolds))
+	for _, a := range all[:min(len(all), maxHolds)] {
+		holds = append(holds, a.hold)
+	}
+	return holds
+}

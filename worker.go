@@ -1,0 +1,121 @@
+package edda
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// ServiceSpec is what a node knows of a service beside its handlers: how requests
+// are given out, what callers may send, and what follows a failure.
+type ServiceSpec struct {
+	// Namespace is DefaultNamespace when empty.
+	Namespace string
+	Name      string
+	Kind      Kind
+	// Methods are the methods there are; any when nil.
+	Methods []string
+	// Schemas holds the JSON Schema, as JSON text, of the payload of each method that
+	// has one.
+	Schemas map[string]string
+	// Concurrency is how many handlers of one worker run at a time. Zero means
+	// DefaultConcurrency.
+	Concurrency int
+	// AttemptTimeout is how long one attempt may take. Zero means
+	// DefaultAttemptTimeout.
+	AttemptTimeout time.Duration
+	// Retry says when failed attempts are repeated.
+	Retry RetryPolicy
+	// OnDead is Continue when empty.
+	OnDead OnDead
+}
+
+// Address is the address of the service as a whole.
+func (s *ServiceSpec) Address() Address {
+	return Address{Namespace: cmp.Or(s.Namespace, DefaultNamespace), Name: s.Name}
+}
+
+// Validate names the first field that makes no sense. A node calls it.
+func (s *ServiceSpec) Validate() error {
+	bad := func(format string, args ...any) error {
+		return &Error{Op: "check service " + s.Name, Reason: BadValue, Err: fmt.Errorf(format, args...)}
+	}
+	if err := s.Address().Validate(); err != nil {
+		return err
+	}
+	switch {
+	case s.Kind != Ordered && s.Kind != Balanced:
+		return bad("kind %q is neither ordered nor balanced", s.Kind)
+	case s.Concurrency < 0:
+		return bad("concurrency is %d, must be positive", s.Concurrency)
+	case s.AttemptTimeout < 0:
+		return bad("attempt timeout is %v, must be positive", s.AttemptTimeout)
+	}
+	for _, m := range s.Methods {
+		if err := CheckName("method", m); err != nil {
+			return err
+		}
+	}
+	switch cmp.Or(s.OnDead, Continue) {
+	case Continue, Pause:
+	case StopKey:
+		if s.Kind == Balanced {
+			return bad("a balanced service has no keys to stop, so onDead must be continue or pause")
+		}
+	default:
+		return bad("onDead %q is none of continue, stop-key, pause", s.OnDead)
+	}
+	return s.Retry.Validate()
+}
+
+// Spec is what a node knows of the service. Its schemas are derived by the node.
+func (s *Service) Spec() ServiceSpec {
+	return ServiceSpec{
+		Namespace: s.Namespace, Name: s.Name, Kind: s.Kind, Methods: s.Methods(), Concurrency: s.Concurrency,
+		AttemptTimeout: s.AttemptTimeout, Retry: s.Retry, OnDead: s.OnDead,
+	}
+}
+
+// WorkerState says whether a worker is given requests.
+type WorkerState string
+
+// The states of a worker.
+const (
+	// WorkerReady: it is given requests.
+	WorkerReady WorkerState = "ready"
+	// WorkerDraining: it finishes what it has.
+	WorkerDraining WorkerState = "draining"
+	// WorkerSilent: nothing was heard of it for its lifetime, or it is out of health;
+	// what it had was given up.
+	WorkerSilent WorkerState = "silent"
+)
+
+// WorkerInfo is what is known of a worker.
+type WorkerInfo struct {
+	ID string `json:"id"`
+	// Services are those it hosts, as "name", or "namespace/name" outside of
+	// DefaultNamespace.
+	Services []string          `json:"services"`
+	Version  string            `json:"version,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	// Transport is how the node reaches it: in-process, grpc or http.
+	Transport string `json:"transport"`
+	// Slots is how many handlers it runs at most, InFlight how many it runs.
+	Slots    int         `json:"slots"`
+	InFlight int         `json:"inFlight"`
+	LastBeat time.Time   `json:"lastBeat,omitzero"`
+	State    WorkerState `json:"state"`
+	// Holds is what it runs, the oldest first, at most 100; only of a worker that was
+	// asked for by its id.
+	Holds []WorkerHold `json:"holds,omitempty"`
+}
+
+// WorkerHold is a request that a worker runs.
+type WorkerHold struct {
+	Request ID        `json:"request"`
+	Service string    `json:"service"`
+	Key     string    `json:"key,omitempty"`
+	Method  string    `json:"method"`
+	Attempt int       `json:"attempt"`
+	Since   time.Time `json:"since"`
+}
