@@ -285,7 +285,10 @@ func (p *partition) attemptFailed(r *request.Request, f record.Failure, after ti
 	l.closing = true
 	rec := record.AttemptFailed{Seq: r.Seq, Fence: r.Fence, Failure: f}
 	delay, again := l.svc.view().retry.Next(r.Attempts, p.n.chance())
-	if after > 0 {
+	switch {
+	case f.Reason == edda.WorkerLost:
+		delay = 0 // it was no fault of the request's
+	case after > 0:
 		delay = min(after, maxRetryAfter)
 	}
 	if again {

@@ -92,7 +92,6 @@ func (a *Attempt) lose() {
 	}
 	if a.taken.Load() {
 		a.failure = record.Failure{Reason: edda.WorkerLost, Message: "worker " + a.host.w.spec.ID + " went away during the attempt"}
-		a.after = 1 // at once
 	} else {
 		a.handedBack = true
 	}

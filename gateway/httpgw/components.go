@@ -130,7 +130,7 @@ func serviceSchema() obj {
 	return object("name kind workers inFlight queued paused stoppedKeyCount", obj{
 		"name": text, "kind": obj{"enum": []edda.Kind{edda.Ordered, edda.Balanced}},
 		"methods": arrayOf(text), "schemas": obj{"type": "object"},
-		"workers": count, "inFlight": count, "queued": count, "paused": obj{"type": "boolean"},
+		"versions": arrayOf(text), "workers": count, "inFlight": count, "queued": count, "paused": obj{"type": "boolean"},
 		"stoppedKeys": arrayOf(text), "stoppedKeyCount": count,
 	})
 }
