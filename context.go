@@ -37,9 +37,12 @@ type Dispatch struct {
 	// State reads the state of the key as it was at the dispatch. It is nil for a
 	// balanced service.
 	State StateReader
-	// Progress gives the attempt its timeout anew. Nil when nobody minds.
-	Progress func()
+	// Renewer gives the attempt its timeout anew. Nil when there is none.
+	Renewer Renewer
 }
+
+// Renewer gives an attempt its timeout anew. It is safe for concurrent use.
+type Renewer interface{ Progress() }
 
 // StateReader reads the state of one key. It is safe for concurrent use.
 type StateReader interface {
@@ -109,8 +112,8 @@ func (c *Context) Fence() uint64 { return c.d.Fence }
 // Progress says that the handler gets on: the attempt has its timeout anew. A
 // handler that may take longer than the attempt timeout calls it now and then.
 func (c *Context) Progress() {
-	if c.d.Progress != nil {
-		c.d.Progress()
+	if c.d.Renewer != nil {
+		c.d.Renewer.Progress()
 	}
 }
 
