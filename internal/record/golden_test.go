@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/wire"
@@ -109,6 +110,8 @@ func full(t Type) body {
 		return &ServiceSet{
 			Address: service, Kind: edda.Ordered, Methods: []string{"login", "logout"},
 			Schemas: []Schema{{Method: "login", JSON: []byte(`{"type":"object"}`)}},
+			Concurrency: 7, AttemptTimeout: time.Second, OnDead: edda.StopKey,
+			Retry: edda.RetryPolicy{Max: -1, Delay: time.Second, MaxDelay: time.Minute, Backoff: 1.5, Jitter: -1},
 		}
 	case TypeServiceRemoved, TypeServicePaused:
 		return &ServiceChanged{Address: service, Paused: true, Origin: Origin{From: 3, Number: 7}}
