@@ -85,6 +85,8 @@ const (
 	WorkerReady WorkerState = "ready"
 	// WorkerDraining: it finishes what it has.
 	WorkerDraining WorkerState = "draining"
+	// WorkerPaused: somebody has paused it; it keeps what it has.
+	WorkerPaused WorkerState = "paused"
 	// WorkerSilent: nothing was heard of it for its lifetime, or it is out of health;
 	// what it had was given up.
 	WorkerSilent WorkerState = "silent"

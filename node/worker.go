@@ -62,6 +62,7 @@ type Worker struct {
 	mu       sync.Mutex // guards what follows; nothing is locked under it
 	attempts map[*Attempt]struct{}
 	draining bool
+	paused   bool
 	silent   bool
 	unready  bool
 	gone     bool
@@ -272,7 +273,7 @@ func (w *Worker) set(change func()) {
 	defer w.n.workers.mu.Unlock()
 	w.mu.Lock()
 	change()
-	takes := !w.draining && !w.silent && !w.unready && !w.gone
+	takes := !w.draining && !w.paused && !w.silent && !w.unready && !w.gone
 	w.mu.Unlock()
 	if w.takes.Swap(takes) != takes {
 		w.regroup()
@@ -460,6 +461,22 @@ func (n *Node) DrainWorker(id string) (*edda.WorkerInfo, error) {
 	return n.Worker(id)
 }
 
+// PauseWorker has a worker be given nothing until ResumeWorker. It keeps what it
+// has. The error is an *edda.Error, NoWorkerID.
+func (n *Node) PauseWorker(id string) (*edda.WorkerInfo, error) { return n.setWorkerPaused(id, true) }
+
+// ResumeWorker has a paused worker be given requests again.
+func (n *Node) ResumeWorker(id string) (*edda.WorkerInfo, error) { return n.setWorkerPaused(id, false) }
+
+func (n *Node) setWorkerPaused(id string, paused bool) (*edda.WorkerInfo, error) {
+	w, err := n.attached("pause or resume worker", id)
+	if err != nil {
+		return nil, err
+	}
+	w.set(func() { w.paused = paused })
+	return n.Worker(id)
+}
+
 func (n *Node) attached(op, id string) (*Worker, error) {
 	n.workers.mu.Lock()
 	defer n.workers.mu.Unlock()
@@ -483,6 +500,8 @@ func (w *Worker) info() edda.WorkerInfo {
 		info.State = edda.WorkerSilent
 	case w.draining:
 		info.State = edda.WorkerDraining
+	case w.paused:
+		info.State = edda.WorkerPaused
 	}
 	w.mu.Unlock()
 	for _, h := range w.hosts {

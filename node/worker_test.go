@@ -443,6 +443,31 @@ func TestWorkerGoes(t *testing.T) {
 		w.SetReady(true)
 		answerAll(w.attempt(t, 1))
 	})
+	bubble(t, "paused, and resumed", func(t *testing.T) {
+		n := start(t, node.Options{}, ordered("local", echo))
+		w := attach(t, n, spec("w", orderedSpec("s")), nil)
+		for _, id := range []string{"w", n.Info().ID} {
+			i, err := n.PauseWorker(id)
+			if err != nil || i.State != edda.WorkerPaused {
+				t.Fatalf("worker is %+v, %v", i, err)
+			}
+		}
+		send(t, n, msg("s/k", "m", "x"))
+		ours := calling(t, n, msg("local/k", "m", "ours"))
+		if w.got() != 0 {
+			t.Fatal("a paused worker was given a request")
+		}
+		pending(t, ours)
+		for _, id := range []string{"w", n.Info().ID} {
+			if i, err := n.ResumeWorker(id); err != nil || i.State != edda.WorkerReady {
+				t.Fatalf("worker is %+v, %v", i, err)
+			}
+		}
+		answerAll(w.attempt(t, 0))
+		now(t, ours).replied(t, 200, "ours")
+		_, err := n.PauseWorker("nobody")
+		wantReason(t, err, edda.NoWorkerID)
+	})
 	bubble(t, "the node stops: what is finished in time counts, the rest goes on later", func(t *testing.T) {
 		d := newDisk()
 		n := d.open(t, node.Options{})
