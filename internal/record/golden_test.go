@@ -50,6 +50,8 @@ func newBody(t Type) body {
 		return new(ServiceSet)
 	case TypeServiceRemoved, TypeServicePaused:
 		return new(ServiceChanged)
+	case TypePart:
+		return new(Part)
 	default:
 		return nil
 	}
@@ -115,6 +117,8 @@ func full(t Type) body {
 		}
 	case TypeServiceRemoved, TypeServicePaused:
 		return &ServiceChanged{Address: service, Paused: true, Origin: Origin{From: 3, Number: 7}}
+	case TypePart:
+		return &Part{Seq: 1025, Fence: 9, Number: 2, ContentType: []byte("text/plain"), Payload: []byte("part")}
 	default:
 		panic(t)
 	}

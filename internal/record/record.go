@@ -49,6 +49,8 @@ const (
 	TypeServiceRemoved Type = 14
 	// TypeServicePaused: a service was paused or goes on. Partition 0 only.
 	TypeServicePaused Type = 15
+	// TypePart: a running attempt yielded a part of its reply.
+	TypePart Type = 16
 )
 
 var typeNames = [...]string{
@@ -56,7 +58,7 @@ var typeNames = [...]string{
 	TypeAttemptFailed: "attempt-failed", TypeEnded: "ended", TypeDue: "due", TypeReleased: "released",
 	TypeOutboxAcked: "outbox-acked", TypeLetterRetried: "letter-retried", TypeLetterDropped: "letter-dropped",
 	TypeKeyResumed: "key-resumed", TypeServiceSet: "service-set", TypeServiceRemoved: "service-removed",
-	TypeServicePaused: "service-paused",
+	TypeServicePaused: "service-paused", TypePart: "part",
 }
 
 // String returns the type's name.

@@ -12,8 +12,21 @@ import (
 	"github.com/edda-io/edda/internal/store"
 )
 
-// goldenRecords leave a table with a row of every kind.
-var goldenRecords = []string{
+// goldenRecords leave tables with a row of every kind.
+var goldenRecords = map[string][]string{
+	"table-v1.hex":       goldenRequests,
+	"table-v1-parts.hex": goldenParts,
+}
+
+var goldenParts = []string{
+	"at 10", "own 3",
+	"accept r1 users/1 start keep", "part r1 a number=1 type=text/plain", "part r1 b number=2",
+	"accept r2 users/2 start", "part r2 a number=1", "release r2 start", "part r2 b number=1 type=text/plain",
+	"accept r3 users/3 start", "part r3 a number=1", "complete r3 reply=hello keep=500",
+	"accept r4 users/4 start", "part r4 a number=1", "fail r4",
+}
+
+var goldenRequests = []string{
 	"at 10", "own 3",
 	"accept r1 users/1 start keep idem=k fp=f by=bob deadline=900",
 	"accept r2 users/1 due=50", "accept r3 users/1", "accept r4 echo start",
@@ -25,14 +38,20 @@ var goldenRecords = []string{
 	"accept r12 users/7 from=3:1 start", "fail r12 then=pause",
 }
 
-// A table that any release has written must be read for ever:
-// testdata/table-v1.hex, rows and then what they mean, is never changed.
-func TestGoldenTableIsRead(t *testing.T) {
-	const file = "testdata/table-v1.hex"
+// A table that any release has written must be read for ever: the files, rows and
+// then what they mean, are never changed.
+func TestGoldenTablesAreRead(t *testing.T) {
+	for name, records := range goldenRecords {
+		t.Run(name, func(t *testing.T) { testGoldenTable(t, "testdata/"+name, records) })
+	}
+}
+
+func testGoldenTable(t *testing.T, file string, records []string) {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if os.IsNotExist(err) && *rewrite {
 		s := &scenario{t: t, w: newWorld(t), seqs: map[string]uint64{}}
-		for _, line := range goldenRecords {
+		for _, line := range records {
 			s.do(strings.Fields(line))
 		}
 		s.w.services()
@@ -55,7 +74,7 @@ func TestGoldenTableIsRead(t *testing.T) {
 		k, v, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
 		b.Set(unhex(t, k), unhex(t, v))
 	}
-	if err := w.tree.Commit(&b, engine.Position(len(goldenRecords)+2)); err != nil {
+	if err := w.tree.Commit(&b, engine.Position(len(records)+2)); err != nil {
 		t.Fatal(err)
 	}
 	w.load()
@@ -68,7 +87,7 @@ func TestGoldenTableIsRead(t *testing.T) {
 	for r := range w.req.All() {
 		w.req.touch(r)
 	}
-	w.log = make([][]byte, len(goldenRecords)+2)
+	w.log = make([][]byte, len(records)+2)
 	before := w.rows()
 	w.checkpoint()
 	if after := w.rows(); strings.Join(before, "\n") != strings.Join(after, "\n") {

@@ -30,7 +30,9 @@ type Machine struct {
 	dropped []*Request         // let go of since then though the table has rows of them
 	gone    map[edda.ID]stored // ended requests of the table that are no more what they are there
 	keyRows map[string]bool    // stopped keys that changed since then: stopped or not
-	bytes   int
+
+	partRows []partRange // rows of parts that have to go
+	bytes    int
 
 	effects []Effect
 	taken   int // as many effects were handed out last
@@ -53,7 +55,7 @@ func New(env *fold.Env, box *outbox.Machine) *Machine {
 func (m *Machine) Types() []record.Type {
 	return []record.Type{
 		record.TypeAccepted, record.TypeDispatched, record.TypeCompleted, record.TypeAttemptFailed, record.TypeEnded,
-		record.TypeDue, record.TypeReleased, record.TypeLetterRetried, record.TypeLetterDropped, record.TypeKeyResumed,
+		record.TypeDue, record.TypeReleased, record.TypeLetterRetried, record.TypeLetterDropped, record.TypeKeyResumed, record.TypePart,
 	}
 }
 
@@ -120,6 +122,8 @@ func (m *Machine) Apply(r record.Record) error {
 		return m.applyLetter(r, start)
 	case record.TypeKeyResumed:
 		return m.applyKeyResumed(r, start)
+	case record.TypePart:
+		return m.applyPart(r, start)
 	default:
 		return fmt.Errorf("%s record is not the request machine's", r.Type)
 	}
@@ -267,14 +271,14 @@ func (m *Machine) admit(req *Request, refused record.Failure, start bool) {
 	}
 }
 
-// overhead is about what a request takes in memory beside its message.
+// overhead is about what a request takes in memory beside its message and parts.
 const overhead = 512
 
 func (r *Request) memory() int {
 	if r.Message == nil {
-		return overhead
+		return overhead + r.parts.memory()
 	}
-	return overhead + r.size
+	return overhead + r.size + r.parts.memory()
 }
 
 // touch marks a request as changed since the last checkpoint.

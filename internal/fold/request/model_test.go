@@ -32,6 +32,7 @@ type modelRequest struct {
 	view
 
 	scope, fingerprint string
+	yielded            modelParts
 }
 
 func newModel() *model {
@@ -102,6 +103,8 @@ func (m *model) apply(o op) string {
 		}
 		delete(m.stopped, r.Address)
 		m.startOrWait(m.head(r.Address), o.start)
+	case *record.Part:
+		m.part(r, o)
 	}
 	return string(m.out)
 }
@@ -320,6 +323,7 @@ func (m *model) send(a *record.Accepted, i int) {
 
 // end ends a request and returns the one that its key may start now.
 func (m *model) end(r *modelRequest, s edda.State, f record.Failure, keepUntil int64) (next *modelRequest) {
+	r.renewParts()
 	if r.Fence != 0 && s == edda.StateDead {
 		m.sayFence(Fenced, r, r.Fence)
 	}
@@ -383,6 +387,7 @@ func (m *model) ended(e *record.Ended, o op) {
 	}
 	if r.Fence != 0 {
 		m.sayFence(Fenced, r, r.Fence)
+		r.renewParts()
 		r.Fence = 0
 	}
 	state := edda.StateFailed
@@ -469,6 +474,7 @@ func (m *model) viewOf(r *modelRequest) *view {
 		return nil
 	}
 	v := r.view
+	v.Parts = r.yielded.String()
 	if !v.State.Ended() {
 		v.Head, v.Stopped = m.isHead(r), r.Queued && r.Kind == edda.Ordered && m.stopped[r.To]
 	}

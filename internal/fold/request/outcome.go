@@ -97,6 +97,7 @@ func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil in
 	if req.Fence != 0 && s != edda.StateSucceeded && s != edda.StateFailed {
 		m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
 	}
+	m.endParts(req)
 	next = m.dequeue(req)
 	m.bytes -= req.memory()
 	req.State, req.Failure, req.Fence, req.Due = s, f, 0, 0
@@ -114,6 +115,7 @@ func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil in
 		return next
 	}
 	m.forget(req)
+	m.loseParts(req)
 	if req.rowStored || req.msgStored {
 		m.dropped = append(m.dropped, req)
 	}
@@ -204,6 +206,7 @@ func (m *Machine) applyEnded(rec record.Record, start bool) error {
 	// An attempt that runs is fenced, whatever the end is called.
 	if req.Fence != 0 {
 		m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+		m.endParts(req)
 		req.Fence = 0
 	}
 	state := edda.StateFailed

@@ -66,7 +66,7 @@ func (g *gen) next() (op, string) {
 	if g.chance(3) {
 		o.time -= 10 // a clock that goes back
 	}
-	switch n := g.IntN(100); {
+	switch n := g.IntN(112); {
 	case n < 30:
 		a, msg := g.accepted()
 		o.rec, o.msg = a, msg
@@ -96,6 +96,8 @@ func (g *gen) next() (op, string) {
 		o.rec = &record.OutboxAcked{To: to, Number: g.Uint64N(uint64(len(g.m.sent[to])) + 1)}
 	case n < 99:
 		o.rec = &record.Owned{Epoch: g.m.epoch + g.Uint64N(2), Node: "n"}
+	case n >= 100:
+		o.rec = g.part()
 	default:
 		o.typ = record.TypeServicePaused
 		o.rec = &record.ServiceChanged{Address: edda.Address{Namespace: edda.DefaultNamespace, Name: "a"}}
@@ -349,7 +351,7 @@ func checkLeftovers(t *testing.T, worlds []*world) {
 		w.checkpoint()
 		w.checkpoint() // what expired is seen by the next one
 		for _, row := range w.rows() {
-			if strings.ContainsRune("pMcixdqo", rune(row[0])) {
+			if strings.ContainsRune("pMcixdqoPX", rune(row[0])) {
 				t.Errorf("world %d: row %s is left", i, row)
 			}
 		}
@@ -357,7 +359,7 @@ func checkLeftovers(t *testing.T, worlds []*world) {
 			t.Errorf("world %d has the rows\n%s\nwant\n%s", i, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 		if m := w.req; len(m.open)+len(m.byID)+len(m.keys)+len(m.scope)+len(m.gone)+len(m.keyRows)+len(m.dirty)+len(m.ended)+
-			len(m.dropped)+m.bytes != 0 {
+			len(m.dropped)+len(m.partRows)+m.bytes != 0 {
 			t.Errorf("world %d: the machine still holds something: %+v", i, m)
 		}
 	}

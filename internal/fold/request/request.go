@@ -51,7 +51,9 @@ type Request struct {
 	// Keep says that the outcome is kept for a caller who asks later.
 	Keep bool
 	// Letter says that the request is a dead letter.
-	Letter bool
+	Letter    bool
+	rowStored bool // the table has its row
+	msgStored bool // the table has its message
 	// KeepUntil is until when an ended request is kept; zero is not at all.
 	KeepUntil int64
 	// Failure is why the last attempt failed, or how the request ended.
@@ -79,9 +81,8 @@ type Request struct {
 	unknown     []byte // fields of a later release, from the row
 	key         *Key
 	prev, next  *Request
-	dirty       int  // its place among the machine's dirty ones, from 1
-	rowStored   bool // the table has its row
-	msgStored   bool // the table has its message
+	dirty       int // its place among the machine's dirty ones, from 1
+	parts       *Parts
 }
 
 // Position is the position of the record that made the request.
@@ -186,6 +187,8 @@ const (
 	NoLetter
 	// LetterDropped: Request is no dead letter any more.
 	LetterDropped
+	// Yielded: the running attempt at Request has one more part.
+	Yielded
 )
 
 // Effect is something that has to happen outside, now that the record that

@@ -21,6 +21,9 @@ const (
 	rowLetter  = 'd' // seq: the id of a dead letter
 	rowStopped = 'q' // flat address of a stopped key: nothing
 	rowFence   = 'f' // the last fence
+	rowPart    = 'P' // seq, attempt, number: a part
+
+	rowPartExpiry = 'X' // time until which they are kept, seq: the parts of an ended request
 )
 
 // maxExpire bounds how many expired requests one checkpoint removes.
@@ -60,6 +63,7 @@ const (
 	qFingerprint
 	qOrder
 	qSize
+	qParts
 )
 
 // states as they stand in rows.
@@ -121,6 +125,7 @@ func (r *Request) row() []byte {
 	b = wire.AppendString(b, qFingerprint, r.fingerprint)
 	b = wire.AppendUint(b, qOrder, r.order)
 	b = wire.AppendUint(b, qSize, uint64(r.size))
+	b = appendParts(b, qParts, r.parts)
 	return append(b, r.unknown...)
 }
 
@@ -172,6 +177,11 @@ func readRow(b []byte) (*Request, error) {
 			r.State = states[f.Uint]
 		case qAttempts:
 			r.Attempts = int(f.Uint)
+		case qParts:
+			var err error
+			if r.parts, err = readParts(f.Bytes); err != nil {
+				return nil, fmt.Errorf("request row: %w", err)
+			}
 		default:
 			r.readRest(&f)
 		}
@@ -237,6 +247,12 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 	if err := m.expire(b); err != nil {
 		return err
 	}
+	if err := m.expireParts(b); err != nil {
+		return err
+	}
+	for _, r := range m.partRows {
+		r.remove(b)
+	}
 	for _, r := range m.dropped {
 		b.Delete(fold.RowNumber(rowOpen, r.Seq))
 		b.Delete(fold.RowNumber(rowMessage, r.Seq))
@@ -250,6 +266,7 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 		if !r.msgStored {
 			b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
 		}
+		r.checkpointParts(b)
 		b.Set(fold.RowNumber(rowOpen, r.Seq), r.row())
 	}
 	for _, r := range m.ended {
@@ -282,7 +299,16 @@ func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
 		b.Delete(fold.RowNumber(rowMessage, r.Seq))
 	}
 	if r.expired(m.env.Time) {
+		if r.parts != nil {
+			if rows, some := r.parts.stored(r.Seq); some {
+				rows.remove(b)
+			}
+		}
 		return
+	}
+	r.checkpointParts(b)
+	if r.parts != nil && !r.Letter {
+		b.Set(partExpiryRow(r.Seq, r.KeepUntil), nil)
 	}
 	b.Set(fold.Row(rowEnded, r.ID[:]), r.row())
 	if r.scope != "" {
@@ -360,10 +386,10 @@ func (m *Machine) expire(b *store.Batch) error {
 func (m *Machine) Committed() {
 	for _, r := range m.dirty {
 		r.dirty, r.rowStored, r.msgStored = 0, true, true
-		if r.Message != nil {
-			m.bytes -= r.size
-		}
+		m.bytes -= r.memory()
 		r.Message, r.encoded = nil, nil
+		r.parts.committed()
+		m.bytes += r.memory()
 	}
 	for _, r := range m.ended {
 		if !r.State.Ended() {
@@ -371,7 +397,7 @@ func (m *Machine) Committed() {
 		}
 		m.forget(r)
 	}
-	m.dirty, m.ended, m.dropped = nil, nil, nil
+	m.dirty, m.ended, m.dropped, m.partRows = nil, nil, nil, nil
 	clear(m.gone)
 	clear(m.keyRows)
 	m.state.Committed()

@@ -150,6 +150,7 @@ func parseID(name string) edda.ID {
 //	retry|drop ID [keep=TIME]                      a dead letter
 //	resume ADDRESS
 //	ack PARTITION NUMBER
+//	part ID PAYLOAD number=N [type=T] [fence=F]
 func (s *scenario) op(cmd string, args []string) op {
 	opts := options{t: s.t, words: args}
 	o := op{start: opts.flag("start")}
@@ -195,6 +196,14 @@ func (s *scenario) op(cmd string, args []string) op {
 		o.rec = &record.KeyResumed{Address: parseAddress(args[0])}
 	case "ack":
 		o.rec = &record.OutboxAcked{To: uint64(opts.number(args[0])), Number: uint64(opts.number(args[1]))}
+	case "part":
+		p := &record.Part{
+			Seq: s.seqs[args[0]], Fence: s.fence(args[0], &opts), Number: uint64(opts.number(opts.value("number"))), Payload: []byte(args[1]),
+		}
+		if typ := opts.value("type"); typ != "" {
+			p.ContentType = []byte(typ)
+		}
+		o.rec = p
 	default:
 		s.t.Fatalf("unknown command %q", cmd)
 	}
@@ -377,6 +386,9 @@ func showRequest(v view) string {
 	}
 	if v.ReplyStatus != 0 {
 		b = fmt.Appendf(b, " reply %d %s %d bytes", v.ReplyStatus, v.ReplyType, v.ReplySize)
+	}
+	if v.Parts != "" {
+		b = fmt.Appendf(b, " parts %s", v.Parts)
 	}
 	return string(append(b, '\n'))
 }

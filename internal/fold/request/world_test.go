@@ -82,6 +82,8 @@ func (o *op) encode() []byte {
 		b = r.AppendTo(nil)
 	case *record.ServiceChanged:
 		b = r.AppendTo(nil, o.typ)
+	case *record.Part:
+		b = r.AppendTo(nil)
 	default:
 		panic(fmt.Sprintf("no record: %T", r))
 	}
@@ -219,7 +221,7 @@ func (w *world) effects() string {
 var effectNames = [...]string{
 	Accepted: "accepted", Joined: "joined", Mismatch: "mismatch", Dispatch: "dispatch", Ready: "ready", Arm: "arm",
 	Spare: "spare", Ended: "ended", Fenced: "fenced", Stale: "stale", KeyStopped: "key-stopped", KeyGone: "key-gone",
-	NoLetter: "no-letter", LetterDropped: "letter-dropped",
+	NoLetter: "no-letter", LetterDropped: "letter-dropped", Yielded: "yielded",
 }
 
 func appendEffect(b []byte, e Effect) []byte {
@@ -271,6 +273,7 @@ type view struct {
 	ReplySize                                                int
 	Reply                                                    string
 	Message                                                  string // encoded
+	Parts                                                    string
 }
 
 // view returns what can be seen of a request.
@@ -295,6 +298,7 @@ func (w *world) view(r *Request) view {
 		}
 		v.Message = string(mustEncode(msg))
 	}
+	v.Parts = w.parts(r)
 	return v
 }
 
@@ -388,6 +392,11 @@ func (w *world) check() {
 			if running[r.Addr]++; running[r.Addr] > 1 {
 				w.tb.Fatalf("key %q runs two attempts", r.Addr)
 			}
+		}
+	}
+	for _, r := range m.ended {
+		if p := r.parts; p != nil && p.Last < p.Reset+uint64(len(p.Recent)) {
+			w.tb.Fatalf("%s has parts %d to %d, %d of them in memory", idName(r.ID), p.Reset, p.Last, len(p.Recent))
 		}
 	}
 	if bytes != m.Bytes() || len(m.open) != m.Count() {
