@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -24,6 +25,9 @@ type Backend interface {
 	Request(ctx context.Context, namespace string, id ID) (*Request, error)
 	// Cancel ends a request at once.
 	Cancel(ctx context.Context, namespace string, id ID) (*Request, error)
+	// Parts yields the parts of a reply that come after one, then ends with the
+	// request's outcome. See Client.Parts.
+	Parts(ctx context.Context, namespace string, id ID, after PartID) iter.Seq2[Part, error]
 }
 
 // Ack is the acknowledgement of a request: it is stored as durably as

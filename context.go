@@ -39,6 +39,9 @@ type Dispatch struct {
 	State StateReader
 	// Renewer gives the attempt its timeout anew. Nil when there is none.
 	Renewer Renewer
+	// Parts takes the parts of the reply that the handler yields before it returns.
+	// Nil takes none.
+	Parts PartWriter
 }
 
 // Renewer gives an attempt its timeout anew. It is safe for concurrent use.

@@ -39,6 +39,7 @@ type Attempt struct {
 	hold       edda.WorkerHold
 	settled    atomic.Bool  // somebody has ended it, or given it up
 	lingers    atomic.Int32 // one of the states below
+	parts      atomic.Pointer[partLine]
 
 	// what the handler left behind
 	rec        []byte // a completed record; nil after an error

@@ -105,11 +105,18 @@ func (c *call) outcome() (*edda.Reply, error) {
 	if r.state == edda.StateSucceeded && !r.gone {
 		return r.decodeReply(c)
 	}
-	e := &edda.Error{Op: c.op(), Key: r.key, RequestID: r.id, Position: r.position(), Attempts: r.attempts, Replayed: r.joined}
-	e.Err = errors.New(r.failure.Message)
+	if err := r.failed(c.op()); err != nil {
+		return nil, err
+	}
+	e := r.error(c.op(), "the reply is not kept any more")
+	e.Reason = edda.ReplyExpired
+	return nil, e
+}
+
+// failed is the error that the request ended with; nil when it succeeded.
+func (r *result) failed(op string) error {
+	e := r.error(op, r.failure.Message)
 	switch r.state {
-	case edda.StateSucceeded:
-		e.Reason, e.Err = edda.ReplyExpired, errors.New("the reply is not kept any more")
 	case edda.StateFailed:
 		e.Reason = edda.Failed
 		if r.failure.Reason == edda.DeadlineExceeded {
@@ -119,8 +126,15 @@ func (c *call) outcome() (*edda.Reply, error) {
 		e.Reason = edda.Dead
 	case edda.StateCancelled:
 		e.Reason = edda.Cancelled
+	default:
+		return nil
 	}
-	return nil, e
+	return e
+}
+
+// error is an error about how a request ended.
+func (r *result) error(op, why string) *edda.Error {
+	return &edda.Error{Op: op, Key: r.key, RequestID: r.id, Position: r.position(), Attempts: r.attempts, Replayed: r.joined, Err: errors.New(why)}
 }
 
 // decodeReply returns the reply of a request that succeeded.

@@ -137,3 +137,45 @@ func ExampleNode_RetryDeadLetter() {
 	// FAILED mail server is away 3
 	// "sent at attempt 4"
 }
+
+// A handler that works for long yields what it has so far. Callers read it as it
+// comes; the reply is the outcome.
+func ExampleNode_Parts() {
+	counts := edda.NewBalanced("countdown")
+	edda.Handle(counts, "from", func(ctx *edda.Context, n int) (string, error) {
+		for ; n > 0; n-- {
+			if err := edda.Yield(ctx, n); err != nil {
+				return "", err
+			}
+		}
+		return "lift-off", nil
+	})
+
+	ctx := context.Background()
+	n, err := node.Open(ctx, node.Options{Durability: edda.Memory, Services: []*edda.Service{counts}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Stop(ctx)
+
+	client := n.Client()
+	ack, err := client.Send(ctx, &edda.Message{
+		To: edda.Address{Name: "countdown"}, Type: "from", ContentType: "application/json", Payload: edda.JSON(3),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for part, err := range client.Parts(ctx, ack.ID, edda.PartID{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(part.ID(), string(part.Payload))
+	}
+	reply, err := client.Wait(ctx, ack.ID)
+	fmt.Println(string(reply.Payload), err)
+	// Output:
+	// 1.1 3
+	// 1.2 2
+	// 1.3 1
+	// "lift-off" <nil>
+}

@@ -1,6 +1,12 @@
 package node
 
-import "github.com/edda-io/edda/engine/memlog"
+import (
+	"context"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine/memlog"
+	"github.com/edda-io/edda/internal/fold/request"
+)
 
 // WithoutGather returns the options of a node whose log does not wait for company
 // by looking at the clock, which stands still in a bubble.
@@ -15,3 +21,19 @@ func (n *Node) Memlog() *memlog.Log { return n.engine.(*memlog.Log) }
 
 // Home returns the partition of an id.
 func (n *Node) Home(route uint16) uint64 { return uint64(n.home(route).id) }
+
+// PartReaders is how many readers of its parts an unfinished request knows.
+func PartReaders(n *Node, id edda.ID) (readers int, err error) {
+	err = n.lookup(context.Background(), "count readers", "", id, func(_ *partition, r *request.Request) error {
+		readers = len(liveOf(r).readers)
+		return nil
+	})
+	return readers, err
+}
+
+// Hold keeps the partition of an id from doing anything until release is called.
+func Hold(n *Node, id edda.ID) (release func()) {
+	gate := make(chan struct{})
+	n.home(id.Route()).in.do(func() { <-gate })
+	return func() { close(gate) }
+}

@@ -8,7 +8,7 @@ import (
 
 // inbox is where a partition's goroutine gets everything from. Only calls are
 // bounded; the rest has room because what can come is bounded where it begins:
-// outcomes by slots, deliveries by the window of each lane, batches by
+// outcomes by slots, parts by a window of each attempt, deliveries by the window of each lane, batches by
 // themselves.
 type inbox struct {
 	mu       sync.Mutex // guards what follows; nothing is locked under it
@@ -26,6 +26,7 @@ type mail struct {
 	batches    []*batch
 	acks       []ack
 	grants     []grant
+	parts      []*partWrite
 	outcomes   []*Attempt
 	deliveries []delivery
 	funcs      []func()
@@ -112,6 +113,18 @@ func (in *inbox) grant(g grant) {
 	in.mu.Unlock()
 }
 
+// part puts a part in. It is false when nothing is taken any more.
+func (in *inbox) part(w *partWrite) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return false
+	}
+	in.mail.parts = append(in.mail.parts, w)
+	in.signal()
+	return true
+}
+
 func (in *inbox) outcome(a *Attempt) {
 	in.mu.Lock()
 	in.mail.outcomes = append(in.mail.outcomes, a)
@@ -161,10 +174,12 @@ func (in *inbox) close() {
 func (m *mail) reset() {
 	clear(m.batches)
 	clear(m.grants)
+	clear(m.parts)
 	clear(m.outcomes)
 	clear(m.deliveries)
 	clear(m.funcs)
 	clear(m.calls)
 	m.batches, m.acks, m.grants, m.outcomes = m.batches[:0], m.acks[:0], m.grants[:0], m.outcomes[:0]
+	m.parts = m.parts[:0]
 	m.deliveries, m.funcs, m.calls = m.deliveries[:0], m.funcs[:0], m.calls[:0]
 }

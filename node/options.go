@@ -80,6 +80,10 @@ type Limits struct {
 	// OutboxBytes bounds what one partition has on its way to others before it
 	// takes nothing new: 64 MiB when zero.
 	OutboxBytes int
+	// RequestParts and RequestPartBytes bound the parts that one attempt at a request
+	// yields: 10,000 parts and 64 MiB when zero.
+	RequestParts     int
+	RequestPartBytes int
 	// NoServiceWait is how long a call waits for a service that is not registered,
 	// NoWorkerWait how long it waits for a worker: 2 s each when zero.
 	NoServiceWait time.Duration
@@ -155,6 +159,8 @@ func (l Limits) withDefaults() Limits {
 	l.KeyQueue = cmp.Or(l.KeyQueue, 10_000)
 	l.PayloadBytes = cmp.Or(l.PayloadBytes, 4<<20)
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, 64<<20)
+	l.RequestParts = cmp.Or(l.RequestParts, 10_000)
+	l.RequestPartBytes = cmp.Or(l.RequestPartBytes, 64<<20)
 	l.NoServiceWait = cmp.Or(l.NoServiceWait, 2*time.Second)
 	l.NoWorkerWait = cmp.Or(l.NoWorkerWait, 2*time.Second)
 	return l
@@ -175,6 +181,10 @@ func (l Limits) negative() (string, any) {
 		return "PayloadBytes", l.PayloadBytes
 	case l.OutboxBytes < 0:
 		return "OutboxBytes", l.OutboxBytes
+	case l.RequestParts < 0:
+		return "RequestParts", l.RequestParts
+	case l.RequestPartBytes < 0:
+		return "RequestPartBytes", l.RequestPartBytes
 	case l.NoServiceWait < 0:
 		return "NoServiceWait", l.NoServiceWait
 	case l.NoWorkerWait < 0:

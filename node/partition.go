@@ -87,6 +87,7 @@ type live struct {
 	req     *request.Request
 	svc     *service
 	waiters []*call
+	readers []*partReader
 	attempt *Attempt // running
 	version string   // of the worker that tried it last
 	// closing says that a record which ends the attempt or the request is on its
@@ -194,6 +195,9 @@ func (p *partition) turnOut(m *mail) {
 	for _, f := range m.funcs {
 		f()
 	}
+	for _, w := range m.parts {
+		w.landed(p.n.notRunning(opPart))
+	}
 	for _, c := range m.calls {
 		c.refuse(p.n.notRunning(c.op()))
 	}
@@ -259,6 +263,9 @@ func (p *partition) round(m *mail) error {
 	}
 	for _, g := range m.grants {
 		p.granted(g)
+	}
+	for _, w := range m.parts {
+		p.part(w)
 	}
 	for _, a := range m.outcomes {
 		p.outcome(a)

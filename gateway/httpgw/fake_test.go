@@ -3,6 +3,7 @@ package httpgw
 import (
 	"context"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +20,8 @@ type fake struct {
 	call    func(ctx context.Context, m *edda.Message) (*edda.Reply, error)
 	send    func(ctx context.Context, m *edda.Message) (*edda.Ack, error)
 	wait    func(ctx context.Context, id edda.ID) (*edda.Reply, error)
+	parts   []edda.Part
+	ended   error // after the parts
 }
 
 var fakeID = edda.NewID(1, time.Unix(1_700_000_000, 0))
@@ -55,6 +58,19 @@ func (f *fake) Request(context.Context, string, edda.ID) (*edda.Request, error) 
 
 func (f *fake) Cancel(context.Context, string, edda.ID) (*edda.Request, error) {
 	return nil, &edda.Error{Reason: edda.NoRequest}
+}
+
+func (f *fake) Parts(context.Context, string, edda.ID, edda.PartID) iter.Seq2[edda.Part, error] {
+	return func(yield func(edda.Part, error) bool) {
+		for i := range f.parts {
+			if !yield(f.parts[i], nil) {
+				return
+			}
+		}
+		if f.ended != nil {
+			yield(edda.Part{}, f.ended)
+		}
+	}
 }
 
 // gatewayOf returns a gateway to a backend alone: its routes that are no calls
