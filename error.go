@@ -72,6 +72,8 @@ const (
 	Panicked            Reason = "PANIC"           // a handler panicked; why an attempt failed
 	NodeLost            Reason = "NODE_LOST"       // the node died during the attempt; why it failed
 	WorkerLost          Reason = "WORKER_LOST"     // the worker went away during the attempt; why it failed
+	NoAttempt           Reason = "NO_ATTEMPT"      // the worker has no such attempt
+	BadFrame            Reason = "BAD_FRAME"       // a worker's frame is malformed, or out of turn
 	Fenced              Reason = "FENCED"          // the attempt was given up; its outcome changes nothing
 	Internal            Reason = "INTERNAL"        // a defect of Edda
 )
@@ -112,6 +114,8 @@ var reasons = map[Reason]struct {
 	Panicked:            {CodeAborted, 500},
 	NodeLost:            {CodeUnavailable, 503},
 	WorkerLost:          {CodeUnavailable, 503},
+	NoAttempt:           {CodeNotFound, 404},
+	BadFrame:            {CodeInvalidArgument, 400},
 	Fenced:              {CodeAborted, 409},
 	Internal:            {CodeInternal, 500},
 	NoService:           {CodeUnavailable, 503},

@@ -529,7 +529,9 @@ type Error struct {
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	RequestId     []byte                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // of the request concerned, when it has an id
 	RetryAfter    int64                  `protobuf:"varint,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
-	Position      string                 `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"` // of the request; empty: nothing was stored
+	Position      string                 `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`  // of the request; empty: nothing was stored
+	Attempts      uint32                 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"` // how often a handler was started, with the outcome of a request
+	Replayed      bool                   `protobuf:"varint,7,opt,name=replayed,proto3" json:"replayed,omitempty"` // it is the stored outcome of an earlier request with the same idempotency key
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +599,20 @@ func (x *Error) GetPosition() string {
 		return x.Position
 	}
 	return ""
+}
+
+func (x *Error) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Error) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
 }
 
 // WorkerFrames are frames that were waiting together, in order.
@@ -1026,7 +1042,7 @@ type NodeFrame_Drain struct {
 }
 
 type NodeFrame_Error struct {
-	Error *Error `protobuf:"bytes,8,opt,name=error,proto3,oneof"` // the stream ends after it
+	Error *Error `protobuf:"bytes,8,opt,name=error,proto3,oneof"` // the worker broke the protocol, or may not stay; the stream ends after it
 }
 
 func (*NodeFrame_Registered) isNodeFrame_Frame() {}
@@ -2118,7 +2134,10 @@ func (x *Failure) GetPanicked() bool {
 }
 
 // Fenced says that the attempt's outcome is not wanted any more: it timed out, was
-// cancelled, was given to somebody else, or an outcome came too late.
+// cancelled, was given to somebody else, or an outcome came too late (FENCED). The
+// worker ends its handler and then the attempt with any Outcome, so that the node
+// knows that a handler has become free; that one is not answered. An id that the
+// worker does not have is answered like this too (NO_ATTEMPT); then nothing is owed.
 type Fenced struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AttemptId     uint64                 `protobuf:"varint,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
@@ -3533,7 +3552,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12)\n" +
 	"\aheaders\x18\x02 \x03(\v2\x0f.edda.v1.HeaderR\aheaders\x12!\n" +
 	"\fcontent_type\x18\x03 \x01(\tR\vcontentType\x12\x18\n" +
-	"\apayload\x18\x04 \x01(\fR\apayload\"\x95\x01\n" +
+	"\apayload\x18\x04 \x01(\fR\apayload\"\xcd\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
@@ -3541,7 +3560,9 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\fR\trequestId\x12\x1f\n" +
 	"\vretry_after\x18\x04 \x01(\x03R\n" +
 	"retryAfter\x12\x1a\n" +
-	"\bposition\x18\x05 \x01(\tR\bposition\"<\n" +
+	"\bposition\x18\x05 \x01(\tR\bposition\x12\x1a\n" +
+	"\battempts\x18\x06 \x01(\rR\battempts\x12\x1a\n" +
+	"\breplayed\x18\a \x01(\bR\breplayed\"<\n" +
 	"\fWorkerFrames\x12,\n" +
 	"\x06frames\x18\x01 \x03(\v2\x14.edda.v1.WorkerFrameR\x06frames\"\xfb\x02\n" +
 	"\vWorkerFrame\x12/\n" +
