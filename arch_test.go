@@ -55,6 +55,7 @@ var rooms = []room{
 		"internal/rendezvous",
 	}, never: disk},
 	{dir: "auth", imports: []string{"."}},
+	{dir: "internal/testca", stdlib: true},
 	{dir: "eddaproto", imports: []string{"."}},
 	{dir: "rpc", imports: []string{}, never: world},
 	{dir: "worker", imports: []string{".", "rpc", "internal/wire", "internal/rendezvous"}},
