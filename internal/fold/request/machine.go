@@ -369,6 +369,9 @@ func (m *Machine) KeyAt(flat string) *Key { return m.keys[flat] }
 // View returns the state of a request's key as it is now.
 func (m *Machine) View(req *Request) *keystate.View { return m.state.View(req.Addr) }
 
+// ViewAt is View for a key whose address is given in its flat form.
+func (m *Machine) ViewAt(flat string) *keystate.View { return m.state.View(flat) }
+
 // service reports whether a flat address belongs to a service.
 func service(addr, namespace, name string) bool {
 	rest, ok := strings.CutPrefix(addr, namespace)
