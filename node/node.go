@@ -49,6 +49,7 @@ type Node struct {
 	draining atomic.Bool
 
 	handlers   *tally         // handlers and interceptors
+	replying   chan struct{}  // holds one of each call of OnReply that runs
 	loops      sync.WaitGroup // of partitions and checkpoints
 	checkpoint chan struct{}  // one signal that enough was written
 

@@ -41,7 +41,9 @@ type Options struct {
 	OnAccept func(ctx context.Context, m *edda.Message) error
 	// OnReply sees each outcome once it is durable and before a waiting caller gets
 	// it; reply is nil unless the request succeeded. It runs in a goroutine of its
-	// own. An error is logged and changes nothing.
+	// own. An error is logged and changes nothing. It must return when ctx ends. At
+	// most 1,024 calls run at a time: while so many do not return, outcomes wait for
+	// one that does until InterceptorTimeout is over, and then are not shown to it.
 	OnReply func(ctx context.Context, r *edda.Request, reply *edda.Reply) error
 	// InterceptorTimeout bounds OnAccept and OnReply, each; 1 s when zero.
 	InterceptorTimeout time.Duration
