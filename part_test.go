@@ -21,7 +21,7 @@ func TestPartIDs(t *testing.T) {
 		}
 	}
 	order := []edda.PartID{{}, {Attempt: 1}, {Attempt: 1, Number: 9}, {Attempt: 2}, {Attempt: 2, Number: 10}, {Attempt: 10, Number: 1}}
-	if !slices.IsSortedFunc(order, edda.PartID.Compare) || order[1].Compare(order[1]) != 0 {
+	if !slices.IsSortedFunc(order, edda.PartID.Compare) || order[1].Compare(edda.PartID{Attempt: 1}) != 0 {
 		t.Errorf("%v are not in order", order)
 	}
 }

@@ -167,7 +167,8 @@ func ExampleNode_Parts() {
 	}
 	for part, err := range client.Parts(ctx, ack.ID, edda.PartID{}) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err) // how the request ended, if not with a reply
+			break
 		}
 		fmt.Println(part.ID(), string(part.Payload))
 	}

@@ -111,7 +111,7 @@ func full(t Type) body {
 	case TypeServiceSet:
 		return &ServiceSet{
 			Address: service, Kind: edda.Ordered, Methods: []string{"login", "logout"},
-			Schemas: []Schema{{Method: "login", JSON: []byte(`{"type":"object"}`)}},
+			Schemas:     []Schema{{Method: "login", JSON: []byte(`{"type":"object"}`)}},
 			Concurrency: 7, AttemptTimeout: time.Second, OnDead: edda.StopKey,
 			Retry: edda.RetryPolicy{Max: -1, Delay: time.Second, MaxDelay: time.Minute, Backoff: 1.5, Jitter: -1},
 		}
