@@ -163,7 +163,8 @@ func ExampleNode_Parts() {
 		To: edda.Address{Name: "countdown"}, Type: "from", ContentType: "application/json", Payload: edda.JSON(3),
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for part, err := range client.Parts(ctx, ack.ID, edda.PartID{}) {
 		if err != nil {

@@ -36,6 +36,12 @@ func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 		return err
 	}
 	x.waits = p.hasWait || !m.Due.IsZero()
+	if (p.parts || p.events) && !p.async {
+		if !p.hasWait {
+			p.wait = defaultWait
+		}
+		return g.callParts(x, m, p)
+	}
 	if p.async || p.hasWait && p.wait == 0 {
 		return g.send(x, m, p)
 	}

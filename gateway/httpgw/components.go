@@ -10,8 +10,9 @@ import (
 
 // headerParameters are the headers that a call takes.
 var headerParameters = map[string]string{
-	"Idempotency-Key":     "Makes a repeated call join the first one, or get its outcome, for 24 h from its completion.",
-	"Prefer":              "respond-async answers 202 once the request is durable; wait=N, 0 to 600 seconds, is how long to wait for the reply.",
+	"Idempotency-Key": "Makes a repeated call join the first one, or get its outcome, for 24 h from its completion.",
+	"Prefer": "respond-async answers 202 once the request is durable; wait=N, 0 to 600 seconds, is how long to wait for the reply. " +
+		"parts answers with the parts of the reply as they come, then its body; Accept: text/event-stream with an event for each.",
 	"Edda-Key":            "The key of an ordered service, percent-encoded, where the path has none.",
 	"Edda-Delay":          "A duration after which the request may be handled first.",
 	"Edda-At":             "A time from which on the request may be handled.",
@@ -99,9 +100,17 @@ func schemas() obj {
 		"Accepted": object("id position durability acceptedAt", obj{
 			"id": text, "position": text, "durability": durability, "acceptedAt": instant,
 		}),
-		"Request":        requestSchema(code),
-		"Service":        serviceSchema(),
-		"DeadLetter":     deadLetterSchema(),
+		"Request":    requestSchema(code),
+		"Service":    serviceSchema(),
+		"DeadLetter": deadLetterSchema(),
+		"Part": object("number attempt", obj{
+			"number":  obj{"type": "string", "description": "ATTEMPT.PART, to resume after.", "examples": []string{"2.7"}},
+			"attempt": count, "reset": obj{"type": "boolean", "description": "What came of earlier attempts is void."},
+			"contentType": text,
+			"data":        obj{"description": "The payload: a value for JSON, a string for other text."},
+			"dataBase64":  obj{"type": "string", "contentEncoding": "base64"},
+		}),
+		"PartList":       listOf("Part"),
 		"RequestList":    listOf("Request"),
 		"ServiceList":    listOf("Service"),
 		"DeadLetterList": listOf("DeadLetter"),

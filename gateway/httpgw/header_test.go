@@ -21,6 +21,8 @@ func TestParsePrefer(t *testing.T) {
 		{`respond-async=""`, async},
 		{"respond-async=yes", preferences{}},
 		{"wait=5", wait(5)},
+		{"parts", preferences{parts: true}},
+		{"parts=2", preferences{}},
 		{"WAIT = 5", wait(5)},
 		{`wait="5"`, wait(5)},
 		{"wait=005", wait(5)},

@@ -16,6 +16,7 @@ type callHeaders struct {
 	delay, at   time.Time
 	traceParent []string
 	traceState  []string
+	accept      []string
 }
 
 // readHeaders puts a call's headers into the message.
@@ -32,6 +33,9 @@ func readHeaders(h http.Header, m *edda.Message) (preferences, error) {
 	if m.Due = c.delay; m.Due.IsZero() {
 		m.Due = c.at
 	}
+	if c.accept != nil {
+		c.prefer.events = acceptsEvents(c.accept)
+	}
 	if c.traceParent != nil {
 		m.TraceParent, m.TraceState = trace(c.traceParent, c.traceState)
 	}
@@ -45,6 +49,9 @@ func (c *callHeaders) read(name string, values []string, m *edda.Message) (err e
 		return checkText(name, values[0])
 	case "Prefer":
 		c.prefer = parsePrefer(values)
+		return nil
+	case "Accept":
+		c.accept = values
 		return nil
 	case "Traceparent":
 		c.traceParent = values

@@ -142,10 +142,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = g.dispatch(x)
 	}
-	if err != nil {
+	broken := errors.Is(err, errBroken)
+	if err != nil && !broken {
 		g.fail(x, err)
 	}
 	g.observe(x, time.Since(start))
+	if broken {
+		panic(http.ErrAbortHandler) // which closes the connection and is not logged
+	}
 }
 
 // dispatch calls the handler of the request's method.

@@ -27,6 +27,8 @@ type opDoc struct {
 	success int
 	schema  string
 	media   string
+	// events says that the same can be had as a stream of events.
+	events bool
 	// accepted names the document that comes with a 202 beside success.
 	accepted string
 	// call marks the two operations that call services.
@@ -119,7 +121,11 @@ func operation(d *opDoc) obj {
 	success := obj{"description": "Done"}
 	switch {
 	case d.schema != "":
-		success["content"] = obj{"application/json": obj{"schema": ref("schemas", d.schema)}}
+		content := obj{"application/json": obj{"schema": ref("schemas", d.schema)}}
+		if d.events {
+			content[eventStream] = obj{}
+		}
+		success["content"] = content
 	case d.media != "":
 		success["content"] = obj{d.media: obj{}}
 	}

@@ -49,6 +49,10 @@ func requestRoutes() []*route {
 			id: "getReply", summary: "The reply to a request, as the call would have answered",
 			query: []string{"wait"}, media: "*/*", accepted: "Accepted",
 		}).needs(toAsk)),
+		named("/v1/requests/{id}/parts", get((*Gateway).getParts, opDoc{
+			id: "getParts", summary: "The parts of a reply; after is the number of the last one seen, such as 2.7",
+			query: []string{"after", "limit", "wait"}, schema: "PartList", events: true,
+		}).needs(toAsk)),
 		named("/v1/requests/{id}/cancel", post((*Gateway).cancelRequest, opDoc{
 			id: "cancelRequest", summary: "End a request at once", schema: "Request",
 		}).needs(toAsk)),
