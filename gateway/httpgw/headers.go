@@ -228,23 +228,3 @@ func unescape(s string) (string, bool) {
 	}
 	return b.String(), true
 }
-
-// isToken reports whether s is a token of RFC 9110, as names of headers are.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// validValue reports whether s can be the value of a header.
-func validValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/httpheader"
 	"github.com/edda-io/edda/internal/jsondata"
 )
 
@@ -204,7 +205,7 @@ func (s *stream) begin(contentType string) {
 	s.begun, s.c = true, http.NewResponseController(s.x.w)
 	h := s.x.w.Header()
 	h["Content-Type"] = nil // so that net/http does not guess
-	if contentType != "" && validValue(contentType) {
+	if contentType != "" && httpheader.ValidValue(contentType) {
 		h["Content-Type"] = []string{contentType}
 	}
 	s.x.status = http.StatusOK
