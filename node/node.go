@@ -39,9 +39,10 @@ type Node struct {
 	info    edda.NodeInfo
 	metrics *metrics
 
-	registry registry
-	workers  workers
-	attempts atomic.Uint64 // numbers those of workers elsewhere
+	registry  registry
+	workers   workers
+	endpoints endpoints
+	attempts  atomic.Uint64 // numbers those of workers elsewhere
 
 	bytes    atomic.Int64 // memory of unfinished requests
 	logBytes atomic.Int64 // appended since the last checkpoint
@@ -84,6 +85,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		n.drain(ctx)
 	}
 	n.stopPartitions()
+	n.endEndpoints()
 	n.close()
 	return n.Err()
 }

@@ -44,6 +44,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	}
 	n.registry.init()
 	n.workers.all = map[string]*Worker{}
+	n.endpoints.all = map[edda.Address]*endpoint{}
 	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
@@ -69,6 +70,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.Stop(ctx)))
 	}
+	n.runEndpoints()
 	return n, nil
 }
 
@@ -333,7 +335,8 @@ func (s *service) is(set *record.ServiceSet) bool {
 	defer s.mu.Unlock()
 	a := &s.set
 	return s.registered && a.Kind == set.Kind && slices.Equal(a.Methods, set.Methods) && sameSchemas(a.Schemas, set.Schemas) &&
-		a.Concurrency == set.Concurrency && a.AttemptTimeout == set.AttemptTimeout && a.Retry == set.Retry && a.OnDead == set.OnDead
+		a.Concurrency == set.Concurrency && a.AttemptTimeout == set.AttemptTimeout && a.Retry == set.Retry && a.OnDead == set.OnDead &&
+		sameEndpoint(a.Endpoint, set.Endpoint)
 }
 
 // nodeID returns the id of the directory's node, made at the first start.

@@ -35,6 +35,10 @@ type Options struct {
 	// Services are hosted in this process. They are registered before Open returns,
 	// and stay known to the node when a later process does not host them.
 	Services []*edda.Service
+	// Endpoints makes what runs a service behind a plain HTTP endpoint; httppush.New of
+	// package worker/httppush does. Nil means that SetEndpoint is refused, and that
+	// the requests of endpoints which the log knows wait.
+	Endpoints func(spec edda.EndpointSpec) (Endpoint, error)
 	// OnAccept sees each message from outside before it is accepted, in the caller's
 	// goroutine. It may change the message; an error refuses it with NOT_ALLOWED, or
 	// with the reason of an *edda.Error.

@@ -90,6 +90,7 @@ func (a *Attempt) lose() {
 	if !a.settle() {
 		return
 	}
+	a.ctx.cancel(errWorkerLost)
 	if a.taken.Load() {
 		a.failure = record.Failure{Reason: edda.WorkerLost, Message: "worker " + a.host.w.spec.ID + " went away during the attempt"}
 	} else {
