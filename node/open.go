@@ -158,6 +158,7 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)
 	p.requests = request.New(&p.env, p.outbox)
+	p.requests.LimitKept(int64(max(n.opts.Limits.ReplyBytes/n.opts.Partitions, 1)))
 	machines := []fold.Machine{p.outbox, p.requests}
 	if id == 0 {
 		p.services = servicefold.New(&p.env, p.outbox)

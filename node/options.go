@@ -90,6 +90,10 @@ type Limits struct {
 	// yields: 10,000 parts and 64 MiB when zero.
 	RequestParts     int
 	RequestPartBytes int
+	// ReplyBytes bounds the replies kept for callers who ask later, about: 1 GiB when
+	// zero. Over it the bodies of those that expire first go, and asking for one is
+	// REPLY_EXPIRED; what became of the request is still known.
+	ReplyBytes int
 	// NoServiceWait is how long a call waits for a service that is not registered,
 	// NoWorkerWait how long it waits for a worker: 2 s each when zero.
 	NoServiceWait time.Duration
@@ -167,6 +171,7 @@ func (l Limits) withDefaults() Limits {
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, 64<<20)
 	l.RequestParts = cmp.Or(l.RequestParts, 10_000)
 	l.RequestPartBytes = cmp.Or(l.RequestPartBytes, 64<<20)
+	l.ReplyBytes = cmp.Or(l.ReplyBytes, 1<<30)
 	l.NoServiceWait = cmp.Or(l.NoServiceWait, 2*time.Second)
 	l.NoWorkerWait = cmp.Or(l.NoWorkerWait, 2*time.Second)
 	return l
@@ -191,6 +196,8 @@ func (l Limits) negative() (string, any) {
 		return "RequestParts", l.RequestParts
 	case l.RequestPartBytes < 0:
 		return "RequestPartBytes", l.RequestPartBytes
+	case l.ReplyBytes < 0:
+		return "ReplyBytes", l.ReplyBytes
 	case l.NoServiceWait < 0:
 		return "NoServiceWait", l.NoServiceWait
 	case l.NoWorkerWait < 0:

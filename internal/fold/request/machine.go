@@ -27,12 +27,17 @@ type Machine struct {
 
 	dirty   []*Request         // unfinished ones that changed since the last checkpoint
 	ended   []*Request         // ended and kept since the last checkpoint
+	again   map[*Request]int   // how often they stand in ended too often
 	dropped []*Request         // let go of since then though the table has rows of them
 	gone    map[edda.ID]stored // ended requests of the table that are no more what they are there
 	keyRows map[string]bool    // stopped keys that changed since then: stopped or not
 
 	partRows []partRange // rows of parts that have to go
-	bytes    int
+
+	kept      kept // what the table says
+	next      kept // what it will say after the checkpoint that is being written
+	keptLimit int64
+	bytes     int
 
 	effects []Effect
 	taken   int // as many effects were handed out last
@@ -47,7 +52,7 @@ func New(env *fold.Env, box *outbox.Machine) *Machine {
 	return &Machine{
 		env: env, outbox: box, state: keystate.New(env.Table),
 		open: map[uint64]*Request{}, byID: map[edda.ID]*Request{}, keys: map[string]*Key{}, scope: map[string]*Request{},
-		gone: map[edda.ID]stored{}, keyRows: map[string]bool{},
+		gone: map[edda.ID]stored{}, again: map[*Request]int{}, keyRows: map[string]bool{},
 	}
 }
 

@@ -254,6 +254,9 @@ func (m *Machine) applyLetter(rec record.Record, start bool) error {
 		m.spare(start)
 		return nil
 	}
+	if m.byID[req.ID] == req {
+		m.again[req]++ // it stands in ended, and will again
+	}
 	m.forgetEnded(req)
 	req.Letter = false
 	if rec.Type == record.TypeLetterDropped {
