@@ -186,8 +186,8 @@ func (a *Attempt) encode(out *edda.Outcome) ([]byte, error) {
 		c.Changes = append(c.Changes, record.Change{Name: name})
 		size += len(name) + 24
 	}
-	if len(out.Sends) > request.MaxSends {
-		return nil, fmt.Errorf("the handler sent %d messages, at most %d are allowed", len(out.Sends), request.MaxSends)
+	if len(out.Sends) > edda.MaxSends {
+		return nil, fmt.Errorf("the handler sent %d messages, at most %d are allowed", len(out.Sends), edda.MaxSends)
 	}
 	for _, m := range out.Sends {
 		s, err := a.send(m)

@@ -16,8 +16,8 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 	if req == nil {
 		return nil
 	}
-	if len(c.Sends) > MaxSends {
-		return fmt.Errorf("request %d sends %d messages, at most %d are allowed", c.Seq, len(c.Sends), MaxSends)
+	if len(c.Sends) > edda.MaxSends {
+		return fmt.Errorf("request %d sends %d messages, at most %d are allowed", c.Seq, len(c.Sends), edda.MaxSends)
 	}
 	state := edda.StateSucceeded
 	if c.Failure.Reason != "" {
