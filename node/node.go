@@ -21,6 +21,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
@@ -39,6 +41,7 @@ type Node struct {
 	info    edda.NodeInfo
 	metrics *metrics
 
+	tracer    trace.Tracer // nil: nobody traces
 	registry  registry
 	workers   workers
 	endpoints endpoints

@@ -39,7 +39,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		opts: opts, log: opts.Logger, handlers: newTally(), replying: make(chan struct{}, maxReplying), checkpoint: make(chan struct{}, 1),
+		opts: opts, log: opts.Logger, tracer: newTracer(&opts), handlers: newTally(), replying: make(chan struct{}, maxReplying), checkpoint: make(chan struct{}, 1),
 		halt: make(chan struct{}), halted: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.registry.init()

@@ -10,6 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/edda-io/edda"
 )
 
@@ -61,6 +63,11 @@ type Options struct {
 	// Metrics is where the node's metrics are registered until it has stopped;
 	// nowhere when nil.
 	Metrics prometheus.Registerer
+	// TracerProvider gets a span for each message that is accepted or refused, and one
+	// for each attempt. They are part of the trace that the message's TraceParent names,
+	// and a handler's context and what it sends carry on from its attempt. When nil there
+	// are no spans, and messages carry their trace context as they came.
+	TracerProvider trace.TracerProvider
 	// Version is shown by Info; "dev" when empty.
 	Version string
 

@@ -406,10 +406,12 @@ func (w *Worker) begin(a *Attempt) {
 	case ended:
 		a.HandBack()
 	case a.msg != nil:
+		a.trace()
 		w.runner.Start(a)
 	default:
 		w.n.handlers.Go(func() {
 			if a.load() {
+				a.trace()
 				w.runner.Start(a)
 			} else if a.settle() {
 				a.end()
