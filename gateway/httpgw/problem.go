@@ -30,6 +30,7 @@ var titles = map[edda.Reason]string{
 	edda.NoMethod:            "The service has no such method",
 	edda.NoRequest:           "There is no such request",
 	edda.NoDeadLetter:        "There is no such dead letter",
+	edda.NoWorkerID:          "There is no such worker",
 	edda.UnknownService:      "There is no such service",
 	edda.Exists:              "It exists already",
 	edda.Conflict:            "It conflicts with what holds",
