@@ -185,6 +185,8 @@ func (a *app) hint(e *edda.Error) string {
 		return "see it:   " + a.spell("deadletters show", e.RequestID.String()) +
 			"\nretry it: " + a.spell("deadletters retry", e.RequestID.String()) +
 			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
+	case edda.NoWorkerID:
+		return "who there is: " + a.spell("workers ls")
 	case edda.NoDeadLetter:
 		return a.spell("requests show", a.asked.String())
 	case edda.KeyStopped:

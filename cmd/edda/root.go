@@ -136,7 +136,7 @@ a time and in order, and keeps reply and state together.
 	flags.StringVar(&a.namespace, "namespace", a.getenv("EDDA_NAMESPACE", ""), "`NAMESPACE` to work in (or EDDA_NAMESPACE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.log(), newBenchCommand(), a.version())
+	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.log(), newBenchCommand(), a.version())
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		for _, name := range clientFlags {

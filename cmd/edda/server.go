@@ -18,6 +18,7 @@ import (
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/node"
+	"github.com/edda-io/edda/worker/httppush"
 )
 
 // closeTimeout bounds how long answers that are being written may take once the
@@ -57,6 +58,9 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 	n, err := node.Open(ctx, node.Options{
 		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
 		Limits: s.Limits,
+		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) {
+			return httppush.New(spec, httppush.Options{MaxReply: int64(s.Limits.PayloadBytes), Logger: logger})
+		},
 		Logger: logger, Metrics: registry, Version: buildVersion(),
 	})
 	if err != nil {
