@@ -68,7 +68,7 @@ var rooms = []room{
 	{dir: "saga", imports: []string{".", "node"}},
 	{dir: "cqrs", imports: []string{".", "node"}},
 	{dir: "eddatest", imports: []string{".", "node"}, never: disk},
-	{dir: "gateway", imports: []string{".", "auth", "node", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader"}},
+	{dir: "gateway", imports: []string{".", "auth", "node", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader"}, never: []string{sdk}},
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata"}, stdlib: true},
 	{dir: "examples", imports: []string{"."}, stdlib: true},

@@ -118,7 +118,7 @@ func TestTrace(t *testing.T) {
 		{"state of too many", "00-" + id + "-" + span + "-01", strings.Repeat("a=1,", 32) + "b=1", "01", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			parent, state := trace(strings.Split(tc.parent, "|"), strings.Split(tc.state, "|"))
+			parent, state := traceContext(strings.Split(tc.parent, "|"), strings.Split(tc.state, "|"))
 			if !validTraceParent(parent) {
 				t.Fatalf("got %q, which is invalid", parent)
 			}

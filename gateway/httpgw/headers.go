@@ -37,7 +37,7 @@ func readHeaders(h http.Header, m *edda.Message) (preferences, error) {
 		c.prefer.events = acceptsEvents(c.accept)
 	}
 	if c.traceParent != nil {
-		m.TraceParent, m.TraceState = trace(c.traceParent, c.traceState)
+		m.TraceParent, m.TraceState = traceContext(c.traceParent, c.traceState)
 	}
 	return c.prefer, nil
 }
