@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold/keystate"
 	"github.com/edda-io/edda/internal/fold/request"
@@ -42,7 +40,6 @@ type Attempt struct {
 	settled    atomic.Bool  // somebody has ended it, or given it up
 	lingers    atomic.Int32 // one of the states below
 	parts      atomic.Pointer[partLine]
-	span       atomic.Pointer[trace.Span] // nil when nobody traces, or not any more
 
 	// what the handler left behind
 	rec        []byte // a completed record; nil after an error
@@ -99,7 +96,6 @@ func (a *Attempt) run() {
 			a.broke(recover())
 		}
 		a.ended = time.Now()
-		a.traced(a.ctx.fenced())
 		a.p.in.outcome(a)
 	}()
 	a.taken.Store(true)
@@ -124,8 +120,7 @@ func (a *Attempt) invoke() {
 	if !a.load() {
 		return
 	}
-	a.trace()
-	out := a.host.def.Invoke(a.Context(), a.Dispatch())
+	out := a.host.def.Invoke(&a.ctx, a.Dispatch())
 	a.keep(&out)
 }
 
@@ -191,8 +186,8 @@ func (a *Attempt) encode(out *edda.Outcome) ([]byte, error) {
 		c.Changes = append(c.Changes, record.Change{Name: name})
 		size += len(name) + 24
 	}
-	if len(out.Sends) > edda.MaxSends {
-		return nil, fmt.Errorf("the handler sent %d messages, at most %d are allowed", len(out.Sends), edda.MaxSends)
+	if len(out.Sends) > request.MaxSends {
+		return nil, fmt.Errorf("the handler sent %d messages, at most %d are allowed", len(out.Sends), request.MaxSends)
 	}
 	for _, m := range out.Sends {
 		s, err := a.send(m)

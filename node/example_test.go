@@ -163,13 +163,11 @@ func ExampleNode_Parts() {
 		To: edda.Address{Name: "countdown"}, Type: "from", ContentType: "application/json", Payload: edda.JSON(3),
 	})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	for part, err := range client.Parts(ctx, ack.ID, edda.PartID{}) {
 		if err != nil {
-			fmt.Println(err) // how the request ended, if not with a reply
-			break
+			log.Fatal(err)
 		}
 		fmt.Println(part.ID(), string(part.Payload))
 	}

@@ -429,9 +429,6 @@ func (s *service) info() *edda.ServiceInfo {
 		Namespace: s.addr.Namespace, Name: s.addr.Name, Kind: s.set.Kind, Methods: s.set.Methods, Paused: s.paused,
 	}
 	info.Workers = len(s.hosts)
-	if e := endpointSpec(&s.set); e != nil && s.registered {
-		info.EndpointInfo = e.Info()
-	}
 	for _, r := range s.releases {
 		if r.version != "" {
 			info.Versions = append(info.Versions, r.version)
@@ -489,17 +486,15 @@ func (n *Node) ResumeKey(ctx context.Context, namespace, name, key string) (*edd
 }
 
 // DeleteService forgets a service. With unfinished requests it is refused with
-// CONFLICT, unless force makes them dead letters. So is one that workers host; that
-// of an endpoint goes with the service.
+// CONFLICT, unless force makes them dead letters. A service that this process
+// hosts is refused.
 func (n *Node) DeleteService(ctx context.Context, namespace, name string, force bool) error {
 	op := "delete service " + name
 	s, err := n.managed(op, namespace, name)
 	if err != nil {
 		return err
 	}
-	n.workers.attaching.Lock()
-	defer n.workers.attaching.Unlock()
-	if s.hostedByOthers() {
+	if s.view().hosted {
 		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("workers host the service; stop them first, or start the node without it")}
 	}
 	if !force && n.unfinished(ctx, s) {
@@ -509,9 +504,7 @@ func (n *Node) DeleteService(ctx context.Context, namespace, name string, force 
 	if err := n.proposeTo(ctx, n.parts[0], op, c.AppendTo(nil, record.TypeServiceRemoved), nil); err != nil {
 		return err
 	}
-	err = n.bury(ctx, op, s)
-	n.endEndpoint(s.addr)
-	return err
+	return n.bury(ctx, op, s)
 }
 
 // bury makes the unfinished requests of a service that is gone dead letters.

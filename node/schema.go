@@ -17,6 +17,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/inputschema"
 	"github.com/edda-io/edda/internal/jsondata"
 	"github.com/edda-io/edda/internal/record"
 )
@@ -60,14 +61,10 @@ func schemaOf(m *edda.Method) (*schema, error) {
 	if m.Input == nil {
 		return nil, nil
 	}
-	s, err := jsonschema.ForType(m.Input, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[[]byte]():          {Type: "string", ContentEncoding: "base64"},
-		reflect.TypeFor[json.RawMessage](): {},
-	}})
+	s, err := inputschema.Of(m.Input)
 	if err != nil {
 		return nil, err
 	}
-	open(s)
 	resolved, err := s.Resolve(nil)
 	if err != nil {
 		return nil, err
@@ -120,22 +117,6 @@ func sameSchemas(a, b []record.Schema) bool {
 	return slices.EqualFunc(a, b, func(x, y record.Schema) bool {
 		return x.Method == y.Method && string(x.JSON) == string(y.JSON)
 	})
-}
-
-// open lets objects have members that the Go type does not name, so that callers
-// of a later release still fit.
-func open(s *jsonschema.Schema) {
-	if s == nil {
-		return
-	}
-	for _, p := range s.Properties {
-		open(p)
-	}
-	open(s.Items)
-	if s.Properties != nil {
-		s.AdditionalProperties = nil
-	}
-	open(s.AdditionalProperties)
 }
 
 // checkJSON checks a payload. An empty one counts as an empty object where an

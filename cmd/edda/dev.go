@@ -22,20 +22,31 @@ func (a *app) dev() *cobra.Command {
 		Long: `Runs a node until SIGTERM or Ctrl-C; then it takes nothing new, lets handlers
 finish for drainTimeout, and ends. A second signal ends it at once.
 
-` + settingsHelp,
+Each setting is a flag, a variable of the environment and a line of the YAML file
+that --config names; a flag is stronger than a variable, a variable than the file:
+
+  --log-level warn      EDDA_LOG_LEVEL=warn      logLevel: warn
+
+Credentials are a map in the file, a list NAME=TOKEN,NAME=TOKEN in the variable.
+Without any, everybody is anonymous, and the node listens on loopback only.`,
 		Example: `  ` + a.program + ` dev --example
   ` + a.program + ` dev --dir /var/lib/edda --listen 0.0.0.0:7400 --credential ada=s3cret
   ` + a.program + ` dev --config edda.yaml`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{noNode: "true"},
-		RunE:        a.runsNode(setting.Dev),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := setting.Load(cmd.Flags(), a.environ)
+			if err != nil {
+				return &usageError{err}
+			}
+			return a.runDev(cmd.Context(), s)
+		},
 	}
-	setting.AddFlags(cmd.Flags(), setting.Dev)
+	setting.AddFlags(cmd.Flags())
 	return cmd
 }
 
-// runNode runs a node until the context ends.
-func (a *app) runNode(ctx context.Context, s *setting.Node, c setting.Command) error {
+func (a *app) runDev(ctx context.Context, s *setting.Node) error {
 	var services []*edda.Service
 	if s.Example {
 		services = examples.Services()
@@ -44,7 +55,7 @@ func (a *app) runNode(ctx context.Context, s *setting.Node, c setting.Command) e
 	if err != nil {
 		return err
 	}
-	if err := a.banner(ctx, s, v, c); err != nil {
+	if err := a.banner(ctx, s, v); err != nil {
 		return errors.Join(err, a.drain(ctx, v, s.DrainTimeout))
 	}
 	return errors.Join(v.run(ctx), a.drain(ctx, v, s.DrainTimeout))
@@ -65,7 +76,7 @@ func (a *app) drain(ctx context.Context, v *server, timeout time.Duration) error
 }
 
 // banner says what runs where, and what to try.
-func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.Command) error {
+func (a *app) banner(ctx context.Context, s *setting.Node, v *server) error {
 	hosted, _, err := v.node.Services(ctx, edda.DefaultNamespace, node.Page{Limit: 1000})
 	if err != nil {
 		return err
@@ -91,9 +102,6 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 		"  callers", callers(s),
 	); err != nil {
 		return err
-	}
-	if c == setting.Serve {
-		return nil
 	}
 	fmt.Fprintf(a.stdout, "\n  try\n")
 	for _, line := range a.tries(s, v.url) {
@@ -122,22 +130,11 @@ func promise(d edda.Durability) string {
 	}
 }
 
-// callers says who may come.
 func callers(s *setting.Node) string {
-	if s.Anonymous() {
+	if len(s.Credentials) == 0 {
 		return "anonymous, from this machine"
 	}
-	var ways []string
-	if n := len(s.Tokens); n > 0 {
-		ways = append(ways, fmt.Sprintf("%d with a token", n))
-	}
-	if s.JWT.Keys != "" {
-		ways = append(ways, "with a JSON Web Token of "+s.JWT.Issuer)
-	}
-	if s.TLS.ClientCAFile != "" {
-		ways = append(ways, "with a certificate")
-	}
-	return strings.Join(ways, ", ")
+	return fmt.Sprintf("%d with a token", len(s.Credentials))
 }
 
 // tries returns commands to copy.
@@ -147,13 +144,9 @@ func (a *app) tries(s *setting.Node, url string) []string {
 		env = "EDDA_URL=" + url + " "
 	}
 	auth := ""
-	if s.Encrypted() {
-		env += "EDDA_CA=CA.pem "
-		auth = " --cacert CA.pem"
-	}
-	if !s.Anonymous() {
+	if len(s.Credentials) > 0 {
 		env += "EDDA_TOKEN=... "
-		auth += " -H 'Authorization: Bearer ...'"
+		auth = " -H 'Authorization: Bearer ...'"
 	}
 	if !s.Example {
 		return []string{

@@ -1,17 +1,18 @@
 package filelog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/edda-io/edda/engine"
 )
 
 // writer is the state of the one goroutine that writes.
 type writer struct {
-	out    sink // of seg
+	file   vfs.File // of seg
 	seg    *segment
 	lsn    uint64 // where the next frame goes
 	nextID uint64 // its id
@@ -19,7 +20,7 @@ type writer struct {
 	// successor may exist already.
 	sealed bool
 
-	buf      []byte        // the frame; kept; grown by reserve alone
+	buf      []byte        // the frame; kept
 	verdicts []verdict     // of the items in the frame, in order
 	parts    []part        // ahead of Log.marks by what is in the frame
 	took     time.Duration // the last write and flush
@@ -91,18 +92,17 @@ func (l *Log) write() {
 // and reports the outcomes. It returns how many it took, at least one.
 func (l *Log) writeFrame(items []item, refuse bool) int {
 	w := &l.w
-	l.beginFrame()
+	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
 	empty := len(w.buf)
 	err := l.stopped()
 	if err == nil && refuse {
 		err = engine.ErrClosed
 	}
 	for _, it := range items {
-		size := it.size()
-		if len(w.buf) > empty && len(w.buf)+size > groupBytes {
+		if len(w.buf) > empty && len(w.buf)+it.size() > groupBytes {
 			break
 		}
-		w.verdicts = append(w.verdicts, verdict{it, l.judge(it, size, err)})
+		w.verdicts = append(w.verdicts, verdict{it, l.judge(it, err)})
 	}
 	if len(w.buf) > empty {
 		l.flush()
@@ -113,14 +113,6 @@ func (l *Log) writeFrame(items []item, refuse bool) int {
 		w.buf = nil
 	}
 	return n
-}
-
-// beginFrame starts the next frame.
-func (l *Log) beginFrame() {
-	w := &l.w
-	w.buf = w.buf[:0]
-	w.reserve(frameHead + 2*binary.MaxVarintLen64)
-	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
 }
 
 // size is about what the item adds to the frame, never less.
@@ -135,14 +127,12 @@ func (it *item) size() int {
 	return n
 }
 
-// judge appends the item to the frame, if it may be written. It adds at most
-// size bytes.
-func (l *Log) judge(it item, size int, err error) engine.Result {
+// judge appends the item to the frame, if it may be written.
+func (l *Log) judge(it item, err error) engine.Result {
 	if err != nil {
 		return engine.Result{Outcome: engine.Unavailable, Err: err}
 	}
 	if it.own != nil {
-		l.w.reserve(size)
 		l.grant(it.own)
 		return durable
 	}
@@ -165,7 +155,6 @@ func (l *Log) judge(it item, size int, err error) engine.Result {
 		p.over = true
 		return engine.Result{Outcome: engine.Unavailable, Err: err}
 	}
-	w.reserve(size)
 	w.buf = appendBatch(w.buf, b)
 	p.next += engine.Position(len(b.Records))
 	return durable
@@ -204,16 +193,20 @@ func (l *Log) grant(o *ownership) {
 // flush makes the frame durable, or turns the verdicts of what is in it.
 func (l *Log) flush() {
 	w := &l.w
-	if need := alignUp(uint64(len(w.buf))); w.sealed || !w.fits(need) {
-		if err := l.rotate(int64(need)); err != nil {
+	if w.sealed || int64(len(w.buf)) > w.seg.room-int64(w.lsn-w.seg.base) {
+		if err := l.rotate(int64(len(w.buf))); err != nil {
 			// The frame never touched the log: nothing is unknown.
 			l.rollBack(err)
 			return
 		}
 	}
-	w.buf = sealFrame(w.buf, w.lsn, w.seg.salt)
+	sealFrame(w.buf, w.lsn, w.seg.salt)
 	begin := time.Now()
-	if _, err := w.out.WriteAt(w.buf, w.seg.offset(w.lsn)); err != nil {
+	_, err := w.file.WriteAt(w.buf, w.seg.offset(w.lsn))
+	if err == nil && l.fsync {
+		err = w.file.SyncData()
+	}
+	if err != nil {
 		w.turn(engine.Result{Outcome: engine.Unknown, Err: l.stop(fmt.Errorf("write segment %d: %w", w.seg.number, err))})
 		return
 	}
@@ -231,9 +224,6 @@ func (l *Log) flush() {
 	}
 	l.mu.Unlock()
 }
-
-// fits reports whether the segment has room for a frame of that many bytes.
-func (w *writer) fits(n uint64) bool { return int64(w.lsn-w.seg.base+n) <= w.seg.room }
 
 // publish copies where the item's partitions stand.
 func (v *verdict) publish(marks []mark, parts []part) {
@@ -296,8 +286,12 @@ func (l *Log) writeLast() {
 	if l.stopped() != nil || !l.fsync || w.sealed || w.lsn == w.seg.base {
 		return
 	}
-	l.beginFrame()
-	if w.buf = sealFrame(w.buf, w.lsn, w.seg.salt); w.fits(uint64(len(w.buf))) {
-		_, _ = w.out.WriteAt(w.buf, w.seg.offset(w.lsn))
+	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
+	if int64(len(w.buf)) > w.seg.room-int64(w.lsn-w.seg.base) {
+		return
+	}
+	sealFrame(w.buf, w.lsn, w.seg.salt)
+	if _, err := w.file.WriteAt(w.buf, w.seg.offset(w.lsn)); err == nil {
+		_ = w.file.SyncData()
 	}
 }

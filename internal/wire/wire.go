@@ -76,6 +76,28 @@ func AppendLen(b []byte, field, n int) []byte {
 	return binary.AppendUvarint(b, uint64(n))
 }
 
+// Begin appends the tag of a bytes field whose content the caller appends next,
+// with room for its length, which End fills in given the mark. Content of 256 MiB
+// or more does not fit.
+func Begin(b []byte, field int) (_ []byte, mark int) {
+	b = binary.AppendUvarint(b, uint64(field)<<3|uint64(Bytes))
+	b = append(b, 0x80, 0x80, 0x80, 0)
+	return b, len(b)
+}
+
+// End ends the field that Begin began. Its length is a varint of four bytes,
+// whatever it is, so that nothing has to be moved.
+func End(b []byte, mark int) {
+	n := len(b) - mark
+	if n >= 1<<28 {
+		panic("wire: a nested field of 256 MiB or more")
+	}
+	b[mark-4] = byte(n) | 0x80
+	b[mark-3] = byte(n>>7) | 0x80
+	b[mark-2] = byte(n>>14) | 0x80
+	b[mark-1] = byte(n >> 21)
+}
+
 // Zigzag maps small numbers of either sign to small unsigned ones.
 func Zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
 

@@ -136,3 +136,25 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// A field whose length comes later reads like any other, whatever the length.
+func TestNested(t *testing.T) {
+	for _, n := range []int{0, 1, 127, 128, 1 << 14, 1 << 21} {
+		content := bytes.Repeat([]byte{7}, n)
+		b, outer := Begin(nil, 300)
+		b, inner := Begin(b, 1)
+		b = append(b, content...)
+		End(b, inner)
+		b = AppendUint(b, 2, 9)
+		End(b, outer)
+		r := NewReader(b)
+		var f Field
+		if !r.Next(&f) || f.Num != 300 || r.Next(new(Field)) {
+			t.Fatalf("%d bytes: field %d, %v", n, f.Num, r.Err())
+		}
+		r = NewReader(f.Bytes)
+		if !r.Next(&f) || f.Num != 1 || !bytes.Equal(f.Bytes, content) || !r.Next(&f) || f.Num != 2 || f.Uint != 9 {
+			t.Fatalf("%d bytes: field %d, %v", n, f.Num, r.Err())
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edda-io/edda"
+)
+
+// attempt is one handler running, or about to run, for one request.
+type attempt struct {
+	s     *session
+	h     *hosted
+	id    uint64
+	msg   edda.Message
+	d     edda.Dispatch
+	ctx   attemptContext
+	state state
+	parts partLine
+
+	progressed atomic.Int64 // when Progress was told to the node last, in Unix nanoseconds
+
+	// guarded by the session's mutex
+	begun    bool // its handler was started
+	returned bool // its handler has returned
+	settled  bool // its outcome is on its way, or nobody wants one
+	fenced   bool // its outcome is not wanted
+	lingers  bool // it was fenced while its handler ran
+	cut      bool // its context was ended because the worker ends
+	beating  bool // its progress waits to be told
+}
+
+var (
+	errFenced = errors.New("the attempt was given up: it timed out, or its request was cancelled")
+	errEnding = errors.New("the worker ends, and has waited for its handlers long enough")
+	errLost   = errors.New("the connection to the node is lost; the request is handled again")
+)
+
+// run runs the handler and tells the node what came of it.
+func (a *attempt) run() {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// A handler that calls runtime.Goexit ends here, with nothing to recover.
+		f := failure{reason: string(edda.Panicked), message: "handler ended its goroutine", panicked: true}
+		if p := recover(); p != nil {
+			f.message = fmt.Sprintf("what the handler returned panicked: %v", p)
+			a.logPanic(f.message, debug.Stack())
+		}
+		a.s.finish(a, failureFrame(nil, a.id, &f), true)
+	}()
+	a.invoke()
+	returned = true
+}
+
+func (a *attempt) invoke() {
+	a.d.Message = &a.msg
+	a.d.Renewer, a.d.Parts = a, a
+	if a.h.svc.Kind == edda.Ordered {
+		a.state.a = a
+		a.d.State = &a.state
+	}
+	keys := a.h.r.keys
+	if keys != nil && a.h.svc.Kind == edda.Ordered {
+		k, err := keys.enter(a)
+		if err != nil {
+			a.end(&edda.Outcome{Err: err})
+			return
+		}
+		defer keys.leave(k)
+	}
+	out := a.h.svc.Invoke(&a.ctx, &a.d)
+	a.end(&out)
+}
+
+// end encodes the outcome and hands it to the session.
+func (a *attempt) end(out *edda.Outcome) {
+	if out.Stack != nil {
+		a.logPanic(out.Err.Error(), out.Stack)
+	}
+	b := scratch.Get().(*[]byte)
+	if out.Err == nil {
+		enc, err := outcomeFrame((*b)[:0], a.id, out)
+		if err == nil {
+			a.s.finish(a, enc, false)
+			recycle(b, enc)
+			return
+		}
+		out = &edda.Outcome{Err: fmt.Errorf("encode the outcome: %w", err)}
+	}
+	f := failureOf(out)
+	enc := failureFrame((*b)[:0], a.id, &f)
+	a.s.finish(a, enc, true)
+	recycle(b, enc)
+}
+
+// scratch holds buffers in which outcomes are encoded.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// recycle puts a buffer back, unless it was given away or has become large.
+func recycle(b *[]byte, enc []byte) {
+	if cap(enc) > ownChunk {
+		return
+	}
+	*b = enc
+	scratch.Put(b)
+}
+
+func (a *attempt) logPanic(why string, stack []byte) {
+	a.h.r.log.Error("handler panicked", "service", a.msg.To.Name, "key", a.msg.To.Key, "method", a.msg.Type,
+		"request", a.msg.ID, "attempt", a.d.Attempt, "panic", why, "stack", string(stack))
+}
+
+// progressEvery is the part of the attempt timeout that passes between two of an
+// attempt's progresses that are told to the node.
+const progressEvery = 20
+
+var _ edda.Renewer = (*attempt)(nil)
+
+// Progress gives the attempt its timeout anew. Handlers may call it as often as
+// they like.
+func (a *attempt) Progress() {
+	now := time.Now().UnixNano()
+	last := a.progressed.Load()
+	if now-last < int64(a.h.timeout)/progressEvery || !a.progressed.CompareAndSwap(last, now) {
+		return
+	}
+	limit := now + int64(a.h.timeout)
+	if !a.msg.Deadline.IsZero() {
+		limit = min(limit, a.msg.Deadline.UnixNano())
+	}
+	a.ctx.deadline.Store(limit)
+	a.s.progress(a)
+}
+
+// attemptContext ends with its attempt. Its deadline is the earlier one of the
+// attempt's and the request's, by the node's clock; the node ends the attempt then.
+// Most handlers never ask whether it has ended, so what it takes to tell them is
+// made when the first one does.
+type attemptContext struct {
+	a        *attempt
+	deadline atomic.Int64 // in Unix nanoseconds
+
+	mu    sync.Mutex // guards what follows
+	ctx   context.Context
+	stop  context.CancelCauseFunc
+	cause error // why it has ended
+}
+
+var _ context.Context = (*attemptContext)(nil)
+
+// Deadline is when the attempt is given up.
+func (c *attemptContext) Deadline() (time.Time, bool) { return time.Unix(0, c.deadline.Load()), true }
+
+// Done is closed when the attempt is over.
+func (c *attemptContext) Done() <-chan struct{} { return c.whole().Done() }
+
+// Err is context.Canceled once the attempt is over; context.Cause says why.
+func (c *attemptContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// attemptKey finds the attempt that a context came from.
+type attemptKey struct{}
+
+// Value has the values of the context that the worker runs under.
+func (c *attemptContext) Value(key any) any {
+	if key == (attemptKey{}) {
+		return c.a
+	}
+	return c.whole().Value(key)
+}
+
+// whole returns a context that ends with this one.
+func (c *attemptContext) whole() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.stop = context.WithCancelCause(c.a.h.r.values)
+		if c.cause != nil {
+			c.stop(c.cause)
+		}
+	}
+	return c.ctx
+}
+
+// end ends the context, for a reason that is not nil. Only the first counts.
+func (c *attemptContext) end(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return
+	}
+	c.cause = cause
+	if c.stop != nil {
+		c.stop(cause)
+	}
+}
