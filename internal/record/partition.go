@@ -114,7 +114,7 @@ func (s *ServiceSet) AppendTo(b []byte) []byte {
 	b = wire.AppendUint(b, 7, uint64(s.Concurrency))
 	b = wire.AppendUint(b, 8, uint64(s.AttemptTimeout))
 	if s.Retry != (edda.RetryPolicy{}) {
-		b = wire.AppendBytes(b, 9, appendRetry(nil, &s.Retry))
+		b = wire.AppendBytes(b, 9, appendRetry([]byte{}, &s.Retry))
 	}
 	return wire.AppendString(b, 10, string(s.OnDead))
 }
