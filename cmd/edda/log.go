@@ -150,6 +150,10 @@ func (d *dumpedRecord) text(r *record.Record) (string, error) {
 		var p record.Dispatched
 		err := p.Decode(r.Body)
 		return fmt.Sprintf("request %d", p.Seq), err
+	case record.TypePart:
+		var p record.Part
+		err := p.Decode(r.Body)
+		return fmt.Sprintf("request %d fence %d part %d, %d B", p.Seq, p.Fence, p.Number, len(p.Payload)), err
 	case record.TypeReleased:
 		var p record.Released
 		err := p.Decode(r.Body)

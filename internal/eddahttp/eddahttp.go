@@ -119,7 +119,7 @@ func (c *Client) do(ctx context.Context, x exchange) (*response, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	res, err := c.http.Do(req)
+	res, err := c.http.Do(req) //nolint:bodyclose // whoever gets the answer closes it
 	if err != nil {
 		return nil, c.broken(x, err)
 	}
