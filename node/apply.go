@@ -38,7 +38,7 @@ func (p *partition) applied(pr *proposal) {
 		case request.KeyStopped:
 			p.keyStopped(e.Request)
 		case request.Yielded:
-			p.yielded(e.Request)
+			p.wakeReaders(e.Request)
 		case request.Stale, request.KeyGone, request.NoLetter, request.LetterDropped:
 			// whoever proposed the record is told by then
 		}
@@ -174,7 +174,7 @@ func (p *partition) ended(r *request.Request) {
 		}
 	}
 	p.remember(r)
-	l.wakeReaders()
+	p.wakeReaders(r)
 }
 
 // remember keeps the particulars of a request that nothing is kept of, for whoever
@@ -324,7 +324,7 @@ func (p *partition) keepUntil(r *request.Request, l *live) int64 {
 	switch {
 	case r.Keep:
 		return p.now() + int64(keepReply)
-	case len(l.readers) == 0 && l.delivers():
+	case len(p.readers[r.Seq]) == 0 && l.delivers():
 		return 0
 	default:
 		return p.now() + int64(keepUndelivered)

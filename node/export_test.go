@@ -22,10 +22,10 @@ func (n *Node) Memlog() *memlog.Log { return n.engine.(*memlog.Log) }
 // Home returns the partition of an id.
 func (n *Node) Home(route uint16) uint64 { return uint64(n.home(route).id) }
 
-// PartReaders is how many readers of its parts an unfinished request knows.
+// PartReaders is how many readers of a request's parts its partition knows.
 func PartReaders(n *Node, id edda.ID) (readers int, err error) {
-	err = n.lookup(context.Background(), "count readers", "", id, func(_ *partition, r *request.Request) error {
-		readers = len(liveOf(r).readers)
+	err = n.lookup(context.Background(), "count readers", "", id, func(p *partition, r *request.Request) error {
+		readers = len(p.readers[r.Seq])
 		return nil
 	})
 	return readers, err

@@ -50,6 +50,9 @@ type partition struct {
 	ackAt    int64
 	bytes    int      // what the node last heard of the requests' memory
 	quiesce  []func() // called once nothing is in flight
+
+	readers map[uint64][]*partReader // of parts, by the Seq of their request
+
 	// broken says that a batch could not be applied: nothing may follow it.
 	broken    bool
 	unapplied []*batch // that came back after the partition ended
@@ -87,7 +90,6 @@ type live struct {
 	req     *request.Request
 	svc     *service
 	waiters []*call
-	readers []*partReader
 	attempt *Attempt // running
 	version string   // of the worker that tried it last
 	// closing says that a record which ends the attempt or the request is on its

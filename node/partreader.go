@@ -31,10 +31,11 @@ type partReader struct {
 	namespace string
 	id        edda.ID
 	at        edda.PartID   // the last part that it has
-	position  string        // of the request
+	seq       uint64        // of the request
+	position  string        // likewise
 	wake      chan struct{} // has a signal when there may be more
 	home      *partition    // nil before the first look
-	live      *live         // that knows the reader; of the partition's goroutine
+	known     bool          // to home, which wakes it
 }
 
 func (n *Node) newPartReader(namespace string, id edda.ID, after edda.PartID) *partReader {
@@ -127,7 +128,6 @@ func (r *partReader) wait(ctx context.Context, over <-chan time.Time) (bool, err
 
 // partView is what a reader sees at one moment.
 type partView struct {
-	seq           uint64
 	reset         *edda.Part
 	attempt       int
 	after, stored uint64 // the table has the parts between
@@ -151,7 +151,7 @@ func (r *partReader) next(ctx context.Context) (parts []edda.Part, ended bool, e
 			parts = append(parts, *v.reset)
 		}
 		if v.stored > v.after {
-			v.recent, err = request.ReadParts(r.home.table, v.seq, v.attempt, v.after, v.stored, partPage)
+			v.recent, err = request.ReadParts(r.home.table, r.seq, v.attempt, v.after, v.stored, partPage)
 			if err != nil {
 				return nil, false, errInternal(r.op, err)
 			}
@@ -171,9 +171,10 @@ func (r *partReader) next(ctx context.Context) (parts []edda.Part, ended bool, e
 // look takes what is there after the last part that the reader has. It runs in the
 // partition's goroutine.
 func (r *partReader) look(p *partition, req *request.Request, v *partView) {
-	r.home, r.position, v.seq = p, position(p.id, req.Position()), req.Seq
-	if !req.State.Ended() {
-		p.liveFor(req).readBy(r)
+	r.home, r.seq, r.position = p, req.Seq, position(p.id, req.Position())
+	if !r.known && !req.State.Ended() {
+		r.known = true
+		p.readers[req.Seq] = append(p.readers[req.Seq], r)
 	}
 	if ps := req.Parts(); ps != nil {
 		begin := edda.PartID{Attempt: ps.Attempt, Number: int(ps.Reset)}
@@ -213,22 +214,28 @@ func (v *partView) take(r *partReader, ps *request.Parts) {
 	}
 }
 
-// readBy has the reader woken when there is more.
-func (l *live) readBy(r *partReader) {
-	if r.live != l {
-		r.live = l
-		l.readers = append(l.readers, r)
+// wakeReaders has those who read the request's parts look again.
+func (p *partition) wakeReaders(req *request.Request) {
+	for _, r := range p.readers[req.Seq] {
+		select {
+		case r.wake <- struct{}{}:
+		default: // it will look anyway
+		}
 	}
 }
 
-// leave has the request forget the reader.
+// leave has the partition forget the reader.
 func (r *partReader) leave() {
-	if r.home == nil {
+	if !r.known {
 		return
 	}
-	r.home.in.do(func() {
-		if l := r.live; l != nil {
-			l.readers = slices.DeleteFunc(l.readers, func(other *partReader) bool { return other == r })
+	p := r.home
+	p.in.do(func() {
+		left := slices.DeleteFunc(p.readers[r.seq], func(other *partReader) bool { return other == r })
+		if len(left) == 0 {
+			delete(p.readers, r.seq)
+		} else {
+			p.readers[r.seq] = left
 		}
 	})
 }

@@ -175,20 +175,3 @@ func (p *partition) part(w *partWrite) {
 		w.landed(err)
 	}})
 }
-
-// yielded tells whoever reads the request's parts that there is one more.
-func (p *partition) yielded(r *request.Request) {
-	if l := liveOf(r); l != nil {
-		l.wakeReaders()
-	}
-}
-
-// wakeReaders has the readers of the request's parts look again.
-func (l *live) wakeReaders() {
-	for _, r := range l.readers {
-		select {
-		case r.wake <- struct{}{}:
-		default: // it will look anyway
-		}
-	}
-}
