@@ -24,6 +24,8 @@ const (
 	// MaxOutcomeBytes bounds reply, state changes and sends of one invocation
 	// together: 6 MiB.
 	MaxOutcomeBytes = 6 << 20
+	// MaxSends is how many messages one invocation may send.
+	MaxSends = 1000
 )
 
 // Dispatch is one attempt at a message, as a worker gets it.
@@ -72,7 +74,8 @@ type Outcome struct {
 	// Set holds changed values, Delete names that are gone; in order of the name.
 	Set    []StateEntry
 	Delete []string
-	// Sends are messages to other services, in the order they were sent.
+	// Sends are messages to other services, in the order they were sent, at most
+	// MaxSends.
 	Sends []*Message
 }
 
@@ -242,6 +245,9 @@ func (c *Context) changes(prefix string) []StateEntry {
 // Send sends a message when, and only if, the handler returns a reply. It may
 // have a Due time. The node fills in id, principal, correlation and causation.
 // There is no waiting for what it brings about: let the other service send back.
+// On error the message is not sent, and what was sent before still is. One
+// invocation sends at most MaxSends messages; whoever has more of them sends
+// itself one, and goes on when that comes.
 func (c *Context) Send(m *Message) error {
 	if err := m.To.Validate(); err != nil {
 		return err
@@ -259,6 +265,9 @@ func (c *Context) Send(m *Message) error {
 	sent.TraceState = cmp.Or(sent.TraceState, parent.TraceState)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.over && len(c.sends) >= MaxSends {
+		return fmt.Errorf("send message %d of one invocation, at most %d are allowed", len(c.sends)+1, MaxSends)
+	}
 	if err := c.admit(c.bytes + sent.BinarySize()); err != nil {
 		return err
 	}

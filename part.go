@@ -39,15 +39,12 @@ type Part struct {
 func (p *Part) ID() PartID { return PartID{p.Attempt, p.Number} }
 
 // PartID names a part of a request's reply, or stands for the place after it. As
-// text it is "2.7": attempt 2, part 7. The zero PartID, as text "", comes before
-// all parts.
+// text it is "2.7": attempt 2, part 7. The zero PartID, "0.0", comes before all
+// parts.
 type PartID struct{ Attempt, Number int }
 
 // String returns the id as text.
 func (id PartID) String() string {
-	if id == (PartID{}) {
-		return ""
-	}
 	b := strconv.AppendInt(make([]byte, 0, 16), int64(id.Attempt), 10)
 	return string(strconv.AppendInt(append(b, '.'), int64(id.Number), 10))
 }
@@ -58,7 +55,17 @@ func (id PartID) Compare(other PartID) int {
 	return cmp.Or(cmp.Compare(id.Attempt, other.Attempt), cmp.Compare(id.Number, other.Number))
 }
 
-// ParsePartID reads what String returns. The error's reason is BadValue.
+// MarshalText returns the id as text.
+func (id PartID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what ParsePartID reads.
+func (id *PartID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParsePartID(string(text))
+	return err
+}
+
+// ParsePartID reads what String returns; the empty string is zero. The error's
+// reason is BadValue.
 func ParsePartID(s string) (PartID, error) {
 	if s == "" {
 		return PartID{}, nil
@@ -67,7 +74,7 @@ func ParsePartID(s string) (PartID, error) {
 	a, err1 := strconv.ParseUint(attempt, 10, 31)
 	n, err2 := strconv.ParseUint(number, 10, 31)
 	id := PartID{int(a), int(n)}
-	if err1 != nil || err2 != nil || a == 0 || id.String() != s {
+	if err1 != nil || err2 != nil || a == 0 && n != 0 || id.String() != s {
 		return PartID{}, &Error{Op: "read the number of a part", Reason: BadValue,
 			Err: fmt.Errorf("%q is no number of a part; it must be ATTEMPT.PART, such as 2.7", clip(s))}
 	}

@@ -15,13 +15,16 @@ func TestPartIDs(t *testing.T) {
 			t.Errorf("%q reads as %+v, %v, want %+v", id, got, err, id)
 		}
 	}
+	if id, err := edda.ParsePartID(""); err != nil || id != (edda.PartID{}) {
+		t.Errorf("nothing reads as %+v, %v, want zero", id, err)
+	}
 	for _, bad := range []string{"2", "2.", ".7", "0.7", "2.-7", "+2.7", "2.07", "2.7.1", "a.b", " 2.7", "2.9999999999"} {
 		if id, err := edda.ParsePartID(bad); edda.ReasonOf(err) != edda.BadValue {
 			t.Errorf("%q reads as %+v, %v, want BAD_VALUE", bad, id, err)
 		}
 	}
 	order := []edda.PartID{{}, {Attempt: 1}, {Attempt: 1, Number: 9}, {Attempt: 2}, {Attempt: 2, Number: 10}, {Attempt: 10, Number: 1}}
-	if !slices.IsSortedFunc(order, edda.PartID.Compare) || order[1].Compare(order[1]) != 0 {
+	if !slices.IsSortedFunc(order, edda.PartID.Compare) || order[1].Compare(edda.PartID{Attempt: 1}) != 0 {
 		t.Errorf("%v are not in order", order)
 	}
 }

@@ -107,6 +107,8 @@ type ServiceInfo struct {
 	// StoppedKeys lists at most 100 of the StoppedKeyCount stopped keys.
 	StoppedKeys     []string `json:"stoppedKeys,omitempty"`
 	StoppedKeyCount int      `json:"stoppedKeyCount"`
+	// EndpointInfo is nil unless the service is behind a plain HTTP endpoint.
+	*EndpointInfo
 }
 
 // NodeInfo describes a node.

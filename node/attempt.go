@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold/keystate"
 	"github.com/edda-io/edda/internal/fold/request"
@@ -40,6 +42,7 @@ type Attempt struct {
 	settled    atomic.Bool  // somebody has ended it, or given it up
 	lingers    atomic.Int32 // one of the states below
 	parts      atomic.Pointer[partLine]
+	span       atomic.Pointer[trace.Span] // nil when nobody traces, or not any more
 
 	// what the handler left behind
 	rec        []byte // a completed record; nil after an error
@@ -96,6 +99,7 @@ func (a *Attempt) run() {
 			a.broke(recover())
 		}
 		a.ended = time.Now()
+		a.traced(a.ctx.fenced())
 		a.p.in.outcome(a)
 	}()
 	a.taken.Store(true)
@@ -120,7 +124,8 @@ func (a *Attempt) invoke() {
 	if !a.load() {
 		return
 	}
-	out := a.host.def.Invoke(&a.ctx, a.Dispatch())
+	a.trace()
+	out := a.host.def.Invoke(a.Context(), a.Dispatch())
 	a.keep(&out)
 }
 
@@ -186,8 +191,8 @@ func (a *Attempt) encode(out *edda.Outcome) ([]byte, error) {
 		c.Changes = append(c.Changes, record.Change{Name: name})
 		size += len(name) + 24
 	}
-	if len(out.Sends) > request.MaxSends {
-		return nil, fmt.Errorf("the handler sent %d messages, at most %d are allowed", len(out.Sends), request.MaxSends)
+	if len(out.Sends) > edda.MaxSends {
+		return nil, fmt.Errorf("the handler sent %d messages, at most %d are allowed", len(out.Sends), edda.MaxSends)
 	}
 	for _, m := range out.Sends {
 		s, err := a.send(m)

@@ -53,6 +53,13 @@ func (c *attemptContext) whole() context.Context {
 	return c.ctx
 }
 
+// fenced reports whether the attempt was given up.
+func (c *attemptContext) fenced() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause != nil
+}
+
 // cancel ends the attempt, for a reason that is not nil. Only the first counts.
 func (c *attemptContext) cancel(cause error) {
 	c.mu.Lock()

@@ -34,6 +34,8 @@ type call struct {
 	// onEnd, when not nil, sees the ended request in its partition's goroutine.
 	onEnd func(*request.Request)
 
+	span *acceptSpan // nil when nobody traces
+
 	stage atomic.Int32 // of the stages
 	place place        // valid from stageAccepted on
 	res   *result      // valid when done was signaled; nil: acknowledged
@@ -76,6 +78,9 @@ func newCall(waits bool) *call { return &call{waits: waits, done: make(chan stru
 // more than that.
 func (c *call) accepted(at place) {
 	c.place = at
+	if c.span != nil {
+		c.span.durable = time.Now()
+	}
 	c.stage.CompareAndSwap(stageProposed, stageAccepted)
 	if !c.waits {
 		c.signal()
@@ -139,10 +144,7 @@ func (c *call) startsNow() bool {
 func (n *Node) Send(ctx context.Context, m *edda.Message) (*edda.Ack, error) {
 	c := newCall(false)
 	m.Chain = nil // nobody waits, so no circle can close
-	if err := n.submit(ctx, m, c, true); err != nil {
-		return nil, err
-	}
-	if err := n.await(ctx, c, nil); err != nil {
+	if err := n.ask(ctx, m, c, true); err != nil {
 		return nil, err
 	}
 	return n.ack(&c.place), nil
@@ -158,19 +160,29 @@ func (n *Node) Call(ctx context.Context, m *edda.Message) (*edda.Reply, error) {
 		return nil, &edda.Error{Op: c.op(), Reason: edda.Cycle, Key: m.To.Key,
 			Err: errors.New("a caller of this handler holds the key and waits; the call would never end")}
 	}
-	if err := n.submit(ctx, m, c, m.IdempotencyKey != ""); err != nil {
+	if err := n.ask(ctx, m, c, m.IdempotencyKey != ""); err != nil {
 		return nil, err
 	}
+	return c.outcome()
+}
+
+// ask hands a message to its partition, and returns nil once the call has what its
+// caller wants, else why not.
+func (n *Node) ask(ctx context.Context, m *edda.Message, c *call, keep bool) (err error) {
+	if n.tracer != nil {
+		ctx = n.traceAccept(ctx, m, c)
+		defer func() { c.tracedAccept(err) }()
+	}
+	if err := n.submit(ctx, m, c, keep); err != nil {
+		return err
+	}
 	var noWorker <-chan time.Time
-	if !c.svc.view().hosted {
+	if c.waits && !c.svc.view().hosted {
 		t := time.NewTimer(n.opts.Limits.NoWorkerWait)
 		defer t.Stop()
 		noWorker = t.C
 	}
-	if err := n.await(ctx, c, noWorker); err != nil {
-		return nil, err
-	}
-	return c.outcome()
+	return n.await(ctx, c, noWorker)
 }
 
 // await returns nil once the call has what its caller wants, else why not.

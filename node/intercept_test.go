@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,6 +172,46 @@ func TestOnReply(t *testing.T) {
 			t.Fatal(err)
 		}
 		j.want(t, "succeed/succeeded/200 fail/failed/0 die/dead/0 wait/cancelled/0")
+	})
+}
+
+// Calls of OnReply that never return are bounded; who waits for a reply gets it, and
+// once they do return outcomes are shown again.
+func TestOnReplyThatNeverReturns(t *testing.T) {
+	bubble(t, "bounded", func(t *testing.T) {
+		var running, seen atomic.Int64
+		gate := make(chan struct{})
+		logged := new(journalHandler)
+		n := start(t, node.Options{Logger: slog.New(logged), OnReply: func(context.Context, *edda.Request, *edda.Reply) error {
+			seen.Add(1)
+			running.Add(1)
+			<-gate
+			running.Add(-1)
+			return nil
+		}}, ordered("s", echo))
+		const bound = 1024
+		for i := range bound + 100 {
+			send(t, n, msg(fmt.Sprintf("s/%d", i), "m", "x"))
+		}
+		time.Sleep(time.Minute)
+		if seen.Load() != bound || running.Load() != bound {
+			t.Fatalf("%d calls of OnReply, %d still run; want %d of both", seen.Load(), running.Load(), bound)
+		}
+		begun := time.Now()
+		call(t, n, msg("s/k", "m", "x")).replied(t, 200, "x")
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("the reply came after %v, want the interceptor's timeout of 1s", took)
+		}
+		lines := logged.all()
+		if last := lines[len(lines)-1]; !strings.Contains(last, "it was not called: 1024 calls of it have not returned") {
+			t.Errorf("logged %q, want it to say that it was not called", last)
+		}
+		close(gate)
+		synctest.Wait()
+		call(t, n, msg("s/k", "m", "x")).replied(t, 200, "x")
+		if seen.Load() != bound+1 || running.Load() != 0 {
+			t.Errorf("%d calls of OnReply, %d still run; want %d and none", seen.Load(), running.Load(), bound+1)
+		}
 	})
 }
 

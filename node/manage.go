@@ -429,6 +429,9 @@ func (s *service) info() *edda.ServiceInfo {
 		Namespace: s.addr.Namespace, Name: s.addr.Name, Kind: s.set.Kind, Methods: s.set.Methods, Paused: s.paused,
 	}
 	info.Workers = len(s.hosts)
+	if e := endpointSpec(&s.set); e != nil && s.registered {
+		info.EndpointInfo = e.Info()
+	}
 	for _, r := range s.releases {
 		if r.version != "" {
 			info.Versions = append(info.Versions, r.version)
@@ -486,15 +489,17 @@ func (n *Node) ResumeKey(ctx context.Context, namespace, name, key string) (*edd
 }
 
 // DeleteService forgets a service. With unfinished requests it is refused with
-// CONFLICT, unless force makes them dead letters. A service that this process
-// hosts is refused.
+// CONFLICT, unless force makes them dead letters. So is one that workers host; that
+// of an endpoint goes with the service.
 func (n *Node) DeleteService(ctx context.Context, namespace, name string, force bool) error {
 	op := "delete service " + name
 	s, err := n.managed(op, namespace, name)
 	if err != nil {
 		return err
 	}
-	if s.view().hosted {
+	n.workers.attaching.Lock()
+	defer n.workers.attaching.Unlock()
+	if s.hostedByOthers() {
 		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("workers host the service; stop them first, or start the node without it")}
 	}
 	if !force && n.unfinished(ctx, s) {
@@ -504,7 +509,9 @@ func (n *Node) DeleteService(ctx context.Context, namespace, name string, force 
 	if err := n.proposeTo(ctx, n.parts[0], op, c.AppendTo(nil, record.TypeServiceRemoved), nil); err != nil {
 		return err
 	}
-	return n.bury(ctx, op, s)
+	err = n.bury(ctx, op, s)
+	n.endEndpoint(s.addr)
+	return err
 }
 
 // bury makes the unfinished requests of a service that is gone dead letters.

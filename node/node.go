@@ -21,6 +21,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
@@ -39,9 +41,11 @@ type Node struct {
 	info    edda.NodeInfo
 	metrics *metrics
 
-	registry registry
-	workers  workers
-	attempts atomic.Uint64 // numbers those of workers elsewhere
+	tracer    trace.Tracer // nil: nobody traces
+	registry  registry
+	workers   workers
+	endpoints endpoints
+	attempts  atomic.Uint64 // numbers those of workers elsewhere
 
 	bytes    atomic.Int64 // memory of unfinished requests
 	logBytes atomic.Int64 // appended since the last checkpoint
@@ -49,6 +53,7 @@ type Node struct {
 	draining atomic.Bool
 
 	handlers   *tally         // handlers and interceptors
+	replying   chan struct{}  // holds one of each call of OnReply that runs
 	loops      sync.WaitGroup // of partitions and checkpoints
 	checkpoint chan struct{}  // one signal that enough was written
 
@@ -83,6 +88,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		n.drain(ctx)
 	}
 	n.stopPartitions()
+	n.endEndpoints()
 	n.close()
 	return n.Err()
 }

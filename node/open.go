@@ -39,11 +39,12 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		opts: opts, log: opts.Logger, handlers: newTally(), checkpoint: make(chan struct{}, 1),
+		opts: opts, log: opts.Logger, tracer: newTracer(&opts), handlers: newTally(), replying: make(chan struct{}, maxReplying), checkpoint: make(chan struct{}, 1),
 		halt: make(chan struct{}), halted: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.registry.init()
 	n.workers.all = map[string]*Worker{}
+	n.endpoints.all = map[edda.Address]*endpoint{}
 	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
@@ -69,6 +70,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.Stop(ctx)))
 	}
+	n.runEndpoints()
 	return n, nil
 }
 
@@ -156,6 +158,7 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)
 	p.requests = request.New(&p.env, p.outbox)
+	p.requests.LimitKept(int64(max(n.opts.Limits.ReplyBytes/n.opts.Partitions, 1)))
 	machines := []fold.Machine{p.outbox, p.requests}
 	if id == 0 {
 		p.services = servicefold.New(&p.env, p.outbox)
@@ -333,7 +336,8 @@ func (s *service) is(set *record.ServiceSet) bool {
 	defer s.mu.Unlock()
 	a := &s.set
 	return s.registered && a.Kind == set.Kind && slices.Equal(a.Methods, set.Methods) && sameSchemas(a.Schemas, set.Schemas) &&
-		a.Concurrency == set.Concurrency && a.AttemptTimeout == set.AttemptTimeout && a.Retry == set.Retry && a.OnDead == set.OnDead
+		a.Concurrency == set.Concurrency && a.AttemptTimeout == set.AttemptTimeout && a.Retry == set.Retry && a.OnDead == set.OnDead &&
+		sameEndpoint(a.Endpoint, set.Endpoint)
 }
 
 // nodeID returns the id of the directory's node, made at the first start.

@@ -10,6 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/edda-io/edda"
 )
 
@@ -35,13 +37,19 @@ type Options struct {
 	// Services are hosted in this process. They are registered before Open returns,
 	// and stay known to the node when a later process does not host them.
 	Services []*edda.Service
+	// Endpoints makes what runs a service behind a plain HTTP endpoint; httppush.New of
+	// package worker/httppush does. Nil means that SetEndpoint is refused, and that
+	// the requests of endpoints which the log knows wait.
+	Endpoints func(spec edda.EndpointSpec) (Endpoint, error)
 	// OnAccept sees each message from outside before it is accepted, in the caller's
 	// goroutine. It may change the message; an error refuses it with NOT_ALLOWED, or
 	// with the reason of an *edda.Error.
 	OnAccept func(ctx context.Context, m *edda.Message) error
 	// OnReply sees each outcome once it is durable and before a waiting caller gets
 	// it; reply is nil unless the request succeeded. It runs in a goroutine of its
-	// own. An error is logged and changes nothing.
+	// own. An error is logged and changes nothing. It must return when ctx ends. At
+	// most 1,024 calls run at a time: while so many do not return, outcomes wait for
+	// one that does until InterceptorTimeout is over, and then are not shown to it.
 	OnReply func(ctx context.Context, r *edda.Request, reply *edda.Reply) error
 	// InterceptorTimeout bounds OnAccept and OnReply, each; 1 s when zero.
 	InterceptorTimeout time.Duration
@@ -55,6 +63,11 @@ type Options struct {
 	// Metrics is where the node's metrics are registered until it has stopped;
 	// nowhere when nil.
 	Metrics prometheus.Registerer
+	// TracerProvider gets a span for each message that is accepted or refused, and one
+	// for each attempt. They are part of the trace that the message's TraceParent names,
+	// and a handler's context and what it sends carry on from its attempt. When nil there
+	// are no spans, and messages carry their trace context as they came.
+	TracerProvider trace.TracerProvider
 	// Version is shown by Info; "dev" when empty.
 	Version string
 
@@ -84,6 +97,10 @@ type Limits struct {
 	// yields: 10,000 parts and 64 MiB when zero.
 	RequestParts     int
 	RequestPartBytes int
+	// ReplyBytes bounds the replies kept for callers who ask later, about: 1 GiB when
+	// zero. Over it the bodies of those that expire first go, and asking for one is
+	// REPLY_EXPIRED; what became of the request is still known.
+	ReplyBytes int
 	// NoServiceWait is how long a call waits for a service that is not registered,
 	// NoWorkerWait how long it waits for a worker: 2 s each when zero.
 	NoServiceWait time.Duration
@@ -161,6 +178,7 @@ func (l Limits) withDefaults() Limits {
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, 64<<20)
 	l.RequestParts = cmp.Or(l.RequestParts, 10_000)
 	l.RequestPartBytes = cmp.Or(l.RequestPartBytes, 64<<20)
+	l.ReplyBytes = cmp.Or(l.ReplyBytes, 1<<30)
 	l.NoServiceWait = cmp.Or(l.NoServiceWait, 2*time.Second)
 	l.NoWorkerWait = cmp.Or(l.NoWorkerWait, 2*time.Second)
 	return l
@@ -185,6 +203,8 @@ func (l Limits) negative() (string, any) {
 		return "RequestParts", l.RequestParts
 	case l.RequestPartBytes < 0:
 		return "RequestPartBytes", l.RequestPartBytes
+	case l.ReplyBytes < 0:
+		return "ReplyBytes", l.ReplyBytes
 	case l.NoServiceWait < 0:
 		return "NoServiceWait", l.NoServiceWait
 	case l.NoWorkerWait < 0:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/record"
 )
@@ -22,7 +24,12 @@ func (a *Attempt) Dispatch() *edda.Dispatch {
 
 // Context ends when the attempt is over or was given up. Its deadline is when it
 // will be.
-func (a *Attempt) Context() context.Context { return &a.ctx }
+func (a *Attempt) Context() context.Context {
+	if span := a.span.Load(); span != nil {
+		return trace.ContextWithSpan(&a.ctx, *span)
+	}
+	return &a.ctx
+}
 
 // Taken says that the handler has begun. An attempt that was not taken costs
 // nothing when its worker goes away.
@@ -75,6 +82,7 @@ func (a *Attempt) settle() bool { return a.settled.CompareAndSwap(false, true) }
 // end hands the attempt back to its partition. Only who settled it may.
 func (a *Attempt) end() {
 	a.ended = time.Now()
+	a.traced(false)
 	a.p.in.outcome(a)
 	a.leave()
 }
@@ -90,6 +98,7 @@ func (a *Attempt) lose() {
 	if !a.settle() {
 		return
 	}
+	a.ctx.cancel(errWorkerLost)
 	if a.taken.Load() {
 		a.failure = record.Failure{Reason: edda.WorkerLost, Message: "worker " + a.host.w.spec.ID + " went away during the attempt"}
 	} else {
@@ -103,6 +112,7 @@ func (a *Attempt) lose() {
 // It is called in the partition's goroutine.
 func (a *Attempt) giveUp() {
 	if a.settle() {
+		a.traced(true)
 		a.leave()
 		if a.host.abandon() {
 			a.lingers.Store(lingersFree)

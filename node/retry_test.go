@@ -163,13 +163,13 @@ func TestHandlersThatBreak(t *testing.T) {
 		{"error that panics", func(*edda.Context, *edda.Message) (*edda.Reply, error) { return nil, (*brokenError)(nil) }, edda.Panicked},
 		{"nil handler error", func(*edda.Context, *edda.Message) (*edda.Reply, error) { return nil, (*edda.HandlerError)(nil) }, edda.Panicked},
 		{"too many sends", func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {
-			for range 1001 {
+			for range edda.MaxSends + 1 {
 				if err := ctx.Send(msg("other/k", "m", "")); err != nil {
 					return nil, err
 				}
 			}
 			return nil, nil
-		}, edda.Internal},
+		}, edda.Failed},
 	}
 	for _, tt := range tests {
 		for _, to := range []string{"s/k", "b"} {

@@ -85,8 +85,9 @@ func (w *Worker) ID() string { return w.spec.ID }
 
 // Attach attaches a worker. It returns once the worker's services are registered
 // durably; from then on the worker is given requests. The error is an *edda.Error:
-// BadValue or BadName, Exists when the id is in use, KindInUse when a service is
-// registered as one of the other kind and has workers or unfinished requests.
+// BadValue or BadName, Exists when the id is in use or a service is behind an
+// endpoint, KindInUse when a service is registered as one of the other kind and has
+// workers or unfinished requests.
 func (n *Node) Attach(ctx context.Context, spec WorkerSpec, r Runner) (*Worker, error) {
 	spec.ID = cmp.Or(spec.ID, edda.NewID(0, time.Now()).String())
 	op := "attach worker " + spec.ID
@@ -150,6 +151,10 @@ const maxVersionBytes = 128
 // newer version have said what it is.
 func (n *Node) registerFor(ctx context.Context, spec *WorkerSpec, s *edda.ServiceSpec) error {
 	svc := n.service(s.Namespace, s.Name)
+	if e := svc.endpoint(); e != nil {
+		return &edda.Error{Op: "register service " + s.Name, Reason: edda.Exists,
+			Err: fmt.Errorf("it is behind the HTTP endpoint %s; delete that service first, or take another name", e.URL)}
+	}
 	if v := svc.view(); v.registered && v.kind != s.Kind {
 		if v.hosted || n.unfinished(ctx, svc) {
 			return &edda.Error{Op: "register service " + s.Name, Reason: edda.KindInUse,
@@ -401,10 +406,12 @@ func (w *Worker) begin(a *Attempt) {
 	case ended:
 		a.HandBack()
 	case a.msg != nil:
+		a.trace()
 		w.runner.Start(a)
 	default:
 		w.n.handlers.Go(func() {
 			if a.load() {
+				a.trace()
 				w.runner.Start(a)
 			} else if a.settle() {
 				a.end()

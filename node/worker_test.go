@@ -175,6 +175,26 @@ func TestWorkerElsewhere(t *testing.T) {
 			t.Errorf("state is %q, %v, %v", v, ok, err)
 		}
 	})
+	bubble(t, "sends no more than it may", func(t *testing.T) {
+		n := start(t, node.Options{})
+		w := attach(t, n, spec("w", orderedSpec("s")), nil)
+		calling(t, n, msg("s/k", "m", "in"))
+		out := reply("out")
+		for range edda.MaxSends + 1 {
+			out.Sends = append(out.Sends, msg("s/other", "m", "sent"))
+		}
+		done(t, w.attempt(t, 0), out)
+		time.Sleep(time.Second) // it is tried again
+		a := w.attempt(t, 1)
+		if d := a.Dispatch(); d.Attempt != 2 || string(d.Message.Payload) != "in" {
+			t.Errorf("dispatch is %+v of %+v", d, d.Message)
+		}
+		out.Sends = out.Sends[1:]
+		done(t, a, out)
+		if d := w.attempt(t, 2).Dispatch(); string(d.Message.Payload) != "sent" {
+			t.Errorf("dispatch is %+v of %+v", d, d.Message)
+		}
+	})
 	bubble(t, "ends an attempt once", func(t *testing.T) {
 		n := start(t, node.Options{})
 		w := attach(t, n, spec("w", orderedSpec("s")), nil)

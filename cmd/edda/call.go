@@ -18,14 +18,15 @@ import (
 func (a *app) call() *cobra.Command {
 	var c eddahttp.Call
 	var headers []string
-	var include bool
+	var include, parts bool
 	cmd := &cobra.Command{
 		Use:   "call SERVICE[/KEY] METHOD [DATA|-]",
 		Short: "Call a service and print the reply",
 		Long: `Calls a method of a service, an ordered one by its key, and prints the reply.
 DATA is sent as it is; - reads it from standard input. Its content type is JSON
 when it is JSON, else text. A reply whose status is 400 or above is printed too,
-and the exit code is 1.`,
+and the exit code is 1. With --parts the parts of the reply are printed as they
+come, each on a line of its own, before the reply.`,
 		Example: `  ` + a.program + ` call users/ada allow '{"email":"ada@example.com"}'
   ` + a.program + ` call counter/visits add '{"n":1}' --idempotency-key visit-17
   ` + a.program + ` call slow nap '{"ms":5000}' --async
@@ -35,10 +36,16 @@ and the exit code is 1.`,
 			if err := a.fillCall(&c, args, headers); err != nil {
 				return err
 			}
+			if parts && c.Async {
+				return wrongUse("--parts waits for what --async does not: leave one out, or read the parts later with requests parts ID")
+			}
 			a.target = c.To
 			client, err := a.client()
 			if err != nil {
 				return err
+			}
+			if parts {
+				return a.callParts(cmd.Context(), client, c, include)
 			}
 			answer, err := client.Call(cmd.Context(), c)
 			if err != nil {
@@ -57,6 +64,7 @@ and the exit code is 1.`,
 	f.DurationVar(&c.Deadline, "deadline", 0, "do not start, or go on, after so long")
 	f.StringVar(&c.CorrelationID, "correlation-id", "", "`ID` of the story that the request is part of")
 	f.BoolVarP(&include, "include", "i", false, "print status and headers too")
+	f.BoolVar(&parts, "parts", false, "print the parts of the reply as they come; --wait is for the first")
 	return cmd
 }
 

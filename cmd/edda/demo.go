@@ -100,7 +100,7 @@ func (a *app) runDemo(ctx context.Context, dir, listen string, once bool) (err e
 func (a *app) newDemo(dir, listen string) (*demo, error) {
 	d := &demo{app: a, conns: &http.Transport{}, temporary: dir == "", settings: &setting.Node{
 		Listen: cmp.Or(listen, demoListen), Dir: dir, Durability: edda.Fsync, Partitions: 64,
-		Example: true, LogLevel: slog.LevelError, MaxBody: 4 << 20,
+		Example: true, LogLevel: slog.LevelError,
 	}}
 	if listen == "" && taken(demoListen) {
 		d.settings.Listen = "127.0.0.1:0"

@@ -22,31 +22,20 @@ func (a *app) dev() *cobra.Command {
 		Long: `Runs a node until SIGTERM or Ctrl-C; then it takes nothing new, lets handlers
 finish for drainTimeout, and ends. A second signal ends it at once.
 
-Each setting is a flag, a variable of the environment and a line of the YAML file
-that --config names; a flag is stronger than a variable, a variable than the file:
-
-  --log-level warn      EDDA_LOG_LEVEL=warn      logLevel: warn
-
-Credentials are a map in the file, a list NAME=TOKEN,NAME=TOKEN in the variable.
-Without any, everybody is anonymous, and the node listens on loopback only.`,
+` + settingsHelp,
 		Example: `  ` + a.program + ` dev --example
   ` + a.program + ` dev --dir /var/lib/edda --listen 0.0.0.0:7400 --credential ada=s3cret
   ` + a.program + ` dev --config edda.yaml`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{noNode: "true"},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := setting.Load(cmd.Flags(), a.environ)
-			if err != nil {
-				return &usageError{err}
-			}
-			return a.runDev(cmd.Context(), s)
-		},
+		RunE:        a.runsNode(setting.Dev),
 	}
-	setting.AddFlags(cmd.Flags())
+	setting.AddFlags(cmd.Flags(), setting.Dev)
 	return cmd
 }
 
-func (a *app) runDev(ctx context.Context, s *setting.Node) error {
+// runNode runs a node until the context ends.
+func (a *app) runNode(ctx context.Context, s *setting.Node, c setting.Command) error {
 	var services []*edda.Service
 	if s.Example {
 		services = examples.Services()
@@ -55,7 +44,7 @@ func (a *app) runDev(ctx context.Context, s *setting.Node) error {
 	if err != nil {
 		return err
 	}
-	if err := a.banner(ctx, s, v); err != nil {
+	if err := a.banner(ctx, s, v, c); err != nil {
 		return errors.Join(err, a.drain(ctx, v, s.DrainTimeout))
 	}
 	return errors.Join(v.run(ctx), a.drain(ctx, v, s.DrainTimeout))
@@ -76,7 +65,7 @@ func (a *app) drain(ctx context.Context, v *server, timeout time.Duration) error
 }
 
 // banner says what runs where, and what to try.
-func (a *app) banner(ctx context.Context, s *setting.Node, v *server) error {
+func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.Command) error {
 	hosted, _, err := v.node.Services(ctx, edda.DefaultNamespace, node.Page{Limit: 1000})
 	if err != nil {
 		return err
@@ -102,6 +91,9 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server) error {
 		"  callers", callers(s),
 	); err != nil {
 		return err
+	}
+	if c == setting.Serve {
+		return nil
 	}
 	fmt.Fprintf(a.stdout, "\n  try\n")
 	for _, line := range a.tries(s, v.url) {
@@ -130,11 +122,22 @@ func promise(d edda.Durability) string {
 	}
 }
 
+// callers says who may come.
 func callers(s *setting.Node) string {
-	if len(s.Credentials) == 0 {
+	if s.Anonymous() {
 		return "anonymous, from this machine"
 	}
-	return fmt.Sprintf("%d with a token", len(s.Credentials))
+	var ways []string
+	if n := len(s.Tokens); n > 0 {
+		ways = append(ways, fmt.Sprintf("%d with a token", n))
+	}
+	if s.JWT.Keys != "" {
+		ways = append(ways, "with a JSON Web Token of "+s.JWT.Issuer)
+	}
+	if s.TLS.ClientCAFile != "" {
+		ways = append(ways, "with a certificate")
+	}
+	return strings.Join(ways, ", ")
 }
 
 // tries returns commands to copy.
@@ -144,9 +147,13 @@ func (a *app) tries(s *setting.Node, url string) []string {
 		env = "EDDA_URL=" + url + " "
 	}
 	auth := ""
-	if len(s.Credentials) > 0 {
+	if s.Encrypted() {
+		env += "EDDA_CA=CA.pem "
+		auth = " --cacert CA.pem"
+	}
+	if !s.Anonymous() {
 		env += "EDDA_TOKEN=... "
-		auth = " -H 'Authorization: Bearer ...'"
+		auth += " -H 'Authorization: Bearer ...'"
 	}
 	if !s.Example {
 		return []string{

@@ -89,7 +89,7 @@ func TestCredentials(t *testing.T) {
 func TestBanner(t *testing.T) {
 	pipe, stdout := io.Pipe()
 	ended := make(chan int, 1)
-	stop := background(stdout, io.Discard, ended, "dev", "--example", "--listen", "127.0.0.1:0", "--durability", "memory", "--log-level", "error")
+	stop := begin(stdout, io.Discard, ended, "dev", "--example", "--listen", "127.0.0.1:0", "--durability", "memory", "--log-level", "error")
 	var b bytes.Buffer
 	buf := make([]byte, 4096)
 	for !strings.Contains(b.String(), "Ctrl-C") {

@@ -37,7 +37,7 @@ func command(t *testing.T, environ []string, stdin string, args ...string) resul
 	return result{code, out.String(), errOut.String()}
 }
 
-// running is a node that "edda dev" runs in this process.
+// running is a node that a command runs in this process.
 type running struct {
 	url string
 	// stop is the signal; it returns what the command left.
@@ -47,11 +47,17 @@ type running struct {
 // dev runs "edda dev --json" on a free port, until the test ends.
 func dev(t *testing.T, args ...string) *running {
 	t.Helper()
+	return background(t, append([]string{"dev", "--listen", "127.0.0.1:0"}, args...)...)
+}
+
+// background runs a command that runs a node, until the test ends.
+func background(t *testing.T, args ...string) *running {
+	t.Helper()
 	banner, stdout := io.Pipe()
 	ended := make(chan int, 1)
-	args = append([]string{"dev", "--json", "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)
+	args = append(args, "--json", "--log-level", "error")
 	var errOut bytes.Buffer
-	cancel := background(stdout, &errOut, ended, args...)
+	cancel := begin(stdout, &errOut, ended, args...)
 	var left *result
 	r := &running{stop: func() result {
 		if left == nil {
@@ -66,15 +72,15 @@ func dev(t *testing.T, args ...string) *running {
 		URL string `json:"url"`
 	}
 	if err := json.NewDecoder(banner).Decode(&doc); err != nil {
-		t.Fatalf("dev did not start: %v: %s", err, r.stop().errOut)
+		t.Fatalf("%s did not start: %v: %s", args[0], err, r.stop().errOut)
 	}
 	r.url = doc.URL
 	return r
 }
 
-// background runs a command until the function that it returns is called, which
+// begin runs a command until the function that it returns is called, which
 // is the signal to stop. The exit code comes through ended.
-func background(stdout *io.PipeWriter, stderr io.Writer, ended chan<- int, args ...string) (stop func()) {
+func begin(stdout *io.PipeWriter, stderr io.Writer, ended chan<- int, args ...string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		code := run(ctx, invocation{

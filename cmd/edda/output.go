@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -166,6 +167,9 @@ func (a *app) hint(e *edda.Error) string {
 	service, key := cmp.Or(a.target.Name, "SERVICE"), cmp.Or(a.target.Key, "KEY")
 	switch e.Reason {
 	case edda.Unavailable:
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](e); ok {
+			return "say with --ca or EDDA_CA which CA the node's certificate is of"
+		}
 		return "start a node with: " + a.program + " dev --example\nor say where one is with --url or EDDA_URL"
 	case edda.NoService, edda.UnknownService:
 		return "what there is: " + a.spell("services ls") + "\nservices to try: " + a.program + " dev --example"
@@ -174,13 +178,15 @@ func (a *app) hint(e *edda.Error) string {
 	case edda.WrongKind:
 		return "an ordered service is called as SERVICE/KEY, a balanced one as SERVICE"
 	case edda.NoCredentials:
-		return "show a token with --token or EDDA_TOKEN"
+		return "show a token with --token or EDDA_TOKEN, or a certificate with --client-cert and --client-key"
 	case edda.Timeout:
 		return "it goes on: " + a.spell("requests wait", e.RequestID.String())
 	case edda.Dead:
 		return "see it:   " + a.spell("deadletters show", e.RequestID.String()) +
 			"\nretry it: " + a.spell("deadletters retry", e.RequestID.String()) +
 			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
+	case edda.NoWorkerID:
+		return "who there is: " + a.spell("workers ls")
 	case edda.NoDeadLetter:
 		return a.spell("requests show", a.asked.String())
 	case edda.KeyStopped:

@@ -15,7 +15,7 @@ import (
 
 func (a *app) requests() *cobra.Command {
 	return group("requests", "Look at requests, wait for them, cancel them",
-		a.requestsList(), a.requestsShow(), a.requestsReply(), a.requestsWait(), a.requestsCancel())
+		a.requestsList(), a.requestsShow(), a.requestsReply(), a.requestsParts(), a.requestsWait(), a.requestsCancel())
 }
 
 func (a *app) requestsList() *cobra.Command {

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -37,8 +40,9 @@ type invocation struct {
 // app is what the commands share.
 type app struct {
 	invocation
-	url, token, namespace string
-	json                  bool
+	url, token, namespace     string
+	ca, clientCert, clientKey string
+	json                      bool
 	// urlFlag says that url came as a flag, which commands to copy must repeat.
 	urlFlag bool
 	// target is what is called, for hints; without a name when nothing is.
@@ -111,7 +115,8 @@ request on disk before it acknowledges it, handles the requests of a key one at
 a time and in order, and keeps reply and state together.
 
   ` + a.program + ` demo             see it happen
-  ` + a.program + ` dev --example    a node to work against`,
+  ` + a.program + ` dev --example    a node to work against
+  ` + a.program + ` serve            a node in production`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -125,10 +130,13 @@ a time and in order, and keeps reply and state together.
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.url, "url", a.getenv("EDDA_URL", defaultURL), "`URL` of the node to talk to (or EDDA_URL)")
 	flags.StringVar(&a.token, "token", "", "bearer `TOKEN` to show it (or EDDA_TOKEN)")
+	flags.StringVar(&a.ca, "ca", "", "PEM `FILE` with the CA that it is of, for https (or EDDA_CA; default the system's)")
+	flags.StringVar(&a.clientCert, "client-cert", "", "PEM `FILE` with the certificate to show it (or EDDA_CLIENT_CERT)")
+	flags.StringVar(&a.clientKey, "client-key", "", "PEM `FILE` with the key of that (or EDDA_CLIENT_KEY)")
 	flags.StringVar(&a.namespace, "namespace", a.getenv("EDDA_NAMESPACE", ""), "`NAMESPACE` to work in (or EDDA_NAMESPACE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.dev(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.log(), newBenchCommand(), a.version())
+	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.log(), newBenchCommand(), a.version())
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		for _, name := range clientFlags {
@@ -177,7 +185,7 @@ func talksToNode(cmd *cobra.Command) bool {
 }
 
 // clientFlags are the flags that say how to talk to a node.
-var clientFlags = []string{"url", "token", "namespace"}
+var clientFlags = []string{"url", "token", "ca", "client-cert", "client-key", "namespace"}
 
 // refuseClientFlags refuses, with a command that talks to no node, flags that
 // would be without effect.
@@ -207,11 +215,23 @@ func (a *app) getenv(name, value string) string {
 // client returns a client of the node that the flags name. The token is read
 // from the environment here, so that no help text shows it.
 func (a *app) client() (*eddahttp.Client, error) {
-	token := a.token
-	if token == "" {
-		token = a.getenv("EDDA_TOKEN", "")
+	o := eddahttp.Options{Token: cmp.Or(a.token, a.getenv("EDDA_TOKEN", "")), Namespace: a.namespace}
+	if strings.HasPrefix(a.url, "https://") {
+		encryption, err := auth.ClientTLS(auth.ClientTLSOptions{
+			CAFile:   cmp.Or(a.ca, a.getenv("EDDA_CA", "")),
+			CertFile: cmp.Or(a.clientCert, a.getenv("EDDA_CLIENT_CERT", "")),
+			KeyFile:  cmp.Or(a.clientKey, a.getenv("EDDA_CLIENT_KEY", "")),
+		})
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.TLSClientConfig = encryption
+		o.Transport = t
+	} else if a.ca+a.clientCert+a.clientKey != "" {
+		return nil, wrongUse("--ca, --client-cert and --client-key are for a node at https://, and its URL is %q", a.url)
 	}
-	c, err := eddahttp.New(a.url, eddahttp.Options{Token: token, Namespace: a.namespace})
+	c, err := eddahttp.New(a.url, o)
 	if err != nil {
 		return nil, &usageError{err}
 	}

@@ -15,10 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/node"
+	"github.com/edda-io/edda/worker/httppush"
 )
 
 // closeTimeout bounds how long answers that are being written may take once the
@@ -33,13 +33,16 @@ type server struct {
 	addr, url string
 	// took is how long the node took to open.
 	took time.Duration
+	// forget ends what knows the callers.
+	forget func()
 	// served gets the reason why serving ended.
 	served chan error
 }
 
 // serve opens a node and serves it. Services may be empty. The caller must stop it.
 func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs io.Writer) (*server, error) {
-	authenticator, err := authenticator(s.Credentials)
+	logger, registry := newLogger(s, logs), newRegistry()
+	encryption, err := serverTLS(s, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -47,29 +50,43 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 	if err != nil {
 		return nil, explainListen(s.Listen, err)
 	}
-	begin := time.Now()
-	logger, registry := newLogger(s, logs), newRegistry()
-	n, err := node.Open(ctx, node.Options{
-		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
-		Limits: node.Limits{PayloadBytes: int(s.MaxBody)},
-		Logger: logger, Metrics: registry, Version: buildVersion(),
-	})
+	authenticator, forget, err := authenticator(ctx, s, logger)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	begin := time.Now()
+	n, err := node.Open(ctx, node.Options{
+		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
+		Limits: s.Limits,
+		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) {
+			return httppush.New(spec, httppush.Options{MaxReply: int64(s.Limits.PayloadBytes), Logger: logger})
+		},
+		Logger: logger, Metrics: registry, Version: buildVersion(),
+	})
+	if err != nil {
+		forget()
+		return nil, errors.Join(err, listener.Close())
+	}
 	gateway, err := httpgw.New(n, httpgw.Options{
-		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, MaxBody: s.MaxBody,
+		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, MaxBody: int64(s.Limits.PayloadBytes),
 		Gatherer: registry, Registerer: registry, Logger: logger,
 	})
 	if err != nil {
+		forget()
 		return nil, errors.Join(err, n.Stop(ctx), listener.Close())
 	}
-	addr := listener.Addr().String()
+	addr, scheme := listener.Addr().String(), "http://"
 	v := &server{
-		node: n, http: httpgw.NewServer(gateway, logger), addr: addr, url: "http://" + addr,
-		took: time.Since(begin), served: make(chan error, 1),
+		node: n, http: httpgw.NewServer(gateway, logger), addr: addr, took: time.Since(begin),
+		forget: forget, served: make(chan error, 1),
 	}
-	go func() { v.served <- v.http.Serve(listener) }() // stop ends it and waits for it
+	serve := v.http.Serve
+	if encryption != nil {
+		scheme, v.http.TLSConfig = "https://", encryption
+		serve = func(l net.Listener) error { return v.http.ServeTLS(l, "", "") }
+	}
+	v.url = scheme + addr
+	go func() { v.served <- serve(listener) }() // stop ends it and waits for it
 	return v, nil
 }
 
@@ -98,23 +115,6 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// authenticator returns the one for static tokens, whose owners may do everything;
-// nil when there are none.
-func authenticator(credentials map[string]edda.Principal) (auth.Authenticator, error) {
-	if len(credentials) == 0 {
-		return nil, nil
-	}
-	tokens := make([]auth.Token, 0, len(credentials))
-	for token, p := range credentials {
-		hash, err := auth.HashToken(token)
-		if err != nil {
-			return nil, err
-		}
-		tokens = append(tokens, auth.Token{Principal: p, SHA256: hash, Rights: auth.Everything()})
-	}
-	return auth.NewTokens(tokens...)
-}
-
 // run blocks until ctx ends or the node fails, and returns why it failed.
 func (v *server) run(ctx context.Context) error {
 	select {
@@ -140,5 +140,6 @@ func (v *server) stop(ctx context.Context) error {
 	if served := <-v.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
+	v.forget()
 	return err
 }

@@ -17,6 +17,7 @@ func (a *app) services() *cobra.Command {
 		a.withService("show NAME", "Show a service", 1, func(ctx context.Context, c *eddahttp.Client, args []string) (*edda.ServiceInfo, error) {
 			return c.Service(ctx, args[0])
 		}),
+		a.servicesPut(),
 		a.withService("pause NAME", "Start nothing new; what is sent meanwhile waits", 1, func(ctx context.Context, c *eddahttp.Client, args []string) (*edda.ServiceInfo, error) {
 			return c.PauseService(ctx, args[0])
 		}),
@@ -103,11 +104,15 @@ func (a *app) printService(s *edda.ServiceInfo) error {
 	if a.json {
 		return a.printJSON(s)
 	}
-	return a.fields(
+	lines := []string{
 		"name", s.Name, "kind", string(s.Kind), "methods", methods(s), "state", serviceState(s),
 		"workers", fmt.Sprint(s.Workers), "in flight", fmt.Sprint(s.InFlight), "queued", fmt.Sprint(s.Queued),
-		"stopped keys", strings.Join(s.StoppedKeys, ", "),
-	)
+		"versions", strings.Join(s.Versions, ", "), "stopped keys", strings.Join(s.StoppedKeys, ", "),
+	}
+	if e := s.EndpointInfo; e != nil {
+		lines = append(lines, endpointLines(e)...)
+	}
+	return a.fields(lines...)
 }
 
 func (a *app) servicesRemove() *cobra.Command {

@@ -25,6 +25,7 @@ var scrubbed = []struct {
 	{regexp.MustCompile(`in (\d+ms|[\d.]+[smh])`), "SOON"},
 	{regexp.MustCompile(`("position": "|position +)[^"\n]+`), "${1}POSITION"},
 	{regexp.MustCompile(`("inFlight": |"queued": |in flight +|queued +)\d+`), "${1}N"},
+	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SECRET"},
 	{regexp.MustCompile(`  +`), "  "}, // columns are as wide as what was scrubbed
 }
 

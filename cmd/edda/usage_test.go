@@ -21,7 +21,7 @@ func TestWrongUse(t *testing.T) {
 	}{
 		{"unknown command", nil, "frob", `unknown command "frob"`},
 		{"unknown command of a group", nil, "requests frob", `edda requests has no command "frob"`},
-		{"group alone", nil, "services", "edda services needs a command: ls, pause, resume, resume-key, rm, show"},
+		{"group alone", nil, "services", "edda services needs a command: ls, pause, put, resume, resume-key, rm, show"},
 		{"unknown flag", nil, "call users/1 login --frob", "unknown flag: --frob"},
 		{"too few arguments", nil, "call users/1", "accepts between 2 and 3 arg(s)"},
 		{"bad address", nil, "call users/ login", `"users/" has an empty key`},
@@ -30,6 +30,8 @@ func TestWrongUse(t *testing.T) {
 		{"negative delay", nil, "call users/1 login --delay -1s", "--delay is -1s"},
 		{"bad URL", nil, "--url localhost:7400 services ls", `the node's URL is "localhost:7400"`},
 		{"bad URL in the environment", []string{"EDDA_URL=frob"}, "services ls", `the node's URL is "frob"`},
+		{"endpoint without a kind", nil, "services put far --endpoint http://a", "--kind is missing"},
+		{"endpoint without a URL", nil, "services put far --kind ordered", "--endpoint is missing"},
 		{"bad id", nil, "requests show 17", `id "17" is not a UUID`},
 		{"bad id among good ones", nil, "deadletters drop 0190a5c1-7b2e-7000-8000-000000000001 x", `id "x" is not a UUID`},
 		{"URL without a node", nil, "dev --url http://x", "--url says how to talk to a node, which edda dev does not do"},

@@ -16,20 +16,29 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
-	for name, opts := range map[string]filelog.Options{
+	memory := func(*testing.T) (vfs.FS, string) { return vfs.NewMem(), "data" }
+	for name, c := range map[string]struct {
+		opts filelog.Options
+		disk func(*testing.T) (vfs.FS, string)
+	}{
 		// Small to begin with, since a file system in memory is slow to fill.
-		"fsync":        {MinSegmentBytes: 32 << 10},
-		"tinySegments": {MinSegmentBytes: 1 << 10, MaxSegmentBytes: 8 << 10, Gather: -1},
-		"os":           {MinSegmentBytes: 1 << 10, MaxSegmentBytes: 1 << 10, Gather: time.Millisecond, Durability: edda.OS},
+		"fsync":        {filelog.Options{MinSegmentBytes: 32 << 10}, memory},
+		"tinySegments": {filelog.Options{MinSegmentBytes: 1 << 10, MaxSegmentBytes: 8 << 10, Gather: -1}, memory},
+		"os": {filelog.Options{MinSegmentBytes: 1 << 10, MaxSegmentBytes: 1 << 10, Gather: time.Millisecond,
+			Durability: edda.OS}, memory},
+		"direct": {filelog.Options{MinSegmentBytes: 32 << 10},
+			func(t *testing.T) (vfs.FS, string) { t.Helper(); return vfs.Default, t.TempDir() }},
+		"cached": {filelog.Options{MinSegmentBytes: 32 << 10},
+			func(t *testing.T) (vfs.FS, string) { t.Helper(); return cachedFS{vfs.Default}, t.TempDir() }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testConformance(t, opts)
+			testConformance(t, c.opts, c.disk)
 		})
 	}
 }
 
-func testConformance(t *testing.T, opts filelog.Options) {
+func testConformance(t *testing.T, opts filelog.Options, disk func(*testing.T) (vfs.FS, string)) {
 	t.Helper()
 	opts.Partitions = enginetest.Partitions
 	if opts.Durability == "" {
@@ -37,11 +46,11 @@ func testConformance(t *testing.T, opts filelog.Options) {
 	}
 	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
 		t.Helper()
-		opts := opts
-		opts.FS = vfs.NewMem()
+		opts, dir := opts, ""
+		opts.FS, dir = disk(t)
 		start := func(t *testing.T) *filelog.Log {
 			t.Helper()
-			l, err := filelog.Open("data", opts)
+			l, err := filelog.Open(dir, opts)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -91,12 +91,27 @@ func newCrashable(t *testing.T) *vfs.MemFS {
 	return mem
 }
 
+// writing is a way in which frames get to the disk.
+type writing struct {
+	name string
+	d    edda.Durability
+	open func(dir string, opts filelog.Options) (*filelog.Log, error)
+}
+
+func writings() []writing {
+	return []writing{
+		{"fsync", edda.Fsync, filelog.Open},
+		{"direct", edda.Fsync, filelog.OpenEmulated},
+		{"os", edda.OS, filelog.Open},
+	}
+}
+
 func TestCrash(t *testing.T) {
-	for _, d := range []edda.Durability{edda.Fsync, edda.OS} {
+	for _, w := range writings() {
 		for i := range 8 {
-			t.Run(fmt.Sprint(d, i), func(t *testing.T) {
+			t.Run(fmt.Sprint(w.name, i), func(t *testing.T) {
 				t.Parallel()
-				testCrash(t, d)
+				testCrash(t, w)
 			})
 		}
 	}
@@ -104,16 +119,16 @@ func TestCrash(t *testing.T) {
 
 // testCrash runs a random workload through a few openings, copies the disk at
 // every sync, and opens each of the copies.
-func testCrash(t *testing.T, d edda.Durability) {
+func testCrash(t *testing.T, w writing) {
 	t.Helper()
 	rng := newRand(t)
 	mem := newCrashable(t)
-	opts := tiny(d)
+	opts := tiny(w.d)
 	m := newModel(opts.Partitions)
 	c := &crasher{mem: mem, model: m, rng: rand.New(rand.NewPCG(rng.Uint64(), 1))}
 	opts.FS = hookFS{mem, c.copy}
 	for range 3 {
-		l, err := filelog.Open("data", opts)
+		l, err := w.open("data", opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +148,7 @@ func testCrash(t *testing.T, d edda.Durability) {
 		for i, p := range k.promised.parts {
 			p.submitted = k.after.parts[i].submitted
 		}
-		os := d == edda.OS && k.percent < 100
+		os := w.d == edda.OS && k.percent < 100
 		if err := k.promised.verify(t.Context(), k.fs, opts, os); err != nil {
 			t.Fatalf("crash at sync %d of %d, %d%% of the unsynced data kept: %v", k.at, len(c.crashes), k.percent, err)
 		}

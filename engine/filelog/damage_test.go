@@ -126,7 +126,7 @@ func (w *written) checkSpoilt(t *testing.T, fs vfs.FS, i int, what string) {
 		if !ok {
 			t.Fatalf("%s: open: %v, want damage", what, err)
 		}
-		want := filelog.DamageError{Segment: f.Segment, From: f.Offset, To: f.Offset + int64(f.Bytes), LSN: f.LSN, Err: d.Err}
+		want := filelog.DamageError{Segment: f.Segment, From: f.Offset, To: f.Offset + aligned(f.Bytes), LSN: f.LSN, Err: d.Err}
 		if *d != want {
 			t.Fatalf("%s: got %+v, want %+v", what, *d, want)
 		}
@@ -145,6 +145,25 @@ func (w *written) checkSpoilt(t *testing.T, fs vfs.FS, i int, what string) {
 	}
 	if len(report.Damage) > 0 {
 		t.Fatalf("%s: verify reports damage %v", what, report.Damage)
+	}
+}
+
+// aligned is where a frame that begins at zero and is that long ends.
+func aligned(n int) int64 { return int64(n+511) / 512 * 512 }
+
+// TestFillIsNotRead: what fills a frame up counts for nothing.
+func TestFillIsNotRead(t *testing.T) {
+	w := write(t, 40)
+	for _, f := range w.frames {
+		if n := int(aligned(f.Bytes)) - f.Bytes; n > 0 {
+			spoil(t, w.fs, segmentFile(f.Segment), f.Offset+int64(f.Bytes), flip, n)
+		}
+	}
+	if r, err := filelog.Verify("data", w.fs); err != nil || r.Torn != nil || len(r.Damage) > 0 || r.Records != 40 {
+		t.Errorf("verify: %+v, %v", r, err)
+	}
+	if got := read(t, open(t, w.fs, tiny(edda.Fsync)), 0, 1); !slices.Equal(got, w.texts) {
+		t.Errorf("%d records are left of %d", len(got), len(w.texts))
 	}
 }
 

@@ -4,7 +4,8 @@
 // One goroutine writes. It takes all that waits, of all partitions, puts it in
 // one frame, writes the frame and flushes once; then it calls Done for each
 // batch in the order in which Append was called. Segments are prepared and
-// recycled, so that a flush does not grow a file.
+// recycled, so that a flush does not grow a file. Where the file system can do
+// it, writing and flushing is one write past the system's cache.
 //
 // An acknowledged batch survives what Options.Durability promises. On Open
 // whatever an interrupted write left behind is cut off and reported; bytes that

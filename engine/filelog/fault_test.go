@@ -40,16 +40,16 @@ func (f *fault) String() string {
 }
 
 func TestEveryOperationFails(t *testing.T) {
-	for _, d := range []edda.Durability{edda.Fsync, edda.OS} {
+	for _, w := range writings() {
 		for _, n := range []int64{1, 3, 1 << 40} {
-			t.Run(fmt.Sprint(d, n), func(t *testing.T) {
+			t.Run(fmt.Sprint(w.name, n), func(t *testing.T) {
 				t.Parallel()
 				rng := newRand(t)
 				seed := rng.Uint64()
 				for at := int64(1); ; at++ {
 					f := &fault{n: n}
 					f.at.Store(at)
-					testFault(t, d, f, rand.New(rand.NewPCG(seed, 0)))
+					testFault(t, w, f, rand.New(rand.NewPCG(seed, 0)))
 					if f.ops.Load() < at {
 						t.Logf("%d operations", at)
 						return
@@ -62,14 +62,14 @@ func TestEveryOperationFails(t *testing.T) {
 
 // testFault runs a workload over a file system with a fault, then loses what was
 // not synced, and opens what is left without the fault.
-func testFault(t *testing.T, d edda.Durability, f *fault, rng *rand.Rand) {
+func testFault(t *testing.T, w writing, f *fault, rng *rand.Rand) {
 	t.Helper()
 	mem := newCrashable(t)
-	opts := tiny(d)
+	opts := tiny(w.d)
 	opts.FS = errorfs.Wrap(mem, f)
 	m := newModel(opts.Partitions)
 	for range 2 {
-		l, err := filelog.Open("data", opts)
+		l, err := w.open("data", opts)
 		if err != nil {
 			continue
 		}
@@ -92,7 +92,7 @@ func testFault(t *testing.T, d edda.Durability, f *fault, rng *rand.Rand) {
 	if err := m.clone().verify(t.Context(), mem, opts, false); err != nil {
 		t.Fatalf("%v: %v", f, err)
 	}
-	if err := m.verify(t.Context(), lost, opts, d == edda.OS); err != nil {
+	if err := m.verify(t.Context(), lost, opts, w.d == edda.OS); err != nil {
 		t.Fatalf("%v, then loss of power: %v", f, err)
 	}
 }
@@ -123,7 +123,7 @@ func TestFullDisk(t *testing.T) {
 	l := open(t, fullFS{vfs.NewMem(), full}, tiny(edda.Fsync))
 	o := own(t, l, 1)
 	full.Store(true)
-	record := string(make([]byte, 500))
+	record := string(make([]byte, 400))
 	var r engine.Result
 	next := o.Next
 	for {

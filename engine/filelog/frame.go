@@ -16,8 +16,12 @@ import (
 //	uvarint partition · uvarint epoch · uvarint first · uvarint count ·
 //	count × uvarint length · the records
 //
-// A section without records gives the partition to a new owner.
+// A section without records gives the partition to a new owner. Zeros fill the
+// space up to where the next frame begins.
 const (
+	// frameAlign is what the LSNs of frames are multiples of, so that a frame can be
+	// written in whole sectors of a disk, past the system's cache.
+	frameAlign = 512
 	// frameHead is the size of the fixed part.
 	frameHead = 12
 	// minFrame is the fixed part and two numbers of one byte.
@@ -46,7 +50,11 @@ type frame struct {
 	body  []byte // the sections
 }
 
-func (f *frame) end() uint64 { return f.lsn + uint64(f.size) }
+// end is where the next frame begins.
+func (f *frame) end() uint64 { return f.lsn + alignUp(uint64(f.size)) }
+
+// alignUp returns the first multiple of frameAlign that is not below n.
+func alignUp(n uint64) uint64 { return (n + frameAlign - 1) &^ (frameAlign - 1) }
 
 // checksum covers the frame from its length on, and its place in the log: a
 // frame found anywhere else does not match.
@@ -62,11 +70,13 @@ func beginFrame(b []byte, id, behind uint64) []byte {
 	return binary.AppendUvarint(b, behind)
 }
 
-// sealFrame fills in the fixed part.
-func sealFrame(b []byte, lsn uint64, salt uint32) {
+// sealFrame fills in the fixed part, and appends what fills the frame up.
+func sealFrame(b []byte, lsn uint64, salt uint32) []byte {
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
 	binary.LittleEndian.PutUint32(b[8:], salt)
 	binary.LittleEndian.PutUint32(b, checksum(lsn, b))
+	var zeros [frameAlign]byte
+	return append(b, zeros[:alignUp(uint64(len(b)))-uint64(len(b))]...)
 }
 
 // appendBatch appends the section of a batch. This is the one copy of the

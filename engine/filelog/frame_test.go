@@ -17,18 +17,21 @@ func testFrame(lsn uint64, salt uint32) []byte {
 	b = appendBatch(b, &engine.Batch{Partition: 300, Epoch: 2, First: 1000,
 		Records: [][]byte{[]byte("one"), []byte("two"), bytes.Repeat([]byte("x"), 200)}})
 	b = appendSectionHead(b, 5, 9, 11, 0)
-	sealFrame(b, lsn, salt)
-	return b
+	return sealFrame(b, lsn, salt)
 }
 
 func TestFrame(t *testing.T) {
-	const lsn, salt = 1 << 33, 0xfeedbeef
+	const lsn, salt, length = 1 << 33, 0xfeedbeef, 234
 	b := testFrame(lsn, salt)
-	if n := frameLength(b, salt); n != len(b) {
-		t.Fatalf("length %d, want %d", n, len(b))
+	if len(b) != frameAlign || !bytes.Equal(b[length:], make([]byte, frameAlign-length)) {
+		t.Fatalf("not filled up with zeros to %d bytes: %x", frameAlign, b)
 	}
+	if n := frameLength(b, salt); n != length {
+		t.Fatalf("length %d, want %d", n, length)
+	}
+	b = b[:length]
 	f, ok := parseFrame(b, lsn)
-	if !ok || f.id != 7 || f.known != lsn-3 || f.end() != lsn+uint64(len(b)) {
+	if !ok || f.id != 7 || f.known != lsn-3 || f.size != length || f.end() != lsn+frameAlign {
 		t.Fatalf("parsed %+v, %v", f, ok)
 	}
 	s, rest, ok := nextSection(f.body)
@@ -58,6 +61,20 @@ func TestFrame(t *testing.T) {
 	}
 }
 
+func TestAlignUp(t *testing.T) {
+	for n, want := range map[uint64]uint64{0: 0, 1: 512, 511: 512, 512: 512, 513: 1024, 1 << 40: 1 << 40} {
+		if got := alignUp(n); got != want {
+			t.Errorf("%d is aligned to %d, want %d", n, got, want)
+		}
+	}
+	// A frame that needs no filling up gets none.
+	b := beginFrame(nil, 1, 0)
+	b = sealFrame(append(b, make([]byte, frameAlign-len(b))...), 0, 1)
+	if len(b) != frameAlign {
+		t.Errorf("a frame of %d bytes was filled up to %d", frameAlign, len(b))
+	}
+}
+
 // TestOverhead guards what a batch of one record costs beside the record: a
 // request takes two, and may cost 220 bytes in all.
 func TestOverhead(t *testing.T) {
@@ -75,7 +92,7 @@ func TestEncodingAllocates(t *testing.T) {
 	n := testing.AllocsPerRun(100, func() {
 		buf = beginFrame(buf, 1, 0)
 		buf = appendBatch(buf, batch)
-		sealFrame(buf, 0, 1)
+		buf = sealFrame(buf, 0, 1)
 	})
 	if n != 0 {
 		t.Errorf("encoding a frame allocates %v times", n)
@@ -89,10 +106,13 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte("junk"), testFrame(0, 1))
 	f.Add(testFrame(0, 1), testFrame(0, 1)[:30])
 	f.Add(testFrame(0, 1), []byte{0xef, 0xbe, 0xed, 0xfe})
+	f.Add(testFrame(10*frameAlign, 0xfeedbeef), testFrame(12*frameAlign, 0xfeedbeef)[:200])
 	f.Fuzz(func(t *testing.T, before, after []byte) {
-		const salt, base = 0xfeedbeef, 5000
-		frameAt := base + uint64(len(before))
-		file := append(bytes.Clone(before), testFrame(frameAt, salt)...)
+		const salt, base = 0xfeedbeef, 10 * frameAlign
+		frameAt := base + alignUp(uint64(len(before)))
+		file := append(make([]byte, 0, 1<<10), before...)
+		file = append(file, make([]byte, frameAt-base-uint64(len(before)))...)
+		file = append(file, testFrame(frameAt, salt)...)
 		file = append(file, after...)
 		seg := &segment{base: base, salt: salt, room: int64(len(file))}
 		r := new(frameReader)
@@ -108,6 +128,9 @@ func FuzzFrames(f *testing.F) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if fr.lsn%frameAlign != 0 {
+				t.Fatalf("found a frame at %d", fr.lsn)
 			}
 			found = found || fr.lsn == frameAt
 			checkSections(t, fr)
@@ -153,7 +176,7 @@ func checkSections(t *testing.T, fr frame) {
 
 // FuzzHeader reads made-up headers.
 func FuzzHeader(f *testing.F) {
-	h := &header{logID: 1, number: 2, base: 3, known: 3, nextID: 4, salt: 5, data: 4096, marks: []mark{{1, 2}, {3, 400}}}
+	h := &header{logID: 1, number: 2, base: 512, known: 512, nextID: 4, salt: 5, data: 4096, marks: []mark{{1, 2}, {3, 400}}}
 	f.Add(h.encode(), true)
 	f.Add([]byte(segmentMagic), false)
 	f.Fuzz(func(t *testing.T, b []byte, seal bool) {

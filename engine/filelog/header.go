@@ -90,11 +90,11 @@ type mark struct {
 type header struct {
 	logID  uint64
 	number uint64
-	base   uint64 // LSN of the first frame
+	base   uint64 // LSN of the first frame, a multiple of frameAlign
 	known  uint64 // all before this LSN was durable when the header was written
 	nextID uint64 // id of the first frame
 	salt   uint32
-	data   uint32 // where in the file the frames begin
+	data   uint32 // where in the file the frames begin, a multiple of frameAlign
 	marks  []mark // where the partitions stood at base
 }
 
@@ -135,7 +135,8 @@ func readHeader(f io.ReaderAt, name string) (*header, error) {
 	h := &header{u64(0), u64(1), u64(2), u64(3), u64(4), u32(0), u32(1), nil}
 	n := u32(2)
 	rest := b[fixed:]
-	if n == 0 || n > maxPartitions || h.data < blockPrefix || int64(n) > int64(len(rest)) {
+	if n == 0 || n > maxPartitions || h.data < blockPrefix || int64(n) > int64(len(rest)) ||
+		h.base%frameAlign != 0 || h.data%frameAlign != 0 {
 		return nil, errBlock
 	}
 	h.marks = make([]mark, n)

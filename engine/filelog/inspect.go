@@ -15,7 +15,7 @@ import (
 // Frame is what one flush wrote, as Scan shows it.
 type Frame struct {
 	// Segment is the number of the segment, Offset where in its file the frame
-	// begins, Bytes how long it is.
+	// begins, Bytes how long it is without what fills it up to the next.
 	Segment uint64
 	Offset  int64
 	Bytes   int

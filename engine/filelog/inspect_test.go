@@ -32,7 +32,7 @@ func TestScan(t *testing.T) {
 		if f.LSN != next || f.Segment != 1 || f.Known != f.LSN {
 			t.Errorf("frame %+v, want it at %d", f, next)
 		}
-		next = f.LSN + uint64(f.Bytes)
+		next = f.LSN + uint64(aligned(f.Bytes))
 		got = append(got, f.Entries...)
 	}
 	if next != l.Stats().LSN {

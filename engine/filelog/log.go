@@ -22,6 +22,8 @@ type Log struct {
 	fsync bool
 	found Recovery
 	logID uint64
+	// direct is nil when frames go through the system's cache.
+	direct directSink
 
 	lockFile interface{ Close() error }
 	spares   *spares
@@ -76,7 +78,17 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log %q: %w", dir, err)
 	}
-	l := &Log{opts: opts, fs: opts.FS, dir: dir, fsync: opts.Durability == edda.Fsync}
+	var direct directSink
+	// Another file system than the real one may keep its bytes anywhere.
+	if opts.Durability == edda.Fsync && opts.FS == vfs.Default {
+		direct = openDirect
+	}
+	return open(dir, opts, direct)
+}
+
+// open opens the log. Direct is nil when frames go through the system's cache.
+func open(dir string, opts Options, direct directSink) (*Log, error) {
+	l := &Log{opts: opts, fs: opts.FS, dir: dir, fsync: opts.Durability == edda.Fsync, direct: direct}
 	l.inbox.wake = make(chan struct{}, 1)
 	l.w.herald = newHerald()
 	l.w.gather.most = opts.Gather
@@ -115,8 +127,8 @@ func (l *Log) release() {
 	if l.spares != nil {
 		l.spares.close()
 	}
-	if l.w.file != nil {
-		closeQuietly(l.w.file)
+	if l.w.out != nil {
+		closeQuietly(l.w.out)
 	}
 	for _, u := range l.unsynced {
 		closeQuietly(u.file)

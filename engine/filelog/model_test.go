@@ -267,7 +267,20 @@ func (m *model) verify(ctx context.Context, fs vfs.FS, opts filelog.Options, os 
 	if err == nil && len(r.Damage) > 0 {
 		err = r.Damage[0]
 	}
-	return err
+	return errors.Join(err, checkAligned(fs))
+}
+
+// checkAligned checks that every frame can be written in whole sectors.
+func checkAligned(fs vfs.FS) error {
+	for f, err := range filelog.Scan("data", fs) {
+		if err != nil {
+			return err
+		}
+		if f.LSN%512 != 0 || f.Offset%512 != 0 {
+			return fmt.Errorf("frame %d is at LSN %d, offset %d", f.ID, f.LSN, f.Offset)
+		}
+	}
+	return nil
 }
 
 // survives checks that what was just read would also be there if the power were

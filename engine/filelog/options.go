@@ -32,8 +32,8 @@ type Options struct {
 	Partitions int
 	// MinSegmentBytes and MaxSegmentBytes bound the bytes of frames that a new
 	// segment has room for: the first has the least, each further one twice as
-	// much as the one before. Defaults: 1 MiB and 64 MiB. A batch larger than
-	// that gets a segment of its own size.
+	// much as the one before. Defaults: 1 MiB and 64 MiB, and whatever they are is
+	// rounded up to 512. A batch larger than that gets a segment of its own size.
 	MinSegmentBytes, MaxSegmentBytes int64
 	// Gather is how long the writer waits at most, after a flush, for the callers
 	// it just released to come back before it flushes again; it waits only while

@@ -1,8 +1,6 @@
 package filelog
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 
@@ -96,28 +94,11 @@ func (r *frameReader) fill(lsn uint64, n int) error {
 // forget drops what was read, so that the next look is at the file.
 func (r *frameReader) forget() { r.buf, r.at = r.buf[:0], 0 }
 
-// resync looks for a frame after a bad one: it finds the salt, which no payload
-// can know, and tries the checksum. It is io.EOF when there is none. The next
-// frame is the one after the one found.
+// resync looks for a frame after a bad one, in all places where one can begin:
+// its salt, which no payload can know, and its checksum tell. It is io.EOF when
+// there is none. The next frame is the one after the one found.
 func (r *frameReader) resync() (frame, error) {
-	salt := binary.LittleEndian.AppendUint32(nil, r.seg.salt)
-	const saltAt = frameHead - 4
-	lsn := r.lsn + 1
-	for lsn < r.limit && r.limit-lsn >= minFrame {
-		b, err := r.window(lsn, readChunk)
-		if err != nil {
-			return frame{}, err
-		}
-		if len(b) < minFrame {
-			break
-		}
-		i := bytes.Index(b[saltAt:], salt)
-		if i < 0 {
-			// The last bytes may be the first ones of the salt.
-			lsn += uint64(len(b) - frameHead + 1)
-			continue
-		}
-		lsn += uint64(i)
+	for lsn := r.lsn + frameAlign; lsn < r.limit; lsn += frameAlign {
 		f, err := r.frameAt(lsn)
 		if err == nil {
 			r.lsn = f.end()
@@ -126,7 +107,6 @@ func (r *frameReader) resync() (frame, error) {
 		if !errors.Is(err, errBad) {
 			return frame{}, err
 		}
-		lsn++
 	}
 	return frame{}, io.EOF
 }

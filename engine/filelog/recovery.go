@@ -113,8 +113,8 @@ func (l *Log) sweep(found listing, first uint64) ([]uint64, error) {
 }
 
 func (l *Log) newSpares(partitions int) {
-	l.spares = newSpares(l.fs, l.dir, dataStart(partitions), l.opts.MinSegmentBytes, l.opts.MaxSegmentBytes,
-		func(msg string, err error) { l.opts.Logger.Warn(msg, "dir", l.dir, "err", err) })
+	l.spares = newSpares(l.fs, l.dir, dataStart(partitions), l.opts.MinSegmentBytes, l.opts.MaxSegmentBytes, l.opts.Logger)
+	l.spares.direct = l.direct
 }
 
 // writeMeta makes m what the directory says of itself.
@@ -235,6 +235,6 @@ func (l *Log) begin(number, lsn, nextID uint64) error {
 	}
 	l.segments = append(l.segments, seg)
 	l.end = lsn
-	l.w.file, l.w.seg, l.w.lsn, l.w.nextID, l.w.sealed = sp.file, seg, lsn, nextID, false
+	l.w.out, l.w.seg, l.w.lsn, l.w.nextID, l.w.sealed = l.sinkOf(sp), seg, lsn, nextID, false
 	return nil
 }

@@ -25,12 +25,25 @@ func (l *Log) rotate(need int64) error {
 		return err
 	}
 	// In os durability the other handle is the one that will be synced.
-	closeQuietly(w.file)
-	w.file, w.seg, w.sealed = sp.file, seg, false
+	closeQuietly(w.out)
+	w.out, w.seg, w.sealed = l.sinkOf(sp), seg, false
 	l.mu.Lock()
 	l.segments = append(l.segments, seg)
 	l.mu.Unlock()
 	return nil
+}
+
+// sinkOf returns where the frames go of a spare that became a segment.
+func (l *Log) sinkOf(sp *spare) sink {
+	switch {
+	case sp.direct != nil:
+		closeQuietly(sp.file)
+		return sp.direct
+	case l.fsync:
+		return flushed{sp.file}
+	default:
+		return sp.file
+	}
 }
 
 // install makes a spare the segment of that header. Only the last step can
@@ -52,13 +65,14 @@ func (l *Log) install(sp *spare, h *header) (*segment, error) {
 		return nil, fmt.Errorf("begin segment %d: %w", h.number, err)
 	}
 	seg := newSegment(h, path, l.spares.data+sp.room)
+	seg.direct = sp.direct != nil
 	if second != nil {
 		l.mu.Lock()
 		l.unsynced = append(l.unsynced, unsynced{seg, second})
 		l.mu.Unlock()
 	}
 	if err := syncDir(l.fs, l.dir); err != nil {
-		closeQuietly(sp.file)
+		sp.close()
 		return nil, l.stop(fmt.Errorf("begin segment %d: %w", h.number, err))
 	}
 	return seg, nil

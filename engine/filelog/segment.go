@@ -16,6 +16,7 @@ type segment struct {
 	room   int64 // bytes of frames that fit
 	path   string
 	marks  []mark // where the partitions stood at base
+	direct bool   // this process writes its frames past the system's cache
 
 	readers int  // guarded by Log.mu
 	dropped bool // guarded by Log.mu: trimmed; recycled when readers is zero

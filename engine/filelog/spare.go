@@ -3,9 +3,12 @@ package filelog
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/edda-io/edda/internal/directio"
 )
 
 // keepSpares is how many files wait at most to become a segment.
@@ -14,18 +17,28 @@ const keepSpares = 2
 // spare is a file that is to become a segment: its space is written and synced,
 // so that writing into it moves no metadata.
 type spare struct {
-	path string
-	file vfs.File // open for reading and writing
-	room int64
+	path   string
+	file   vfs.File // open for reading and writing
+	direct sink     // the same file, past the system's cache; nil when that is not done
+	room   int64    // a multiple of frameAlign
+}
+
+func (sp *spare) close() {
+	closeQuietly(sp.file)
+	if sp.direct != nil {
+		closeQuietly(sp.direct)
+	}
 }
 
 // spares makes segments in advance, one at a time, and takes back trimmed ones.
 type spares struct {
-	fs   vfs.FS
-	dir  string
-	data int64 // dataStart
-	max  int64
-	warn func(msg string, err error)
+	fs     vfs.FS
+	dir    string
+	data   int64 // dataStart
+	max    int64
+	direct directSink // nil: frames go through the system's cache
+	logger *slog.Logger
+	once   sync.Once // to log why direct is refused
 
 	kick chan struct{} // capacity 1; closed to end run
 
@@ -38,8 +51,8 @@ type spares struct {
 	closed bool
 }
 
-func newSpares(fsys vfs.FS, dir string, data, least, most int64, warn func(string, error)) *spares {
-	s := &spares{fs: fsys, dir: dir, data: data, max: most, next: least, warn: warn, kick: make(chan struct{}, 1)}
+func newSpares(fsys vfs.FS, dir string, data, least, most int64, logger *slog.Logger) *spares {
+	s := &spares{fs: fsys, dir: dir, data: data, max: most, next: least, logger: logger, kick: make(chan struct{}, 1)}
 	s.idle.L = &s.mu
 	return s
 }
@@ -115,16 +128,45 @@ func (s *spares) wake() {
 
 // create writes a new file full of zeros.
 func (s *spares) create(room int64) (*spare, error) {
-	path := s.newPath()
-	f, err := s.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	room = int64(alignUp(uint64(room)))
+	sp, err := s.open(s.newPath(), room, func(f vfs.File) error { return fill(f, s.data+room) })
 	if err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", err)
 	}
-	if err := fill(f, s.data+room); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare segment: %w", err), f.Close(), s.fs.Remove(path))
-	}
-	return &spare{path: path, file: f, room: room}, nil
+	return sp, nil
 }
+
+// open makes a spare of the file at path, which it removes on error. Prepare, if
+// any, is called first.
+func (s *spares) open(path string, room int64, prepare func(vfs.File) error) (*spare, error) {
+	f, err := s.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, err
+	}
+	sp := &spare{path: path, file: f, room: room}
+	if prepare != nil {
+		err = prepare(f)
+	}
+	if err == nil && s.direct != nil {
+		sp.direct, err = s.openDirect(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), s.fs.Remove(path))
+	}
+	return sp, nil
+}
+
+// openDirect returns nil when frames must go through the system's cache.
+func (s *spares) openDirect(path string) (sink, error) {
+	out, err := s.direct(path, s.data)
+	if errors.Is(err, directio.ErrRefused) {
+		s.once.Do(func() { s.logger.Debug("log is written through the page cache", "dir", s.dir, "reason", err) })
+		return nil, nil
+	}
+	return out, err
+}
+
+func (s *spares) warn(msg string, err error) { s.logger.Warn(msg, "dir", s.dir, "err", err) }
 
 // fillSync is how much is filled between two syncs. The log's flushes wait for
 // the same disk: many short syncs hold them up less than one long one.
@@ -162,18 +204,15 @@ func (s *spares) recycle(seg *segment) bool {
 	if keep {
 		path := s.newPath()
 		err := s.fs.Rename(seg.path, path)
-		var f vfs.File
+		var sp *spare
 		if err == nil {
-			f, err = s.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
-		}
-		if err == nil && s.add(&spare{path: path, file: f, room: seg.room}) {
-			return true
+			sp, err = s.open(path, seg.room, nil)
 		}
 		if err != nil {
 			s.warn("trimmed segment could not be recycled", err)
 			return false
 		}
-		return false
+		return s.add(sp)
 	}
 	// A file that cannot be removed is removed at the next Open.
 	if err := s.fs.Remove(seg.path); err != nil {
@@ -197,7 +236,7 @@ func (s *spares) add(sp *spare) bool {
 }
 
 func (s *spares) discard(sp *spare) {
-	closeQuietly(sp.file)
+	sp.close()
 	if err := s.fs.Remove(sp.path); err != nil {
 		s.warn("spare segment could not be removed", err)
 	}

@@ -8,13 +8,17 @@ import (
 
 // Stats are counts since Open, except where they say otherwise.
 type Stats struct {
-	// LSN is where the log ends, in bytes of frames since it was created: the
-	// difference between two moments is what was written between them.
+	// LSN is where the log ends, in bytes of frames and of what fills them up since
+	// it was created: the difference between two moments is what was written
+	// between them.
 	LSN uint64
 	// Segments is how many there are now, Recycled how many trimmed ones were
 	// kept for reuse.
 	Segments int
 	Recycled uint64
+	// Direct says that frames are now written past the system's cache, which takes
+	// fsync durability and a file system that can do it. It is quicker, no more.
+	Direct bool
 	// Flushes is how many frames were written, each with one flush in fsync
 	// durability.
 	Flushes uint64
@@ -26,7 +30,7 @@ type Stats struct {
 // Stats returns the counts. It is safe to call at any time.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
-	s := Stats{LSN: l.end, Segments: len(l.segments)}
+	s := Stats{LSN: l.end, Segments: len(l.segments), Direct: l.segments[len(l.segments)-1].direct}
 	l.mu.Unlock()
 	s.Recycled = l.counters.recycled.Load()
 	s.Flushes, s.FlushP50 = l.counters.flushes()

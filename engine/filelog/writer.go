@@ -1,18 +1,17 @@
 package filelog
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/edda-io/edda/engine"
 )
 
 // writer is the state of the one goroutine that writes.
 type writer struct {
-	file   vfs.File // of seg
+	out    sink // of seg
 	seg    *segment
 	lsn    uint64 // where the next frame goes
 	nextID uint64 // its id
@@ -20,7 +19,7 @@ type writer struct {
 	// successor may exist already.
 	sealed bool
 
-	buf      []byte        // the frame; kept
+	buf      []byte        // the frame; kept; grown by reserve alone
 	verdicts []verdict     // of the items in the frame, in order
 	parts    []part        // ahead of Log.marks by what is in the frame
 	took     time.Duration // the last write and flush
@@ -92,17 +91,18 @@ func (l *Log) write() {
 // and reports the outcomes. It returns how many it took, at least one.
 func (l *Log) writeFrame(items []item, refuse bool) int {
 	w := &l.w
-	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
+	l.beginFrame()
 	empty := len(w.buf)
 	err := l.stopped()
 	if err == nil && refuse {
 		err = engine.ErrClosed
 	}
 	for _, it := range items {
-		if len(w.buf) > empty && len(w.buf)+it.size() > groupBytes {
+		size := it.size()
+		if len(w.buf) > empty && len(w.buf)+size > groupBytes {
 			break
 		}
-		w.verdicts = append(w.verdicts, verdict{it, l.judge(it, err)})
+		w.verdicts = append(w.verdicts, verdict{it, l.judge(it, size, err)})
 	}
 	if len(w.buf) > empty {
 		l.flush()
@@ -113,6 +113,14 @@ func (l *Log) writeFrame(items []item, refuse bool) int {
 		w.buf = nil
 	}
 	return n
+}
+
+// beginFrame starts the next frame.
+func (l *Log) beginFrame() {
+	w := &l.w
+	w.buf = w.buf[:0]
+	w.reserve(frameHead + 2*binary.MaxVarintLen64)
+	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
 }
 
 // size is about what the item adds to the frame, never less.
@@ -127,12 +135,14 @@ func (it *item) size() int {
 	return n
 }
 
-// judge appends the item to the frame, if it may be written.
-func (l *Log) judge(it item, err error) engine.Result {
+// judge appends the item to the frame, if it may be written. It adds at most
+// size bytes.
+func (l *Log) judge(it item, size int, err error) engine.Result {
 	if err != nil {
 		return engine.Result{Outcome: engine.Unavailable, Err: err}
 	}
 	if it.own != nil {
+		l.w.reserve(size)
 		l.grant(it.own)
 		return durable
 	}
@@ -155,6 +165,7 @@ func (l *Log) judge(it item, err error) engine.Result {
 		p.over = true
 		return engine.Result{Outcome: engine.Unavailable, Err: err}
 	}
+	w.reserve(size)
 	w.buf = appendBatch(w.buf, b)
 	p.next += engine.Position(len(b.Records))
 	return durable
@@ -193,20 +204,16 @@ func (l *Log) grant(o *ownership) {
 // flush makes the frame durable, or turns the verdicts of what is in it.
 func (l *Log) flush() {
 	w := &l.w
-	if w.sealed || int64(len(w.buf)) > w.seg.room-int64(w.lsn-w.seg.base) {
-		if err := l.rotate(int64(len(w.buf))); err != nil {
+	if need := alignUp(uint64(len(w.buf))); w.sealed || !w.fits(need) {
+		if err := l.rotate(int64(need)); err != nil {
 			// The frame never touched the log: nothing is unknown.
 			l.rollBack(err)
 			return
 		}
 	}
-	sealFrame(w.buf, w.lsn, w.seg.salt)
+	w.buf = sealFrame(w.buf, w.lsn, w.seg.salt)
 	begin := time.Now()
-	_, err := w.file.WriteAt(w.buf, w.seg.offset(w.lsn))
-	if err == nil && l.fsync {
-		err = w.file.SyncData()
-	}
-	if err != nil {
+	if _, err := w.out.WriteAt(w.buf, w.seg.offset(w.lsn)); err != nil {
 		w.turn(engine.Result{Outcome: engine.Unknown, Err: l.stop(fmt.Errorf("write segment %d: %w", w.seg.number, err))})
 		return
 	}
@@ -224,6 +231,9 @@ func (l *Log) flush() {
 	}
 	l.mu.Unlock()
 }
+
+// fits reports whether the segment has room for a frame of that many bytes.
+func (w *writer) fits(n uint64) bool { return int64(w.lsn-w.seg.base+n) <= w.seg.room }
 
 // publish copies where the item's partitions stand.
 func (v *verdict) publish(marks []mark, parts []part) {
@@ -286,12 +296,8 @@ func (l *Log) writeLast() {
 	if l.stopped() != nil || !l.fsync || w.sealed || w.lsn == w.seg.base {
 		return
 	}
-	w.buf = beginFrame(w.buf, w.nextID, w.lsn-l.known.Load())
-	if int64(len(w.buf)) > w.seg.room-int64(w.lsn-w.seg.base) {
-		return
-	}
-	sealFrame(w.buf, w.lsn, w.seg.salt)
-	if _, err := w.file.WriteAt(w.buf, w.seg.offset(w.lsn)); err == nil {
-		_ = w.file.SyncData()
+	l.beginFrame()
+	if w.buf = sealFrame(w.buf, w.lsn, w.seg.salt); w.fits(uint64(len(w.buf))) {
+		_, _ = w.out.WriteAt(w.buf, w.seg.offset(w.lsn))
 	}
 }

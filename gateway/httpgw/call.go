@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"net/textproto"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/httpheader"
 )
 
 // defaultWait is how long a call waits that does not say.
@@ -32,10 +32,19 @@ func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 	if err != nil {
 		return err
 	}
+	if g.tracer != nil {
+		g.traceCall(x, m)
+	}
 	if m.Payload, err = g.body(x); err != nil {
 		return err
 	}
 	x.waits = p.hasWait || !m.Due.IsZero()
+	if (p.parts || p.events) && !p.async {
+		if !p.hasWait {
+			p.wait = defaultWait
+		}
+		return g.callParts(x, m, p)
+	}
 	if p.async || p.hasWait && p.wait == 0 {
 		return g.send(x, m, p)
 	}
@@ -121,7 +130,7 @@ func (g *Gateway) reply(x *exchange, r *edda.Reply) {
 	copyHeaders(h, r)
 	v := [...]string{r.ContentType, r.RequestID.String(), r.Position, g.durability, strconv.Itoa(r.Attempts)}
 	switch {
-	case r.ContentType != "" && validValue(r.ContentType):
+	case r.ContentType != "" && httpheader.ValidValue(r.ContentType):
 		h["Content-Type"] = v[0:1:1]
 	case len(h["Content-Type"]) == 0:
 		h["Content-Type"] = nil // so that net/http does not guess
@@ -143,39 +152,13 @@ func copyHeaders(h http.Header, r *edda.Reply) {
 		return
 	}
 	for _, e := range r.Headers {
-		if !isToken(e.Name) || !validValue(e.Value) {
+		if !httpheader.IsToken(e.Name) || !httpheader.ValidValue(e.Value) {
 			continue
 		}
 		name := textproto.CanonicalMIMEHeaderKey(e.Name)
-		if ownHeader(name) || ofConnection(r.Headers, name) {
+		if httpheader.OwnOfReply(name) || httpheader.NamedByConnection(r.Headers, name) {
 			continue
 		}
 		h[name] = append(h[name], e.Value)
 	}
-}
-
-// ownHeader reports whether a reply's header is not the handler's to set.
-func ownHeader(name string) bool {
-	switch name {
-	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te",
-		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Date":
-		return true
-	default:
-		return strings.HasPrefix(name, "Edda-")
-	}
-}
-
-// ofConnection reports whether a header Connection says that the name is its.
-func ofConnection(headers edda.Headers, name string) bool {
-	for _, e := range headers {
-		if !strings.EqualFold(e.Name, "Connection") {
-			continue
-		}
-		for n := range strings.SplitSeq(e.Value, ",") {
-			if strings.EqualFold(strings.TrimSpace(n), name) {
-				return true
-			}
-		}
-	}
-	return false
 }

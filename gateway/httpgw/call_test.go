@@ -155,7 +155,7 @@ func TestMethods(t *testing.T) {
 		{"/v1/call/echo/x", "POST, OPTIONS"},
 		{"/v1/requests", "GET, HEAD, OPTIONS"},
 		{"/v1/requests/x/cancel", "POST, OPTIONS"},
-		{"/v1/services/x", "GET, HEAD, DELETE, OPTIONS"},
+		{"/v1/services/x", "GET, HEAD, PUT, DELETE, OPTIONS"},
 		{"/v1/ns/a/deadletters/x", "GET, HEAD, DELETE, OPTIONS"},
 		{"/healthz", "GET, HEAD, OPTIONS"},
 	} {
@@ -164,6 +164,9 @@ func TestMethods(t *testing.T) {
 			t.Errorf("OPTIONS %s: got %d, Allow %q, %q", tc.path, w.Code, w.Header().Get("Allow"), w.Body)
 		}
 		for _, method := range []string{"PUT", "PATCH", "BREW", "TRACE"} {
+			if strings.Contains(tc.allow, method) {
+				continue
+			}
 			w := do(g, method, tc.path, "")
 			wantReason(t, w, edda.BadMethod, "")
 			if w.Header().Get("Allow") != tc.allow {

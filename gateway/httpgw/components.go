@@ -10,8 +10,9 @@ import (
 
 // headerParameters are the headers that a call takes.
 var headerParameters = map[string]string{
-	"Idempotency-Key":     "Makes a repeated call join the first one, or get its outcome, for 24 h from its completion.",
-	"Prefer":              "respond-async answers 202 once the request is durable; wait=N, 0 to 600 seconds, is how long to wait for the reply.",
+	"Idempotency-Key": "Makes a repeated call join the first one, or get its outcome, for 24 h from its completion.",
+	"Prefer": "respond-async answers 202 once the request is durable; wait=N, 0 to 600 seconds, is how long to wait for the reply. " +
+		"parts answers with the parts of the reply as they come, then its body; Accept: text/event-stream with an event for each.",
 	"Edda-Key":            "The key of an ordered service, percent-encoded, where the path has none.",
 	"Edda-Delay":          "A duration after which the request may be handled first.",
 	"Edda-At":             "A time from which on the request may be handled.",
@@ -99,11 +100,22 @@ func schemas() obj {
 		"Accepted": object("id position durability acceptedAt", obj{
 			"id": text, "position": text, "durability": durability, "acceptedAt": instant,
 		}),
-		"Request":        requestSchema(code),
-		"Service":        serviceSchema(),
-		"DeadLetter":     deadLetterSchema(),
+		"Request":    requestSchema(code),
+		"Service":    serviceSchema(),
+		"Endpoint":   endpointSchema(),
+		"Worker":     workerSchema(),
+		"DeadLetter": deadLetterSchema(),
+		"Part": object("number attempt", obj{
+			"number":  obj{"type": "string", "description": "ATTEMPT.PART, to resume after.", "examples": []string{"2.7"}},
+			"attempt": count, "reset": obj{"type": "boolean", "description": "What came of earlier attempts is void."},
+			"contentType": text,
+			"data":        obj{"description": "The payload: a value for JSON, a string for other text."},
+			"dataBase64":  obj{"type": "string", "contentEncoding": "base64"},
+		}),
+		"PartList":       listOf("Part"),
 		"RequestList":    listOf("Request"),
 		"ServiceList":    listOf("Service"),
+		"WorkerList":     listOf("Worker"),
 		"DeadLetterList": listOf("DeadLetter"),
 		"Node": object("id version partitions durability startedAt", obj{
 			"id": text, "version": text, "partitions": count, "durability": durability, "startedAt": instant,
@@ -132,6 +144,44 @@ func serviceSchema() obj {
 		"methods": arrayOf(text), "schemas": obj{"type": "object"},
 		"versions": arrayOf(text), "workers": count, "inFlight": count, "queued": count, "paused": obj{"type": "boolean"},
 		"stoppedKeys": arrayOf(text), "stoppedKeyCount": count,
+		"endpoint": uri, "protocol": protocol, "concurrency": count, "attemptTimeout": duration, "retry": retrySchema, "onDead": onDead,
+		"health": healthSchema, "secret": obj{"type": "string", "description": "Shown once, where the node made it."},
+	})
+}
+
+var (
+	uri      = obj{"type": "string", "format": "uri"}
+	duration = obj{"type": "string", "examples": []string{"1.5s"}}
+	protocol = obj{"enum": []edda.Protocol{edda.Plain, edda.Envelope}, "default": edda.Plain}
+	onDead   = obj{"enum": []edda.OnDead{edda.Continue, edda.StopKey, edda.Pause}, "default": edda.Continue}
+
+	retrySchema = object("", obj{
+		"max":   obj{"type": "integer", "minimum": -1, "default": 10, "description": "Attempts in all; -1 has no limit."},
+		"delay": duration, "maxDelay": duration,
+		"backoff": obj{"type": "number", "minimum": 1, "default": 2},
+		"jitter":  obj{"type": "number", "minimum": 0, "maximum": 1, "default": 0.2},
+	})
+	healthSchema = object("path", obj{"path": text, "interval": duration})
+)
+
+func endpointSchema() obj {
+	return object("kind endpoint", obj{
+		"kind": obj{"enum": []edda.Kind{edda.Ordered, edda.Balanced}}, "methods": arrayOf(text), "endpoint": uri, "protocol": protocol,
+		"concurrency":    obj{"type": "integer", "minimum": 1, "default": edda.DefaultEndpointConcurrency},
+		"attemptTimeout": duration, "retry": retrySchema, "onDead": onDead, "health": healthSchema,
+		"secret": obj{"type": "string", "description": "Signs what is posted: whsec_ and base64, or text. The node makes one where none is given."},
+	})
+}
+
+func workerSchema() obj {
+	return object("id services transport slots inFlight state", obj{
+		"id": text, "services": arrayOf(text), "version": text, "labels": obj{"type": "object", "additionalProperties": text},
+		"transport": obj{"type": "string", "examples": []string{"in-process", "grpc", "http"}},
+		"slots":     count, "inFlight": count, "lastBeat": instant,
+		"state": obj{"type": "string", "examples": []edda.WorkerState{edda.WorkerReady, edda.WorkerDraining, edda.WorkerPaused, edda.WorkerSilent}},
+		"holds": arrayOf(object("request service method attempt since", obj{
+			"request": text, "service": text, "key": text, "method": text, "attempt": count, "since": instant,
+		})),
 	})
 }
 

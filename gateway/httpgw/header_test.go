@@ -21,6 +21,8 @@ func TestParsePrefer(t *testing.T) {
 		{`respond-async=""`, async},
 		{"respond-async=yes", preferences{}},
 		{"wait=5", wait(5)},
+		{"parts", preferences{parts: true}},
+		{"parts=2", preferences{}},
 		{"WAIT = 5", wait(5)},
 		{`wait="5"`, wait(5)},
 		{"wait=005", wait(5)},
@@ -116,7 +118,7 @@ func TestTrace(t *testing.T) {
 		{"state of too many", "00-" + id + "-" + span + "-01", strings.Repeat("a=1,", 32) + "b=1", "01", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			parent, state := trace(strings.Split(tc.parent, "|"), strings.Split(tc.state, "|"))
+			parent, state := traceContext(strings.Split(tc.parent, "|"), strings.Split(tc.state, "|"))
 			if !validTraceParent(parent) {
 				t.Fatalf("got %q, which is invalid", parent)
 			}

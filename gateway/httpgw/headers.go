@@ -16,6 +16,7 @@ type callHeaders struct {
 	delay, at   time.Time
 	traceParent []string
 	traceState  []string
+	accept      []string
 }
 
 // readHeaders puts a call's headers into the message.
@@ -32,8 +33,11 @@ func readHeaders(h http.Header, m *edda.Message) (preferences, error) {
 	if m.Due = c.delay; m.Due.IsZero() {
 		m.Due = c.at
 	}
+	if c.accept != nil {
+		c.prefer.events = acceptsEvents(c.accept)
+	}
 	if c.traceParent != nil {
-		m.TraceParent, m.TraceState = trace(c.traceParent, c.traceState)
+		m.TraceParent, m.TraceState = traceContext(c.traceParent, c.traceState)
 	}
 	return c.prefer, nil
 }
@@ -45,6 +49,9 @@ func (c *callHeaders) read(name string, values []string, m *edda.Message) (err e
 		return checkText(name, values[0])
 	case "Prefer":
 		c.prefer = parsePrefer(values)
+		return nil
+	case "Accept":
+		c.accept = values
 		return nil
 	case "Traceparent":
 		c.traceParent = values
@@ -220,24 +227,4 @@ func unescape(s string) (string, bool) {
 		b.WriteByte(s[i])
 	}
 	return b.String(), true
-}
-
-// isToken reports whether s is a token of RFC 9110, as names of headers are.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// validValue reports whether s can be the value of a header.
-func validValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
 }

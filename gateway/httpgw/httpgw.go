@@ -20,6 +20,7 @@ import (
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Defaults of Options.
@@ -49,6 +50,9 @@ type Options struct {
 	// Registerer takes the metrics of the gateway itself. Nil means that they are
 	// kept nowhere.
 	Registerer prometheus.Registerer
+	// TracerProvider gets a span for each call, which is the parent of the node's own;
+	// give it to the node too. There are none when nil.
+	TracerProvider trace.TracerProvider
 	// Logger is slog.DiscardHandler's when nil.
 	Logger *slog.Logger
 	// Version stands in /openapi.json. Empty means the node's.
@@ -67,7 +71,8 @@ type Gateway struct {
 	durability string
 	opts       Options
 	log        *slog.Logger
-	guard      *guard // nil when there are credentials
+	tracer     trace.Tracer // nil: nobody traces
+	guard      *guard       // nil when there are credentials
 	routes     router
 	metrics    *metrics
 }
@@ -98,6 +103,9 @@ func build(n *node.Node, calls edda.Backend, d edda.Durability, opts Options) (*
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{node: n, calls: calls, durability: string(d), opts: opts, log: opts.Logger}
+	if opts.TracerProvider != nil {
+		g.tracer = opts.TracerProvider.Tracer(tracerName, trace.WithInstrumentationVersion(opts.Version))
+	}
 	if opts.Authenticator == nil {
 		var err error
 		if g.guard, err = newGuard(opts.Listen); err != nil {
@@ -128,6 +136,8 @@ type exchange struct {
 	waits bool
 	// id is the request that a call made, for the log.
 	id edda.ID
+	// span is that of a call; nil when nobody traces.
+	span trace.Span
 }
 
 // ServeHTTP answers one request.
@@ -142,10 +152,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = g.dispatch(x)
 	}
-	if err != nil {
+	broken := errors.Is(err, errBroken)
+	if err != nil && !broken {
 		g.fail(x, err)
 	}
 	g.observe(x, time.Since(start))
+	if broken {
+		panic(http.ErrAbortHandler) // which closes the connection and is not logged
+	}
 }
 
 // dispatch calls the handler of the request's method.
@@ -178,6 +192,7 @@ func (g *Gateway) observe(x *exchange, took time.Duration) {
 		status = edda.Cancelled.HTTPStatus() // whoever asked went away
 	}
 	x.route.meter.observe(x.r.Method, status, took)
+	x.traced(status)
 	if g.opts.SlowWarning < 0 || took < g.opts.SlowWarning || x.waits {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/examples"
 	"github.com/edda-io/edda/node"
+	"github.com/edda-io/edda/worker/httppush"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -23,7 +24,8 @@ func open(t testing.TB) (*Gateway, *node.Node) {
 	reg := prometheus.NewRegistry()
 	n, err := node.Open(t.Context(), node.Options{
 		Durability: edda.Memory, Partitions: 4, Services: append(examples.Services(), troubled()...), Metrics: reg,
-		Limits: node.Limits{NoServiceWait: 50 * time.Millisecond, NoWorkerWait: 50 * time.Millisecond, KeyQueue: 3},
+		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) { return httppush.New(spec, httppush.Options{}) },
+		Limits:    node.Limits{NoServiceWait: 50 * time.Millisecond, NoWorkerWait: 50 * time.Millisecond, KeyQueue: 3},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,12 @@ type opDoc struct {
 	success int
 	schema  string
 	media   string
+	// body names the document that is sent; creates says that the same document comes
+	// with 201 when something was made.
+	body    string
+	creates bool
+	// events says that the same can be had as a stream of events.
+	events bool
 	// accepted names the document that comes with a 202 beside success.
 	accepted string
 	// call marks the two operations that call services.
@@ -119,11 +125,21 @@ func operation(d *opDoc) obj {
 	success := obj{"description": "Done"}
 	switch {
 	case d.schema != "":
-		success["content"] = obj{"application/json": obj{"schema": ref("schemas", d.schema)}}
+		content := obj{"application/json": obj{"schema": ref("schemas", d.schema)}}
+		if d.events {
+			content[eventStream] = obj{}
+		}
+		success["content"] = content
 	case d.media != "":
 		success["content"] = obj{d.media: obj{}}
 	}
+	if d.body != "" {
+		doc["requestBody"] = obj{"required": true, "content": obj{"application/json": obj{"schema": ref("schemas", d.body)}}}
+	}
 	responses := obj{"default": ref("responses", "Problem")}
+	if d.creates {
+		responses["201"] = success
+	}
 	if d.accepted != "" {
 		responses["202"] = ref("responses", d.accepted)
 	}

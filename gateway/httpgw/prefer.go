@@ -11,6 +11,9 @@ type preferences struct {
 	async   bool
 	hasWait bool
 	wait    time.Duration
+	// parts asks for the parts of the reply as they come, and events, which Accept
+	// asks for, for each as an event.
+	parts, events bool
 }
 
 // applied returns the value of Preference-Applied for an asynchronous answer.
@@ -51,6 +54,8 @@ func (p *preferences) add(item string) {
 	switch {
 	case strings.EqualFold(name, "respond-async"):
 		p.async = p.async || value == ""
+	case strings.EqualFold(name, "parts"):
+		p.parts = p.parts || value == ""
 	case strings.EqualFold(name, "wait") && !p.hasWait:
 		if n, ok := seconds(value); ok {
 			p.hasWait, p.wait = true, time.Duration(n)*time.Second

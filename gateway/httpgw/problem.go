@@ -30,6 +30,7 @@ var titles = map[edda.Reason]string{
 	edda.NoMethod:            "The service has no such method",
 	edda.NoRequest:           "There is no such request",
 	edda.NoDeadLetter:        "There is no such dead letter",
+	edda.NoWorkerID:          "There is no such worker",
 	edda.UnknownService:      "There is no such service",
 	edda.Exists:              "It exists already",
 	edda.Conflict:            "It conflicts with what holds",
@@ -56,10 +57,7 @@ var titles = map[edda.Reason]string{
 
 // fail answers with a problem document (RFC 9457).
 func (g *Gateway) fail(x *exchange, err error) {
-	e, ok := errors.AsType[*edda.Error](err)
-	if !ok {
-		e = &edda.Error{Reason: edda.Internal, Err: err}
-	}
+	e := g.problem(x, err)
 	status := e.Reason.HTTPStatus()
 	h := x.w.Header()
 	h["Content-Type"] = typeProblem
@@ -78,12 +76,23 @@ func (g *Gateway) fail(x *exchange, err error) {
 	}
 	g.outcomeHeaders(h, e)
 	x.id = e.RequestID
-	if e.Reason.Code() == edda.CodeInternal {
-		g.log.LogAttrs(context.WithoutCancel(x.r.Context()), slog.LevelError, "request met a defect",
-			slog.String("route", x.route.template), slog.String("requestId", e.RequestID.String()), slog.Any("error", err))
-		e = &edda.Error{Reason: e.Reason, RequestID: e.RequestID, Err: errors.New("the node's log says more")}
-	}
 	x.write(status, appendProblem(make([]byte, 0, 256), e))
+}
+
+// problem returns what the sender is told of an error. A defect is for the log.
+func (g *Gateway) problem(x *exchange, err error) *edda.Error {
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok {
+		e = &edda.Error{Reason: edda.Internal, Err: err}
+	}
+	if e.Reason.Code() != edda.CodeInternal {
+		return e
+	}
+	g.log.LogAttrs(context.WithoutCancel(x.r.Context()), slog.LevelError, "request met a defect",
+		slog.String("route", x.route.template), slog.String("requestId", e.RequestID.String()), slog.Any("error", err))
+	told := *e
+	told.Err = errors.New("the node's log says more")
+	return &told
 }
 
 // outcomeHeaders says of a refusal or outcome what a reply's headers say.

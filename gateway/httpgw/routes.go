@@ -15,6 +15,7 @@ func (g *Gateway) served() []*route {
 	}
 	routes = append(routes, requestRoutes()...)
 	routes = append(routes, serviceRoutes()...)
+	routes = append(routes, workerRoutes()...)
 	routes = append(routes, deadLetterRoutes()...)
 	routes = append(routes,
 		&route{template: "/v1/node", ops: []op{get((*Gateway).getNode, opDoc{
@@ -49,6 +50,10 @@ func requestRoutes() []*route {
 			id: "getReply", summary: "The reply to a request, as the call would have answered",
 			query: []string{"wait"}, media: "*/*", accepted: "Accepted",
 		}).needs(toAsk)),
+		named("/v1/requests/{id}/parts", get((*Gateway).getParts, opDoc{
+			id: "getParts", summary: "The parts of a reply; after is the number of the last one seen, such as 2.7",
+			query: []string{"after", "limit", "wait"}, schema: "PartList", events: true,
+		}).needs(toAsk)),
 		named("/v1/requests/{id}/cancel", post((*Gateway).cancelRequest, opDoc{
 			id: "cancelRequest", summary: "End a request at once", schema: "Request",
 		}).needs(toAsk)),
@@ -62,6 +67,10 @@ func serviceRoutes() []*route {
 		}).needs(toAsk)),
 		named("/v1/services/{service}",
 			get((*Gateway).getService, opDoc{id: "getService", summary: "A service", schema: "Service"}).needs(toAsk),
+			op{method: http.MethodPut, handle: (*Gateway).putService, doc: opDoc{
+				id: "putService", summary: "Set a plain HTTP endpoint as the worker of a service",
+				body: "Endpoint", schema: "Service", creates: true,
+			}},
 			op{method: http.MethodDelete, handle: (*Gateway).deleteService, doc: opDoc{
 				id: "deleteService", summary: "Remove a service", query: []string{"force"}, success: http.StatusNoContent,
 			}},
@@ -74,6 +83,26 @@ func serviceRoutes() []*route {
 		})),
 		named("/v1/services/{service}/keys/{key}/resume", post((*Gateway).resumeKey, opDoc{
 			id: "resumeKey", summary: "Go on with the next request of a stopped key", schema: "Service",
+		})),
+	}
+}
+
+func workerRoutes() []*route {
+	return []*route{
+		named("/v1/workers", get((*Gateway).listWorkers, opDoc{
+			id: "listWorkers", summary: "The workers", query: []string{"limit", "after"}, schema: "WorkerList",
+		})),
+		named("/v1/workers/{id}", get((*Gateway).getWorker, opDoc{
+			id: "getWorker", summary: "A worker, with what it has", schema: "Worker",
+		})),
+		named("/v1/workers/{id}/drain", post((*Gateway).drainWorker, opDoc{
+			id: "drainWorker", summary: "Give a worker nothing more, and have it finish", schema: "Worker",
+		})),
+		named("/v1/workers/{id}/pause", post((*Gateway).pauseWorker, opDoc{
+			id: "pauseWorker", summary: "Give a worker nothing until it is resumed", schema: "Worker",
+		})),
+		named("/v1/workers/{id}/resume", post((*Gateway).resumeWorker, opDoc{
+			id: "resumeWorker", summary: "Give a paused worker requests again", schema: "Worker",
 		})),
 	}
 }

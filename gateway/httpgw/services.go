@@ -29,7 +29,11 @@ func (x *exchange) visible(items []edda.ServiceInfo) []edda.ServiceInfo {
 	if x.grant.Manage {
 		return items
 	}
-	return slices.DeleteFunc(items, func(s edda.ServiceInfo) bool { return !x.grant.MaySee(x.namespace, s.Name) })
+	items = slices.DeleteFunc(items, func(s edda.ServiceInfo) bool { return !x.grant.MaySee(x.namespace, s.Name) })
+	for i := range items {
+		items[i].EndpointInfo = nil // where a service runs is for those who manage it
+	}
+	return items
 }
 
 func (g *Gateway) getService(x *exchange) error {
@@ -40,7 +44,7 @@ func (g *Gateway) getService(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, s)
+	return x.json(http.StatusOK, x.visible([]edda.ServiceInfo{*s})[0])
 }
 
 func (g *Gateway) deleteService(x *exchange) error {

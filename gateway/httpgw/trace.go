@@ -14,12 +14,12 @@ const (
 	traceStateList = 32
 )
 
-// trace returns the W3C trace context of a call: the caller's trace with a span
+// traceContext returns the W3C trace context of a call: the caller's trace with a span
 // of the node's own as the parent of what follows. An invalid traceparent begins
 // a new trace, and then the state goes with the old one.
 //
 // Nothing of it is in the response: the specification has no header for it.
-func trace(parents, states []string) (parent, state string) {
+func traceContext(parents, states []string) (parent, state string) {
 	var b [traceParentLen]byte
 	copy(b[:], "00-")
 	b[35], b[52] = '-', '-'

@@ -105,6 +105,22 @@ type response struct {
 
 // do sends the request and returns what came back, whatever its status.
 func (c *Client) do(ctx context.Context, x exchange) (*response, error) {
+	res, err := c.send(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	return c.whole(x, res)
+}
+
+// incoming is what comes back, its body still on the way.
+type incoming struct {
+	status int
+	header http.Header
+	body   io.ReadCloser
+}
+
+// send sends the request and returns the answer, whose body the caller closes.
+func (c *Client) send(ctx context.Context, x exchange) (*incoming, error) {
 	target := c.base + x.path
 	if len(x.query) > 0 {
 		target += "?" + x.query.Encode()
@@ -123,12 +139,17 @@ func (c *Client) do(ctx context.Context, x exchange) (*response, error) {
 	if err != nil {
 		return nil, c.broken(x, err)
 	}
-	defer func() { _ = res.Body.Close() }() // it was read to its end, or its error is known
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return &incoming{res.StatusCode, res.Header, res.Body}, nil
+}
+
+// whole reads an answer to its end.
+func (c *Client) whole(x exchange, res *incoming) (*response, error) {
+	defer func() { _ = res.body.Close() }() // it was read to its end, or its error is known
+	body, err := io.ReadAll(io.LimitReader(res.body, maxAnswer))
 	if err != nil {
 		return nil, c.broken(x, err)
 	}
-	return &response{res.StatusCode, res.Header, body}, nil
+	return &response{res.status, res.header, body}, nil
 }
 
 // broken says what a request without an answer means.
@@ -179,6 +200,19 @@ func problem(op string, res *response) *edda.Error {
 	if t, _, err := mime.ParseMediaType(res.header.Get("Content-Type")); err != nil || t != "application/problem+json" {
 		return nil
 	}
+	e, status := decodeProblem(op, res.body)
+	if e == nil || status != res.status {
+		return nil
+	}
+	e.Position = res.header.Get("Edda-Position")
+	e.Attempts = number(res.header.Get("Edda-Attempts"))
+	e.Replayed = res.header.Get("Idempotency-Replayed") == "true"
+	e.RetryAfter = time.Duration(number(res.header.Get("Retry-After"))) * time.Second
+	return e
+}
+
+// decodeProblem reads a problem document of a node; nil when it is none.
+func decodeProblem(op string, b []byte) (e *edda.Error, status int) {
 	var doc struct {
 		Status    int         `json:"status"`
 		Code      edda.Code   `json:"code"`
@@ -187,17 +221,12 @@ func problem(op string, res *response) *edda.Error {
 		Detail    string      `json:"detail"`
 		RequestID edda.ID     `json:"requestId"`
 	}
-	if json.Unmarshal(res.body, &doc) != nil || doc.Status != res.status || doc.Code == "" || doc.Reason == "" {
-		return nil
+	if json.Unmarshal(b, &doc) != nil || doc.Code == "" || doc.Reason == "" {
+		return nil, 0
 	}
 	return &edda.Error{
-		Op: op, Reason: doc.Reason, RequestID: doc.RequestID,
-		Position:   res.header.Get("Edda-Position"),
-		Attempts:   number(res.header.Get("Edda-Attempts")),
-		Replayed:   res.header.Get("Idempotency-Replayed") == "true",
-		RetryAfter: time.Duration(number(res.header.Get("Retry-After"))) * time.Second,
-		Err:        errors.New(cmp.Or(doc.Detail, doc.Title, string(doc.Reason))),
-	}
+		Op: op, Reason: doc.Reason, RequestID: doc.RequestID, Err: errors.New(cmp.Or(doc.Detail, doc.Title, string(doc.Reason))),
+	}, doc.Status
 }
 
 // number reads a number that may be missing.

@@ -216,6 +216,22 @@ func TestManagement(t *testing.T) {
 			"POST /v1/services/users/keys/a%2Fb/resume"},
 		{"delete", func(ctx context.Context, c *eddahttp.Client) error { return c.DeleteService(ctx, "users", true) },
 			"DELETE /v1/services/users?force=true"},
+		{"put", func(ctx context.Context, c *eddahttp.Client) error {
+			_, err := c.PutService(ctx, "users", map[string]any{"kind": "ordered"})
+			return err
+		}, "PUT /v1/services/users"},
+		{"workers", func(ctx context.Context, c *eddahttp.Client) error {
+			_, err := c.Workers(ctx, eddahttp.Query{Limit: 5})
+			return err
+		}, "GET /v1/workers?limit=5"},
+		{"worker", func(ctx context.Context, c *eddahttp.Client) error { _, err := c.Worker(ctx, "a/b"); return err },
+			"GET /v1/workers/a%2Fb"},
+		{"drain worker", func(ctx context.Context, c *eddahttp.Client) error { _, err := c.DrainWorker(ctx, "w1"); return err },
+			"POST /v1/workers/w1/drain"},
+		{"pause worker", func(ctx context.Context, c *eddahttp.Client) error { _, err := c.PauseWorker(ctx, "w1"); return err },
+			"POST /v1/workers/w1/pause"},
+		{"resume worker", func(ctx context.Context, c *eddahttp.Client) error { _, err := c.ResumeWorker(ctx, "w1"); return err },
+			"POST /v1/workers/w1/resume"},
 		{"node", func(ctx context.Context, c *eddahttp.Client) error { _, err := c.Node(ctx); return err }, "GET /v1/node"},
 	} {
 		t.Run(s.name, func(t *testing.T) {

@@ -2,6 +2,8 @@ package eddahttp
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -133,6 +135,21 @@ func (c *Client) Service(ctx context.Context, name string) (*edda.ServiceInfo, e
 	return c.service(ctx, "show", http.MethodGet, name)
 }
 
+// PutService sets a plain HTTP endpoint as the worker of a service. The document
+// is the body as the HTTP surface describes it.
+func (c *Client) PutService(ctx context.Context, name string, doc map[string]any) (*edda.ServiceInfo, error) {
+	op := "put service " + name
+	payload, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	s := &edda.ServiceInfo{}
+	return s, c.get(ctx, exchange{
+		op: op, method: http.MethodPut, path: c.Path("services", name), payload: payload,
+		header: http.Header{"Content-Type": {"application/json"}}, unsure: true,
+	}, s)
+}
+
 // PauseService makes a service start nothing new.
 func (c *Client) PauseService(ctx context.Context, name string) (*edda.ServiceInfo, error) {
 	return c.service(ctx, "pause", http.MethodPost, name, "pause")
@@ -164,6 +181,40 @@ func (c *Client) service(ctx context.Context, verb, method, name string, below .
 		op: verb + " service " + name, method: method, path: c.Path(append([]string{"services", name}, below...)...),
 		unsure: method != http.MethodGet,
 	}, s)
+}
+
+// Workers lists workers.
+func (c *Client) Workers(ctx context.Context, q Query) (*Page[edda.WorkerInfo], error) {
+	p := &Page[edda.WorkerInfo]{}
+	return p, c.get(ctx, exchange{op: "list workers", path: c.Path("workers"), query: q.values()}, p)
+}
+
+// Worker returns what is known of a worker, with what it has.
+func (c *Client) Worker(ctx context.Context, id string) (*edda.WorkerInfo, error) {
+	return c.worker(ctx, "show", http.MethodGet, id)
+}
+
+// DrainWorker has a worker be given nothing more, and finish.
+func (c *Client) DrainWorker(ctx context.Context, id string) (*edda.WorkerInfo, error) {
+	return c.worker(ctx, "drain", http.MethodPost, id, "drain")
+}
+
+// PauseWorker has a worker be given nothing until it is resumed.
+func (c *Client) PauseWorker(ctx context.Context, id string) (*edda.WorkerInfo, error) {
+	return c.worker(ctx, "pause", http.MethodPost, id, "pause")
+}
+
+// ResumeWorker has a paused worker be given requests again.
+func (c *Client) ResumeWorker(ctx context.Context, id string) (*edda.WorkerInfo, error) {
+	return c.worker(ctx, "resume", http.MethodPost, id, "resume")
+}
+
+func (c *Client) worker(ctx context.Context, verb, method, id string, below ...string) (*edda.WorkerInfo, error) {
+	w := &edda.WorkerInfo{}
+	return w, c.get(ctx, exchange{
+		op: verb + " worker " + id, method: method, path: c.Path(append([]string{"workers", id}, below...)...),
+		unsure: method != http.MethodGet,
+	}, w)
 }
 
 // Node returns what the node says of itself.

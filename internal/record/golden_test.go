@@ -111,9 +111,12 @@ func full(t Type) body {
 	case TypeServiceSet:
 		return &ServiceSet{
 			Address: service, Kind: edda.Ordered, Methods: []string{"login", "logout"},
-			Schemas: []Schema{{Method: "login", JSON: []byte(`{"type":"object"}`)}},
+			Schemas:     []Schema{{Method: "login", JSON: []byte(`{"type":"object"}`)}},
 			Concurrency: 7, AttemptTimeout: time.Second, OnDead: edda.StopKey,
 			Retry: edda.RetryPolicy{Max: -1, Delay: time.Second, MaxDelay: time.Minute, Backoff: 1.5, Jitter: -1},
+			Endpoint: &Endpoint{
+				URL: "http://127.0.0.1:8000/users", Protocol: edda.Envelope, HealthPath: "/healthz", HealthInterval: time.Second, Secret: "whsec_c2VjcmV0",
+			},
 		}
 	case TypeServiceRemoved, TypeServicePaused:
 		return &ServiceChanged{Address: service, Paused: true, Origin: Origin{From: 3, Number: 7}}

@@ -92,6 +92,17 @@ type ServiceSet struct {
 	AttemptTimeout time.Duration
 	Retry          edda.RetryPolicy
 	OnDead         edda.OnDead
+	// Endpoint is nil unless the service is behind a plain HTTP endpoint.
+	Endpoint *Endpoint
+}
+
+// Endpoint is a plain HTTP endpoint: the fields of edda.EndpointSpec.
+type Endpoint struct {
+	URL            string
+	Protocol       edda.Protocol
+	HealthPath     string
+	HealthInterval time.Duration
+	Secret         string
 }
 
 // Schema is the JSON Schema of a method's payload.
@@ -116,7 +127,40 @@ func (s *ServiceSet) AppendTo(b []byte) []byte {
 	if s.Retry != (edda.RetryPolicy{}) {
 		b = wire.AppendBytes(b, 9, appendRetry([]byte{}, &s.Retry))
 	}
-	return wire.AppendString(b, 10, string(s.OnDead))
+	b = wire.AppendString(b, 10, string(s.OnDead))
+	if s.Endpoint != nil {
+		b = wire.AppendBytes(b, 11, s.Endpoint.appendTo([]byte{}))
+	}
+	return b
+}
+
+func (e *Endpoint) appendTo(b []byte) []byte {
+	b = wire.AppendString(b, 1, e.URL)
+	b = wire.AppendString(b, 2, string(e.Protocol))
+	b = wire.AppendString(b, 3, e.HealthPath)
+	b = wire.AppendUint(b, 4, uint64(e.HealthInterval))
+	return wire.AppendString(b, 5, e.Secret)
+}
+
+func readEndpoint(b []byte) (*Endpoint, error) {
+	e := &Endpoint{}
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case 1:
+			e.URL = string(f.Bytes)
+		case 2:
+			e.Protocol = edda.Protocol(f.Bytes)
+		case 3:
+			e.HealthPath = string(f.Bytes)
+		case 4:
+			e.HealthInterval = time.Duration(f.Uint)
+		case 5:
+			e.Secret = string(f.Bytes)
+		}
+	}
+	return e, r.Err()
 }
 
 func appendRetry(b []byte, p *edda.RetryPolicy) []byte {
@@ -170,6 +214,8 @@ func (s *ServiceSet) Decode(body []byte) error {
 			s.Retry, err = readRetry(f.Bytes)
 		case 10:
 			s.OnDead = edda.OnDead(f.Bytes)
+		case 11:
+			s.Endpoint, err = readEndpoint(f.Bytes)
 		}
 		return err
 	})

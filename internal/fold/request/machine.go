@@ -27,12 +27,17 @@ type Machine struct {
 
 	dirty   []*Request         // unfinished ones that changed since the last checkpoint
 	ended   []*Request         // ended and kept since the last checkpoint
+	again   map[*Request]int   // how often they stand in ended too often
 	dropped []*Request         // let go of since then though the table has rows of them
 	gone    map[edda.ID]stored // ended requests of the table that are no more what they are there
 	keyRows map[string]bool    // stopped keys that changed since then: stopped or not
 
 	partRows []partRange // rows of parts that have to go
-	bytes    int
+
+	kept      kept // what the table says
+	next      kept // what it will say after the checkpoint that is being written
+	keptLimit int64
+	bytes     int
 
 	effects []Effect
 	taken   int // as many effects were handed out last
@@ -47,7 +52,7 @@ func New(env *fold.Env, box *outbox.Machine) *Machine {
 	return &Machine{
 		env: env, outbox: box, state: keystate.New(env.Table),
 		open: map[uint64]*Request{}, byID: map[edda.ID]*Request{}, keys: map[string]*Key{}, scope: map[string]*Request{},
-		gone: map[edda.ID]stored{}, keyRows: map[string]bool{},
+		gone: map[edda.ID]stored{}, again: map[*Request]int{}, keyRows: map[string]bool{},
 	}
 }
 
@@ -368,6 +373,9 @@ func (m *Machine) KeyAt(flat string) *Key { return m.keys[flat] }
 
 // View returns the state of a request's key as it is now.
 func (m *Machine) View(req *Request) *keystate.View { return m.state.View(req.Addr) }
+
+// ViewAt is View for a key whose address is given in its flat form.
+func (m *Machine) ViewAt(flat string) *keystate.View { return m.state.View(flat) }
 
 // service reports whether a flat address belongs to a service.
 func service(addr, namespace, name string) bool {

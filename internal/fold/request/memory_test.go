@@ -79,8 +79,8 @@ func TestCheckpointIsAsSmallAsWhatChanged(t *testing.T) {
 	}
 	accepted, completed := pair(100, "1", 1000)
 	w.runPair(accepted, completed)
-	if got := w.changes(); got != 4 {
-		t.Errorf("a checkpoint after one request that is kept has %d changes, want 4: its outcome, its expiry, fence, time", got)
+	if got := w.changes(); got != 5 {
+		t.Errorf("a checkpoint after one request that is kept has %d changes, want 5: its outcome, its expiry, the bytes kept, fence, time", got)
 	}
 }
 

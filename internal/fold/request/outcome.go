@@ -16,8 +16,8 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 	if req == nil {
 		return nil
 	}
-	if len(c.Sends) > MaxSends {
-		return fmt.Errorf("request %d sends %d messages, at most %d are allowed", c.Seq, len(c.Sends), MaxSends)
+	if len(c.Sends) > edda.MaxSends {
+		return fmt.Errorf("request %d sends %d messages, at most %d are allowed", c.Seq, len(c.Sends), edda.MaxSends)
 	}
 	state := edda.StateSucceeded
 	if c.Failure.Reason != "" {
@@ -253,6 +253,9 @@ func (m *Machine) applyLetter(rec record.Record, start bool) error {
 		m.effect(NoLetter, req)
 		m.spare(start)
 		return nil
+	}
+	if m.byID[req.ID] == req {
+		m.again[req]++ // it stands in ended, and will again
 	}
 	m.forgetEnded(req)
 	req.Letter = false

@@ -12,7 +12,7 @@ import (
 // More sends than a Seq can tell apart would take the numbers of the requests of
 // the next record.
 func TestTooManySendsAreRefused(t *testing.T) {
-	for _, n := range []int{MaxSends, MaxSends + 1} {
+	for _, n := range []int{edda.MaxSends, edda.MaxSends + 1} {
 		w := newWorld(t)
 		accepted, completed := pair(0, "1", 0)
 		w.do(accepted)
@@ -23,7 +23,7 @@ func TestTooManySendsAreRefused(t *testing.T) {
 			c.Sends = append(c.Sends, record.Accepted{Hash: home(2), Kind: edda.Balanced, Message: msg})
 		}
 		err := w.fold.Apply(2, completed.encode())
-		if refused := err != nil; refused != (n > MaxSends) {
+		if refused := err != nil; refused != (n > edda.MaxSends) {
 			t.Errorf("%d sends: %v", n, err)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/edda-io/edda/internal/record"
 )
 
-// MaxSends is how many messages one invocation may send.
-const MaxSends = 1000
-
-// seqBits of a Seq tell the requests apart that one record made.
+// seqBits of a Seq tell the requests apart that one record made: 0 is its own,
+// the others are those that the invocation sent.
 const seqBits = 10
+
+const _ = uint(1<<seqBits - 1 - edda.MaxSends) // does not compile when they are too few
 
 // Request is one request. It belongs to the machine; the node reads it in the
 // partition's goroutine, and sets Aux.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold"
@@ -17,10 +18,11 @@ const (
 	rowMessage = 'M' // seq: the message of an unfinished request or a dead letter
 	rowEnded   = 'c' // id: an ended request
 	rowScope   = 'i' // scope of an idempotency key: the id of an ended request
-	rowExpiry  = 'x' // time until which it is kept, id: scope
+	rowExpiry  = 'x' // time until which it is kept, id: scope, size of its reply
 	rowLetter  = 'd' // seq: the id of a dead letter
 	rowStopped = 'q' // flat address of a stopped key: nothing
 	rowFence   = 'f' // the last fence
+	rowKept    = 'b' // the account of kept replies
 	rowPart    = 'P' // seq, attempt, number: a part
 
 	rowPartExpiry = 'X' // time until which they are kept, seq: the parts of an ended request
@@ -244,6 +246,7 @@ func (r *Request) readRest(f *wire.Field) {
 // Checkpoint adds what changed to b. What expired goes first, so that a key
 // used again since then is not lost with it.
 func (m *Machine) Checkpoint(b *store.Batch) error {
+	m.next = m.kept
 	if err := m.expire(b); err != nil {
 		return err
 	}
@@ -269,11 +272,18 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 		r.checkpointParts(b)
 		b.Set(fold.RowNumber(rowOpen, r.Seq), r.row())
 	}
+	again := maps.Clone(m.again)
 	for _, r := range m.ended {
-		if r.State.Ended() {
+		if again[r] > 0 {
+			again[r]--
+		} else if r.State.Ended() {
 			m.checkpointEnded(b, r)
 		}
 	}
+	if err := m.shed(b); err != nil {
+		return err
+	}
+	m.checkpointKept(b)
 	for addr, stopped := range m.keyRows {
 		if stopped {
 			b.Set(fold.Row(rowStopped, []byte(addr)), nil)
@@ -317,7 +327,9 @@ func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
 	if r.Letter {
 		b.Set(fold.RowNumber(rowLetter, r.Seq), r.ID[:])
 	} else {
-		b.Set(expiryRow(r.ID, r.KeepUntil), []byte(r.scope))
+		x := expiryRow(r.ID, r.KeepUntil)
+		b.Set(x, expiryValue(r.scope, len(r.Reply)))
+		m.next.add(x, len(r.Reply))
 	}
 }
 
@@ -329,6 +341,7 @@ func expiryRow(id edda.ID, keepUntil int64) []byte {
 type stored struct {
 	seq       uint64
 	scope     string
+	reply     int // its size
 	keepUntil int64
 	letter    bool
 }
@@ -339,7 +352,9 @@ func (m *Machine) removeEnded(b *store.Batch, id edda.ID, s stored) error {
 	if s.letter {
 		b.Delete(fold.RowNumber(rowLetter, s.seq))
 	} else {
-		b.Delete(expiryRow(id, s.keepUntil))
+		x := expiryRow(id, s.keepUntil)
+		b.Delete(x)
+		m.next.add(x, -s.reply)
 	}
 	return m.removeScope(b, id, []byte(s.scope))
 }
@@ -369,9 +384,17 @@ func (m *Machine) expire(b *store.Batch) error {
 			return fmt.Errorf("expiry row of %d bytes, want 25", len(p.Key))
 		}
 		id := edda.ID(p.Key[9:])
+		if _, gone := m.gone[id]; gone {
+			continue // it is removed with those
+		}
 		b.Delete(p.Key)
 		b.Delete(fold.Row(rowEnded, id[:]))
-		if err := m.removeScope(b, id, p.Value); err != nil {
+		scope, reply, err := readExpiry(p.Value)
+		if err != nil {
+			return err
+		}
+		m.next.add(p.Key, -reply)
+		if err := m.removeScope(b, id, scope); err != nil {
 			return err
 		}
 		if n++; n == maxExpire {
@@ -399,6 +422,8 @@ func (m *Machine) Committed() {
 	}
 	m.dirty, m.ended, m.dropped, m.partRows = nil, nil, nil, nil
 	clear(m.gone)
+	clear(m.again)
+	m.kept, m.kept.dirty = m.next, false
 	clear(m.keyRows)
 	m.state.Committed()
 }
@@ -414,6 +439,9 @@ func (m *Machine) Load() error {
 			return fmt.Errorf("fence row of %d bytes, want 8", len(fence))
 		}
 		m.fence = binary.BigEndian.Uint64(fence)
+	}
+	if err := m.loadKept(); err != nil {
+		return err
 	}
 	for p, err := range m.env.Table.Scan([]byte{rowStopped}, fold.RowEnd(rowStopped)) {
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
-	"unicode"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -27,51 +26,40 @@ const (
 )
 
 // others are environment variables of ours that are no settings of a node.
-var others = map[string]bool{"EDDA_CONFIG": true, "EDDA_URL": true, "EDDA_TOKEN": true, "EDDA_NAMESPACE": true, "EDDA_LONG": true}
+var others = map[string]bool{
+	"EDDA_CONFIG": true, "EDDA_URL": true, "EDDA_TOKEN": true, "EDDA_NAMESPACE": true, "EDDA_LONG": true,
+	"EDDA_CA": true, "EDDA_CLIENT_CERT": true, "EDDA_CLIENT_KEY": true,
+}
 
 // serviceLink matches what Kubernetes puts into the environment for a service
 // that happens to be called edda.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)`)
 
-// AddFlags adds a flag for each setting, and --config.
-func AddFlags(flags *pflag.FlagSet) {
-	for _, d := range definitions() {
-		name := words(d.name, '-')
+// AddFlags adds a flag for each setting of a command, and --config.
+func AddFlags(flags *pflag.FlagSet, c Command) {
+	for _, d := range definitions(c) {
+		name := FlagName(d.name)
 		if d.value == "false" {
 			flags.Bool(name, false, d.usage)
 			continue
 		}
 		flags.String(name, d.value, d.usage)
 	}
-	flags.StringArray(credentialFlag, nil, "let the principal `NAME=TOKEN` in by its bearer token; can be repeated")
+	flags.StringArray(credentialFlag, nil, "let the principal `NAME=TOKEN` in by its bearer token, or NAME=sha256:HASH; can be repeated")
 	flags.String(configFlag, "", "read settings from the YAML `FILE` (or EDDA_CONFIG)")
 }
 
-// words parts a name in camelCase: logLevel becomes log-level.
-func words(name string, sep rune) string {
-	var b strings.Builder
-	for _, r := range name {
-		if unicode.IsUpper(r) {
-			b.WriteRune(sep)
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
-}
-
-// EnvName returns the environment variable of a setting.
-func EnvName(name string) string { return envPrefix + strings.ToUpper(words(name, '_')) }
-
 // loader merges the sources and remembers which one had the last word.
 type loader struct {
-	all    *koanf.Koanf
-	source map[string]string
+	command Command
+	all     *koanf.Koanf
+	source  map[string]string
 }
 
 // Load reads the file that --config or EDDA_CONFIG names, then the environment,
 // then the flags, which AddFlags must have added, and validates the result.
-func Load(flags *pflag.FlagSet, environ []string) (*Node, error) {
-	l := loader{koanf.New(delim), map[string]string{}}
+func Load(flags *pflag.FlagSet, environ []string, c Command) (*Node, error) {
+	l := loader{c, koanf.New(delim), map[string]string{}}
 	if err := l.file(flags, environ); err != nil {
 		return nil, err
 	}
@@ -109,7 +97,7 @@ func (l *loader) file(flags *pflag.FlagSet, environ []string) error {
 
 func (l *loader) env(environ []string) error {
 	byEnv := map[string]string{EnvName(credentials): credentials}
-	for _, d := range definitions() {
+	for _, d := range definitions(l.command) {
 		byEnv[EnvName(d.name)] = d.name
 	}
 	var bad error
@@ -123,7 +111,7 @@ func (l *loader) env(environ []string) error {
 			case others[name] || serviceLink.MatchString(name):
 				return "", nil
 			case !known:
-				bad = fmt.Errorf("%s in the environment is no setting: %s", name, listed())
+				bad = fmt.Errorf("%s in the environment is no setting of edda %s: %s", name, l.command, l.listed())
 				return "", nil
 			case setting == credentials:
 				m, err := tokens(strings.Split(value, ","))
@@ -132,7 +120,7 @@ func (l *loader) env(environ []string) error {
 				}
 				return setting, m
 			}
-			return setting, value
+			return path(setting), value
 		},
 	}), nil)
 	if bad != nil {
@@ -146,8 +134,8 @@ func (l *loader) env(environ []string) error {
 
 func (l *loader) flags(flags *pflag.FlagSet) error {
 	byFlag := map[string]string{}
-	for _, d := range definitions() {
-		byFlag[words(d.name, '-')] = d.name
+	for _, d := range definitions(l.command) {
+		byFlag[FlagName(d.name)] = path(d.name)
 	}
 	var bad error
 	part := koanf.New(delim)
@@ -175,25 +163,34 @@ func (l *loader) flags(flags *pflag.FlagSet) error {
 	if err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	return l.merge(part, func(name string) string { return "of --" + words(name, '-') })
+	return l.merge(part, func(name string) string { return "of --" + FlagName(name) })
 }
+
+// path returns where a setting stands in the tree.
+func path(name string) string { return strings.ReplaceAll(name, ".", delim) }
 
 // merge adds what a source says, which says it stronger than those before.
 func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error {
 	known := map[string]bool{}
-	for _, d := range definitions() {
+	for _, d := range definitions(l.command) {
 		known[d.name] = true
 	}
-	for _, path := range part.Keys() {
-		name, below, nested := strings.Cut(path, delim)
+	for _, p := range part.Keys() {
+		top, below, nested := strings.Cut(p, delim)
+		name := strings.ReplaceAll(p, delim, ".")
 		switch {
-		case name == credentials && nested && !strings.Contains(below, delim):
-		case name == credentials:
-			return fmt.Errorf("credentials %s must map names to tokens", where(name))
+		case top == credentials && nested && !strings.Contains(below, delim):
+			name = top
+		case top == credentials:
+			return fmt.Errorf("credentials %s must map names to tokens", where(top))
+		case top == grants:
+			name = top
+		case known[top] && nested:
+			return fmt.Errorf("%s %s must be one value, but has %q below it", top, where(top), below)
 		case !known[name]:
-			return fmt.Errorf("%q %s is no setting: %s", name, where(name), listed())
-		case nested:
-			return fmt.Errorf("%s %s must be one value, but has %q below it", name, where(name), below)
+			return fmt.Errorf("%q %s is no setting of edda %s: %s", name, where(name), l.command, l.listed())
+		case !isScalar(part.Get(p)):
+			return fmt.Errorf("%s %s must be one value", name, where(name))
 		}
 		l.source[name] = where(name)
 	}
@@ -203,53 +200,44 @@ func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error 
 	return nil
 }
 
+func isScalar(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return false
+	default:
+		return true
+	}
+}
+
 // node makes and validates the result.
 func (l *loader) node() (*Node, error) {
 	n := &Node{}
-	for _, d := range definitions() {
+	for _, d := range definitions(l.command) {
 		value, where := d.value, ""
-		if l.all.Exists(d.name) {
-			value, where = l.all.String(d.name), " "+l.source[d.name]
+		if p := path(d.name); l.all.Exists(p) {
+			value, where = l.all.String(p), " "+l.source[d.name]
 		}
 		if err := d.set(n, value); err != nil {
 			return nil, fmt.Errorf("%s%s is %q, %w", d.name, where, value, err)
 		}
 	}
-	named := map[string]string{}
-	for _, name := range l.all.MapKeys(credentials) {
-		token, ok := l.all.Get(credentials + delim + name).(string)
-		if !ok {
-			return nil, fmt.Errorf("credentials: the token of %s must be text: put it in quotes", name)
+	if l.all.Exists(grants) {
+		if err := n.setGrants(l.all.Get(grants), l.source[grants]); err != nil {
+			return nil, err
 		}
-		named[name] = token
 	}
+	named, _ := l.all.Get(credentials).(map[string]any)
 	if err := n.setCredentials(named); err != nil {
 		return nil, err
 	}
-	return n, n.checkExposure()
-}
-
-// tokens reads NAME=TOKEN pairs.
-func tokens(pairs []string) (map[string]any, error) {
-	m := map[string]any{}
-	for _, p := range pairs {
-		name, token, ok := strings.Cut(p, "=")
-		if !ok {
-			return nil, fmt.Errorf("a credential must be NAME=TOKEN")
-		}
-		if _, twice := m[name]; twice {
-			return nil, fmt.Errorf("the name %q is given twice", name)
-		}
-		m[name] = token
-	}
-	return m, nil
+	return n, n.check(l.command)
 }
 
 // listed lists the settings.
-func listed() string {
+func (l *loader) listed() string {
 	var names []string
-	for _, d := range definitions() {
+	for _, d := range definitions(l.command) {
 		names = append(names, d.name)
 	}
-	return "there are " + strings.Join(names, ", ") + " and " + credentials
+	return "there are " + strings.Join(names, ", ") + ", " + credentials + " and " + grants
 }

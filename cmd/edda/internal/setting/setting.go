@@ -7,19 +7,27 @@
 package setting
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/node"
 )
 
-// Node is how "edda dev" runs a node.
+// Command is the command that a node is told by. Some settings are for one only.
+type Command string
+
+// The commands.
+const (
+	Dev   Command = "dev"
+	Serve Command = "serve"
+)
+
+// Node is how a command runs a node.
 type Node struct {
 	// Listen is HOST:PORT.
 	Listen string
@@ -32,116 +40,87 @@ type Node struct {
 	LogLevel slog.Level
 	// LogJSON says that the log is JSON lines, not text.
 	LogJSON bool
-	// Credentials maps tokens to principals; empty means that everybody is anonymous.
-	Credentials map[string]edda.Principal
 	// DrainTimeout is how long handlers may go on after the signal to stop.
 	DrainTimeout time.Duration
-	// MaxBody is the size of the largest body in bytes.
-	MaxBody int64
+	// TLS is how connections are encrypted; not at all without CertFile.
+	TLS auth.ServerTLSOptions
+	// Certificates say how clients' certificates become principals, where TLS has a
+	// client CA.
+	Certificates auth.CertificateOptions
+	// JWT says which JSON Web Tokens are taken; none without Keys.
+	JWT auth.JWTOptions
+	// Tokens are the static tokens.
+	Tokens []auth.Token
+	// Grants say what principals may do; nil when nothing was said about it.
+	Grants map[edda.Principal]auth.Rights
+	Limits node.Limits
 }
 
-// definition is one setting. In the file it has its name, in the environment
-// and as a flag a name made from that: logLevel, EDDA_LOG_LEVEL, --log-level.
-type definition struct {
-	name  string
-	value string // the default
-	usage string // a word in backquotes names the value
-	set   func(*Node, string) error
-}
+// everybodyElse stands in grants for principals without an entry of their own.
+const everybodyElse = "*"
 
-// credentials is the one setting that holds several values.
-const credentials = "credentials"
-
-// maxBodyLimit is the largest payload that a node takes.
-const maxBodyLimit = 7 << 20
-
-// definitions lists the settings but for credentials, in the order of the help.
-func definitions() []definition {
-	return []definition{
-		{"listen", "127.0.0.1:7400", "`HOST:PORT` to listen on; port 0 takes a free one", func(n *Node, v string) error {
-			n.Listen = v
-			return checkListen(v)
-		}},
-		{"dir", "edda-data", "data `DIR`, made when missing", func(n *Node, v string) error {
-			n.Dir = v
-			return refuse(v == "", "must name a directory")
-		}},
-		{"durability", "fsync", "what an acknowledgement promises: `fsync|os|memory`", func(n *Node, v string) (err error) {
-			n.Durability, err = edda.ParseDurability(v)
-			return refuse(err != nil, "must be fsync, os or memory")
-		}},
-		{"partitions", "64", "units of order, a power of two; fixed once the directory exists", func(n *Node, v string) (err error) {
-			n.Partitions, err = strconv.Atoi(v)
-			return refuse(err != nil || n.Partitions < 1 || n.Partitions&(n.Partitions-1) != 0, "must be a power of two")
-		}},
-		{"example", "false", "host the example services users, counter, echo, slow and flaky", func(n *Node, v string) (err error) {
-			n.Example, err = strconv.ParseBool(v)
-			return refuse(err != nil, "must be true or false")
-		}},
-		{"logLevel", "info", "what is logged: `error|warn|info|debug`", func(n *Node, v string) error {
-			level, ok := map[string]slog.Level{
-				"error": slog.LevelError, "warn": slog.LevelWarn, "info": slog.LevelInfo, "debug": slog.LevelDebug,
-			}[v]
-			n.LogLevel = level
-			return refuse(!ok, "must be error, warn, info or debug")
-		}},
-		{"logFormat", "text", "how it is logged: `text|json`", func(n *Node, v string) error {
-			n.LogJSON = v == "json"
-			return refuse(v != "text" && v != "json", "must be text or json")
-		}},
-		{"drainTimeout", "10s", "how long handlers may go on after SIGTERM or Ctrl-C, such as 10s", func(n *Node, v string) (err error) {
-			n.DrainTimeout, err = time.ParseDuration(v)
-			return refuse(err != nil || n.DrainTimeout < 0, "must be a duration such as 10s")
-		}},
-		{"maxBody", strconv.Itoa(4 << 20), "largest body in `BYTES`", func(n *Node, v string) (err error) {
-			n.MaxBody, err = strconv.ParseInt(v, 10, 64)
-			return refuse(err != nil || n.MaxBody < 1 || n.MaxBody > maxBodyLimit, "must be from 1 to %d", maxBodyLimit)
-		}},
+// Rights returns what a principal may do. Without any grants everybody who has a
+// credential may do everything.
+func (n *Node) Rights(p edda.Principal) auth.Rights {
+	if n.Grants == nil {
+		return auth.Everything()
 	}
+	if r, ok := n.Grants[p]; ok {
+		return r
+	}
+	return n.Grants[everybodyElse]
 }
 
-// refuse returns an error that says what would be right, if it is to be refused.
-func refuse(bad bool, want string, args ...any) error {
-	if !bad {
+// Anonymous reports whether nobody is asked for credentials.
+func (n *Node) Anonymous() bool {
+	return len(n.Tokens) == 0 && n.JWT.Keys == "" && n.TLS.ClientCAFile == ""
+}
+
+// Encrypted reports whether connections are.
+func (n *Node) Encrypted() bool { return n.TLS.CertFile != "" }
+
+// check refuses settings that do not fit together.
+func (n *Node) check(c Command) error {
+	switch {
+	case n.Dir == "" && n.Durability != edda.Memory:
+		return fmt.Errorf("dir is not set: edda %s needs a data directory, with --dir, EDDA_DIR or dir in the file", c)
+	case (n.TLS.CertFile == "") != (n.TLS.KeyFile == ""):
+		return errors.New("tls.cert and tls.key go together, and one of them is not set")
+	case n.TLS.ClientCAFile != "" && !n.Encrypted():
+		return errors.New("tls.clientCA is set, but clients show certificates only over TLS: set tls.cert and tls.key")
+	case n.TLS.RequireClient && n.TLS.ClientCAFile == "":
+		return errors.New("tls.clientCert is required, but nothing says who signs clients' certificates: set tls.clientCA")
+	case n.JWT.Keys == "" && (n.JWT.Issuer != "" || n.JWT.Audience != ""):
+		return errors.New("jwt.keys is not set: it names where the issuer's keys are")
+	case n.JWT.Keys != "" && (n.JWT.Issuer == "" || n.JWT.Audience == ""):
+		return errors.New("jwt.keys is set, but jwt.issuer or jwt.audience is not: without them tokens for other services would do")
+	}
+	if err := n.checkGrants(); err != nil {
+		return err
+	}
+	if !n.Anonymous() || Loopback(n.Listen) {
 		return nil
 	}
-	return fmt.Errorf(want, args...)
+	return fmt.Errorf("listen %q can be reached from other machines, and there are no credentials: listen on 127.0.0.1, or "+
+		"give each caller a token with --credential NAME=TOKEN, EDDA_CREDENTIALS or credentials in the file, or set jwt.keys or tls.clientCA", n.Listen)
 }
 
-func checkListen(v string) error {
-	_, port, err := net.SplitHostPort(v)
-	if err != nil {
-		return fmt.Errorf("must be HOST:PORT, such as 127.0.0.1:7400")
-	}
-	n, err := strconv.Atoi(port)
-	return refuse(err != nil || n < 0 || n > 65535, "must end in a port from 0 to 65535")
-}
-
-// setCredentials checks and keeps what maps names to tokens.
-func (n *Node) setCredentials(tokens map[string]string) error {
-	n.Credentials = map[string]edda.Principal{}
-	for _, name := range slices.Sorted(maps.Keys(tokens)) {
-		token := tokens[name]
-		switch other, taken := n.Credentials[token]; {
-		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-			return fmt.Errorf("credentials: the name %q must not be empty or have control characters", name)
-		case token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-			return fmt.Errorf("credentials: the token of %s must be visible ASCII without spaces", name)
-		case taken:
-			return fmt.Errorf("credentials: %s and %s have the same token", other, name)
+// checkGrants refuses to let in with all rights whomever somebody else vouches for.
+func (n *Node) checkGrants() error {
+	if n.Grants != nil {
+		if n.Anonymous() {
+			return errors.New("grants are set, but there are no credentials to know anybody by: set credentials, jwt.keys or tls.clientCA")
 		}
-		n.Credentials[token] = edda.Principal(name)
+		return nil
+	}
+	const say = "say in the file, under grants, what they may do (\"*\" stands for everybody who is not named)"
+	switch {
+	case n.TLS.ClientCAFile != "":
+		return errors.New("tls.clientCA lets in all who have a certificate of it: " + say)
+	case n.JWT.Keys != "" && n.JWT.CallClaim == "" && n.JWT.HostClaim == "" && n.JWT.ManageClaim == "":
+		return errors.New("jwt.keys lets in all whom the issuer knows: " + say + ", or set jwt.callClaim, jwt.hostClaim or jwt.manageClaim")
 	}
 	return nil
-}
-
-// checkExposure refuses to be reachable from elsewhere by everybody.
-func (n *Node) checkExposure() error {
-	if len(n.Credentials) > 0 || Loopback(n.Listen) {
-		return nil
-	}
-	return fmt.Errorf("listen %q can be reached from other machines, and there are no credentials: "+
-		"listen on 127.0.0.1, or give each caller a token with --credential NAME=TOKEN, EDDA_CREDENTIALS or credentials in the file", n.Listen)
 }
 
 // Loopback reports whether an address HOST:PORT is reached from this machine alone.

@@ -1,6 +1,8 @@
 package setting_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,14 +14,22 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/node"
 )
 
-// load reads a file's text, an environment and flags. Without text there is no file.
+// load reads a file's text, an environment and flags for "edda dev". Without text
+// there is no file.
 func load(t *testing.T, text string, environ []string, args ...string) (*setting.Node, error) {
 	t.Helper()
+	return loadFor(t, setting.Dev, text, environ, args...)
+}
+
+func loadFor(t *testing.T, c setting.Command, text string, environ []string, args ...string) (*setting.Node, error) {
+	t.Helper()
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	setting.AddFlags(flags)
+	setting.AddFlags(flags, c)
 	if text != "" {
 		path := filepath.Join(t.TempDir(), "edda.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -30,22 +40,52 @@ func load(t *testing.T, text string, environ []string, args ...string) (*setting
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return setting.Load(flags, environ)
+	return setting.Load(flags, environ, c)
 }
 
 func defaults() *setting.Node {
 	return &setting.Node{
 		Listen: "127.0.0.1:7400", Dir: "edda-data", Durability: edda.Fsync, Partitions: 64, LogLevel: slog.LevelInfo,
-		Credentials: map[string]edda.Principal{}, DrainTimeout: 10 * time.Second, MaxBody: 4 << 20,
+		DrainTimeout: 10 * time.Second,
+		Certificates: auth.CertificateOptions{Identity: auth.CommonName},
+		JWT:          auth.JWTOptions{Leeway: auth.DefaultLeeway, Refresh: auth.DefaultRefresh, PrincipalClaim: "sub"},
+		Limits: node.Limits{
+			PayloadBytes: 4 << 20, KeyQueue: 10_000, NodeBytes: 256 << 20, PartitionRequests: 1024, PartitionBytes: 32 << 20,
+			OutboxBytes: 64 << 20, RequestParts: 10_000, RequestPartBytes: 64 << 20, ReplyBytes: 1 << 30,
+			NoServiceWait: 2 * time.Second, NoWorkerWait: 2 * time.Second,
+		},
 	}
+}
+
+// token is a static token with all rights.
+func token(p edda.Principal, secret string, r auth.Rights) auth.Token {
+	return auth.Token{Principal: p, SHA256: sha256.Sum256([]byte(secret)), Rights: r}
 }
 
 func TestSourcesInOrder(t *testing.T) {
 	everything := defaults()
 	everything.Listen, everything.Dir, everything.Durability = "0.0.0.0:80", "/data", edda.OS
 	everything.Partitions, everything.Example, everything.LogLevel, everything.LogJSON = 16, true, slog.LevelWarn, true
-	everything.Credentials = map[string]edda.Principal{"t1": "ada@example.com", "t2": "bob"}
-	everything.DrainTimeout, everything.MaxBody = time.Minute, 1000
+	everything.DrainTimeout = time.Minute
+	everything.TLS = auth.ServerTLSOptions{CertFile: "node.crt", KeyFile: "node.key", ClientCAFile: "ca.crt", RequireClient: true}
+	everything.Certificates = auth.CertificateOptions{Identity: auth.URIName, Prefix: "cert:"}
+	everything.JWT = auth.JWTOptions{
+		Keys: "https://id.example/keys", Issuer: "https://id.example", Audience: "edda", Leeway: time.Second, Refresh: time.Hour,
+		PrincipalClaim: "email", Prefix: "id:", CallClaim: "c", HostClaim: "h", ManageClaim: "m",
+	}
+	everything.Limits = node.Limits{
+		PayloadBytes: 1000, KeyQueue: 1, NodeBytes: 1 << 30, PartitionRequests: 2, PartitionBytes: 3 << 10, OutboxBytes: 4,
+		RequestParts: 5, RequestPartBytes: 6, ReplyBytes: 7, NoServiceWait: time.Second, NoWorkerWait: time.Minute,
+	}
+	everything.Grants = map[edda.Principal]auth.Rights{
+		"ada@example.com": {Call: []auth.Pattern{"users", "shop:*"}, Host: []auth.Pattern{"users"}, Manage: true},
+		"eve":             {},
+		"*":               {Call: []auth.Pattern{"echo"}},
+	}
+	everything.Tokens = []auth.Token{
+		token("ada@example.com", "t1", everything.Grants["ada@example.com"]), token("bob", "t2", everything.Grants["*"]),
+		token("eve", "t3", auth.Rights{}),
+	}
 	file := `
 listen: 0.0.0.0:80
 dir: /data
@@ -55,14 +95,44 @@ example: true
 logLevel: warn
 logFormat: json
 drainTimeout: 1m
-maxBody: 1000
+tls: {cert: node.crt, key: node.key, clientCA: ca.crt, clientCert: required, principal: uri, prefix: 'cert:'}
+jwt:
+  keys: https://id.example/keys
+  issuer: https://id.example
+  audience: edda
+  leeway: 1s
+  refresh: 1h
+  principalClaim: email
+  prefix: 'id:'
+  callClaim: c
+  hostClaim: h
+  manageClaim: m
+limits:
+  payloadBytes: 1000
+  keyQueue: 1
+  nodeBytes: 1GiB
+  partitionRequests: 2
+  partitionBytes: 3KiB
+  outboxBytes: 4
+  requestParts: 5
+  requestPartBytes: 6
+  replyBytes: 7
+  noServiceWait: 1s
+  noWorkerWait: 1m
 credentials:
   ada@example.com: t1
-  bob: t2
+  bob: sha256:` + fmt.Sprintf("%x", sha256.Sum256([]byte("t2"))) + `
+  eve: t3
+grants:
+  ada@example.com: {call: [users, 'shop:*'], host: users, manage: true}
+  eve:
+  '*': {call: echo}
 `
 	flagged := defaults()
 	flagged.Partitions, flagged.Dir, flagged.Durability = 8, "env", edda.Memory
-	flagged.Credentials = map[string]edda.Principal{"t1": "ada", "t2": "bob", "t3": "eve"}
+	flagged.TLS = auth.ServerTLSOptions{CertFile: "file", KeyFile: "flag"}
+	flagged.Limits.KeyQueue = 7
+	flagged.Tokens = []auth.Token{token("ada", "t1", auth.Everything()), token("bob", "t2", auth.Everything()), token("eve", "t3", auth.Everything())}
 	for _, c := range []struct {
 		name    string
 		file    string
@@ -70,11 +140,11 @@ credentials:
 		args    []string
 		want    *setting.Node
 	}{
-		{"nothing", "", []string{"PATH=/bin", "EDDA_URL=http://x", "EDDA_PORT=tcp://10.0.0.1:7400", "EDDA_DB_SERVICE_HOST=10.0.0.1"}, nil, defaults()},
+		{"nothing", "", []string{"PATH=/bin", "EDDA_URL=http://x", "EDDA_CA=x", "EDDA_PORT=tcp://10.0.0.1:7400", "EDDA_DB_SERVICE_HOST=10.0.0.1"}, nil, defaults()},
 		{"a file", file, nil, nil, everything},
-		{"all of them", "dir: file\ndurability: os\ncredentials: {ada: t1}",
-			[]string{"EDDA_DIR=env", "EDDA_PARTITIONS=32", "EDDA_DURABILITY=memory", "EDDA_CREDENTIALS=bob=t2"},
-			[]string{"--partitions", "8", "--credential", "eve=t3"}, flagged},
+		{"all of them", "dir: file\ndurability: os\ncredentials: {ada: t1}\ntls: {cert: file, key: file}",
+			[]string{"EDDA_DIR=env", "EDDA_PARTITIONS=32", "EDDA_DURABILITY=memory", "EDDA_CREDENTIALS=bob=t2", "EDDA_TLS_KEY=env", "EDDA_LIMITS_KEY_QUEUE=7"},
+			[]string{"--partitions", "8", "--credential", "eve=t3", "--tls-key", "flag"}, flagged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := load(t, c.file, c.environ, c.args...)
@@ -107,9 +177,36 @@ func TestRefusals(t *testing.T) {
 		args    []string
 		want    []string // parts of the error
 	}{
-		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting", "listen, dir,", "credentials"}},
+		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting of edda dev", "listen, dir,", "credentials and grants"}},
 		{"unknown in the environment", "", []string{"EDDA_LISTN=x"}, nil, []string{"EDDA_LISTN in the environment is no setting"}},
-		{"nested", "log:\n  level: info", nil, nil, []string{`"log" in `, "is no setting"}},
+		{"nested", "log:\n  level: info", nil, nil, []string{`"log.level" in `, "is no setting"}},
+		{"unknown below a group", "tls:\n  crt: x", nil, nil, []string{`"tls.crt" in `, "is no setting", "tls.cert, tls.key"}},
+		{"group without anything", "tls:", nil, nil, []string{`"tls" in `, "is no setting"}},
+		{"list", "dir: [a, b]", nil, nil, []string{"dir in ", "must be one value"}},
+		{"TLS without a key", "tls: {cert: x}", nil, nil, []string{"tls.cert and tls.key go together"}},
+		{"client CA without TLS", "tls: {clientCA: x}\ngrants: {ada: }", nil, nil, []string{"tls.clientCA is set", "set tls.cert"}},
+		{"certificates of nobody", "tls: {cert: x, key: x, clientCert: required}", nil, nil, []string{"set tls.clientCA"}},
+		{"client certificates", "tls: {clientCert: maybe}", nil, nil, []string{`"maybe", must be optional or required`}},
+		{"certificate's principal", "tls: {principal: serial}", nil, nil, []string{"tls.principal in ", "commonName, dns, uri or email"}},
+		{"everybody with a certificate", "tls: {cert: x, key: x, clientCA: x}", nil, nil, []string{"tls.clientCA lets in all", "under grants"}},
+		{"JWT without keys", "jwt: {issuer: x}", nil, nil, []string{"jwt.keys is not set"}},
+		{"JWT without an issuer", "jwt: {keys: x, audience: x}", nil, nil, []string{"jwt.issuer or jwt.audience is not"}},
+		{"everybody with a JWT", "jwt: {keys: x, issuer: x, audience: x}", nil, nil, []string{"jwt.keys lets in all", "under grants", "jwt.callClaim"}},
+		{"principal's claim", "jwt: {principalClaim: ''}", nil, nil, []string{"must name a claim"}},
+		{"leeway", "jwt: {leeway: 0s}", nil, nil, []string{"jwt.leeway in ", "above zero"}},
+		{"grants for nobody", "grants: {ada: {manage: true}}", nil, nil, []string{"grants are set, but there are no credentials"}},
+		{"grants without anything", "grants:", nil, nil, []string{"grants in ", "must map principals"}},
+		{"grants are no map", "grants: [ada]", nil, nil, []string{"must map principals"}},
+		{"grant is no map", "grants: {ada: all}", nil, nil, []string{`"ada": must have call, host or manage`}},
+		{"unknown right", "grants: {ada: {cal: x}}", nil, nil, []string{`"ada": "cal" is no right`}},
+		{"pattern", "grants: {ada: {call: [a*b]}}", nil, nil, []string{`"ada": call has a mistake: service pattern "a*b"`}},
+		{"no pattern", "grants: {ada: {host: [1]}}", nil, nil, []string{"host must be a list of services"}},
+		{"manage", "grants: {ada: {manage: 'yes'}}", nil, nil, []string{"manage must be true or false"}},
+		{"grants in the environment", "", []string{"EDDA_GRANTS=x"}, nil, []string{"EDDA_GRANTS in the environment is no setting"}},
+		{"a number with a wrong unit", "limits: {nodeBytes: 1MB}", nil, nil, []string{"limits.nodeBytes in ", `"1MB"`, "65536 or 64KiB"}},
+		{"a number that is too large", "limits: {nodeBytes: 9999999999999GiB}", nil, nil, []string{"limits.nodeBytes"}},
+		{"a wait", "limits: {noWorkerWait: 0s}", nil, nil, []string{"limits.noWorkerWait", "above zero"}},
+		{"hash", "credentials: {ada: 'sha256:12'}", nil, nil, []string{"the token of ada", "64 hexadecimal digits"}},
 		{"nested below a setting", "listen:\n  host: x", nil, nil, []string{"listen in ", "one value", `"host"`}},
 		{"not YAML", "a: [", nil, nil, []string{"read the config file "}},
 		{"no file", "", []string{"EDDA_CONFIG=/does/not/exist"}, nil, []string{"read the config file /does/not/exist: no such file"}},
@@ -120,14 +217,14 @@ func TestRefusals(t *testing.T) {
 		{"partitions", "partitions: 3", nil, nil, []string{"power of two"}},
 		{"log level", "", nil, []string{"--log-level", "loud"}, []string{"logLevel of --log-level", "error, warn, info or debug"}},
 		{"drain", "drainTimeout: 10", nil, nil, []string{"drainTimeout", "a duration such as 10s"}},
-		{"body", "maxBody: 0", nil, nil, []string{"maxBody", "from 1 to"}},
+		{"payload", "limits: {payloadBytes: 8MiB}", nil, nil, []string{"limits.payloadBytes", "from 1 to 7340032"}},
 		{"everywhere", "", nil, []string{"--listen", ":7400"}, []string{`":7400" can be reached from other machines`, "--credential NAME=TOKEN"}},
 		{"another machine", "", nil, []string{"--listen", "192.168.0.1:7400"}, []string{"can be reached from other machines"}},
 		{"credential without token", "", nil, []string{"--credential", "ada"}, []string{"--credential: a credential must be NAME=TOKEN"}},
 		{"credential in the environment", "", []string{"EDDA_CREDENTIALS=ada"}, nil, []string{"EDDA_CREDENTIALS in the environment: ", "NAME=TOKEN"}},
 		{"empty token", "credentials: {ada: ''}", nil, nil, []string{"the token of ada"}},
 		{"a number", "credentials: {ada: 0123}", nil, nil, []string{"the token of ada must be text"}},
-		{"the same token", "credentials: {ada: x, bob: x}", nil, nil, []string{"ada and bob have the same token"}},
+		{"the same token", "credentials: {ada: x, bob: x}", nil, nil, []string{`"ada" and "bob" have the same token`}},
 		{"no map", "credentials: x", nil, nil, []string{"credentials in ", "must map names to tokens"}},
 		{"deep map", "credentials: {ada: {token: x}}", nil, nil, []string{"must map names to tokens"}},
 	} {
@@ -158,5 +255,42 @@ func TestExposedWithCredentials(t *testing.T) {
 		if _, err := load(t, "", nil, "--listen", listen); err != nil {
 			t.Errorf("%s: %v", listen, err)
 		}
+	}
+}
+
+func TestExposedByOtherCredentials(t *testing.T) {
+	for _, file := range []string{
+		"jwt: {keys: x, issuer: x, audience: x, callClaim: scope}",
+		"jwt: {keys: x, issuer: x, audience: x}\ngrants: {'*': {call: '*'}}",
+		"tls: {cert: x, key: x, clientCA: x}\ngrants: {ada: {manage: true}}",
+	} {
+		if n, err := load(t, file, nil, "--listen", ":7400"); err != nil || n.Anonymous() {
+			t.Errorf("%s: got %+v, %v, want it taken", file, n, err)
+		}
+	}
+	if _, err := load(t, "tls: {cert: x, key: x}", nil, "--listen", ":7400"); err == nil {
+		t.Error("TLS alone was taken for credentials")
+	}
+}
+
+func TestServe(t *testing.T) {
+	want := defaults()
+	want.Dir = "/data"
+	got, err := loadFor(t, setting.Serve, "", nil, "--dir", "/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	if _, err := loadFor(t, setting.Serve, "", nil); err == nil || !strings.Contains(err.Error(), "dir is not set") {
+		t.Errorf("without a directory: got %v, want a refusal", err)
+	}
+	if _, err := loadFor(t, setting.Serve, "durability: memory", nil); err != nil {
+		t.Errorf("in memory: %v", err)
+	}
+	_, err = loadFor(t, setting.Serve, "dir: /data\nexample: true", nil)
+	if err == nil || !strings.Contains(err.Error(), `"example" in `) || !strings.Contains(err.Error(), "is no setting of edda serve") {
+		t.Errorf("with the example services: got %v, want a refusal", err)
 	}
 }

@@ -1,0 +1,219 @@
+package setting
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
+)
+
+// definition is one setting. In the file it has its name, each dot a level; in the
+// environment and as a flag a name made from that: tls.clientCA,
+// EDDA_TLS_CLIENT_CA, --tls-client-ca.
+type definition struct {
+	name  string
+	value string // the default
+	usage string // a word in backquotes names the value
+	set   func(*Node, string) error
+}
+
+// The settings that hold several values, and have their own way to be read.
+const (
+	credentials = "credentials"
+	grants      = "grants"
+)
+
+// maxPayload is the largest payload that a node takes.
+const maxPayload = 7 << 20
+
+// definitions lists the settings of a command that are one value each, in the
+// order of the help.
+func definitions(c Command) []definition {
+	all := slices.Concat(nodeDefinitions(c), tlsDefinitions(), jwtDefinitions(), limitDefinitions())
+	if c == Dev {
+		return all
+	}
+	return slices.DeleteFunc(all, func(d definition) bool { return d.name == "example" })
+}
+
+func nodeDefinitions(c Command) []definition {
+	dir := map[Command]string{Dev: "edda-data"}[c]
+	return []definition{
+		{"listen", "127.0.0.1:7400", "`HOST:PORT` to listen on; port 0 takes a free one", func(n *Node, v string) error {
+			n.Listen = v
+			return checkListen(v)
+		}},
+		{"dir", dir, "data `DIR`, made when missing", text(func(n *Node) *string { return &n.Dir })},
+		{"durability", "fsync", "what an acknowledgement promises: `fsync|os|memory`", func(n *Node, v string) (err error) {
+			n.Durability, err = edda.ParseDurability(v)
+			return refuse(err != nil, "must be fsync, os or memory")
+		}},
+		{"partitions", "64", "units of order, a power of two; fixed once the directory exists", func(n *Node, v string) (err error) {
+			n.Partitions, err = strconv.Atoi(v)
+			return refuse(err != nil || n.Partitions < 1 || n.Partitions&(n.Partitions-1) != 0, "must be a power of two")
+		}},
+		{"example", "false", "host the example services users, counter, echo, slow and flaky", func(n *Node, v string) (err error) {
+			n.Example, err = strconv.ParseBool(v)
+			return refuse(err != nil, "must be true or false")
+		}},
+		{"logLevel", "info", "what is logged: `error|warn|info|debug`", func(n *Node, v string) error {
+			level, ok := map[string]slog.Level{
+				"error": slog.LevelError, "warn": slog.LevelWarn, "info": slog.LevelInfo, "debug": slog.LevelDebug,
+			}[v]
+			n.LogLevel = level
+			return refuse(!ok, "must be error, warn, info or debug")
+		}},
+		{"logFormat", "text", "how it is logged: `text|json`", func(n *Node, v string) error {
+			n.LogJSON = v == "json"
+			return refuse(v != "text" && v != "json", "must be text or json")
+		}},
+		{"drainTimeout", "10s", "how long handlers may go on after SIGTERM or Ctrl-C", func(n *Node, v string) (err error) {
+			n.DrainTimeout, err = time.ParseDuration(v)
+			return refuse(err != nil || n.DrainTimeout < 0, "must be a duration such as 10s")
+		}},
+	}
+}
+
+func tlsDefinitions() []definition {
+	return []definition{
+		{"tls.cert", "", "PEM `FILE` with the node's certificate and its chain; a file that is replaced is read again", text(func(n *Node) *string { return &n.TLS.CertFile })},
+		{"tls.key", "", "PEM `FILE` with its key", text(func(n *Node) *string { return &n.TLS.KeyFile })},
+		{"tls.clientCA", "", "PEM `FILE` with the CA of clients' certificates, which then are credentials", text(func(n *Node) *string { return &n.TLS.ClientCAFile })},
+		{"tls.clientCert", "optional", "whether each connection must show one: `optional|required`", func(n *Node, v string) error {
+			n.TLS.RequireClient = v == "required"
+			return refuse(v != "optional" && v != "required", "must be optional or required")
+		}},
+		{"tls.principal", "commonName", "what of it is the principal: `commonName|dns|uri|email`", func(n *Node, v string) error {
+			n.Certificates.Identity = auth.Identity(v)
+			_, err := auth.NewCertificates(n.Certificates)
+			return refuse(err != nil, "must be commonName, dns, uri or email")
+		}},
+		{"tls.prefix", "", "`TEXT` put before that name", text(func(n *Node) *string { return &n.Certificates.Prefix })},
+	}
+}
+
+func jwtDefinitions() []definition {
+	claim := func(what string) string { return "`CLAIM` " + what }
+	return []definition{
+		{"jwt.keys", "", "where the issuer's keys are, as a JWKS: https `URL` or file", text(func(n *Node) *string { return &n.JWT.Keys })},
+		{"jwt.issuer", "", "what the claim iss must be", text(func(n *Node) *string { return &n.JWT.Issuer })},
+		{"jwt.audience", "", "what the claim aud must hold", text(func(n *Node) *string { return &n.JWT.Audience })},
+		{"jwt.leeway", "30s", "how much clocks may differ", duration(func(n *Node) *time.Duration { return &n.JWT.Leeway })},
+		{"jwt.refresh", "5m", "how often the keys are fetched", duration(func(n *Node) *time.Duration { return &n.JWT.Refresh })},
+		{"jwt.principalClaim", "sub", claim("that is the principal"), func(n *Node, v string) error {
+			n.JWT.PrincipalClaim = v
+			return refuse(v == "", "must name a claim")
+		}},
+		{"jwt.prefix", "", "`TEXT` put before it", text(func(n *Node) *string { return &n.JWT.Prefix })},
+		{"jwt.callClaim", "", claim("that lists services it may call"), text(func(n *Node) *string { return &n.JWT.CallClaim })},
+		{"jwt.hostClaim", "", claim("that lists services it may host as a worker"), text(func(n *Node) *string { return &n.JWT.HostClaim })},
+		{"jwt.manageClaim", "", claim("that is true for those who may manage the node"), text(func(n *Node) *string { return &n.JWT.ManageClaim })},
+	}
+}
+
+func limitDefinitions() []definition {
+	return []definition{
+		{"limits.payloadBytes", "4MiB", "largest body or payload in `BYTES`, at most 7MiB", number(maxPayload, func(n *Node) *int { return &n.Limits.PayloadBytes })},
+		{"limits.keyQueue", "10000", "most unfinished requests of one key", number(math.MaxInt, func(n *Node) *int { return &n.Limits.KeyQueue })},
+		{"limits.nodeBytes", "256MiB", "memory for unfinished requests in `BYTES`", number(math.MaxInt, func(n *Node) *int { return &n.Limits.NodeBytes })},
+		{"limits.partitionRequests", "1024", "most requests of a partition that wait to become durable", number(math.MaxInt, func(n *Node) *int { return &n.Limits.PartitionRequests })},
+		{"limits.partitionBytes", "32MiB", "their `BYTES`", number(math.MaxInt, func(n *Node) *int { return &n.Limits.PartitionBytes })},
+		{"limits.outboxBytes", "64MiB", "`BYTES` that one partition has on its way to others before it takes nothing new", number(math.MaxInt, func(n *Node) *int { return &n.Limits.OutboxBytes })},
+		{"limits.requestParts", "10000", "most parts of a reply that one attempt yields", number(math.MaxInt, func(n *Node) *int { return &n.Limits.RequestParts })},
+		{"limits.requestPartBytes", "64MiB", "their `BYTES`", number(math.MaxInt, func(n *Node) *int { return &n.Limits.RequestPartBytes })},
+		{"limits.replyBytes", "1GiB", "`BYTES` of replies kept for callers who ask later", number(math.MaxInt, func(n *Node) *int { return &n.Limits.ReplyBytes })},
+		{"limits.noServiceWait", "2s", "how long a call waits for a service that is not registered", duration(func(n *Node) *time.Duration { return &n.Limits.NoServiceWait })},
+		{"limits.noWorkerWait", "2s", "how long it waits for a worker", duration(func(n *Node) *time.Duration { return &n.Limits.NoWorkerWait })},
+	}
+}
+
+// text sets a field to whatever is given.
+func text(field func(*Node) *string) func(*Node, string) error {
+	return func(n *Node, v string) error {
+		*field(n) = v
+		return nil
+	}
+}
+
+// duration sets a field to a duration above zero.
+func duration(field func(*Node) *time.Duration) func(*Node, string) error {
+	return func(n *Node, v string) (err error) {
+		*field(n), err = time.ParseDuration(v)
+		return refuse(err != nil || *field(n) <= 0, "must be a duration above zero such as 10s")
+	}
+}
+
+// number sets a field to a number from 1 to most, which may have a unit.
+func number(most int, field func(*Node) *int) func(*Node, string) error {
+	return func(n *Node, v string) (err error) {
+		*field(n), err = parseNumber(v)
+		if most == math.MaxInt {
+			return refuse(err != nil || *field(n) < 1, "must be a number above zero, such as 65536 or 64KiB")
+		}
+		return refuse(err != nil || *field(n) < 1 || *field(n) > most, "must be from 1 to %d (%dMiB)", most, most>>20)
+	}
+}
+
+// parseNumber reads a number with or without KiB, MiB or GiB.
+func parseNumber(s string) (int, error) {
+	unit := 1
+	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
+		if digits, ok := strings.CutSuffix(s, suffix); ok {
+			s, unit = digits, 1<<(10*(i+1))
+		}
+	}
+	n, err := strconv.Atoi(s)
+	return n * unit, cmp.Or(err, refuse(n > math.MaxInt/unit, "too large"))
+}
+
+// refuse returns an error that says what would be right, if it is to be refused.
+func refuse(bad bool, want string, args ...any) error {
+	if !bad {
+		return nil
+	}
+	return fmt.Errorf(want, args...)
+}
+
+func checkListen(v string) error {
+	_, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return fmt.Errorf("must be HOST:PORT, such as 127.0.0.1:7400")
+	}
+	n, err := strconv.Atoi(port)
+	return refuse(err != nil || n < 0 || n > 65535, "must end in a port from 0 to 65535")
+}
+
+// words parts a name in camelCase and at its dots: tls.clientCA becomes
+// tls-client-ca.
+func words(name string, sep rune) string {
+	var b strings.Builder
+	lower := false
+	for _, r := range name {
+		switch {
+		case r == '.':
+			b.WriteRune(sep)
+		case unicode.IsUpper(r) && lower:
+			b.WriteRune(sep)
+			fallthrough
+		default:
+			b.WriteRune(unicode.ToLower(r))
+		}
+		lower = unicode.IsLower(r)
+	}
+	return b.String()
+}
+
+// FlagName returns the flag of a setting, without its dashes.
+func FlagName(name string) string { return words(name, '-') }
+
+// EnvName returns the environment variable of a setting.
+func EnvName(name string) string { return envPrefix + strings.ToUpper(words(name, '_')) }

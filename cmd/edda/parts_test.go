@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw"
+	"github.com/edda-io/edda/node"
+)
+
+// counting serves a service that yields parts, fails once when it is asked to
+// stumble, and returns the environment of its callers.
+func counting(t *testing.T) []string {
+	t.Helper()
+	s := edda.NewBalanced("count")
+	s.Retry = edda.RetryPolicy{Max: 2, Delay: time.Millisecond}
+	s.HandleAny(func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
+		for i := range 3 {
+			if m.Type == "stumble" && i == 1 && ctx.Attempt() == 1 {
+				return nil, errors.New("oops")
+			}
+			if err := edda.Yield(ctx, i); err != nil {
+				return nil, err
+			}
+		}
+		if m.Type == "fail" {
+			return nil, edda.Final("NO", "no more")
+		}
+		return edda.TextReply(200, "done"), nil
+	})
+	n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 2, Services: []*edda.Service{s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Stop(context.Background()) })
+	g, err := httpgw.New(n, httpgw.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	return []string{"EDDA_URL=" + server.URL}
+}
+
+func TestCallParts(t *testing.T) {
+	t.Parallel()
+	env := counting(t)
+	for _, tc := range []struct {
+		args        string
+		code        int
+		out, errOut string
+	}{
+		{"call count up --parts", exitDone, "0\n1\n2\ndone\n", ""},
+		{"call count stumble --parts", exitDone, "0\n1\n2\ndone\n", ""},
+		{"call count fail --parts", exitFailed, "0\n1\n2\n", "NO: no more"},
+		{"call count up --parts --async", exitUsage, "", "parts"},
+		{"call nobody up --parts", exitFailed, "", "nobody"},
+		{"requests parts x", exitUsage, "", "id"},
+		{"requests parts 0190a5c1-7b2e-7000-8000-000000000001", exitFailed, "", "request"},
+		{"requests parts 0190a5c1-7b2e-7000-8000-000000000001 --after 7", exitUsage, "", "ATTEMPT.PART"},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			t.Parallel()
+			r := command(t, env, "", strings.Fields(tc.args)...)
+			if r.code != tc.code || !strings.HasSuffix(r.out, tc.out) || !strings.Contains(r.errOut, tc.errOut) {
+				t.Errorf("exit %d, printed %q and %q, want %d, %q and %q", r.code, r.out, r.errOut, tc.code, tc.out, tc.errOut)
+			}
+		})
+	}
+}
+
+func TestRequestsParts(t *testing.T) {
+	t.Parallel()
+	env := counting(t)
+	r := command(t, env, "", "call", "count", "up", "--async")
+	id := scrubbed[1].pattern.FindString(r.out)
+	r = command(t, env, "", "requests", "parts", id, "--after", "1.1")
+	if r.code != exitDone || r.out != "1\n2\ndone\n" {
+		t.Errorf("exit %d, printed %q and %q", r.code, r.out, r.errOut)
+	}
+	r = command(t, env, "", "requests", "parts", id, "--after", "1.2", "--json")
+	if want := `{"number":"1.3","attempt":1,"contentType":"application/json","data":2}` + "\n"; r.code != exitDone || !strings.HasPrefix(r.out, want) {
+		t.Errorf("exit %d, printed %q and %q, want %q first", r.code, r.out, r.errOut, want)
+	}
+}

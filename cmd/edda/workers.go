@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+func (a *app) workers() *cobra.Command {
+	return group("workers", "Look at workers, drain, pause and resume them",
+		a.workersList(),
+		a.withWorker("show ID", "Show a worker and what it has", (*eddahttp.Client).Worker),
+		a.withWorker("drain ID", "Give a worker nothing more, and have it finish", (*eddahttp.Client).DrainWorker),
+		a.withWorker("pause ID", "Give a worker nothing until it is resumed", (*eddahttp.Client).PauseWorker),
+		a.withWorker("resume ID", "Give a paused worker requests again", (*eddahttp.Client).ResumeWorker))
+}
+
+func (a *app) workersList() *cobra.Command {
+	var q eddahttp.Query
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List workers",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.listing(&q)
+			if err != nil {
+				return err
+			}
+			p, err := client.Workers(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return list(a, p, "no workers", []string{"ID", "SERVICES", "VERSION", "TRANSPORT", "SLOTS", "IN FLIGHT", "HEARD OF", "STATE"},
+				func(w *edda.WorkerInfo) []string {
+					return []string{
+						w.ID, clip(strings.Join(w.Services, ", ")), w.Version, w.Transport,
+						fmt.Sprint(w.Slots), fmt.Sprint(w.InFlight), age(w.LastBeat), string(w.State),
+					}
+				})
+		},
+	}
+	addPaging(cmd.Flags(), &q)
+	return cmd
+}
+
+// withWorker makes a command that changes a worker, or looks at it, and prints what
+// it then is.
+func (a *app) withWorker(
+	use, short string, do func(c *eddahttp.Client, ctx context.Context, id string) (*edda.WorkerInfo, error),
+) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			w, err := do(client, cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.printWorker(w)
+		},
+	}
+}
+
+func (a *app) printWorker(w *edda.WorkerInfo) error {
+	if a.json {
+		return a.printJSON(w)
+	}
+	var labels []string
+	for name, v := range w.Labels {
+		labels = append(labels, name+"="+v)
+	}
+	slices.Sort(labels)
+	if err := a.fields(
+		"id", w.ID, "services", strings.Join(w.Services, ", "), "version", w.Version, "labels", strings.Join(labels, ", "),
+		"transport", w.Transport, "slots", fmt.Sprint(w.Slots), "in flight", fmt.Sprint(w.InFlight),
+		"heard of", stamp(w.LastBeat), "state", string(w.State),
+	); err != nil || len(w.Holds) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	rows := make([][]string, len(w.Holds))
+	for i, h := range w.Holds {
+		rows[i] = []string{h.Request.String(), address(h.Service, h.Key), h.Method, fmt.Sprint(h.Attempt), age(h.Since)}
+	}
+	return a.table("", []string{"REQUEST", "TO", "METHOD", "ATTEMPT", "SINCE"}, rows)
+}

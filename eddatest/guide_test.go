@@ -1,0 +1,88 @@
+package eddatest_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/eddatest"
+)
+
+// The tests of this file are those that docs/testing.md shows.
+
+func TestOrderIsPaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := eddatest.Start(t, orders())
+		payments := n.Mock("payments")
+		payments.On("charge").With(amount{500}).Reply("paid").Times(1)
+		mails := n.MockOrdered("mails")
+		mails.On("review")
+
+		reply, err := edda.Call[string](t.Context(), n.Client(), "orders/7", "place", amount{500})
+		if err != nil || reply != "placed" {
+			t.Fatalf("got %q, %v, want placed", reply, err)
+		}
+		n.Settle(48 * time.Hour) // the review is sent a day later; here that takes no time
+		n.AssertCalls(
+			`payments charge {"cents":500}`,
+			`mails/7 review "how was it?"`,
+		)
+	})
+}
+
+func TestBankIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := eddatest.Start(t, orders())
+		payments := n.Mock("payments")
+		eddatest.InOrder(
+			payments.On("charge").Times(3).Fail(errors.New("the bank is away")),
+			payments.On("charge").Times(1).Do(func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {
+				return nil, ctx.SendAfter(0, "orders/7", "paid", nil)
+			}),
+		)
+		n.MockOrdered("mails").On("review").Maybe()
+
+		eddatest.Set(n, "orders/7", "status", "draft")
+		if _, err := edda.Call[string](t.Context(), n.Client(), "orders/7", "place", amount{500}); err != nil {
+			t.Fatal(err)
+		}
+		n.Settle(48 * time.Hour)
+		if status, _ := eddatest.Get[string](n, "orders/7", "status"); status != "paid" {
+			t.Errorf("got status %q, want paid", status)
+		}
+		if letters := n.DeadLetters(); len(letters) > 0 {
+			t.Errorf("got dead letters %v, want none", letters)
+		}
+	})
+}
+
+func TestPlaceRefusesNothing(t *testing.T) {
+	out := eddatest.Invoke(t, orders(), "place", "7", amount{0}, eddatest.WithState(map[string]string{"status": `"draft"`}))
+	out.AssertFinal("NO_AMOUNT")
+	out.AssertSends()
+}
+
+// The tests that the guide shows are those that run.
+func TestGuideShowsTheseTests(t *testing.T) {
+	guide, err := os.ReadFile("../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile("guide_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(guide), "```go\n")[1:]
+	if len(blocks) != 3 {
+		t.Errorf("the guide shows %d tests, want 3", len(blocks))
+	}
+	for _, b := range blocks {
+		if code, _, _ := strings.Cut(b, "```"); !strings.Contains(string(file), code) {
+			t.Errorf("the guide shows what does not stand in guide_test.go:\n%s", code)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package httpgw
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/edda-io/edda"
+)
+
+// putService sets a plain HTTP endpoint as the worker of a service.
+func (g *Gateway) putService(x *exchange) error {
+	spec := edda.EndpointSpec{ServiceSpec: edda.ServiceSpec{Namespace: x.namespace, Name: x.args[0]}}
+	if err := g.object(x, endpointMembers(&spec)); err != nil {
+		return err
+	}
+	info, created, err := g.node.SetEndpoint(x.r.Context(), spec)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return x.json(status, info)
+}
+
+// endpointMembers are those of the body. What is right in itself the node checks.
+func endpointMembers(e *edda.EndpointSpec) members {
+	return members{
+		"kind":     str("kind", &e.Kind),
+		"methods":  value("methods", &e.Methods, "a list of strings"),
+		"endpoint": str("endpoint", &e.URL),
+		"protocol": chosen("protocol", &e.Protocol),
+		"concurrency": func(v json.RawMessage) error {
+			if value("", &e.Concurrency, "")(v) != nil || e.Concurrency < 1 {
+				return badMember("concurrency", "a number from 1 on")
+			}
+			return nil
+		},
+		"attemptTimeout": positive("attemptTimeout", &e.AttemptTimeout),
+		"retry":          within("retry", retryMembers(&e.Retry)),
+		"onDead":         chosen("onDead", &e.OnDead),
+		"health": within("health", members{
+			"path": chosen("health.path", &e.HealthPath), "interval": positive("health.interval", &e.HealthInterval),
+		}),
+		"secret": chosen("secret", &e.Secret),
+	}
+}
+
+// chosen reads a string that is not empty: to leave a choice to the node is to
+// leave the member out.
+func chosen[T ~string](name string, into *T) func(json.RawMessage) error {
+	read := str(name, into)
+	return func(v json.RawMessage) error {
+		if err := read(v); err != nil {
+			return err
+		}
+		if *into == "" {
+			return badMember(name, "left out or not empty")
+		}
+		return nil
+	}
+}
+
+func retryMembers(p *edda.RetryPolicy) members {
+	return members{
+		"max": func(v json.RawMessage) error {
+			if value("", &p.Max, "")(v) != nil || p.Max < -1 || p.Max == 0 {
+				return badMember("retry.max", "a number from 1 on, or -1 for no limit")
+			}
+			return nil
+		},
+		"delay":    positive("retry.delay", &p.Delay),
+		"maxDelay": positive("retry.maxDelay", &p.MaxDelay),
+		"backoff": func(v json.RawMessage) error {
+			if value("", &p.Backoff, "")(v) != nil || p.Backoff < 1 {
+				return badMember("retry.backoff", "a number from 1 on")
+			}
+			return nil
+		},
+		"jitter": func(v json.RawMessage) error {
+			if value("", &p.Jitter, "")(v) != nil || p.Jitter < 0 || p.Jitter > 1 {
+				return badMember("retry.jitter", "a number from 0 to 1")
+			}
+			if p.Jitter == 0 {
+				p.Jitter = -1 // zero would be the default
+			}
+			return nil
+		},
+	}
+}

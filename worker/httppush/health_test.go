@@ -1,0 +1,245 @@
+package httppush
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/edda-io/edda"
+)
+
+func one(t *testing.T) *fakeAttempt {
+	t.Helper()
+	return attemptAt(t.Context(), &edda.Message{Type: "x", To: edda.Address{Name: "users", Key: "k"}, Payload: []byte("x")}, state{})
+}
+
+// freeAddress returns an address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// listenAgain serves at an address that was free, or served before.
+func listenAgain(t *testing.T, address string, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("somebody else took %s: %v", address, err)
+	}
+	s := httptest.NewUnstartedServer(h)
+	s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// An endpoint that is down costs no attempt, and is found when it comes.
+func TestDownAtStart(t *testing.T) {
+	address := freeAddress(t)
+	r, w := serveRunner(t, users("http://"+address), Options{})
+	a, b := one(t), one(t)
+	r.start(a)
+	r.start(b)
+	a.back(t)
+	b.back(t)
+	w.want(t, false)
+	s := listenAgain(t, address, answerWith(200, "ok"))
+	w.want(t, true)
+	a = one(t)
+	r.start(a)
+	if out := a.outcome(t); out.Err != nil {
+		t.Error(out.Err)
+	}
+
+	s.Close()
+	r.target.Load().transport.CloseIdleConnections() // it would notice by itself, in a moment
+	a = one(t)
+	r.start(a)
+	a.back(t)
+	w.want(t, false)
+	listenAgain(t, address, answerWith(200, "ok"))
+	w.want(t, true)
+	w.stays(t)
+}
+
+func TestHealthCheck(t *testing.T) {
+	var logs lockedBuffer
+	var status atomic.Int64
+	status.Store(503)
+	asked := make(chan string, 1000)
+	url := server(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Method + " " + r.RequestURI
+		answerWith(int(status.Load()), "")(w, r)
+	})
+	spec := users(url + "/base")
+	spec.HealthPath, spec.HealthInterval = "/healthz?full=1", edda.MinHealthInterval
+	_, w := serveRunner(t, spec, Options{Logger: slog.New(slog.NewTextHandler(&logs, nil))})
+	w.want(t, false)
+	if got := <-asked; got != "GET /healthz?full=1" {
+		t.Errorf("the health check was %s", got)
+	}
+	for _, flap := range []struct {
+		status int
+		ready  bool
+	}{{200, true}, {500, false}, {204, true}, {302, false}, {299, true}, {404, false}} {
+		status.Store(int64(flap.status))
+		w.want(t, flap.ready)
+	}
+	if !bytes.Contains(logs.bytes(), []byte("out of service")) || !bytes.Contains(logs.bytes(), []byte("health check answered 500")) {
+		t.Errorf("logged %s", logs.bytes())
+	}
+	<-w.beats
+}
+
+// An endpoint with a health check that refuses connections is out of service
+// before the next check.
+func TestRefusalBetweenHealthChecks(t *testing.T) {
+	s := httptest.NewServer(answerWith(200, "ok"))
+	spec := users(s.URL)
+	spec.HealthPath, spec.HealthInterval = "/healthz", time.Hour
+	r, w := serveRunner(t, spec, Options{})
+	w.want(t, false)
+	w.want(t, true)
+	address := s.Listener.Addr().String()
+	s.Close()
+	r.target.Load().transport.CloseIdleConnections() // it would notice by itself, in a moment
+	a := one(t)
+	r.start(a)
+	a.back(t)
+	w.want(t, false)
+	listenAgain(t, address, answerWith(200, "ok"))
+	w.want(t, true)
+}
+
+func TestChange(t *testing.T) {
+	release, begun := make(chan struct{}), make(chan struct{})
+	first := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(begun)
+		<-release
+		_, _ = io.WriteString(w, "first")
+	})
+	spec := users(first)
+	spec.Secret = "old"
+	r, w := serveRunner(t, spec, Options{})
+	a := one(t)
+	r.start(a)
+	<-begun
+
+	second, seen := recorder(t, answerWith(200, "second"))
+	spec.URL, spec.Secret = second, "new"
+	if err := r.Change(spec); err != nil {
+		t.Fatal(err)
+	}
+	b := one(t)
+	r.start(b)
+	if out := b.outcome(t); out.Err != nil || string(out.Reply.Payload) != "second" {
+		t.Errorf("got %+v, want the second endpoint's answer", out)
+	}
+	if g := <-seen; !verify([]byte("new"), g) || verify([]byte("old"), g) {
+		t.Error("it is not signed with the new secret")
+	}
+	close(release)
+	if out := a.outcome(t); out.Err != nil || string(out.Reply.Payload) != "first" {
+		t.Errorf("got %+v, want the first endpoint's answer", out)
+	}
+	w.stays(t)
+
+	// One with a health check has to pass it, one without is taken to be there.
+	spec.URL, spec.HealthPath = "http://"+freeAddress(t), "/healthz"
+	if err := r.Change(spec); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, false)
+	spec.HealthPath = ""
+	if err := r.Change(spec); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, true)
+}
+
+// What is on its way when a runner is to end, ends.
+func TestServeWaitsForAttempts(t *testing.T) {
+	begun := make(chan struct{})
+	url := server(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+	})
+	r, err := New(users(url), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.serve(serving, newFakeWorker())
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	m := &edda.Message{Type: "x", To: edda.Address{Name: "users", Key: "k"}}
+	a := attemptAt(ctx, m, state{})
+	r.start(a)
+	<-begun
+	stop()
+	<-r.stopped
+	select {
+	case <-ended:
+		t.Error("it ended before its attempt")
+	default:
+	}
+	cancel()
+	if out := a.outcome(t); !errors.Is(out.Err, context.Canceled) {
+		t.Errorf("got %v, want %v", out.Err, context.Canceled)
+	}
+	<-ended
+}
+
+// An attempt that cannot be made when nobody watches any more is handed back all
+// the same.
+func TestHandedBackAtTheEnd(t *testing.T) {
+	r, err := New(users("http://"+freeAddress(t)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := one(t)
+	r.start(a)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.serve(ctx, newFakeWorker())
+	a.back(t)
+	a = one(t)
+	r.start(a)
+	a.back(t)
+}
+
+// lockedBuffer is a buffer that a logger and a test share.
+type lockedBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}

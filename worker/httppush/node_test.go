@@ -1,0 +1,412 @@
+package httppush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/node"
+)
+
+// open returns a node that runs endpoints, in the directory or, when that is
+// empty, in memory. The caller may stop it before the test ends.
+func open(t *testing.T, dir string, services ...*edda.Service) *node.Node {
+	t.Helper()
+	o := node.Options{
+		Dir: dir, Partitions: 4, Services: services,
+		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) { return New(spec, Options{}) },
+		Limits:    node.Limits{NoServiceWait: time.Millisecond, NoWorkerWait: 50 * time.Millisecond},
+	}
+	if dir == "" {
+		o.Durability = edda.Memory
+	}
+	n, err := node.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, n) })
+	return n
+}
+
+func stop(t *testing.T, n *node.Node) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := n.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// set sets an endpoint.
+func set(t *testing.T, n *node.Node, spec edda.EndpointSpec) (*edda.ServiceInfo, bool) {
+	t.Helper()
+	info, created, err := n.SetEndpoint(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info, created
+}
+
+func call(t *testing.T, n *node.Node, to, method, payload string) (*edda.Reply, error) {
+	t.Helper()
+	a, err := edda.ParseAddress(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return n.Client().Call(ctx, &edda.Message{To: a, Type: method, ContentType: "application/json", Payload: []byte(payload)})
+}
+
+// wantCall calls and checks status and body.
+func wantCall(t *testing.T, n *node.Node, to, method, payload string, status int, body string) {
+	t.Helper()
+	r, err := call(t, n, to, method, payload)
+	if err != nil {
+		t.Fatalf("%s %s: %v", to, method, err)
+	}
+	if r.EffectiveStatus() != status || string(r.Payload) != body {
+		t.Errorf("%s %s: got %d %q, want %d %q", to, method, r.EffectiveStatus(), r.Payload, status, body)
+	}
+}
+
+// counter is an endpoint that keeps a number in the key's state.
+func counter(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	n := 0
+	if _, rest, ok := strings.Cut(string(body), `"state":{"n":`); ok {
+		digits, _, _ := strings.Cut(rest, "}")
+		n, _ = strconv.Atoi(digits)
+	}
+	if strings.HasSuffix(r.URL.Path, "/add") {
+		n++
+	}
+	fmt.Fprintf(w, `{"status":200,"data":{"value":%d},"state":{"set":{"n":%d}}}`, n, n)
+}
+
+func TestKeyedState(t *testing.T) {
+	n := open(t, "")
+	if _, created := set(t, n, envelope(users(server(t, counter)))); !created {
+		t.Error("the service is not new")
+	}
+	for i := range 3 {
+		wantCall(t, n, "users/a", "add", "{}", 200, fmt.Sprintf(`{"value":%d}`, i+1))
+	}
+	wantCall(t, n, "users/b", "add", "{}", 200, `{"value":1}`)
+	wantCall(t, n, "users/a", "get", "{}", 200, `{"value":3}`)
+}
+
+func TestRestartKeepsTheEndpoint(t *testing.T) {
+	dir := t.TempDir()
+	url, seen := recorder(t, counter)
+	n := open(t, dir)
+	spec := envelope(users(url))
+	spec.Concurrency, spec.AttemptTimeout, spec.OnDead, spec.Methods = 3, 7*time.Second, edda.StopKey, []string{"add", "get"}
+	spec.Retry = edda.RetryPolicy{Max: 4, Delay: time.Second, Jitter: -1}
+	spec.HealthPath, spec.HealthInterval = "/add", time.Minute
+	made, _ := set(t, n, spec)
+	key, err := (&edda.EndpointSpec{Secret: made.Secret}).SecretKey()
+	if err != nil || len(key) != 32 {
+		t.Fatalf("the node made the secret %q, %v", made.Secret, err)
+	}
+	wantCall(t, n, "users/a", "add", "{}", 200, `{"value":1}`)
+	made.Secret = ""
+	stop(t, n)
+
+	n = open(t, dir)
+	wantCall(t, n, "users/a", "add", "{}", 200, `{"value":2}`)
+	for len(seen) > 0 {
+		if g := <-seen; g.method == "POST" && !verify(key, g) {
+			t.Error("it is not signed with the secret of before")
+		}
+	}
+	info, err := n.Service(t.Context(), "", "users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprintf("%+v %+v", *info.EndpointInfo, *info.Health), fmt.Sprintf("%+v %+v", *made.EndpointInfo, *made.Health); trimPointer(got) != trimPointer(want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if info.Concurrency != 3 || info.AttemptTimeout != "7s" || info.Retry.Max != 4 || info.Retry.Jitter != 0 || info.OnDead != edda.StopKey || info.Workers != 1 {
+		t.Errorf("got %+v", info)
+	}
+	if _, err := call(t, n, "users/a", "other", "{}"); edda.ReasonOf(err) != edda.NoMethod {
+		t.Errorf("got %v, want %s", err, edda.NoMethod)
+	}
+}
+
+// trimPointer leaves out where in memory the health check lies.
+func trimPointer(s string) string {
+	before, rest, _ := strings.Cut(s, "Health:0x")
+	_, after, _ := strings.Cut(rest, " ")
+	return before + after
+}
+
+func TestSecrets(t *testing.T) {
+	n := open(t, "")
+	url, seen := recorder(t, answerWith(200, "ok"))
+	signedWith := func(secret string) {
+		t.Helper()
+		wantCall(t, n, "users/a", "x", "hi", 200, "ok")
+		key, err := (&edda.EndpointSpec{Secret: secret}).SecretKey()
+		if g := <-seen; err != nil || !verify(key, g) {
+			t.Errorf("it is not signed with %q, %v", secret, err)
+		}
+	}
+	info, _ := set(t, n, users(url))
+	first := info.Secret
+	if !strings.HasPrefix(first, edda.SecretPrefix) {
+		t.Fatalf("got secret %q", first)
+	}
+	signedWith(first)
+	if again, created := set(t, n, users(url)); again.Secret != "" || created {
+		t.Errorf("got secret %q, created %v, want the old one unseen", again.Secret, created)
+	}
+	signedWith(first)
+	rotated := users(url)
+	rotated.Secret = "another secret"
+	if info, _ := set(t, n, rotated); info.Secret != "" {
+		t.Errorf("got secret %q, which whoever set it knows", info.Secret)
+	}
+	signedWith("another secret")
+	for _, look := range []func() (*edda.ServiceInfo, error){
+		func() (*edda.ServiceInfo, error) { return n.Service(t.Context(), "", "users") },
+		func() (*edda.ServiceInfo, error) { return n.PauseService(t.Context(), "", "users") },
+		func() (*edda.ServiceInfo, error) { return n.ResumeService(t.Context(), "", "users") },
+		func() (*edda.ServiceInfo, error) {
+			all, _, err := n.Services(t.Context(), "", node.Page{})
+			return &all[0], err
+		},
+	} {
+		if info, err := look(); err != nil || info.EndpointInfo == nil || info.Secret != "" {
+			t.Errorf("got %+v, %v, want an endpoint without its secret", info, err)
+		}
+	}
+}
+
+func TestSetEndpointRefuses(t *testing.T) {
+	local := edda.NewOrdered("local")
+	local.HandleAny(func(*edda.Context, *edda.Message) (*edda.Reply, error) { return edda.TextReply(200, "here"), nil })
+	n := open(t, "", local)
+	refused := func(spec edda.EndpointSpec, reason edda.Reason) {
+		t.Helper()
+		if _, _, err := n.SetEndpoint(t.Context(), spec); edda.ReasonOf(err) != reason {
+			t.Errorf("got %v, want %s", err, reason)
+		}
+	}
+	spec := users("http://127.0.0.1:1")
+	spec.Name = "local"
+	refused(spec, edda.Exists)
+	wantCall(t, n, "local/a", "x", "", 200, "here")
+	spec.Name = "no/name"
+	refused(spec, edda.BadName)
+	refused(users("http://user:secret@host/"), edda.BadValue)
+
+	// One that nobody can reach holds its requests, and with them its kind.
+	url := "http://" + freeAddress(t)
+	set(t, n, users(url))
+	ack, err := n.Client().Send(t.Context(), &edda.Message{To: edda.Address{Name: "users", Key: "a"}, Type: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec = echo(url)
+	spec.Name = "users"
+	refused(spec, edda.KindInUse)
+	if _, err := n.Client().Cancel(t.Context(), ack.ID); err != nil {
+		t.Fatal(err)
+	}
+	spec.URL = server(t, answerWith(200, "balanced"))
+	if info, created := set(t, n, spec); info.Kind != edda.Balanced || created {
+		t.Errorf("got %+v, created %v", info, created)
+	}
+	wantCall(t, n, "users", "x", "", 200, "balanced")
+
+	_, err = n.Attach(t.Context(), node.WorkerSpec{Services: []edda.ServiceSpec{{Name: "users", Kind: edda.Balanced}}}, nil)
+	if edda.ReasonOf(err) != edda.Exists {
+		t.Errorf("a worker over an endpoint: got %v, want %s", err, edda.Exists)
+	}
+	without, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, without)
+	if _, _, err := without.SetEndpoint(t.Context(), users(url)); edda.ReasonOf(err) != edda.Conflict {
+		t.Errorf("got %v, want %s", err, edda.Conflict)
+	}
+	stop(t, n)
+	refused(users(url), edda.Draining)
+}
+
+// A service in this process takes the place of an endpoint of its name.
+func TestServiceTakesThePlaceOfAnEndpoint(t *testing.T) {
+	dir := t.TempDir()
+	n := open(t, dir)
+	set(t, n, users("http://127.0.0.1:1"))
+	stop(t, n)
+	local := edda.NewOrdered("users")
+	local.HandleAny(func(*edda.Context, *edda.Message) (*edda.Reply, error) { return edda.TextReply(200, "here"), nil })
+	n = open(t, dir, local)
+	wantCall(t, n, "users/a", "x", "", 200, "here")
+	if info, err := n.Service(t.Context(), "", "users"); err != nil || info.EndpointInfo != nil {
+		t.Errorf("got %+v, %v", info, err)
+	}
+}
+
+// A request for an endpoint that is down waits, without an attempt, and is handled
+// when the endpoint comes.
+func TestRequestsWaitForTheEndpoint(t *testing.T) {
+	n := open(t, "")
+	address := freeAddress(t)
+	spec := users("http://" + address)
+	spec.Retry = edda.RetryPolicy{Max: 1}
+	set(t, n, spec)
+	r, err := call(t, n, "users/a", "x", "hi")
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok || e.Reason != edda.NoWorker || e.Position == "" {
+		t.Fatalf("got %v, %v, want %s and the request stored", r, err, edda.NoWorker)
+	}
+	w, err := n.Worker("edda.endpoint.users")
+	if err != nil || w.State != edda.WorkerSilent || w.Transport != "http" || w.Slots != edda.DefaultEndpointConcurrency {
+		t.Errorf("got worker %+v, %v", w, err)
+	}
+	listenAgain(t, address, func(w http.ResponseWriter, r *http.Request) {
+		answerWith(200, "attempt "+r.Header.Get("Edda-Attempt"))(w, r)
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	reply, err := n.Client().Wait(ctx, e.RequestID)
+	if err != nil || string(reply.Payload) != "attempt 1" || reply.Attempts != 1 {
+		t.Errorf("got %+v, %v, want the first attempt's reply", reply, err)
+	}
+}
+
+func TestRetriesAndDeadLetters(t *testing.T) {
+	n := open(t, "")
+	spec := users(server(t, func(w http.ResponseWriter, r *http.Request) {
+		switch attempt := r.Header.Get("Edda-Attempt"); {
+		case strings.HasSuffix(r.URL.Path, "/final"):
+			answerWith(422, "no funds", "Edda-Error", "final")(w, r)
+		case strings.HasSuffix(r.URL.Path, "/never"), attempt != "3":
+			answerWith(503, "busy", "Retry-After", "0")(w, r)
+		default:
+			answerWith(200, "at last")(w, r)
+		}
+	}))
+	spec.Retry = edda.RetryPolicy{Max: 3, Delay: time.Hour}
+	set(t, n, spec)
+	wantCall(t, n, "users/a", "x", "", 200, "at last")
+	_, err := call(t, n, "users/a", "never", "")
+	if edda.ReasonOf(err) != edda.Dead || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "busy") {
+		t.Errorf("got %v, want %s and what the endpoint said", err, edda.Dead)
+	}
+	_, err = call(t, n, "users/a", "final", "")
+	if edda.ReasonOf(err) != edda.Failed || !strings.Contains(err.Error(), "no funds") {
+		t.Errorf("got %v, want %s and what the endpoint said", err, edda.Failed)
+	}
+}
+
+func TestDeleteEndpoint(t *testing.T) {
+	n := open(t, "")
+	begun := make(chan struct{})
+	var once sync.Once
+	set(t, n, users(server(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		once.Do(func() { close(begun) })
+		<-r.Context().Done()
+	})))
+	ack, err := n.Client().Send(t.Context(), &edda.Message{To: edda.Address{Name: "users", Key: "a"}, Type: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	if err := n.DeleteService(t.Context(), "", "users", false); edda.ReasonOf(err) != edda.Conflict {
+		t.Errorf("got %v, want %s", err, edda.Conflict)
+	}
+	if err := n.DeleteService(t.Context(), "", "users", true); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := n.Client().Request(t.Context(), ack.ID); err != nil || r.State != edda.StateDead {
+		t.Errorf("got %+v, %v, want a dead request", r, err)
+	}
+	if _, err := n.Worker("edda.endpoint.users"); edda.ReasonOf(err) != edda.NoWorkerID {
+		t.Errorf("got %v, want %s", err, edda.NoWorkerID)
+	}
+	if _, err := call(t, n, "users/a", "x", ""); edda.ReasonOf(err) != edda.NoService {
+		t.Errorf("got %v, want %s", err, edda.NoService)
+	}
+	if _, created := set(t, n, users(server(t, answerWith(200, "again")))); !created {
+		t.Error("the service is not new")
+	}
+	wantCall(t, n, "users/a", "x", "", 200, "again")
+}
+
+// Draining an endpoint lasts until somebody sets it again.
+func TestDrainedEndpoint(t *testing.T) {
+	n := open(t, "")
+	spec := users(server(t, answerWith(200, "ok")))
+	set(t, n, spec)
+	if w, err := n.DrainWorker("edda.endpoint.users"); err != nil || w.State != edda.WorkerDraining {
+		t.Fatalf("got %+v, %v", w, err)
+	}
+	if _, err := call(t, n, "users/a", "x", ""); edda.ReasonOf(err) != edda.NoWorker {
+		t.Errorf("got %v, want %s", err, edda.NoWorker)
+	}
+	spec.Concurrency = 5
+	set(t, n, spec)
+	wantCall(t, n, "users/b", "x", "", 200, "ok")
+	if w, err := n.Worker("edda.endpoint.users"); err != nil || w.Slots != 5 || w.State != edda.WorkerReady {
+		t.Errorf("got %+v, %v", w, err)
+	}
+}
+
+// What an endpoint is at when the node stops is handed back, and costs no attempt.
+func TestStopHandsBack(t *testing.T) {
+	dir := t.TempDir()
+	n := open(t, dir)
+	begun, attempts := make(chan struct{}, 10), make(chan string, 10)
+	var mu sync.Mutex // guards hang
+	hang := true
+	spec := users(server(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		attempts <- r.Header.Get("Edda-Attempt")
+		begun <- struct{}{}
+		mu.Lock()
+		wait := hang
+		mu.Unlock()
+		if wait {
+			<-r.Context().Done()
+		}
+	}))
+	spec.Retry = edda.RetryPolicy{Max: 1}
+	set(t, n, spec)
+	ack, err := n.Client().Send(t.Context(), &edda.Message{To: edda.Address{Name: "users", Key: "a"}, Type: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Stop(now); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	hang = false
+	mu.Unlock()
+	n = open(t, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if r, err := n.Client().Wait(ctx, ack.ID); err != nil || r.EffectiveStatus() != 200 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if a, b := <-attempts, <-attempts; a != "1" || b != "1" {
+		t.Errorf("got attempts %s and %s, want the first twice", a, b)
+	}
+}
