@@ -441,3 +441,61 @@ func TestJWTOptions(t *testing.T) {
 		wantReason(t, tc.want, err, edda.BadValue, tc.want)
 	}
 }
+
+// FuzzJWT checks that nothing but what the issuer signed is let in, as whom it
+// names.
+func FuzzJWT(f *testing.F) {
+	file := filepath.Join(f.TempDir(), "keys.json")
+	set := must(json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{published("r", rsaKey()), published("e", ecKey()), published("d", edKey())}}))
+	if err := os.WriteFile(file, set, 0o600); err != nil {
+		f.Fatal(err)
+	}
+	a, err := auth.OpenJWT(f.Context(), auth.JWTOptions{Keys: file, Issuer: "https://id.example", Audience: "edda", Prefix: "id:"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(a.Close)
+	f.Add("Bearer " + signed(jose.EdDSA, edKey(), "d", good(nil)))
+	f.Add("Bearer " + signed(jose.ES256, ecKey(), "e", good(nil)))
+	f.Add("Bearer " + signed(jose.RS256, rsaKey(), "r", good(nil)))
+	f.Add("Bearer " + forged(`{"alg":"none"}`, nil, good(nil)))
+	f.Add("Bearer " + forged(`{"alg":"HS256","kid":"d"}`, edKey().Public().(ed25519.PublicKey), good(nil)))
+	f.Add("Basic x")
+	f.Fuzz(func(t *testing.T, header string) {
+		c, err := auth.Read([]string{header}, nil)
+		if err != nil {
+			return
+		}
+		if g, err := auth.Admit(t.Context(), a, c); err == nil && g.Principal != "id:ada" {
+			t.Errorf("%q was let in as %q", header, g.Principal)
+		}
+	})
+}
+
+// What is asked at each request costs no memory.
+func TestKnownCredentialsCostNoMemory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys.json")
+	set := must(json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{published("r", rsaKey())}}))
+	if err := os.WriteFile(file, set, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	byJWT, err := auth.OpenJWT(t.Context(), auth.JWTOptions{Keys: file, Issuer: "https://id.example", Audience: "edda"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer byJWT.Close()
+	static := strings.Repeat("s3cret", 10)
+	a := auth.FirstOf(must(auth.NewTokens(token(t, "ada", static, auth.Everything()))), byJWT)
+	for name, shown := range map[string]string{"static": static, "JWT": signed(jose.RS256, rsaKey(), "r", good(nil))} {
+		wantAdmitted(t, name, a, shown)
+		values := []string{"Bearer " + shown}
+		if n := testing.AllocsPerRun(100, func() {
+			c, _ := auth.Read(values, nil)
+			if _, err := auth.Admit(t.Context(), a, c); err != nil {
+				t.Error(err)
+			}
+		}); n > 0 {
+			t.Errorf("%s: got %v allocations for a request, want none", name, n)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -125,7 +126,9 @@ func TestAccess(t *testing.T) {
 		{"ada", "GET", own + "/reply", 204},
 		{"ada", "POST", own + "/cancel", 200},
 		{"bob", "GET", own + "?wait=1s", 403},
+		{"ada", "GET", own + "/parts", 200},
 		{"bob", "GET", own + "/reply", 403},
+		{"bob", "GET", own + "/parts", 403},
 		{"bob", "POST", own + "/cancel", 403},
 		{"ada", "GET", own + "/parts", 200},
 		{"bob", "GET", own + "/parts", 403},
@@ -186,6 +189,23 @@ func TestEveryOperationAsks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A stream of events lives longer than other answers: it ends with the credentials.
+func TestEventsEndWithTheCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(time.Hour)
+		g := gatewayOf(t, silent{&fake{}}, Options{Authenticator: auth.Func(func(context.Context, auth.Credential) (*auth.Grant, error) {
+			return &auth.Grant{Principal: "ada", Rights: auth.Everything(), Expires: end}, nil
+		})})
+		w := do(g, http.MethodGet, "/v1/requests/"+fakeID.String()+"/parts", "", wantEvents)
+		if !time.Now().Equal(end) || !strings.Contains(w.Body.String(), "the credentials have expired") {
+			t.Errorf("at %v got %s, want it to end at %v with the reason", time.Now(), w.Body, end)
+		}
+		if w := do(g, http.MethodGet, "/v1/requests/"+fakeID.String()+"/parts", "", wantEvents); w.Code != http.StatusUnauthorized {
+			t.Errorf("afterwards: got %d, want 401", w.Code)
+		}
+	})
 }
 
 // A browser shows a certificate to whoever makes it send something: a page of

@@ -45,7 +45,9 @@ func (g *Gateway) events(x *exchange, id edda.ID, after edda.PartID, wait time.D
 	if x.r.Method == http.MethodHead || s.write(nil) != nil {
 		return nil
 	}
-	ctx, cancel := context.WithCancelCause(x.r.Context())
+	ctx, expire := x.whileKnown()
+	defer expire()
+	ctx, cancel := context.WithCancelCause(ctx)
 	next, left := make(chan nextPart), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -1,6 +1,7 @@
 package httpgw
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -66,6 +67,17 @@ func (x *exchange) allowed(a access) error {
 		return nil
 	}
 }
+
+// whileKnown returns the context of an answer that has no end of its own: it ends
+// with the credentials.
+func (x *exchange) whileKnown() (context.Context, context.CancelFunc) {
+	if x.grant.Expires.IsZero() {
+		return context.WithCancel(x.r.Context())
+	}
+	return context.WithDeadlineCause(x.r.Context(), x.grant.Expires, errExpired)
+}
+
+var errExpired = errors.New("the credentials have expired")
 
 // challenge returns the value of WWW-Authenticate for a request that was refused.
 func challenge(r *http.Request) string {
