@@ -28,9 +28,9 @@ func (f flushed) WriteAt(b []byte, at int64) (int, error) {
 
 // directSink opens a file for writes past the system's cache, with a probe write
 // at an offset where nothing is that counts. ErrRefused says that the file's
-// frames must go through the cache. The files it is used on have no dirty pages
-// left when the first frame is written, and get none after it: a page that was
-// written back over a frame, or stood in front of it, would undo the write.
+// frames must go through the cache. A page written back later than a frame would
+// undo it; so stamp syncs the file before its first frame, and nothing is
+// written to it through the cache any more.
 type directSink func(path string, probe int64) (sink, error)
 
 func openDirect(path string, probe int64) (sink, error) {
