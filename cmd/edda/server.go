@@ -35,6 +35,8 @@ type server struct {
 	took time.Duration
 	// forget ends what knows the callers.
 	forget func()
+	// flush sends the last spans.
+	flush func(context.Context)
 	// served gets the reason why serving ended.
 	served chan error
 }
@@ -54,6 +56,11 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	tracer, flush, err := tracing(ctx, logger)
+	if err != nil {
+		forget()
+		return nil, errors.Join(err, listener.Close())
+	}
 	begin := time.Now()
 	n, err := node.Open(ctx, node.Options{
 		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
@@ -61,24 +68,27 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) {
 			return httppush.New(spec, httppush.Options{MaxReply: int64(s.Limits.PayloadBytes), Logger: logger})
 		},
-		Logger: logger, Metrics: registry, Version: buildVersion(),
+		Logger: logger, Metrics: registry, TracerProvider: tracer, Version: buildVersion(),
 	})
 	if err != nil {
 		forget()
+		flush(ctx)
 		return nil, errors.Join(err, listener.Close())
 	}
 	gateway, err := httpgw.New(n, httpgw.Options{
 		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, MaxBody: int64(s.Limits.PayloadBytes),
-		Gatherer: registry, Registerer: registry, Logger: logger,
+		Gatherer: registry, Registerer: registry, TracerProvider: tracer, Logger: logger,
 	})
 	if err != nil {
 		forget()
-		return nil, errors.Join(err, n.Stop(ctx), listener.Close())
+		err = errors.Join(err, n.Stop(ctx), listener.Close())
+		flush(ctx)
+		return nil, err
 	}
 	addr, scheme := listener.Addr().String(), "http://"
 	v := &server{
 		node: n, http: httpgw.NewServer(gateway, logger), addr: addr, took: time.Since(begin),
-		forget: forget, served: make(chan error, 1),
+		forget: forget, flush: flush, served: make(chan error, 1),
 	}
 	serve := v.http.Serve
 	if encryption != nil {
@@ -141,5 +151,6 @@ func (v *server) stop(ctx context.Context) error {
 		err = errors.Join(err, served)
 	}
 	v.forget()
+	v.flush(closing)
 	return err
 }
