@@ -97,7 +97,7 @@ type Limits struct {
 	// yields: 10,000 parts and 64 MiB when zero.
 	RequestParts     int
 	RequestPartBytes int
-	// ReplyBytes bounds the replies kept for callers who ask later, about: 1 GiB when
+	// ReplyBytes bounds the replies, and their parts, kept for callers who ask later, about: 1 GiB when
 	// zero. Over it the bodies of those that expire first go, and asking for one is
 	// REPLY_EXPIRED; what became of the request is still known.
 	ReplyBytes int

@@ -153,7 +153,7 @@ func (g *Gateway) chunks(x *exchange, ack *edda.Ack, p preferences) error {
 			return errBroken
 		}
 	}
-	reply, err := g.await(x, ack, p.wait)
+	reply, err := g.await(x, ack, defaultWait) // which is there
 	if !s.begun {
 		if err == nil {
 			g.reply(x, reply)

@@ -11,8 +11,8 @@ import (
 	"github.com/edda-io/edda/internal/wire"
 )
 
-// kept is the account of the replies that the table keeps for callers who ask
-// later. Over the limit the bodies of those that expire first go; state and
+// kept is the account of the replies, with their parts, that the table keeps for
+// callers who ask later. Over the limit the bodies of those that expire first go; state and
 // fingerprint stay until they expire.
 type kept struct {
 	bytes int64
@@ -115,6 +115,10 @@ func (m *Machine) shedOne(b *store.Batch, key, value []byte) error {
 		return err
 	}
 	r.Reply = nil
+	if r.parts != nil {
+		removeParts(b, r.Seq)
+		r.parts.Lost = true
+	}
 	b.Set(row, r.row())
 	return nil
 }

@@ -82,7 +82,7 @@ func (m *Machine) forgetEnded(r *Request) {
 	if m.byID[r.ID] == r {
 		return // it ended since the last checkpoint, and has no such rows yet
 	}
-	m.gone[r.ID] = stored{seq: r.Seq, scope: r.scope, reply: len(r.Reply), keepUntil: r.KeepUntil, letter: r.Letter}
+	m.gone[r.ID] = stored{seq: r.Seq, scope: r.scope, reply: r.keptBytes(), keepUntil: r.KeepUntil, letter: r.Letter}
 }
 
 // forget lets go of a request that has ended.

@@ -31,8 +31,8 @@ type Parts struct {
 	Reset uint64
 	// Last is the number of the last one; Reset when there is none.
 	Last uint64
-	// Lost says that the parts are not kept any more, because the request ended and
-	// nobody wanted its outcome kept.
+	// Lost says that the parts are not kept any more: the request ended and nobody
+	// wanted its outcome kept, or there were too many bytes of such outcomes.
 	Lost bool
 	// Recent are the last ones, those that the table does not have yet. Whoever has
 	// the slice may read it for as long as they like.
@@ -40,6 +40,7 @@ type Parts struct {
 
 	fence       uint64
 	contentType string // of the last one
+	total       int    // bytes of all
 	bytes       int    // memory of Recent
 }
 
@@ -70,7 +71,16 @@ func (p *Parts) add(contentType, payload []byte) {
 	}
 	p.Recent = append(p.Recent, Part{p.contentType, payload})
 	p.bytes += partOverhead + len(payload)
+	p.total += len(p.contentType) + len(payload)
 	p.Last++
+}
+
+// keptBytes is how many bytes of a request's outcome the table keeps.
+func (r *Request) keptBytes() int {
+	if r.parts == nil || r.parts.Lost {
+		return len(r.Reply)
+	}
+	return len(r.Reply) + r.parts.total
 }
 
 // Parts returns what the attempts at the request have yielded, nil when they have
@@ -229,10 +239,12 @@ const (
 	partsReset
 	partsLast
 	partsContentType
+	partsTotal
+	partsLost
 )
 
 func appendParts(b []byte, field int, p *Parts) []byte {
-	if p == nil || p.Lost {
+	if p == nil {
 		return b
 	}
 	inner := wire.AppendUint(make([]byte, 0, 64), partsAttempt, uint64(p.Attempt))
@@ -240,6 +252,8 @@ func appendParts(b []byte, field int, p *Parts) []byte {
 	inner = wire.AppendUint(inner, partsReset, p.Reset)
 	inner = wire.AppendUint(inner, partsLast, p.Last)
 	inner = wire.AppendString(inner, partsContentType, p.contentType)
+	inner = wire.AppendUint(inner, partsTotal, uint64(p.total))
+	inner = appendBool(inner, partsLost, p.Lost)
 	return wire.AppendBytes(b, field, inner)
 }
 
@@ -258,6 +272,10 @@ func readParts(b []byte) (*Parts, error) {
 			p.Last = f.Uint
 		case partsContentType:
 			p.contentType = string(f.Bytes)
+		case partsTotal:
+			p.total = int(f.Uint)
+		case partsLost:
+			p.Lost = f.Uint != 0
 		}
 	}
 	if err := r.Err(); err != nil {
@@ -279,14 +297,18 @@ func (m *Machine) expireParts(b *store.Batch) error {
 		if len(p.Key) != 17 {
 			return fmt.Errorf("expiry row of parts has %d bytes, want 17", len(p.Key))
 		}
-		seq := binary.BigEndian.Uint64(p.Key[9:])
 		b.Delete(p.Key)
-		b.DeleteRange(fold.RowNumber(rowPart, seq), fold.RowNumber(rowPart, seq+1))
+		removeParts(b, binary.BigEndian.Uint64(p.Key[9:]))
 		if n++; n == maxExpire {
 			break
 		}
 	}
 	return nil
+}
+
+// removeParts removes all rows of a request's parts.
+func removeParts(b *store.Batch, seq uint64) {
+	b.DeleteRange(fold.RowNumber(rowPart, seq), fold.RowNumber(rowPart, seq+1))
 }
 
 func partExpiryRow(seq uint64, keepUntil int64) []byte {

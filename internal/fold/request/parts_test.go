@@ -320,3 +320,37 @@ func TestPartsOfARowAreChecked(t *testing.T) {
 		t.Errorf("the first part has number %d, want 1", got)
 	}
 }
+
+// Parts count as what is kept of a request, and go with the body of its reply.
+func TestPartsOverTheLimitGoWithTheReply(t *testing.T) {
+	w := newWorld(t)
+	w.req.LimitKept(1000)
+	for n := range 5 {
+		r := w.started(n)
+		w.yield(r, strings.Repeat("a", 150), strings.Repeat("b", 150))
+		w.do(op{rec: &record.Completed{Seq: r.Seq, Fence: r.Fence, Reply: encodeReply(&edda.Reply{}), KeepUntil: int64(1000 + n)}, time: w.env.Time})
+		w.checkpoint()
+	}
+	w.checkpoint()
+	w.crash()
+	for n := range 5 {
+		r, err := w.req.Lookup(testID(n), w.env.Time)
+		if err != nil || r == nil {
+			t.Fatalf("request %d is %+v, %v", n, r, err)
+		}
+		p := r.Parts()
+		if lost := n < 2; p == nil || p.Lost != lost || p.Last != 2 {
+			t.Errorf("the parts of request %d are %+v, want lost: %t", n, p, lost)
+		} else if !lost {
+			w.wantParts(r, "1.0-2 ="+strings.Repeat("a", 150)+" ="+strings.Repeat("b", 150))
+		}
+	}
+	if got := w.partRows(); got != 3*2+5 {
+		t.Errorf("%d rows, want those of three requests and five of expiry", got)
+	}
+	w.do(op{rec: &record.Owned{}, time: 1 << 40})
+	w.checkpoint()
+	if got := w.partRows(); got != 0 || w.req.kept.bytes != 0 {
+		t.Errorf("%d rows and %d bytes are left after all have expired", got, w.req.kept.bytes)
+	}
+}

@@ -328,8 +328,8 @@ func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
 		b.Set(fold.RowNumber(rowLetter, r.Seq), r.ID[:])
 	} else {
 		x := expiryRow(r.ID, r.KeepUntil)
-		b.Set(x, expiryValue(r.scope, len(r.Reply)))
-		m.next.add(x, len(r.Reply))
+		b.Set(x, expiryValue(r.scope, r.keptBytes()))
+		m.next.add(x, r.keptBytes())
 	}
 }
 
