@@ -1,0 +1,429 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/rpcconn"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+// lane is one connection and the stream on it that carries calls. Its goroutine
+// opens the stream when there is something to send, sends what waits together, and
+// opens another one when it breaks.
+type lane struct {
+	c     *Conn
+	cc    *grpc.ClientConn
+	calls atomic.Int64  // queued or sent
+	wake  chan struct{} // there is something to send; has room for one
+
+	mu      sync.Mutex // guards what follows
+	queue   []*call    // not sent, in order
+	sent    map[uint64]*call
+	forget  []uint64
+	lastRef uint64
+	closed  bool
+}
+
+// call is one request on its way.
+type call struct {
+	body  *[]byte // encoded, without the ref; nil once sent, unless it may be sent again
+	keyed bool    // it may be sent again
+	since time.Time
+	done  chan outcome // has room for one
+
+	// guarded by the lane's mutex
+	ref   uint64 // of the stream it was sent on; zero: not sent
+	times int    // how often it was sent
+	left  bool   // its caller has gone
+}
+
+// outcome is an answer, or why there is none.
+type outcome struct {
+	response
+	err error // an *edda.Error without Op, or nil
+}
+
+const (
+	// chunkBytes is about how much one message of the stream carries.
+	chunkBytes = 256 << 10
+	// maxTimes is how often a request is sent on streams that break.
+	maxTimes = 5
+	// answerWait is how long a caller whose context has ended waits for the node to say
+	// what became of the request.
+	answerWait = 100 * time.Millisecond
+)
+
+func newLane(c *Conn, cc *grpc.ClientConn) *lane {
+	return &lane{c: c, cc: cc, wake: make(chan struct{}, 1), sent: map[uint64]*call{}}
+}
+
+// spare holds calls that are over, and bodies the buffers of those that were sent.
+var (
+	spare  = sync.Pool{New: func() any { return &call{done: make(chan outcome, 1)} }}
+	bodies = sync.Pool{New: func() any { return new([]byte) }}
+)
+
+// do sends a message and returns the answer.
+func (c *Conn) do(ctx context.Context, m *edda.Message, kind int) (outcome, error) {
+	m, err := rpcconn.ValidMessage(m)
+	if err != nil {
+		return outcome{}, err
+	}
+	size := m.BinarySize()
+	if size > rpcconn.MaxSendBytes-1024 {
+		return outcome{}, errorOf(m, &edda.Error{Reason: edda.TooLarge,
+			Err: fmt.Errorf("the message has %d bytes, at most %d are sent over the network", size, rpcconn.MaxSendBytes-1024)})
+	}
+	k := spare.Get().(*call)
+	k.keyed, k.since = m.IdempotencyKey != "", time.Now()
+	k.body = bodies.Get().(*[]byte)
+	if *k.body, err = appendMessage((*k.body)[:0], kind, m); err != nil {
+		return outcome{}, errorOf(m, &edda.Error{Reason: edda.Internal, Err: err})
+	}
+	l := c.pick(size)
+	l.calls.Add(1)
+	out, over := l.do(ctx, k, kind == reqCall)
+	l.calls.Add(-1)
+	if over {
+		*k = call{done: k.done}
+		spare.Put(k)
+	}
+	if out.err != nil {
+		return out, errorOf(m, out.err)
+	}
+	if out.kind == resError {
+		e, err := rpcconn.ReadError(opOf(m), out.bytes)
+		if err != nil {
+			return out, malformed(opOf(m), err)
+		}
+		e.Key = m.To.Key
+		return out, e
+	}
+	return out, nil
+}
+
+// errorOf says of which message an error speaks.
+func errorOf(m *edda.Message, err error) error {
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok {
+		return err
+	}
+	mine := *e
+	mine.Op, mine.Key = opOf(m), m.To.Key
+	return &mine
+}
+
+// do queues a call and waits for its outcome. It is over when nobody else has it
+// any more.
+func (l *lane) do(ctx context.Context, k *call, waits bool) (out outcome, over bool) {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return outcome{err: notSent(errClosed)}, true
+	}
+	l.queue = append(l.queue, k)
+	l.mu.Unlock()
+	l.poke()
+	select {
+	case out = <-k.done:
+		return out, true
+	case <-ctx.Done():
+	}
+	if !l.leave(k, waits) {
+		return outcome{err: notSent(errWaitOver)}, false
+	}
+	t := time.NewTimer(answerWait)
+	defer t.Stop()
+	select {
+	case out = <-k.done:
+		return out, true
+	case <-t.C:
+	}
+	l.mu.Lock()
+	delete(l.sent, k.ref)
+	k.left = true
+	l.mu.Unlock()
+	return outcome{err: unknown(errWaitOver)}, false
+}
+
+// leave notes that a call's caller waits no longer, and reports whether the call was
+// sent.
+func (l *lane) leave(k *call, waits bool) (sent bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k.ref == 0 && k.times == 0 {
+		k.left = true
+		return false
+	}
+	if waits && k.ref != 0 {
+		l.forget = append(l.forget, k.ref)
+		l.poke()
+	}
+	return true
+}
+
+func (l *lane) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// notSent is an error that promises that nothing was stored.
+func notSent(why error) error {
+	return &edda.Error{Reason: edda.Unavailable, RetryAfter: time.Second, Err: fmt.Errorf("not sent: %w", why)}
+}
+
+// unknown is an error that promises nothing.
+func unknown(why error) error {
+	return &edda.Error{Reason: edda.OutcomeUnknown, RetryAfter: time.Second,
+		Err: fmt.Errorf("%w before the node has answered; repeat it with the same idempotency key", why)}
+}
+
+// run is the goroutine of the lane.
+func (l *lane) run() {
+	var r retry
+	for {
+		select {
+		case <-l.wake:
+		case <-l.c.ctx.Done():
+			l.close()
+			return
+		}
+		for l.busy() {
+			answered, err := l.converse()
+			if l.c.ctx.Err() != nil {
+				break
+			}
+			l.c.log.Debug("stream of calls ended", "why", err)
+			l.broke(err, answered)
+			if answered {
+				r = retry{}
+			}
+			if r.again(l.c.ctx, l.c, l.cc) != nil {
+				r = retry{}
+			}
+			l.refuseLate(err)
+		}
+	}
+}
+
+// busy reports whether there is something to send.
+func (l *lane) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = slices.DeleteFunc(l.queue, func(k *call) bool { return k.left })
+	return len(l.queue) > 0
+}
+
+// converse opens a stream and carries calls until it ends. Answered says that the
+// node has answered at least one.
+func (l *lane) converse() (answered bool, why error) {
+	ctx, cut := context.WithCancelCause(l.c.ctx)
+	defer cut(nil)
+	late := time.AfterFunc(l.c.opts.ConnectTimeout, func() { cut(errGivenUp) })
+	stream, err := l.cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, service+"Batch")
+	if !late.Stop() && err == nil {
+		err = errGivenUp
+	}
+	if err != nil {
+		return false, err
+	}
+	ended := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			var b []byte
+			err := stream.RecvMsg(&b)
+			if err == nil {
+				answered = true
+				err = l.answers(b)
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+	})
+	err = l.write(stream, ended)
+	cut(err)
+	wg.Wait()
+	return answered, err
+}
+
+// write sends what waits until the stream ends, and returns why it has.
+func (l *lane) write(stream grpc.ClientStream, ended <-chan error) error {
+	for {
+		for {
+			b := l.collect()
+			if len(b) == 0 {
+				break
+			}
+			if stream.SendMsg(b) != nil {
+				return <-ended
+			}
+		}
+		select {
+		case <-l.wake:
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// collect encodes the requests that wait, as many as go together.
+func (l *lane) collect() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := 16 * len(l.forget)
+	for i := 0; i < len(l.queue) && size < chunkBytes; i++ {
+		size += len(*l.queue[i].body) + 20
+	}
+	if size == 0 {
+		return nil
+	}
+	b := make([]byte, 0, size)
+	for _, ref := range l.forget {
+		b = appendForget(b, ref)
+	}
+	l.forget = l.forget[:0]
+	n := 0
+	for _, k := range l.queue {
+		if len(b) > 0 && len(b)+len(*k.body)+20 > size {
+			break
+		}
+		n++
+		if k.left {
+			continue
+		}
+		l.lastRef++
+		k.ref = l.lastRef
+		k.times++
+		l.sent[k.ref] = k
+		b = appendRequest(b, k.ref, *k.body)
+		if !k.keyed {
+			recycle(k.body)
+			k.body = nil
+		}
+	}
+	l.queue = slices.Delete(l.queue, 0, n)
+	return b
+}
+
+func recycle(body *[]byte) {
+	if cap(*body) <= largeBytes {
+		bodies.Put(body)
+	}
+}
+
+// answers hands out the answers of one message.
+func (l *lane) answers(b []byte) error {
+	r := wire.NewReader(b)
+	var f wire.Field
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for r.Next(&f) {
+		if f.Num != 1 {
+			continue
+		}
+		res, err := readBatchResponse(f.Bytes)
+		if err != nil {
+			return err
+		}
+		res.shared = len(b) > 2*len(res.bytes)+4096
+		if k := l.sent[res.ref]; k != nil {
+			delete(l.sent, res.ref)
+			k.done <- outcome{response: res}
+		}
+	}
+	return r.Err()
+}
+
+// broke ends the calls that were sent on a stream that has ended without an answer,
+// or queues them again where that is safe.
+func (l *lane) broke(why error, answered bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget = nil
+	refused, isRefusal := rpcconn.FromStatus("", why)
+	isRefusal = isRefusal && !answered && atTheDoor(refused.Reason)
+	var again []*call
+	for _, ref := range slices.Sorted(maps.Keys(l.sent)) {
+		k := l.sent[ref]
+		delete(l.sent, ref)
+		k.ref = 0
+		switch {
+		case k.left:
+		case isRefusal:
+			k.done <- outcome{err: refused}
+		case k.keyed && k.times < maxTimes:
+			again = append(again, k)
+		default:
+			k.done <- outcome{err: unknown(rpcconn.Why(why))}
+		}
+	}
+	l.queue = append(again, l.queue...)
+	if isRefusal {
+		for _, k := range l.queue {
+			if !k.left {
+				k.done <- outcome{err: refused}
+			}
+		}
+		l.queue = nil
+	}
+}
+
+// atTheDoor reports whether a stream that ends with the reason was never let in, so
+// that nothing of it was stored.
+func atTheDoor(reason edda.Reason) bool {
+	return reason == edda.NoCredentials || reason == edda.NotAllowed || reason == edda.NoRoute
+}
+
+// refuseLate ends the calls that have waited for a connection for too long.
+func (l *lane) refuseLate(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = slices.DeleteFunc(l.queue, func(k *call) bool {
+		late := time.Since(k.since) >= l.c.opts.ConnectTimeout
+		if late && !k.left {
+			k.done <- outcome{err: k.unsent(rpcconn.Why(why))}
+		}
+		return late || k.left
+	})
+}
+
+// unsent is the error of a call that waits in the queue.
+func (k *call) unsent(why error) error {
+	if k.times > 0 {
+		return unknown(why)
+	}
+	return notSent(why)
+}
+
+// close ends all calls.
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, k := range l.queue {
+		if !k.left {
+			k.done <- outcome{err: k.unsent(errClosed)}
+		}
+	}
+	for _, k := range l.sent {
+		if !k.left {
+			k.done <- outcome{err: unknown(errClosed)}
+		}
+	}
+	l.queue, l.sent = nil, map[uint64]*call{}
+}
