@@ -70,7 +70,7 @@ var rooms = []room{
 	{dir: "stream", imports: []string{".", "node"}},
 	{dir: "saga", imports: []string{".", "node"}},
 	{dir: "cqrs", imports: []string{".", "node"}},
-	{dir: "eddatest", imports: []string{".", "node"}, never: disk},
+	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader"}, never: []string{sdk}},
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata"}, stdlib: true},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/inputschema"
 	"github.com/edda-io/edda/node"
 )
 
@@ -56,8 +57,9 @@ func (n *Node) mockNamed(name string, makeOne func(string) *edda.Service) *Mock 
 // Mock; a service made with edda.NewOrdered and no methods has all of them.
 func (n *Node) MockLike(s *edda.Service) *Mock {
 	n.t.Helper()
-	spec, err := node.Describe(s)
-	if err != nil {
+	spec := s.Spec()
+	var err error
+	if spec.Schemas, err = inputschema.Texts(s); err != nil {
 		n.t.Fatalf("eddatest: mock %s: %v", s.Name, err)
 	}
 	m := &Mock{n: n, addr: spec.Address(), methods: spec.Methods, svc: edda.NewBalanced(s.Name)}
