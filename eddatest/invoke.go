@@ -1,6 +1,7 @@
 package eddatest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +20,9 @@ import (
 // Outcome is what one invocation of a handler asked for.
 type Outcome struct {
 	edda.Outcome
+	// Parts are those that the handler yielded, in order. They are kept when it
+	// returned an error, too: callers may have read them.
+	Parts []edda.Part
 
 	t      testing.TB
 	before map[string]string
@@ -52,7 +57,8 @@ func Invoke(t testing.TB, s *edda.Service, method, key string, payload any, opti
 	if payload != nil {
 		m.Payload = encode(t, payload)
 	}
-	d := &edda.Dispatch{Message: m, Attempt: 1, Fence: 1}
+	taken := &parts{}
+	d := &edda.Dispatch{Message: m, Attempt: 1, Fence: 1, Parts: taken}
 	if s.Kind == edda.Ordered {
 		d.State = values{}
 	}
@@ -60,6 +66,12 @@ func Invoke(t testing.TB, s *edda.Service, method, key string, payload any, opti
 		change(d)
 	}
 	out := &Outcome{Outcome: s.Invoke(t.Context(), d), t: t, before: map[string]string{}}
+	taken.mu.Lock()
+	out.Parts = taken.all
+	taken.mu.Unlock()
+	for i := range out.Parts {
+		out.Parts[i].Attempt, out.Parts[i].Number = d.Attempt, i+1
+	}
 	if d.State != nil {
 		for e, err := range d.State.List(t.Context(), "") {
 			if err != nil {
@@ -133,6 +145,20 @@ func ReplyOf[T any](o *Outcome) T {
 		o.t.Fatalf("eddatest: the reply %s is no %T: %v", shownReply(o.Reply), v, err)
 	}
 	return v
+}
+
+// parts takes what a handler yields.
+type parts struct {
+	mu  sync.Mutex // guards all
+	all []edda.Part
+}
+
+// WritePart takes one part.
+func (p *parts) WritePart(_ context.Context, contentType string, payload []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, edda.Part{ContentType: contentType, Payload: bytes.Clone(payload)})
+	return nil
 }
 
 // values is a state that a test made up. It never changes.

@@ -27,6 +27,23 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
+// The parts that a handler yields are in its outcome, also when it fails.
+func TestInvokeParts(t *testing.T) {
+	s := edda.NewBalanced("s")
+	edda.Handle(s, "count", func(ctx *edda.Context, to int) (string, error) {
+		for i := range to {
+			if err := edda.Yield(ctx, i); err != nil {
+				return "", err
+			}
+		}
+		return "", errors.New("no more")
+	})
+	out := eddatest.Invoke(t, s, "count", "", 2)
+	if len(out.Parts) != 2 || string(out.Parts[1].Payload) != "1" || out.Parts[1].ContentType != "application/json" || out.Parts[1].ID().String() != "1.2" || out.Err == nil {
+		t.Errorf("got parts %+v and error %v, want 0 and 1, and an error", out.Parts, out.Err)
+	}
+}
+
 // What a handler sees of its attempt can be chosen.
 func TestInvokeOptions(t *testing.T) {
 	s := edda.NewOrdered("s")
