@@ -55,6 +55,8 @@ func TestMetrics(t *testing.T) {
 				return waitFor(gate)(ctx, m)
 			case "stubborn":
 				<-gate
+			case "ok":
+				return nil, ctx.Part("", nil)
 			}
 			return nil, nil
 		})
@@ -87,6 +89,7 @@ func TestMetrics(t *testing.T) {
 			"edda_requests_ended_total default,s,dead":      1,
 			"edda_requests_ended_total default,s,cancelled": 1,
 			"edda_late_outcomes_total default,s":            1,
+			"edda_parts_total default,s":                    2,
 			"edda_attempt_seconds default,ok,s":             5,
 			"edda_attempt_seconds default,failed,s":         3,
 			"edda_handlers_running ":                        0,

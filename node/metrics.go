@@ -19,6 +19,7 @@ type metrics struct {
 	endedTotal    *prometheus.CounterVec
 	attempts      *prometheus.HistogramVec
 	lateTotal     *prometheus.CounterVec
+	partsTotal    *prometheus.CounterVec
 	appends       prometheus.Histogram
 	refused       atomic.Int64
 }
@@ -30,6 +31,7 @@ type serviceMetrics struct {
 	ok       prometheus.Observer
 	failed   prometheus.Observer
 	late     prometheus.Counter
+	parts    prometheus.Counter
 }
 
 func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
@@ -47,6 +49,9 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 		lateTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "edda_late_outcomes_total", Help: "Outcomes refused because their attempt had been given up.",
 		}, []string{"namespace", "service"}),
+		partsTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edda_parts_total", Help: "Parts of replies that became durable.",
+		}, []string{"namespace", "service"}),
 		appends: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "edda_append_seconds", Help: "From handing a batch to the log until it was durable.",
 			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5},
@@ -57,7 +62,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 	}
 	m.registry = reg
 	all := []prometheus.Collector{
-		m.acceptedTotal, m.endedTotal, m.attempts, m.lateTotal, m.appends, partitionView{n},
+		m.acceptedTotal, m.endedTotal, m.attempts, m.lateTotal, m.partsTotal, m.appends, partitionView{n},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "edda_requests_overloaded_total", Help: "Requests refused because a limit was reached.",
 		}, func() float64 { return float64(m.refused.Load()) }),
@@ -99,6 +104,7 @@ func (m *metrics) of(s *service) *serviceMetrics {
 		ok:       m.attempts.WithLabelValues(ns, name, "ok"),
 		failed:   m.attempts.WithLabelValues(ns, name, "failed"),
 		late:     m.lateTotal.WithLabelValues(ns, name),
+		parts:    m.partsTotal.WithLabelValues(ns, name),
 	}
 	for _, st := range []edda.State{edda.StateSucceeded, edda.StateFailed, edda.StateDead, edda.StateCancelled} {
 		sm.ended[st] = m.endedTotal.WithLabelValues(ns, name, string(st))
@@ -110,6 +116,7 @@ func (m *metrics) of(s *service) *serviceMetrics {
 func (m *metrics) accepted(s *service)                { m.of(s).accepted.Inc() }
 func (m *metrics) ended(s *service, state edda.State) { m.of(s).ended[state].Inc() }
 func (m *metrics) late(s *service)                    { m.of(s).late.Inc() }
+func (m *metrics) part(s *service)                    { m.of(s).parts.Inc() }
 
 // attempt notes how long a handler ran.
 func (m *metrics) attempt(a *Attempt) {

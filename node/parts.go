@@ -172,6 +172,9 @@ func (p *partition) part(w *partWrite) {
 				err = a.partError(edda.Fenced, errFenced)
 			}
 		}
+		if err == nil {
+			p.n.metrics.part(a.svc)
+		}
 		w.landed(err)
 	}})
 }
