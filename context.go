@@ -147,11 +147,8 @@ func (c *Context) Get(name string) ([]byte, bool, error) {
 // Set changes a value of the key's state. It is kept with the reply, if the
 // handler returns one. The context keeps the slice.
 func (c *Context) Set(name string, value []byte) error {
-	if name == "" || len(name) > MaxStateNameBytes {
-		return fmt.Errorf("state name of %d bytes, must be 1 to %d", len(name), MaxStateNameBytes)
-	}
-	if len(value) > MaxStateValueBytes {
-		return fmt.Errorf("state value of %d bytes, at most %d are allowed", len(value), MaxStateValueBytes)
+	if err := checkChange(name, value); err != nil {
+		return err
 	}
 	if value == nil {
 		value = []byte{}
@@ -249,20 +246,10 @@ func (c *Context) changes(prefix string) []StateEntry {
 // invocation sends at most MaxSends messages; whoever has more of them sends
 // itself one, and goes on when that comes.
 func (c *Context) Send(m *Message) error {
-	if err := m.To.Validate(); err != nil {
-		return err
-	}
-	if err := CheckName("method", m.Type); err != nil {
-		return err
-	}
 	sent := *m
-	parent := c.d.Message
-	sent.To.Namespace = cmp.Or(sent.To.Namespace, parent.To.Namespace)
-	sent.Principal = parent.Principal
-	sent.CausationID = parent.ID
-	sent.CorrelationID = cmp.Or(sent.CorrelationID, parent.Correlation())
-	sent.TraceParent = cmp.Or(sent.TraceParent, parent.TraceParent)
-	sent.TraceState = cmp.Or(sent.TraceState, parent.TraceState)
+	if err := c.d.complete(&sent); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.over && len(c.sends) >= MaxSends {
@@ -334,11 +321,8 @@ func (s *Service) Invoke(ctx context.Context, d *Dispatch) Outcome {
 	if out.Reply == nil {
 		out.Reply = &Reply{}
 	}
-	if st := out.Reply.EffectiveStatus(); st < 200 || st > 599 {
-		return Outcome{Err: Final("BAD_REPLY", "reply has status %d, must be 200 to 599", st)}
-	}
-	if n := c.bytes + out.Reply.BinarySize(); n > MaxOutcomeBytes {
-		return Outcome{Err: Final(string(TooLarge), "outcome of %d bytes, at most %d are allowed", n, MaxOutcomeBytes)}
+	if err := cmp.Or(checkStatus(out.Reply), checkOutcomeSize(c.bytes+out.Reply.BinarySize())); err != nil {
+		return Outcome{Err: err}
 	}
 	for name, v := range c.changed {
 		if v == nil {

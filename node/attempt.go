@@ -61,6 +61,7 @@ const (
 	lingersNot  int32 = iota
 	lingersFree       // it was given back: only the count of those who linger changes
 	lingersHeld       // it is given back then
+	lingersOver       // it has come
 )
 
 // start runs the handler of a request that was dispatched. The slot is the

@@ -31,6 +31,10 @@ func (a *Attempt) Context() context.Context {
 	return &a.ctx
 }
 
+// Over reports whether the attempt has ended or was given up, so that nothing more
+// comes of it.
+func (a *Attempt) Over() bool { return a.settled.Load() }
+
 // Taken says that the handler has begun. An attempt that was not taken costs
 // nothing when its worker goes away.
 func (a *Attempt) Taken() { a.taken.Store(true) }
@@ -46,7 +50,8 @@ func (a *Attempt) Progress() {
 	})
 }
 
-// Done ends the attempt with what the handler asks for. The error is an
+// Done ends the attempt with what the handler asks for, if the rules allow it, which
+// Dispatch.Admit sees to; the attempt keeps the outcome. The error is an
 // *edda.Error, Fenced, when the attempt has ended before or was given up; then
 // nothing is kept. Without an error the attempt may still be given up until the
 // outcome is durable; Runner.Fenced says so.
@@ -55,6 +60,7 @@ func (a *Attempt) Done(out *edda.Outcome) error {
 		a.late()
 		return a.fencedError()
 	}
+	a.Dispatch().Admit(out)
 	a.keep(out)
 	a.end()
 	return nil
@@ -114,10 +120,12 @@ func (a *Attempt) giveUp() {
 	if a.settle() {
 		a.traced(true)
 		a.leave()
+		slot := lingersHeld
 		if a.host.abandon() {
-			a.lingers.Store(lingersFree)
-		} else {
-			a.lingers.Store(lingersHeld)
+			slot = lingersFree
+		}
+		if !a.lingers.CompareAndSwap(lingersNot, slot) {
+			a.slotOf(slot) // the handler has returned in between
 		}
 	} else if !a.released && a.host.abandon() {
 		a.released = true // the outcome is on its way here
@@ -127,7 +135,12 @@ func (a *Attempt) giveUp() {
 
 // late notes that the handler of an attempt that was given up has returned.
 func (a *Attempt) late() {
-	switch a.lingers.Swap(lingersNot) {
+	a.slotOf(a.lingers.Swap(lingersOver))
+}
+
+// slotOf gives back the slot of a handler that has returned late.
+func (a *Attempt) slotOf(slot int32) {
+	switch slot {
 	case lingersFree:
 		a.host.returned()
 	case lingersHeld:

@@ -17,6 +17,8 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/gateway/httpgw"
+	"github.com/edda-io/edda/gateway/oneport"
+	"github.com/edda-io/edda/gateway/rpcgw"
 	"github.com/edda-io/edda/node"
 	"github.com/edda-io/edda/worker/httppush"
 )
@@ -25,10 +27,11 @@ import (
 // node has stopped.
 const closeTimeout = time.Second
 
-// server is a node with its HTTP gateway on a port.
+// server is a node with its gateways on a port.
 type server struct {
 	node *node.Node
-	http *http.Server
+	rpc  *rpcgw.Gateway
+	port *oneport.Server
 	// addr and url are where it listens.
 	addr, url string
 	// took is how long the node took to open.
@@ -85,18 +88,23 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		flush(ctx)
 		return nil, err
 	}
+	rpc, err := rpcgw.New(n, rpcgw.Options{Authenticator: authenticator, Logger: logger})
+	if err != nil {
+		forget()
+		err = errors.Join(err, n.Stop(ctx), listener.Close())
+		flush(ctx)
+		return nil, err
+	}
 	addr, scheme := listener.Addr().String(), "http://"
-	v := &server{
-		node: n, http: httpgw.NewServer(gateway, logger), addr: addr, took: time.Since(begin),
-		forget: forget, flush: flush, served: make(chan error, 1),
-	}
-	serve := v.http.Serve
 	if encryption != nil {
-		scheme, v.http.TLSConfig = "https://", encryption
-		serve = func(l net.Listener) error { return v.http.ServeTLS(l, "", "") }
+		scheme = "https://"
 	}
-	v.url = scheme + addr
-	go func() { v.served <- serve(listener) }() // stop ends it and waits for it
+	v := &server{
+		node: n, rpc: rpc, addr: addr, url: scheme + addr, took: time.Since(begin), forget: forget, flush: flush,
+		served: make(chan error, 1),
+		port:   oneport.New(oneport.Options{HTTP: httpgw.NewServer(gateway, logger), RPC: rpc, TLS: encryption, Logger: logger}),
+	}
+	go func() { v.served <- v.port.Serve(listener) }() // stop ends it and waits for it
 	return v, nil
 }
 
@@ -134,19 +142,18 @@ func (v *server) run(ctx context.Context) error {
 		return fmt.Errorf("the node stopped: %w", v.node.Err())
 	case err := <-v.served:
 		v.served <- err // stop waits for it
-		return fmt.Errorf("serve HTTP: %w", err)
+		return fmt.Errorf("serve: %w", err)
 	}
 }
 
-// stop drains the node until the context ends, while it still answers, then
-// closes the port.
+// stop says that the node is about to stop, drains it until the context ends, while
+// it still answers and workers hand in what they have, then closes the port.
 func (v *server) stop(ctx context.Context) error {
+	v.rpc.Drain()
 	err := v.node.Stop(ctx)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	if v.http.Shutdown(closing) != nil {
-		err = errors.Join(err, v.http.Close())
-	}
+	v.port.Shutdown(closing)
 	if served := <-v.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}

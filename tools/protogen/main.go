@@ -81,4 +81,3 @@ func run(ctx context.Context, plugin string, request *pluginpb.CodeGeneratorRequ
 	}
 	return nil
 }
-

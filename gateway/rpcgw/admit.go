@@ -1,0 +1,88 @@
+package rpcgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
+)
+
+// grantKey finds the grant of a call in its context.
+type grantKey struct{}
+
+func grantOf(ctx context.Context) *auth.Grant { return ctx.Value(grantKey{}).(*auth.Grant) }
+
+// admit finds out who calls.
+func (g *Gateway) admit(ctx context.Context, method string) (context.Context, error) {
+	if strings.HasPrefix(method, "/"+healthv1.Health_ServiceDesc.ServiceName+"/") {
+		return ctx, nil // as over HTTP, health is for everybody
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	if len(md["origin"]) > 0 {
+		// A browser sends what any web page tells it to, from a machine, or with a
+		// certificate, that is trusted. No gRPC client sends an origin.
+		return nil, &edda.Error{Reason: edda.NotAllowed, Err: errors.New("web pages may not call over gRPC")}
+	}
+	c, err := auth.Read(md["authorization"], tlsOf(ctx))
+	if g.opts.Authenticator == nil {
+		c, err = auth.Credential{}, nil // whatever is shown, nobody asked for it
+	}
+	if err != nil {
+		return nil, err
+	}
+	grant, err := auth.Admit(ctx, g.opts.Authenticator, c)
+	if err != nil {
+		return nil, err
+	}
+	return context.WithValue(ctx, grantKey{}, grant), nil
+}
+
+func (g *Gateway) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = nil, g.panicked(info.FullMethod, p)
+		}
+		err = statusOf(err)
+	}()
+	if ctx, err = g.admit(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
+	return handle(ctx, req)
+}
+
+func (g *Gateway) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = g.panicked(info.FullMethod, p)
+		}
+		err = statusOf(err)
+	}()
+	ctx, err := g.admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	return handle(srv, &admitted{ServerStream: ss, ctx: ctx})
+}
+
+// admitted is a stream of a caller who is known.
+type admitted struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *admitted) Context() context.Context { return s.ctx }
+
+// panicked contains a defect of the gateway or the node to the call that met it.
+func (g *Gateway) panicked(where string, p any) error {
+	g.log.Error("panic in the gRPC gateway", slog.String("method", where), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+	return &edda.Error{Op: where, Reason: edda.Internal, Err: fmt.Errorf("the node met a defect of its own: %v", p)}
+}

@@ -1,0 +1,181 @@
+// Package rpcgw is the gRPC surface of a node: the stream of each worker, the
+// calls of clients, and gRPC's health and reflection services. It decodes, calls
+// the node and encodes; all rules live in the node. docs/protocol.md is the
+// protocol.
+//
+// A Gateway is safe for concurrent use. Each worker's stream has two goroutines
+// and bounded queues of its own, so that a worker who floods, stalls or breaks the
+// protocol harms nobody else: it is given up, and its work is given to others.
+// Nothing is acknowledged before the node says that it is durable.
+package rpcgw
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/node"
+	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
+)
+
+// Defaults of Options, and limits.
+const (
+	DefaultHeartbeat = time.Second
+	DefaultStall     = 10 * time.Second
+	// MaxMessageBytes is the largest message that the gateway takes, and the largest
+	// that it sends: 8 MiB.
+	MaxMessageBytes = 8 << 20
+)
+
+// Options say how a Gateway serves. The zero value works.
+type Options struct {
+	// Authenticator says who calls and what they may do: auth.Admit is asked at each
+	// call, and once for each stream. Nil means that everybody is edda.Anonymous and
+	// may do everything; then the server must listen on loopback only.
+	Authenticator auth.Authenticator
+	// Heartbeat is how often workers are to beat. Zero means DefaultHeartbeat.
+	Heartbeat time.Duration
+	// Lifetime is how long a worker may be silent before what it has is given to
+	// others. Zero means three times Heartbeat.
+	Lifetime time.Duration
+	// Stall is how long a worker may leave what is sent to it unread before its
+	// stream ends, and how long it has to register. Zero means DefaultStall.
+	Stall time.Duration
+	// Logger is slog.DiscardHandler's when nil.
+	Logger *slog.Logger
+}
+
+// Gateway serves a node over gRPC.
+type Gateway struct {
+	eddav1.UnimplementedEddaServiceServer
+	eddav1.UnimplementedWorkerServiceServer
+
+	node  *node.Node
+	calls edda.Backend // the node
+	opts  Options
+	log   *slog.Logger
+
+	// own serves connections that gRPC has for itself, shared requests of connections
+	// that net/http has.
+	own, shared *grpc.Server
+	health      *health.Server
+
+	streams sync.WaitGroup // of the goroutines of streams
+	stop    chan struct{}  // closed: streams end
+	ended   sync.Once
+
+	mu       sync.Mutex // guards what follows; nothing is locked under it
+	sessions map[string]*session
+}
+
+// New returns the gateway of a node. The error names the option that makes no
+// sense.
+func New(n *node.Node, opts Options) (*Gateway, error) { return build(n, n, opts) }
+
+func build(n *node.Node, calls edda.Backend, opts Options) (*Gateway, error) {
+	opts.Heartbeat = cmp.Or(opts.Heartbeat, DefaultHeartbeat)
+	opts.Lifetime = cmp.Or(opts.Lifetime, 3*opts.Heartbeat)
+	opts.Stall = cmp.Or(opts.Stall, DefaultStall)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	bad := func(format string, args ...any) (*Gateway, error) {
+		return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case opts.Heartbeat < 0:
+		return bad("option Heartbeat is %v, must be positive", opts.Heartbeat)
+	case opts.Lifetime < opts.Heartbeat:
+		return bad("option Lifetime is %v, must be at least the Heartbeat, %v", opts.Lifetime, opts.Heartbeat)
+	case opts.Stall < 0:
+		return bad("option Stall is %v, must be positive", opts.Stall)
+	}
+	g := &Gateway{
+		node: n, calls: calls, opts: opts, log: opts.Logger, health: health.NewServer(),
+		stop: make(chan struct{}), sessions: map[string]*session{},
+	}
+	for _, name := range []string{"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName} {
+		g.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
+	}
+	g.own, g.shared = g.server(grpc.Creds(handshaken{})), g.server()
+	return g, nil
+}
+
+// Bounds of a connection that gRPC has for itself.
+const (
+	maxStreams      = 16 << 10
+	maxHeaderBytes  = 64 << 10
+	pingAfter       = 10 * time.Second // of silence
+	pingTimeout     = 5 * time.Second
+	minClientPing   = time.Second
+	readBufferBytes = 16 << 10
+)
+
+// server returns a gRPC server with all services.
+func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
+	s := grpc.NewServer(append(opts,
+		grpc.ForceServerCodecV2(codec{}),
+		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.ReadBufferSize(readBufferBytes),
+		// A peer that is gone without a word is found out, whatever its streams do.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(g.unary),
+		grpc.StreamInterceptor(g.stream),
+	)...)
+	eddav1.RegisterEddaServiceServer(s, g)
+	eddav1.RegisterWorkerServiceServer(s, g)
+	healthv1.RegisterHealthServer(s, g.health)
+	reflection.Register(s)
+	return s
+}
+
+// Serve serves gRPC alone on a listener, until Close. TLS connections must come as
+// *tls.Conn, or with a method ConnectionState, handshake done.
+func (g *Gateway) Serve(l net.Listener) error { return g.own.Serve(l) }
+
+// ServeHTTP answers a gRPC request on a connection that net/http has, HTTP/2 and
+// shared with others. It is slower than what Serve does.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.shared.ServeHTTP(w, r) }
+
+// Drain tells whoever asks for the health of the node that it is about to stop.
+// Calls are answered as before. It comes before the node is stopped.
+func (g *Gateway) Drain() { g.health.Shutdown() }
+
+// Close ends every stream and call: first the streams of workers, whose work the
+// node must have taken back by then, then calls, which have until ctx ends. It
+// returns when nothing of the gateway runs any more. A second call does nothing.
+func (g *Gateway) Close(ctx context.Context) {
+	g.ended.Do(func() {
+		g.health.Shutdown()
+		close(g.stop)
+		graceful := make(chan struct{})
+		go func() { // ends when Stop does, which is called in any case
+			g.own.GracefulStop()
+			close(graceful)
+		}()
+		select {
+		case <-graceful:
+		case <-ctx.Done():
+		}
+		g.own.Stop()
+		g.shared.Stop()
+		<-graceful
+		g.streams.Wait()
+	})
+}
