@@ -49,7 +49,7 @@ func (t *target) answer(c *edda.Context, res *http.Response) (*edda.Reply, error
 		return t.opened(c, body)
 	}
 	return &edda.Reply{
-		Status: res.StatusCode, Headers: replyHeaders(res.Header), ContentType: res.Header.Get("Content-Type"), Payload: body,
+		Status: res.StatusCode, Headers: replyHeaders(res.Header), ContentType: utf8Text(res.Header.Get("Content-Type")), Payload: body,
 	}, nil
 }
 
@@ -94,7 +94,7 @@ func complaint(res *http.Response) string {
 	b, _ := io.ReadAll(io.LimitReader(res.Body, excerpt))
 	_, _ = io.CopyN(io.Discard, res.Body, drained)
 	if len(b) > 0 {
-		text += ": " + strings.ToValidUTF8(string(bytes.TrimSpace(b)), "?")
+		text += ": " + utf8Text(string(bytes.TrimSpace(b)))
 	}
 	return text
 }
@@ -144,11 +144,14 @@ func replyHeaders(h http.Header) edda.Headers {
 			continue
 		}
 		for _, v := range h[name] {
-			headers = append(headers, edda.Header{Name: name, Value: v})
+			headers = append(headers, edda.Header{Name: name, Value: utf8Text(v)})
 		}
 	}
 	return headers
 }
+
+// utf8Text makes a header's value what records and JSON can hold.
+func utf8Text(s string) string { return strings.ToValidUTF8(s, "?") }
 
 func namedByConnection(h http.Header, name string) bool {
 	for _, v := range h["Connection"] {

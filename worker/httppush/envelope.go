@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/jsondata"
@@ -82,7 +83,10 @@ func appendState(b []byte, c *edda.Context) ([]byte, error) {
 		if size += len(e.Name) + len(e.Value); size > maxState {
 			return nil, fmt.Errorf("the key's state has more than %d bytes, which is all that an envelope holds", maxState)
 		}
-		if !json.Valid(e.Value) {
+		if !utf8.ValidString(e.Name) {
+			return nil, fmt.Errorf("the key's state has the name %q, which is not UTF-8 and cannot stand in an envelope", e.Name)
+		}
+		if !json.Valid(e.Value) || !utf8.Valid(e.Value) {
 			other = append(other, e)
 			continue
 		}
@@ -113,9 +117,9 @@ func appendBase64(b, data []byte) []byte {
 
 // reply is the JSON that an attempt is answered with.
 type reply struct {
-	Status      int              `json:"status"`
-	Headers     jsondata.Headers `json:"headers"`
-	ContentType string           `json:"contentType"`
+	Status      int               `json:"status"`
+	Headers     *jsondata.Headers `json:"headers"`
+	ContentType string            `json:"contentType"`
 	jsondata.Data
 	State   *change  `json:"state"`
 	Send    []send   `json:"send"`
@@ -132,11 +136,11 @@ type change struct {
 
 // send is a message to another service.
 type send struct {
-	Service     string           `json:"service"`
-	Key         string           `json:"key"`
-	Method      string           `json:"method"`
-	Headers     jsondata.Headers `json:"headers"`
-	ContentType string           `json:"contentType"`
+	Service     string            `json:"service"`
+	Key         string            `json:"key"`
+	Method      string            `json:"method"`
+	Headers     *jsondata.Headers `json:"headers"`
+	ContentType string            `json:"contentType"`
 	jsondata.Data
 	Delay          string `json:"delay"`
 	IdempotencyKey string `json:"idempotencyKey"`
@@ -180,7 +184,7 @@ func (t *target) opened(c *edda.Context, body []byte) (*edda.Reply, error) {
 	if err != nil {
 		return nil, inEnvelope(err)
 	}
-	return &edda.Reply{Status: r.Status, Headers: edda.Headers(r.Headers), ContentType: contentType, Payload: payload}, nil
+	return &edda.Reply{Status: r.Status, Headers: headersOf(r.Headers), ContentType: contentType, Payload: payload}, nil
 }
 
 func inEnvelope(err error) error { return fmt.Errorf("the endpoint's envelope: %w", err) }
@@ -207,6 +211,14 @@ func (e *declare) text() string {
 		return "the endpoint declared an error and did not say which"
 	}
 	return e.Message
+}
+
+// headersOf returns the headers of an envelope, which may be left out.
+func headersOf(h *jsondata.Headers) edda.Headers {
+	if h == nil {
+		return nil
+	}
+	return edda.Headers(*h)
 }
 
 // payloadOf returns the payload of data and its content type. Where none is given
@@ -257,7 +269,7 @@ func (s *send) apply(c *edda.Context) error {
 		return err
 	}
 	m := &edda.Message{
-		To: edda.Address{Name: s.Service, Key: s.Key}, Type: s.Method, Headers: edda.Headers(s.Headers),
+		To: edda.Address{Name: s.Service, Key: s.Key}, Type: s.Method, Headers: headersOf(s.Headers),
 		ContentType: contentType, Payload: payload, IdempotencyKey: s.IdempotencyKey,
 	}
 	if s.Delay != "" {

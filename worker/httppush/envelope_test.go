@@ -32,10 +32,10 @@ func TestEnvelopeRequest(t *testing.T) {
 				ContentType: "application/json", Payload: []byte(`{"n":12345678901234567890}`),
 				Headers: edda.Headers{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "B", Value: `"`}},
 			},
-			state{"a": `{"x": 1}`, "b": `"text"`, "n": `null`, "plain": "text", "bin": "\xff\x00", "empty": ""},
+			state{"a": `{"x": 1}`, "b": `"text"`, "n": `null`, "plain": "text", "bin": "\xff\x00", "empty": "", "odd": "\"\xff\""},
 			`{"id":"ID","key":"a\"da","method":"login","attempt":3,"fence":77,"headers":{"X-A":"1, 2","B":"\""},` +
 				`"contentType":"application/json","data":{"n":12345678901234567890},` +
-				`"state":{"a":{"x": 1},"b":"text","n":null},"stateBase64":{"bin":"/wA=","empty":"","plain":"dGV4dA=="}}`,
+				`"state":{"a":{"x": 1},"b":"text","n":null},"stateBase64":{"bin":"/wA=","empty":"","odd":"Iv8i","plain":"dGV4dA=="}}`,
 		},
 		{
 			"text", users, edda.Message{ContentType: "text/plain", Payload: []byte(`say "hi"`)}, state{},
@@ -105,6 +105,8 @@ func TestEnvelopeReply(t *testing.T) {
 			result{Status: 204, Sends: []sent{{"mail", "post", "application/json", `{"to":"a@x"}`, ""}, {"users/k/2", "allow", "text/plain", "hi", "once"}}},
 		},
 		{"not pending, no error", `{"pending":false,"error":null}`, result{Status: 204}},
+		{"nulls", `{"status":null,"headers":null,"contentType":null,"state":{"set":null,"delete":null},"send":null,"pending":null}`, result{Status: 204}},
+		{"null is a value", `{"data":null}`, result{Status: 200, Type: "application/json", Payload: "null"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := &edda.Message{Principal: "ada", CorrelationID: "story"}
@@ -249,6 +251,13 @@ func TestStateBound(t *testing.T) {
 				t.Errorf("the endpoint was asked %d times", len(seen))
 			}
 		})
+	}
+}
+
+func TestStateNamesAreUTF8(t *testing.T) {
+	out := try1(t, envelope(users("http://127.0.0.1:1")), &edda.Message{}, state{"\xff": "1"})
+	if out.Err == nil || !strings.Contains(out.Err.Error(), "not UTF-8") {
+		t.Errorf("got %v", out.Err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -409,4 +410,57 @@ func TestStopHandsBack(t *testing.T) {
 	if a, b := <-attempts, <-attempts; a != "1" || b != "1" {
 		t.Errorf("got attempts %s and %s, want the first twice", a, b)
 	}
+}
+
+// An endpoint that breaks off what it is at, and goes away, again and again: every
+// request is answered, and what each one did to its key's state is done once.
+func TestEndpointComesAndGoes(t *testing.T) {
+	n := open(t, "")
+	address := freeAddress(t)
+	spec := envelope(users("http://" + address))
+	spec.Retry = edda.RetryPolicy{Max: -1, Delay: time.Millisecond, MaxDelay: 10 * time.Millisecond}
+	set(t, n, spec)
+	const keys, calls, lives = 8, 40, 6
+	var left atomic.Int64
+	left.Store(keys)
+	var callers sync.WaitGroup
+	for k := range keys {
+		callers.Go(func() {
+			defer left.Add(-1)
+			for i := range calls {
+				a := edda.Address{Name: "users", Key: strconv.Itoa(k)}
+				ack, err := n.Client().Send(t.Context(), &edda.Message{To: a, Type: "add", ContentType: "application/json", Payload: []byte("{}")})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				r, err := n.Client().Wait(ctx, ack.ID)
+				for edda.ReasonOf(err) == edda.NoWorker && ctx.Err() == nil {
+					r, err = n.Client().Wait(ctx, ack.ID) // it goes on
+				}
+				cancel()
+				if want := fmt.Sprintf(`{"value":%d}`, i+1); err != nil || string(r.Payload) != want {
+					t.Errorf("key %d, call %d: got %+v, %v, want %s", k, i, r, err, want)
+					return
+				}
+			}
+		})
+	}
+	for life := 0; left.Load() > 0; life++ {
+		handled := make(chan struct{}, 1000)
+		s := listenAgain(t, address, func(w http.ResponseWriter, r *http.Request) {
+			counter(w, r)
+			handled <- struct{}{}
+		})
+		for i := 0; (i < keys*calls/lives/2 || life >= lives) && left.Load() > 0; i++ {
+			select {
+			case <-handled:
+			case <-time.After(time.Millisecond): // the callers may be done
+			}
+		}
+		s.CloseClientConnections() // in the middle of what it is at
+		s.Close()
+	}
+	callers.Wait()
 }

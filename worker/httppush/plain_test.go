@@ -209,6 +209,17 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
+// Records and JSON hold UTF-8 alone, HTTP any bytes.
+func TestHeadersAreUTF8(t *testing.T) {
+	out := try1(t, users(server(t, answerWith(200, "\xff", "X-A", "caf\xe9", "Content-Type", "text/\xff"))), &edda.Message{}, state{})
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	if r := out.Reply; r.Headers.Get("X-A") != "caf?" || r.ContentType != "text/?" || string(r.Payload) != "\xff" {
+		t.Errorf("got %+v", r)
+	}
+}
+
 func TestReplyBounds(t *testing.T) {
 	const limit = 200_000
 	for _, tc := range []struct {
