@@ -345,22 +345,22 @@ func (p *partition) wantSlot(r *request.Request) {
 	if l.waiting || l.closing || !r.Ready(p.now()) {
 		return
 	}
-	h, pl := l.svc.acquireOrJoin(r.Hash, l.version, p)
+	h, q := l.svc.acquireOrJoin(r.Hash, l.version, p)
 	if h != nil {
 		p.proposeDispatch(r, h)
 		return
 	}
 	l.waiting = true
-	p.ready[pl] = append(p.ready[pl], r)
+	p.ready[q] = append(p.ready[q], r)
 }
 
 // granted uses a slot for the first request that still wants it.
 func (p *partition) granted(g grant) {
-	queue := p.ready[g.pool]
-	for len(queue) > 0 {
-		r := queue[0]
-		queue[0] = nil
-		queue = queue[1:]
+	waiting := p.ready[g.queue]
+	for len(waiting) > 0 {
+		r := waiting[0]
+		waiting[0] = nil
+		waiting = waiting[1:]
 		l := liveOf(r)
 		if l == nil || !l.waiting {
 			continue
@@ -369,30 +369,30 @@ func (p *partition) granted(g grant) {
 		if l.closing || !r.Ready(p.now()) {
 			continue
 		}
-		p.keepQueue(g.pool, queue)
+		p.keepQueue(g.queue, waiting)
 		p.proposeDispatch(r, g.host)
 		return
 	}
-	p.keepQueue(g.pool, queue)
+	p.keepQueue(g.queue, waiting)
 	g.host.release()
 }
 
-func (p *partition) keepQueue(pl *pool, queue []*request.Request) {
-	if len(queue) == 0 {
-		delete(p.ready, pl)
+func (p *partition) keepQueue(q queue, waiting []*request.Request) {
+	if len(waiting) == 0 {
+		delete(p.ready, q)
 	} else {
-		p.ready[pl] = queue
+		p.ready[q] = waiting
 	}
 }
 
 // chooseAgain sends what waits for a slot of the service to where it belongs now.
 func (p *partition) chooseAgain(s *service) {
-	for pl, queue := range p.ready {
-		if pl.svc != s || !s.replaced(pl) {
+	for q, waiting := range p.ready {
+		if q.pool.svc != s || !s.over(q) {
 			continue
 		}
-		delete(p.ready, pl)
-		for _, r := range queue {
+		delete(p.ready, q)
+		for _, r := range waiting {
 			if l := liveOf(r); l != nil && l.waiting {
 				l.waiting = false
 				p.wantSlot(r)

@@ -44,7 +44,7 @@ type partition struct {
 	alarmAt int64       // for when it is set; past when it has rung
 
 	timers   timers
-	ready    map[*pool][]*request.Request // wait for a slot, each list in order
+	ready    map[queue][]*request.Request // wait for a slot, each list in order
 	lanes    map[uint64]*lane
 	ackLanes int // lanes with a number to acknowledge
 	ackAt    int64

@@ -26,6 +26,7 @@ type host struct {
 	busy      int
 	abandoned int   // busy no more for us, but the handler has not returned
 	pool      *pool // nil: it is given nothing
+	own       *pool // its own, of an ordered service
 }
 
 // pool is slots of which a waiting request may have any: those of all hosts of a
@@ -34,13 +35,20 @@ type pool struct {
 	svc   *service
 	hosts []*host
 	line  []*partition
-	gone  bool // another pool has taken its place
+	turn  uint64 // rises when hosts are grouped anew: who was in line chooses again
+}
+
+// queue is a pool's line until its hosts are grouped anew.
+type queue struct {
+	pool *pool
+	turn uint64
 }
 
 // release is the pools of one version of a service.
 type release struct {
 	version string
 	pools   []*pool // at least one, which may be without hosts
+	all     *pool   // of all its hosts, of a balanced service
 }
 
 func (r *release) hosted() bool { return len(r.pools[0].hosts) > 0 }
@@ -89,9 +97,9 @@ func (s *service) acquire(hash uint64, version string) *host {
 	return s.take(s.choose(hash, version))
 }
 
-// acquireOrJoin is acquire, and puts the partition in the line of the pool that it
-// returns when there is no slot.
-func (s *service) acquireOrJoin(hash uint64, version string, p *partition) (*host, *pool) {
+// acquireOrJoin is acquire, and puts the partition in the line that it returns when
+// there is no slot.
+func (s *service) acquireOrJoin(hash uint64, version string, p *partition) (*host, queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pl := s.choose(hash, version)
@@ -99,7 +107,7 @@ func (s *service) acquireOrJoin(hash uint64, version string, p *partition) (*hos
 	if h == nil {
 		pl.line = append(pl.line, p)
 	}
-	return h, pl
+	return h, queue{pl, pl.turn}
 }
 
 // take takes a slot of the pool. The caller holds mu.
@@ -164,18 +172,18 @@ func (h *host) resize(slots int) {
 	h.svc.pump()
 }
 
-// replaced reports whether another pool has taken the place of this one.
-func (s *service) replaced(pl *pool) bool {
+// over reports whether the hosts were grouped anew since somebody joined the line.
+func (s *service) over(q queue) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return pl.gone
+	return q.pool.turn != q.turn
 }
 
 // grant is a slot for the head of a line.
 type grant struct {
-	p    *partition
-	pool *pool
-	host *host
+	p     *partition
+	queue queue
+	host  *host
 }
 
 func (g grant) send() {
@@ -198,7 +206,7 @@ func (s *service) next(pl *pool) grant {
 	pl.line[0] = nil
 	pl.line = pl.line[1:]
 	h.busy++
-	return grant{p: p, pool: pl, host: h}
+	return grant{p: p, queue: queue{pl, pl.turn}, host: h}
 }
 
 // pump gives free slots to the partitions in line.
@@ -225,9 +233,10 @@ func (s *service) pump() {
 // given requests. It returns the partitions that were in line, which have to choose
 // again. The caller holds mu.
 func (s *service) regroup() (again []*partition) {
-	for _, r := range s.releases {
+	before := s.releases
+	for _, r := range before {
 		for _, pl := range r.pools {
-			pl.gone = true
+			pl.turn++
 			for _, p := range pl.line {
 				if !slices.Contains(again, p) {
 					again = append(again, p)
@@ -235,20 +244,27 @@ func (s *service) regroup() (again []*partition) {
 			}
 			pl.line = nil
 		}
+		r.pools = r.pools[:0]
+		r.all.hosts = r.all.hosts[:0]
 	}
-	s.releases = s.releases[:0:0]
+	s.releases = nil
 	for _, h := range s.hosts {
 		h.pool = nil
 		if h.w.takes.Load() {
-			s.place(h)
+			s.place(h, before)
 		}
 	}
 	slices.SortFunc(s.releases, func(a, b *release) int { return compareVersions(b.version, a.version) })
 	if len(s.releases) == 0 {
-		s.releases = []*release{{pools: []*pool{{svc: s}}}}
+		s.releases = []*release{s.newRelease("")}
+		s.releases[0].pools = append(s.releases[0].pools, s.releases[0].all)
 	}
 	s.show()
 	return again
+}
+
+func (s *service) newRelease(version string) *release {
+	return &release{version: version, all: &pool{svc: s}}
 }
 
 // members returns the workers that share the keys of the service, and their ids.
@@ -265,19 +281,30 @@ func (s *service) members() (ids []string, hosts []*host) {
 	return ids, slices.Clone(s.hosts)
 }
 
-// place puts a host in a pool of its version. The caller holds mu.
-func (s *service) place(h *host) {
-	i := slices.IndexFunc(s.releases, func(r *release) bool { return r.version == h.version })
+// place puts a host in a pool of its version, which is made when there was none
+// before either. The caller holds mu.
+func (s *service) place(h *host, before []*release) {
+	of := func(r *release) bool { return r.version == h.version }
+	i := slices.IndexFunc(s.releases, of)
 	if i < 0 {
 		i = len(s.releases)
-		s.releases = append(s.releases, &release{version: h.version})
+		if was := slices.IndexFunc(before, of); was >= 0 {
+			s.releases = append(s.releases, before[was])
+		} else {
+			s.releases = append(s.releases, s.newRelease(h.version))
+		}
 	}
 	r := s.releases[i]
-	if s.set.Kind == edda.Ordered || len(r.pools) == 0 {
-		r.pools = append(r.pools, &pool{svc: s})
+	if s.set.Kind == edda.Ordered {
+		h.pool = h.own
+		r.pools = append(r.pools, h.own)
+		return
 	}
-	h.pool = r.pools[len(r.pools)-1]
-	h.pool.hosts = append(h.pool.hosts, h)
+	h.pool = r.all
+	r.all.hosts = append(r.all.hosts, h)
+	if len(r.pools) == 0 {
+		r.pools = append(r.pools, r.all)
+	}
 }
 
 // compareVersions compares versions as people write them: number by number and

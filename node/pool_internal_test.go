@@ -34,9 +34,9 @@ func (s *slots) attach(r *rand.Rand) {
 	id := fmt.Sprintf("w%d", s.ids)
 	w := &Worker{spec: WorkerSpec{ID: id}}
 	w.takes.Store(true)
-	s.svc.hosts = append(s.svc.hosts, &host{
-		svc: s.svc, w: w, version: fmt.Sprint(r.IntN(3)), hash: rendezvous.Hash(id), slots: 1 + r.IntN(3),
-	})
+	h := &host{svc: s.svc, w: w, version: fmt.Sprint(r.IntN(3)), hash: rendezvous.Hash(id), slots: 1 + r.IntN(3)}
+	h.own = &pool{svc: s.svc, hosts: []*host{h}}
+	s.svc.hosts = append(s.svc.hosts, h)
 }
 
 // regroup does what a node does, and has those in line choose again.
@@ -68,7 +68,7 @@ func (s *slots) collect() {
 			p.in.take(&m)
 			for _, g := range m.grants {
 				again = true
-				if s.waiting[p] > 0 && !s.svc.replaced(g.pool) {
+				if s.waiting[p] > 0 && !s.svc.over(g.queue) {
 					s.waiting[p]--
 					s.held = append(s.held, g.host)
 				} else {

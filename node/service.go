@@ -31,7 +31,7 @@ type service struct {
 
 func newService(a edda.Address) *service {
 	s := &service{addr: a}
-	s.releases = []*release{{pools: []*pool{{svc: s}}}}
+	s.regroup()
 	return s
 }
 

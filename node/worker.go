@@ -182,10 +182,12 @@ func (n *Node) newWorker(spec WorkerSpec, r Runner) *Worker {
 	hash := rendezvous.Hash(spec.ID)
 	for i := range spec.Services {
 		s := &spec.Services[i]
-		w.hosts = append(w.hosts, &host{
+		h := &host{
 			svc: n.service(s.Namespace, s.Name), w: w, version: spec.Version, hash: hash,
 			slots: cmp.Or(s.Concurrency, edda.DefaultConcurrency),
-		})
+		}
+		h.own = &pool{svc: h.svc, hosts: []*host{h}}
+		w.hosts = append(w.hosts, h)
 	}
 	return w
 }
