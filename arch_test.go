@@ -77,7 +77,7 @@ var rooms = []room{
 	{dir: "examples", imports: []string{"."}, stdlib: true},
 	{dir: "examples/accounts", imports: []string{".", "node", "gateway"}},
 	{dir: "bench", imports: []string{
-		".", "engine", "node", "examples", "gateway", "stream", "saga", "cqrs", "internal",
+		".", "engine", "node", "examples", "worker", "client", "gateway", "stream", "saga", "cqrs", "internal",
 	}},
 	{dir: "cmd", imports: []string{
 		".", "auth", "engine", "node", "examples", "worker", "stream", "saga", "cqrs", "gateway", "console", "bench",

@@ -16,12 +16,17 @@ import (
 	"github.com/edda-io/edda/node"
 )
 
-// The roles of a child, and what one that loads says when it has.
+// The roles of a child, and what some say when they are ready.
 const (
 	roleBare   = "bare"  // serves HTTP without a node
 	roleServe  = "serve" // serves a node
 	roleLoad   = "load"  // fills a node's directory
 	saidLoaded = "loaded"
+	roleWork   = "work" // connects workers that echo
+	roleJobs   = "jobs" // connects workers whose handlers take a second
+	roleEcho   = "echo" // serves a gRPC echo
+	// saidConnected is what one that connects workers says.
+	saidConnected = "connected"
 )
 
 // Child is what the process runs that Options.Child makes. It says one line on
@@ -34,6 +39,8 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 	durability := f.String("durability", string(edda.Fsync), "the node's durability")
 	completed := f.Int("completed", 0, "requests to complete")
 	pending := f.Int("pending", 0, "requests to leave pending")
+	connect := f.String("connect", "", "the node to connect workers to")
+	workers := f.Int("workers", 0, "how many workers")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -49,6 +56,12 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 		}
 		s, err := serveNode(n)
 		return errors.Join(serveChild(ctx, stdout, s, err), stopNode(n))
+	case roleWork:
+		return workerChild(ctx, stdout, *connect, *workers, func() []*edda.Service { return []*edda.Service{echoService()} })
+	case roleJobs:
+		return workerChild(ctx, stdout, *connect, *workers, func() []*edda.Service { return []*edda.Service{jobService()} })
+	case roleEcho:
+		return echoChild(ctx, stdout)
 	case roleLoad:
 		n, err := openNode(ctx, *dir, d, parkService())
 		if err == nil {

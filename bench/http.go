@@ -10,48 +10,62 @@ import (
 	"time"
 
 	"github.com/edda-io/edda/gateway/httpgw"
+	"github.com/edda-io/edda/gateway/oneport"
+	"github.com/edda-io/edda/gateway/rpcgw"
 	"github.com/edda-io/edda/node"
 )
 
-// server is an HTTP server on a loopback port of its own.
+// server is a server on a loopback port of its own.
 type server struct {
-	http *http.Server
-	addr string
-	done chan error
+	addr  string
+	close func() error
+	done  chan error
 }
 
-// serve starts a server; stop ends it.
-func serve(h *http.Server) (*server, error) {
+// serve starts a server, which close ends; stop does, and waits.
+func serve(run func(net.Listener) error, end func() error) (*server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{http: h, addr: l.Addr().String(), done: make(chan error, 1)}
-	go func() { s.done <- h.Serve(l) }()
+	s := &server{addr: l.Addr().String(), close: end, done: make(chan error, 1)}
+	go func() { s.done <- run(l) }()
 	return s, nil
 }
 
+func serveHTTP(h *http.Server) (*server, error) { return serve(h.Serve, h.Close) }
+
 // serveEcho starts a bare net/http server that answers a POST with its body.
 func serveEcho() (*server, error) {
-	return serve(&http.Server{
+	return serveHTTP(&http.Server{
 		Handler:           http.HandlerFunc(echo),
 		ReadHeaderTimeout: time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	})
 }
 
-// serveNode starts the gateway of a node.
+// serveNode starts the gateways of a node on one port, as the program does.
 func serveNode(n *node.Node) (*server, error) {
 	g, err := httpgw.New(n, httpgw.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return serve(httpgw.NewServer(g, nil))
+	rpc, err := rpcgw.New(n, rpcgw.Options{})
+	if err != nil {
+		return nil, err
+	}
+	port := oneport.New(oneport.Options{HTTP: httpgw.NewServer(g, nil), RPC: rpc})
+	return serve(port.Serve, func() error {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		port.Shutdown(now)
+		return nil
+	})
 }
 
 // stop closes all connections.
 func (s *server) stop() error {
-	err := s.http.Close()
+	err := s.close()
 	if served := <-s.done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}

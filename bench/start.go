@@ -111,10 +111,12 @@ type process struct {
 }
 
 // launch starts a child and waits for its first line.
-func (e *env) launch(ctx context.Context, role, dir string) (*process, error) {
+func (e *env) launch(ctx context.Context, role, dir string, more ...string) (*process, error) {
 	p := &process{errs: new(strings.Builder)}
-	p.cmd = e.Child(ctx, "-role="+role, "-dir="+dir, "-durability="+string(e.Durability),
-		"-completed="+strconv.Itoa(e.Completed), "-pending="+strconv.Itoa(e.Pending))
+	p.cmd = e.Child(ctx, append([]string{
+		"-role=" + role, "-dir=" + dir, "-durability=" + string(e.Durability),
+		"-completed=" + strconv.Itoa(e.Completed), "-pending=" + strconv.Itoa(e.Pending),
+	}, more...)...)
 	p.cmd.Stderr = p.errs
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
