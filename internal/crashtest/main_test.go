@@ -12,6 +12,7 @@ var helpers = map[string]func() error{
 	"second-node": tellOpen,
 	"read-only":   tellOpen,
 	"bomb":        runBomb,
+	"worker":      runWorker,
 }
 
 const helperVariable = "EDDA_CRASHTEST_HELPER"
