@@ -464,3 +464,42 @@ func TestEndpointComesAndGoes(t *testing.T) {
 	}
 	callers.Wait()
 }
+
+// An answer that never comes to its end is an attempt, which takes no longer than
+// attempts may.
+func TestSlowAnswer(t *testing.T) {
+	n := open(t, "")
+	var mu sync.Mutex // guards attempts
+	var attempts []string
+	spec := users(server(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		attempts = append(attempts, r.Header.Get("Edda-Attempt"))
+		mu.Unlock()
+		drip := time.NewTicker(time.Millisecond)
+		defer drip.Stop()
+		for {
+			select {
+			case <-drip.C:
+				_, _ = io.WriteString(w, "x")
+				_ = http.NewResponseController(w).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}))
+	spec.AttemptTimeout, spec.Retry = 50*time.Millisecond, edda.RetryPolicy{Max: 2, Delay: time.Millisecond}
+	set(t, n, spec)
+	_, err := call(t, n, "users/a", "x", "")
+	if edda.ReasonOf(err) != edda.Dead || !strings.Contains(err.Error(), "50ms") {
+		t.Errorf("got %v, want %s and how long an attempt may take", err, edda.Dead)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got := strings.Join(attempts, " "); got != "1 2" {
+		t.Errorf("got attempts %s, want 1 2", got)
+	}
+	if w, err := n.Worker("edda.endpoint.users"); err != nil || w.State != edda.WorkerReady {
+		t.Errorf("got %+v, %v, want a worker that is in service", w, err)
+	}
+}
