@@ -66,7 +66,7 @@ func (w *workerProcess) ended(killed bool) {
 }
 
 // farm is a node without services and workers that host them.
-func farm(t *testing.T, ctx context.Context, workers int) (*process, []*workerProcess) {
+func farm(ctx context.Context, t *testing.T, workers int) (*process, []*workerProcess) {
 	t.Helper()
 	p := newProcess(t, "fsync")
 	p.hosts = nil
@@ -113,7 +113,7 @@ func TestKillWorkers(t *testing.T) {
 	rng := newRand(seed, 0)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
 	defer cancel()
-	p, workers := farm(t, ctx, 3)
+	p, workers := farm(ctx, t, 3)
 	load := &load{process: p, http: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: killClients}}}
 	defer load.http.CloseIdleConnections()
 	waitForWorkers(ctx, t, load, 3)
@@ -174,7 +174,7 @@ func TestKillWorkers(t *testing.T) {
 func TestRollingRestartOfWorkers(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the restarts take too long"))
 	defer cancel()
-	p, workers := farm(t, ctx, 3)
+	p, workers := farm(ctx, t, 3)
 	load := &load{process: p, http: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: killClients}}}
 	defer load.http.CloseIdleConnections()
 	waitForWorkers(ctx, t, load, 3)
