@@ -43,7 +43,7 @@ func TestSameInProcessAndRemote(t *testing.T) {
 // open opens a node until the test ends.
 func open(t *testing.T, services ...*edda.Service) *node.Node {
 	t.Helper()
-	n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 4, Services: services})
+	n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 4, Services: services, Limits: node.Limits{NoServiceWait: 10 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,23 +118,23 @@ func with(name string, run func(t *testing.T, c *edda.Client), services ...func(
 
 var cases = []sameCase{
 	with("typed methods and state", typed, counter),
-	with("payloads", payloads, func() *edda.Service { return any("echo", edda.Balanced, echoHandler) }),
-	with("replies", replies, func() *edda.Service { return any("echo", edda.Balanced, echoHandler) }),
-	with("refusals", refusals, counter, func() *edda.Service { return any("echo", edda.Balanced, echoHandler) }),
+	with("payloads", payloads, func() *edda.Service { return service("echo", edda.Balanced, echoHandler) }),
+	with("replies", replies, func() *edda.Service { return service("echo", edda.Balanced, echoHandler) }),
+	with("refusals", refusals, counter, func() *edda.Service { return service("echo", edda.Balanced, echoHandler) }),
 	with("failures", failures, broken),
 	with("idempotency", idempotency, counter),
-	with("large state", largeState, func() *edda.Service { return any("store", edda.Ordered, store) }),
+	with("large state", largeState, func() *edda.Service { return service("store", edda.Ordered, store) }),
 	with("delay", delay, counter),
-	with("order", order, func() *edda.Service { return any("log", edda.Ordered, appendLog) }),
-	with("parts", parts, func() *edda.Service { return any("tell", edda.Balanced, tell) }),
+	with("order", order, func() *edda.Service { return service("log", edda.Ordered, appendLog) }),
+	with("parts", parts, func() *edda.Service { return service("tell", edda.Balanced, tell) }),
 	with("progress", progress, slow),
 	{"sends", sends},
 	{"ends early", endsEarly},
 	{"calls from handlers", calls},
 }
 
-// any returns a service whose every method is h.
-func any(name string, kind edda.Kind, h edda.HandlerFunc) *edda.Service {
+// service returns a service whose every method is h.
+func service(name string, kind edda.Kind, h edda.HandlerFunc) *edda.Service {
 	s := edda.NewOrdered(name)
 	s.Kind = kind
 	s.HandleAny(h)
@@ -267,7 +267,7 @@ func refusals(t *testing.T, c *edda.Client) {
 
 // broken fails in all ways.
 func broken() *edda.Service {
-	s := any("broken", edda.Ordered, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
+	s := service("broken", edda.Ordered, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
 		switch {
 		case m.Type == "panic":
 			panic("oops")
@@ -276,7 +276,7 @@ func broken() *edda.Service {
 		case m.Type == "status":
 			return &edda.Reply{Status: 99}, nil
 		case m.Type == "once" && c.Redelivered():
-			return edda.TextReply(200, fmt.Sprint(c.Attempt(), " ", c.Fence())), nil
+			return edda.TextReply(200, fmt.Sprint(c.Attempt())), nil
 		case m.Type == "once":
 			return nil, errors.Join(c.Set("lost", []byte("1")), edda.Retry(time.Millisecond, "not yet"))
 		case m.Type == "state":
@@ -298,7 +298,7 @@ func failures(t *testing.T, c *edda.Client) {
 	wantError(t, err, edda.Failed, 1, "wrapped: WHY: because")
 	_, err = c.Call(t.Context(), msg("broken/1", "status", ""))
 	wantError(t, err, edda.Failed, 1, "BAD_REPLY: reply has status 99")
-	if r, err := c.Call(t.Context(), msg("broken/2", "once", "")); err != nil || string(r.Payload) != "2 2" || r.Attempts != 2 {
+	if r, err := c.Call(t.Context(), msg("broken/2", "once", "")); err != nil || string(r.Payload) != "2" || r.Attempts != 2 {
 		t.Errorf("the second attempt: %s, %v", r.Payload, err)
 	}
 	if r, err := c.Call(t.Context(), msg("broken/2", "state", "")); err != nil || string(r.Payload) != "false" {
@@ -448,7 +448,7 @@ func parts(t *testing.T, c *edda.Client) {
 
 // slow takes longer than an attempt may, and says that it gets on, or not.
 func slow() *edda.Service {
-	s := any("slow", edda.Balanced, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
+	s := service("slow", edda.Balanced, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
 		end := time.After(300 * time.Millisecond)
 		beat := time.NewTicker(10 * time.Millisecond)
 		defer beat.Stop()
@@ -481,14 +481,14 @@ func progress(t *testing.T, c *edda.Client) {
 // What a handler sends is sent when it returns a reply, and only then.
 func sends() ([]*edda.Service, func(*testing.T, *edda.Client)) {
 	got := make(chan *edda.Message, 10)
-	from := any("from", edda.Ordered, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
+	from := service("from", edda.Ordered, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
 		err := errors.Join(c.Send(msg("to/1", m.Type, "now")), c.SendAfter(20*time.Millisecond, "to/2", m.Type, "later"))
 		if m.Type == "fail" {
 			err = edda.Final("NO", "no")
 		}
 		return nil, err
 	})
-	to := any("to", edda.Ordered, func(_ *edda.Context, m *edda.Message) (*edda.Reply, error) {
+	to := service("to", edda.Ordered, func(_ *edda.Context, m *edda.Message) (*edda.Reply, error) {
 		got <- m
 		return nil, nil
 	})
@@ -512,7 +512,7 @@ func sends() ([]*edda.Service, func(*testing.T, *edda.Client)) {
 // over the time of an attempt. And callers who do not wait for the end.
 func endsEarly() ([]*edda.Service, func(*testing.T, *edda.Client)) {
 	began, ended := make(chan string, 10), make(chan error, 10)
-	hold := any("hold", edda.Ordered, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
+	hold := service("hold", edda.Ordered, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
 		began <- string(m.Payload)
 		<-c.Done()
 		ended <- context.Cause(c)
@@ -565,7 +565,7 @@ func endsEarly() ([]*edda.Service, func(*testing.T, *edda.Client)) {
 // A call from a handler is linked to its request, and a circle is refused.
 func calls() ([]*edda.Service, func(*testing.T, *edda.Client)) {
 	var c *edda.Client
-	s := any("ring", edda.Ordered, func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
+	s := service("ring", edda.Ordered, func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
 		if m.Type == "last" {
 			return edda.TextReply(200, m.CorrelationID), nil
 		}

@@ -26,22 +26,19 @@ type calls struct {
 	wg    sync.WaitGroup
 	wake  chan struct{} // one signal that an answer is ready
 
-	mu    sync.Mutex // guards what follows; nothing is locked under it
-	open  map[uint64]*open
+	mu    sync.Mutex                    // guards what follows; nothing is locked under it
+	open  map[uint64]context.CancelFunc // requests whose answer is awaited: it ends the wait
 	ready []*eddav1.BatchResponse
 	ended bool  // nothing more is read
 	err   error // why, when it is not the end of what the client sends
 }
-
-// open is a request whose answer is awaited.
-type open struct{ forget context.CancelFunc }
 
 // Batch carries calls and sends, and answers each as it is ready.
 func (g *Gateway) Batch(stream eddav1.EddaService_BatchServer) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	c := &calls{
-		g: g, ctx: ctx, slots: make(chan struct{}, maxCalls), wake: make(chan struct{}, 1), open: map[uint64]*open{},
+		g: g, ctx: ctx, slots: make(chan struct{}, maxCalls), wake: make(chan struct{}, 1), open: map[uint64]context.CancelFunc{},
 	}
 	g.streams.Go(func() {
 		err := c.read(stream)
@@ -148,11 +145,10 @@ func (c *calls) start(r *eddav1.BatchRequest) error {
 		return context.Cause(c.ctx)
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	o := &open{cancel}
 	c.mu.Lock()
 	taken := c.open[r.GetRef()] != nil
 	if !taken {
-		c.open[r.GetRef()] = o
+		c.open[r.GetRef()] = cancel
 	}
 	c.mu.Unlock()
 	if taken {
@@ -161,30 +157,23 @@ func (c *calls) start(r *eddav1.BatchRequest) error {
 	}
 	c.wg.Go(func() {
 		defer cancel()
-		c.run(ctx, r.GetRef(), o, m, do)
+		c.run(ctx, r.GetRef(), m, do)
 	})
 	return nil
 }
 
 // run does one request and has its answer sent.
-func (c *calls) run(ctx context.Context, ref uint64, o *open, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) {
+func (c *calls) run(ctx context.Context, ref uint64, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) {
 	answer, err := c.answer(ctx, m, do)
 	if err != nil {
 		answer = &eddav1.BatchResponse{Response: &eddav1.BatchResponse_Error{Error: errorOf(err)}}
 	}
 	answer.Ref = ref
 	c.mu.Lock()
-	wanted := c.open[ref] == o
-	if wanted {
-		delete(c.open, ref)
-		c.ready = append(c.ready, answer)
-	}
+	delete(c.open, ref)
+	c.ready = append(c.ready, answer)
 	c.mu.Unlock()
-	if wanted {
-		c.ring()
-	} else {
-		<-c.slots
-	}
+	c.ring()
 }
 
 func (c *calls) answer(ctx context.Context, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) (answer *eddav1.BatchResponse, err error) {
@@ -216,13 +205,13 @@ func (c *calls) call(ctx context.Context, m *edda.Message) (*eddav1.BatchRespons
 	return &eddav1.BatchResponse{Response: &eddav1.BatchResponse_Reply{Reply: response(reply)}}, nil
 }
 
-// forget ends the wait for an answer. The request goes on.
+// forget ends the wait for an answer: what is known of the request then is the
+// answer. The request goes on.
 func (c *calls) forget(ref uint64) {
 	c.mu.Lock()
-	o := c.open[ref]
-	delete(c.open, ref)
+	cancel := c.open[ref]
 	c.mu.Unlock()
-	if o != nil {
-		o.forget()
+	if cancel != nil {
+		cancel()
 	}
 }

@@ -2833,7 +2833,7 @@ type BatchRequest_Call struct {
 }
 
 type BatchRequest_Forget struct {
-	Forget bool `protobuf:"varint,4,opt,name=forget,proto3,oneof"` // the answer to the call with this ref is not wanted any more
+	Forget bool `protobuf:"varint,4,opt,name=forget,proto3,oneof"` // the wait for this ref is over: it is answered now, with TIMEOUT unless something else came first
 }
 
 func (*BatchRequest_Send) isBatchRequest_Request() {}
