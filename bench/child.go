@@ -41,6 +41,7 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 	pending := f.Int("pending", 0, "requests to leave pending")
 	connect := f.String("connect", "", "the node to connect workers to")
 	workers := f.Int("workers", 0, "how many workers")
+	first := f.Int("first", 0, "the number of the first one")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -57,9 +58,9 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 		s, err := serveNode(n)
 		return errors.Join(serveChild(ctx, stdout, s, err), stopNode(n))
 	case roleWork:
-		return workerChild(ctx, stdout, *connect, *workers, func() []*edda.Service { return []*edda.Service{echoService()} })
+		return workerChild(ctx, stdout, *connect, *first, *workers, workerService)
 	case roleJobs:
-		return workerChild(ctx, stdout, *connect, *workers, func() []*edda.Service { return []*edda.Service{jobService()} })
+		return workerChild(ctx, stdout, *connect, *first, *workers, jobService)
 	case roleEcho:
 		return echoChild(ctx, stdout)
 	case roleLoad:

@@ -83,6 +83,9 @@ func specs() []spec {
 		loop("ten-workers", 1024, openWorkers(10), against("worker", 1024), reach(ratioAtLeast(1))),
 		loop("proxy-floor", 64, openProxyFloor),
 		loop("endpoint", 64, openEndpoint, against("proxy-floor", 64), reach(ratioAtLeast(0.4))),
+		{name: "join", inFlight: 64, unit: "of keys", measure: measureJoin, targets: []target{
+			valueAtLeast(0.7 / 11), valueAtMost(1.3 / 11), ratioAtMost(3),
+		}},
 		{name: "jobs", inFlight: jobs, unit: "s", measure: measureJobs, targets: []target{valueAtMost(1.5)}},
 		{name: "idle-workers", inFlight: idleWorkers, unit: "s", measure: measureIdleWorkers, targets: []target{residentAtMost(200)}},
 		{name: "log-bytes", inFlight: 64, unit: "B", measure: measureLogBytes, targets: []target{valueAtMost(220)}},

@@ -88,7 +88,7 @@ func openWorkers(workers int) opener {
 
 // workerChild hosts the services of the benchmark until ctx ends. It says so once
 // all workers are connected.
-func workerChild(ctx context.Context, stdout io.Writer, url string, workers int, services func() []*edda.Service) error {
+func workerChild(ctx context.Context, stdout io.Writer, url string, first, workers int, service func(worker string) *edda.Service) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	connected := make(chan struct{}, workers)
@@ -96,9 +96,9 @@ func workerChild(ctx context.Context, stdout io.Writer, url string, workers int,
 	for i := range workers {
 		var once sync.Once
 		o := worker.Options{
-			ID: fmt.Sprintf("bench-%d", i), OnConnect: func(string) { once.Do(func() { connected <- struct{}{} }) },
+			ID: fmt.Sprintf("bench-%d", first+i), OnConnect: func(string) { once.Do(func() { connected <- struct{}{} }) },
 		}
-		wg.Go(func() { cancel(o.Run(ctx, url, services()...)) })
+		wg.Go(func() { cancel(o.Run(ctx, url, service(o.ID))) })
 	}
 	for range workers {
 		select {
@@ -175,10 +175,96 @@ func measureJobs(ctx context.Context, e *env, _ *spec) (r Result, err error) {
 	return r, err
 }
 
+// measureJoin measures which part of the keys moves when an eleventh worker joins
+// ten under load, and by how much the others' requests become slower: the floor is
+// the p99 before, the ratio the p99 after by that.
+func measureJoin(ctx context.Context, e *env, s *spec) (r Result, err error) {
+	n, err := openRemoteNode(ctx, e, roleWork, 10)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	keys, body := allKeys()[:joinKeys], payload()
+	before, err := n.places(ctx, keys, body)
+	if err != nil {
+		return r, err
+	}
+	d := &driver{op: func(ctx context.Context, _ int) error { return call(ctx, n.node, keys[rand.IntN(len(keys))], "", body) }}
+	var calm, joined series
+	if err := (turn{s.inFlight, d, &calm}).run(ctx, e.Duration/2); err != nil {
+		return r, err
+	}
+	var eleventh *process
+	launched := make(chan error, 1)
+	go func() { // ends with launch, which its channel waits for
+		var err error
+		eleventh, err = e.launch(ctx, roleWork, "", "-connect="+n.port.addr, "-first=10", "-workers=1")
+		launched <- err
+	}()
+	err = (turn{s.inFlight, d, &joined}).run(ctx, e.Duration/2)
+	if err = errors.Join(err, <-launched); err != nil {
+		return r, err
+	}
+	defer eleventh.kill()
+	after, err := n.places(ctx, keys, body)
+	if err != nil {
+		return r, err
+	}
+	moved := 0
+	for key, at := range after {
+		switch {
+		case at == before[key]:
+		case at == "bench-10":
+			moved++
+		default:
+			return r, fmt.Errorf("key %s moved from %s to %s, which was there before", key, before[key], at)
+		}
+	}
+	joined.fill(&r)
+	r.Value = float64(moved) / float64(len(keys))
+	r.FloorName, r.Floor, r.Compares = "the same before", calm.hist.quantile(0.99), "p99Micros"
+	r.Ratio = quotient(r.P99Micros, r.Floor)
+	return r, nil
+}
+
+// joinKeys is how many keys the row join looks at.
+const joinKeys = 5000
+
+// places asks where each key is handled.
+func (r *remoteNode) places(ctx context.Context, keys []string, body []byte) (map[string]string, error) {
+	var mu sync.Mutex
+	at := make(map[string]string, len(keys))
+	err := times(len(keys), 64, func(i int) error {
+		reply, err := r.node.Call(ctx, newMessage(keys[i], body))
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		at[keys[i]] = reply.Headers.Get(workerHeader)
+		return nil
+	})
+	return at, err
+}
+
+// workerHeader names the worker in replies.
+const workerHeader = "Worker"
+
+// workerService is the echo, with the worker's name.
+func workerService(name string) *edda.Service {
+	s := edda.NewOrdered(serviceName)
+	s.Add(edda.Method{Name: methodName, Handler: func(_ *edda.Context, m *edda.Message) (*edda.Reply, error) {
+		return &edda.Reply{
+			Status: 200, ContentType: m.ContentType, Payload: m.Payload, Headers: edda.Headers{{Name: workerHeader, Value: name}},
+		}, nil
+	}})
+	return s
+}
+
 // jobName is a service whose handlers take a second.
 const jobName = "bench-job"
 
-func jobService() *edda.Service {
+func jobService(string) *edda.Service {
 	s := edda.NewBalanced(jobName)
 	s.Concurrency = jobs / 3
 	s.HandleAny(func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {
