@@ -68,7 +68,7 @@ func (g *Gateway) Batch(stream eddav1.EddaService_BatchServer) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-g.stop:
-			return &edda.Error{Reason: edda.Draining, Err: errors.New("the node is shutting down")}
+			return errStopping
 		}
 	}
 }

@@ -74,11 +74,13 @@ type Gateway struct {
 	health      *health.Server
 
 	streams sync.WaitGroup // of the goroutines of streams
-	stop    chan struct{}  // closed: streams end
+	stop    chan struct{}  // closed: batches end
 	ended   sync.Once
 
-	mu       sync.Mutex // guards what follows; nothing is locked under it
-	sessions map[string]*session
+	mu       sync.Mutex          // guards what follows; nothing is locked under it
+	sessions map[string]*session // of attached workers, by id
+	live     map[*session]struct{}
+	closed   bool // no session begins
 }
 
 // New returns the gateway of a node. The error names the option that makes no
@@ -105,7 +107,7 @@ func build(n *node.Node, calls edda.Backend, opts Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		node: n, calls: calls, opts: opts, log: opts.Logger, health: health.NewServer(),
-		stop: make(chan struct{}), sessions: map[string]*session{},
+		stop: make(chan struct{}), sessions: map[string]*session{}, live: map[*session]struct{}{},
 	}
 	for _, name := range []string{"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName} {
 		g.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
@@ -121,7 +123,7 @@ const (
 	pingAfter       = 10 * time.Second // of silence
 	pingTimeout     = 5 * time.Second
 	minClientPing   = time.Second
-	readBufferBytes = 16 << 10
+	readBufferBytes = 8 << 10 // most connections are idle, most of the time
 )
 
 // server returns a gRPC server with all services.
@@ -130,6 +132,7 @@ func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.WaitForHandlers(true),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ReadBufferSize(readBufferBytes),
 		// A peer that is gone without a word is found out, whatever its streams do.
@@ -164,6 +167,7 @@ func (g *Gateway) Close(ctx context.Context) {
 	g.ended.Do(func() {
 		g.health.Shutdown()
 		close(g.stop)
+		g.endSessions()
 		graceful := make(chan struct{})
 		go func() { // ends when Stop does, which is called in any case
 			g.own.GracefulStop()

@@ -61,7 +61,11 @@ func (g *Gateway) Work(stream eddav1.WorkerService_WorkServer) error {
 		g: g, stream: stream, grant: grantOf(ctx), out: newOutbox(), ctx: ctx, end: end,
 		registered: make(chan struct{}), gone: make(chan struct{}), attempts: map[uint64]*held{},
 	}
-	defer s.watch()()
+	stop, err := s.watch()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	written := make(chan struct{})
 	g.streams.Go(s.contained(s.read))
 	g.streams.Go(s.contained(func() error {
@@ -89,9 +93,28 @@ func (g *Gateway) Work(stream eddav1.WorkerService_WorkServer) error {
 // errStalled: the worker reads nothing.
 var errStalled = errors.New("the worker does not read what is sent to it")
 
+// errStopping is why sessions end, or do not begin, when the gateway stops.
+var errStopping = &edda.Error{Reason: edda.Draining, RetryAfter: time.Second, Err: errors.New("the node is shutting down")}
+
+// endSessions ends all sessions, and lets none begin.
+func (g *Gateway) endSessions() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for s := range g.live {
+		s.end(errStopping)
+	}
+}
+
 // watch ends the session when the gateway stops, the worker does not register in
 // time, or its credentials end. The function it returns ends the watch.
-func (s *session) watch() (stop func()) {
+func (s *session) watch() (stop func(), err error) {
+	s.g.mu.Lock()
+	defer s.g.mu.Unlock()
+	if s.g.closed {
+		return nil, errStopping
+	}
+	s.g.live[s] = struct{}{}
 	timers := []*time.Timer{time.AfterFunc(s.g.opts.Stall, func() {
 		select {
 		case <-s.registered:
@@ -104,20 +127,14 @@ func (s *session) watch() (stop func()) {
 			s.end(&edda.Error{Reason: edda.NoCredentials, Err: errors.New("the credentials have expired")})
 		}))
 	}
-	over := make(chan struct{})
-	s.g.streams.Go(func() {
-		select {
-		case <-s.g.stop:
-			s.end(&edda.Error{Reason: edda.Draining, RetryAfter: time.Second, Err: errors.New("the node is shutting down")})
-		case <-over:
-		}
-	})
 	return func() {
-		close(over)
 		for _, t := range timers {
 			t.Stop()
 		}
-	}
+		s.g.mu.Lock()
+		defer s.g.mu.Unlock()
+		delete(s.g.live, s)
+	}, nil
 }
 
 // contained runs a part of the session, which ends with it, and ends it too when
