@@ -212,9 +212,9 @@ func measureJoin(ctx context.Context, e *env, s *spec) (r Result, err error) {
 	}
 	moved := 0
 	for key, at := range after {
-		switch {
-		case at == before[key]:
-		case at == "bench-10":
+		switch at {
+		case before[key]:
+		case "bench-10":
 			moved++
 		default:
 			return r, fmt.Errorf("key %s moved from %s to %s, which was there before", key, before[key], at)
