@@ -82,7 +82,8 @@ func (n *Node) SetEndpoint(ctx context.Context, spec edda.EndpointSpec) (info *e
 	spec = spec.WithDefaults()
 	set := endpointSet(&spec)
 	if !svc.is(&set) {
-		if err := n.proposeTo(ctx, n.parts[0], op, set.AppendTo(nil), nil); err != nil {
+		// Whoever asks may go away: what is registered must run.
+		if err := n.proposeTo(context.WithoutCancel(ctx), n.parts[0], op, set.AppendTo(nil), nil); err != nil {
 			return nil, false, err
 		}
 	}
@@ -224,7 +225,8 @@ func (n *Node) endEndpoint(a edda.Address) {
 	e.served.Wait()
 }
 
-// endEndpoints ends all, once the partitions have ended.
+// endEndpoints ends all. The partitions have ended, and those who waited for them
+// have been told: somebody who holds workers.attaching may have been one.
 func (n *Node) endEndpoints() {
 	n.workers.attaching.Lock()
 	defer n.workers.attaching.Unlock()

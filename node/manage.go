@@ -506,7 +506,8 @@ func (n *Node) DeleteService(ctx context.Context, namespace, name string, force 
 		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("it has unfinished requests; finish or cancel them, or use force to make them dead letters")}
 	}
 	c := record.ServiceChanged{Address: s.addr}
-	if err := n.proposeTo(ctx, n.parts[0], op, c.AppendTo(nil, record.TypeServiceRemoved), nil); err != nil {
+	// Whoever asks may go away: what is not registered must not run.
+	if err := n.proposeTo(context.WithoutCancel(ctx), n.parts[0], op, c.AppendTo(nil, record.TypeServiceRemoved), nil); err != nil {
 		return err
 	}
 	err = n.bury(ctx, op, s)

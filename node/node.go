@@ -88,7 +88,6 @@ func (n *Node) Stop(ctx context.Context) error {
 		n.drain(ctx)
 	}
 	n.stopPartitions()
-	n.endEndpoints()
 	n.close()
 	return n.Err()
 }
@@ -167,6 +166,7 @@ func (n *Node) close() {
 		p.close()
 	}
 	close(n.halted)
+	n.endEndpoints()
 	if n.Err() != nil {
 		err = nil // the first failure says more
 	}

@@ -503,3 +503,58 @@ func TestSlowAnswer(t *testing.T) {
 		t.Errorf("got %+v, %v, want a worker that is in service", w, err)
 	}
 }
+
+// Endpoints are set, changed, drained and deleted while they are called, and the
+// node stops in the middle of it: nothing hangs, and nothing is left behind.
+func TestEndpointsUnderStress(t *testing.T) {
+	good, slow := server(t, answerWith(200, "ok")), server(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	})
+	urls := []string{good, slow, "http://" + freeAddress(t)}
+	for round := range 5 {
+		n := open(t, "")
+		ctx, cancel := context.WithCancel(t.Context())
+		var busy sync.WaitGroup
+		sent := make(chan struct{}, 1)
+		for i := range 4 {
+			busy.Go(func() {
+				for k := 0; ctx.Err() == nil; k++ {
+					spec := users(urls[(k+i)%len(urls)])
+					spec.Concurrency = 1 + k%7
+					if k%3 == 0 {
+						spec.HealthPath = "/healthz"
+					}
+					_, _, _ = n.SetEndpoint(ctx, spec)
+					if k%5 == 0 {
+						_, _ = n.DrainWorker("edda.endpoint.users")
+					}
+					if k%7 == 0 {
+						_ = n.DeleteService(ctx, "", "users", true)
+					}
+				}
+			})
+			busy.Go(func() {
+				for k := 0; ctx.Err() == nil; k++ {
+					m := &edda.Message{To: edda.Address{Name: "users", Key: strconv.Itoa(k % 5)}, Type: "x", Payload: []byte("x")}
+					if _, err := n.Client().Send(ctx, m); err == nil {
+						select {
+						case sent <- struct{}{}:
+						default:
+						}
+					}
+				}
+			})
+		}
+		for range 50 * (round + 1) {
+			<-sent
+		}
+		now, stopNow := context.WithCancel(t.Context())
+		stopNow()
+		if err := n.Stop(now); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		busy.Wait()
+	}
+}
