@@ -49,6 +49,7 @@ type Attempt struct {
 	failure    record.Failure
 	after      time.Duration // what the handler says of the next attempt's delay
 	handedBack bool
+	lost       bool // its worker went away
 	ended      time.Time
 
 	// of the partition's goroutine
@@ -228,9 +229,19 @@ func (a *Attempt) send(m *edda.Message) (record.Accepted, error) {
 	return s, err
 }
 
+// maxSpared is how often a request is given out again at no cost because its worker
+// went away before it had taken it. A request that kills its workers before they can
+// say that they have begun costs attempts from then on, and dies in the end.
+const maxSpared = 2
+
 // outcome takes what a handler left behind, unless the attempt was given up.
 func (p *partition) outcome(a *Attempt) {
 	a.ctx.cancel(context.Canceled)
+	l := liveOf(a.req)
+	if a.lost && !a.taken.Load() && l != nil && l.spared < maxSpared {
+		l.spared++
+		a.handedBack = true
+	}
 	if !a.handedBack {
 		p.n.metrics.attempt(a)
 	}
@@ -238,7 +249,6 @@ func (p *partition) outcome(a *Attempt) {
 		p.n.log.Warn("slow handler", "service", a.req.To.Name, "key", a.req.To.Key, "method", a.req.Method,
 			"request", a.req.ID, "attempt", a.number, "took", a.ended.Sub(a.started))
 	}
-	l := liveOf(a.req)
 	if a.over || l == nil || l.attempt != a || l.closing {
 		p.slotBack(a)
 		p.n.metrics.late(a.svc)

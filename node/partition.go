@@ -92,6 +92,7 @@ type live struct {
 	waiters []*call
 	attempt *Attempt // running
 	version string   // of the worker that tried it last
+	spared  uint8    // how often a worker went away before it had taken it
 	// closing says that a record which ends the attempt or the request is on its
 	// way, so that no other is proposed.
 	closing bool

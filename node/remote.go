@@ -105,11 +105,8 @@ func (a *Attempt) lose() {
 		return
 	}
 	a.ctx.cancel(errWorkerLost)
-	if a.taken.Load() {
-		a.failure = record.Failure{Reason: edda.WorkerLost, Message: "worker " + a.host.w.spec.ID + " went away during the attempt"}
-	} else {
-		a.handedBack = true
-	}
+	a.failure = record.Failure{Reason: edda.WorkerLost, Message: "worker " + a.host.w.spec.ID + " went away during the attempt"}
+	a.lost = true
 	a.end()
 	a.host.w.runner.Fenced(a, errWorkerLost)
 }

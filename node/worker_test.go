@@ -397,6 +397,26 @@ func TestWorkerGoes(t *testing.T) {
 		now(t, x).replied(t, 200, "x")
 		now(t, y).replied(t, 200, "y")
 	})
+	bubble(t, "a request that kills its workers before they have taken it dies in the end", func(t *testing.T) {
+		n := start(t, node.Options{})
+		s := orderedSpec("s")
+		s.Retry.Max = 3
+		c := make(chan answer, 1)
+		for i := range 10 {
+			w := attach(t, n, spec(fmt.Sprintf("w%d", i), s), nil)
+			if i == 0 {
+				go func() { c <- call(t, n, msg("s/k", "m", "poison")) }()
+			}
+			if w.got() == 0 {
+				if i != 5 {
+					t.Errorf("it was dead after %d workers, want 2 spared and 3 attempts", i)
+				}
+				break
+			}
+			w.Detach()
+		}
+		wantReason(t, now(t, c).err, edda.Dead)
+	})
 	bubble(t, "the last one: callers are told in time, and it goes on when one comes", func(t *testing.T) {
 		n := start(t, node.Options{})
 		w := attach(t, n, spec("w", orderedSpec("s")), nil)
