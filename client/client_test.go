@@ -2,9 +2,12 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,7 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/edda-io/edda"
@@ -397,4 +402,27 @@ func TestToken(t *testing.T) {
 	if want := []string{"Bearer secret", "Bearer secret"}; !cmp.Equal(n.tokens, want) {
 		t.Errorf("tokens are %q, want %q", n.tokens, want)
 	}
+}
+
+// An https URL, or a TLS configuration, secures the connection.
+func TestTLS(t *testing.T) {
+	web := httptest.NewTLSServer(nil) // for its certificate
+	defer web.Close()
+	n := newFakeNodeAt(t, "127.0.0.1:0", grpc.Creds(credentials.NewServerTLSFromCert(&web.TLS.Certificates[0])))
+	n.on(echo)
+	addr := strings.TrimPrefix(n.url, "http://")
+	trust := &tls.Config{RootCAs: x509.NewCertPool()}
+	trust.RootCAs.AddCert(web.Certificate())
+	for _, url := range []string{addr, "https://" + addr} {
+		if _, err := dial(t, url, client.Options{TLS: trust}).Client().Call(t.Context(), msg("echo", "say", "a")); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	_, err := dial(t, "https://"+addr, client.Options{ConnectTimeout: 50 * time.Millisecond}).Client().Call(t.Context(), msg("echo", "say", "a"))
+	wantReason(t, err, edda.Unavailable)
+	if !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the roots: %v", err)
+	}
+	_, err = client.Dial("http://"+addr, client.Options{TLS: trust})
+	wantReason(t, err, edda.BadValue)
 }

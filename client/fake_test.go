@@ -44,13 +44,13 @@ func newFakeNode(t *testing.T) *fakeNode {
 	return newFakeNodeAt(t, "127.0.0.1:0")
 }
 
-func newFakeNodeAt(t *testing.T, addr string) *fakeNode {
+func newFakeNodeAt(t *testing.T, addr string, o ...grpc.ServerOption) *fakeNode {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &fakeNode{url: "http://" + l.Addr().String(), server: grpc.NewServer(grpc.MaxRecvMsgSize(8 << 20))}
+	n := &fakeNode{url: "http://" + l.Addr().String(), server: grpc.NewServer(append(o, grpc.MaxRecvMsgSize(8<<20))...)}
 	eddav1.RegisterEddaServiceServer(n.server, n)
 	served := make(chan struct{})
 	go func() {

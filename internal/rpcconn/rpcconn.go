@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -106,7 +107,7 @@ var errForm = errors.New(`want "http://host:port", "https://host:port" or "host:
 
 // target reads a URL.
 func target(rawURL string, secure bool) (addr string, useTLS bool, err error) {
-	if host, port, err := net.SplitHostPort(rawURL); err == nil && host != "" && isPort(port) {
+	if host, port, err := net.SplitHostPort(rawURL); err == nil && host != "" && !strings.ContainsAny(host, "/@?#") && isPort(port) {
 		return rawURL, secure, nil
 	}
 	u, err := url.Parse(rawURL)
