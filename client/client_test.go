@@ -418,7 +418,7 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	_, err := dial(t, "https://"+addr, client.Options{ConnectTimeout: 50 * time.Millisecond}).Client().Call(t.Context(), msg("echo", "say", "a"))
+	_, err := dial(t, "https://"+addr, client.Options{ConnectTimeout: time.Second}).Client().Call(t.Context(), msg("echo", "say", "a"))
 	wantReason(t, err, edda.Unavailable)
 	if !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the roots: %v", err)

@@ -38,10 +38,10 @@ type lane struct {
 type call struct {
 	body  *[]byte // encoded, without the ref; nil once sent, unless it may be sent again
 	keyed bool    // it may be sent again
-	since time.Time
 	done  chan outcome // has room for one
 
 	// guarded by the lane's mutex
+	since time.Time // when it was queued
 	ref   uint64 // of the stream it was sent on; zero: not sent
 	times int    // how often it was sent
 	left  bool   // its caller has gone
@@ -193,6 +193,7 @@ func unknown(why error) error {
 // run is the goroutine of the lane.
 func (l *lane) run() {
 	var r retry
+	var last error // the last that says more than that there was no connection
 	for {
 		select {
 		case <-l.wake:
@@ -205,6 +206,10 @@ func (l *lane) run() {
 			if l.c.ctx.Err() != nil {
 				break
 			}
+			if errors.Is(err, errGivenUp) && last != nil {
+				err = last
+			}
+			last = err
 			l.c.log.Debug("stream of calls ended", "why", err)
 			l.broke(err, answered)
 			if answered {
@@ -233,8 +238,8 @@ func (l *lane) converse() (answered bool, why error) {
 	defer cut(nil)
 	late := time.AfterFunc(l.c.opts.ConnectTimeout, func() { cut(errGivenUp) })
 	stream, err := l.cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, service+"Batch")
-	if !late.Stop() && err == nil {
-		err = errGivenUp
+	if !late.Stop() {
+		err = errGivenUp // and not that the context has ended, which is how
 	}
 	if err != nil {
 		return false, err
@@ -367,6 +372,7 @@ func (l *lane) broke(why error, answered bool) {
 		case isRefusal:
 			k.done <- outcome{err: refused}
 		case k.keyed && k.times < maxTimes:
+			k.since = time.Now()
 			again = append(again, k)
 		default:
 			k.done <- outcome{err: unknown(rpcconn.Why(why))}

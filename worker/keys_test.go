@@ -101,11 +101,18 @@ func TestKeysAreGainedAndLost(t *testing.T) {
 	k.send(members("users", "me"))
 	call(7, "d", "true")
 	s.want(t, "gain d", "run d")
+	k.send(members("users", "other"))
+	s.want(t, "lose c", "lose d")
+	call(8, "e", "false")
+	s.want(t, "gain e", "run e", "lose e")
+	k.send(members("users", "me"))
+	call(9, "f", "true")
+	s.want(t, "gain f", "run f")
 	r.cancel()
 	if err := r.ended(); err != nil {
 		t.Error(err)
 	}
-	s.want(t, "lose c", "lose d")
+	s.want(t, "lose f")
 }
 
 // Keys are lost when the connection is for longer than the worker's lifetime.
