@@ -36,15 +36,15 @@ type lane struct {
 
 // call is one request on its way.
 type call struct {
-	body  *[]byte // encoded, without the ref; nil once sent, unless it may be sent again
-	keyed bool    // it may be sent again
+	body  *[]byte      // encoded, without the ref; nil once sent, unless it may be sent again
+	keyed bool         // it may be sent again
 	done  chan outcome // has room for one
 
 	// guarded by the lane's mutex
 	since time.Time // when it was queued
-	ref   uint64 // of the stream it was sent on; zero: not sent
-	times int    // how often it was sent
-	left  bool   // its caller has gone
+	ref   uint64    // of the stream it was sent on; zero: not sent
+	times int       // how often it was sent
+	left  bool      // its caller has gone
 }
 
 // outcome is an answer, or why there is none.
