@@ -262,6 +262,8 @@ func (p *partition) outcome(a *Attempt) {
 		return
 	}
 	l.closing = true
+	// Its end will not be news to whoever ended it, when the record of it is applied.
+	a.over = a.handedBack || a.rec == nil
 	if a.handedBack {
 		p.slotBack(a)
 		rec := record.Released{Seq: a.seq, Fence: a.fence}

@@ -4,7 +4,7 @@
 // a gRPC request is handed to the gRPC server, which is faster than net/http at
 // what it does; every other one, of HTTP/1.1 or HTTP/2, goes to the HTTP server,
 // whose handler also gets the gRPC requests that such a connection may carry
-// later, as those of a proxy do. docs/design/0005-rpc.md has the figures.
+// later, as those of a proxy do. docs/design/0007-rpc.md has the figures.
 //
 // A Server is safe for concurrent use.
 package oneport

@@ -1,0 +1,222 @@
+package rpcgw_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/rpcgw"
+	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the transcript into docs/protocol.md")
+
+const (
+	protocolDoc = "../../docs/protocol.md"
+	beginMark   = "<!-- transcript: written by a test -->\n```\n"
+	endMark     = "```\n<!-- end of the transcript -->"
+)
+
+// transcript plays a worker and writes down what both sides say.
+type transcript struct {
+	*link
+	strings.Builder
+}
+
+func (w *transcript) note(text string) { fmt.Fprintf(w, "\n# %s\n", text) }
+
+func (w *transcript) say(fs ...*eddav1.WorkerFrame) {
+	w.t.Helper()
+	w.write("→", &eddav1.WorkerFrames{Frames: fs})
+	w.send(fs...)
+}
+
+// hear takes the next frame.
+func (w *transcript) hear() *eddav1.NodeFrame {
+	w.t.Helper()
+	f := w.next("any", func(*eddav1.NodeFrame) bool { return true })
+	w.write("←", &eddav1.NodeFrames{Frames: []*eddav1.NodeFrame{f}})
+	return f
+}
+
+// write writes a message as JSON, its fields in the order of their names, without
+// what is different each time.
+func (w *transcript) write(who string, m proto.Message) {
+	w.t.Helper()
+	b, err := protojson.Marshal(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		w.t.Fatal(err)
+	}
+	hide(v)
+	if b, err = json.Marshal(v); err != nil {
+		w.t.Fatal(err)
+	}
+	fmt.Fprintf(w, "%s %s\n", who, b)
+}
+
+func hide(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, field := range v {
+			switch name {
+			case "id", "time", "deadline", "nodeId", "fence", "requestId", "correlationId":
+				v[name] = "..."
+			default:
+				hide(field)
+			}
+		}
+	case []any:
+		for _, e := range v {
+			hide(e)
+		}
+	}
+}
+
+// The transcript in the documentation is what is really said.
+func TestTranscript(t *testing.T) {
+	s := serve(t, options{Options: rpcgw.Options{Heartbeat: time.Minute}})
+	w := &transcript{link: s.open(t)}
+	w.note("The worker says who it is and what it hosts. It hears who shares the keys of its ordered service.")
+	w.say(&eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_Register{Register: &eddav1.Register{
+		WorkerId: "w1", Version: "1.4.0", Sdk: "by hand", Labels: map[string]string{"zone": "a"},
+		Services: []*eddav1.Service{{Name: "counter", Kind: eddav1.Kind_KIND_ORDERED, Concurrency: 8, Retry: &eddav1.Retry{Delay: 1}}},
+	}}})
+	w.hear()
+	w.hear()
+
+	w.note("Somebody calls counter/visits, method add. The key has no state yet.")
+	first := s.call(t, "counter/visits", "add", "1")
+	d := w.hear().GetDispatch()
+	w.note("It begins. A part of the reply is on its way to whoever reads parts.")
+	w.say(taken(d.GetAttemptId()), &eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_Part{Part: &eddav1.Part{
+		AttemptId: d.GetAttemptId(), ContentType: "text/plain", Payload: []byte("half"),
+	}}})
+	w.hear()
+	w.note("Reply and state, in one.")
+	w.say(outcome(&eddav1.Outcome{
+		AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_Reply{Reply: &eddav1.Reply{ContentType: "text/plain", Payload: []byte("1")}},
+		Set: []*eddav1.StateEntry{{Name: "n", Value: []byte("1")}},
+	}))
+	(<-first).text(t)
+
+	w.note("The next call comes with the state. This attempt fails, and is tried again at once.")
+	second := s.call(t, "counter/visits", "add", "2")
+	d = w.hear().GetDispatch()
+	w.say(taken(d.GetAttemptId()), outcome(&eddav1.Outcome{AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_Failure{Failure: &eddav1.Failure{
+		Reason: "BUSY", Message: "the database is locked", RetryAfter: 1,
+	}}}))
+	d = w.hear().GetDispatch()
+	w.note("State beyond 64 KiB would be asked for like this. Then the worker hands the request back, which costs no attempt.")
+	w.say(&eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_StateGet{StateGet: &eddav1.StateGet{AttemptId: d.GetAttemptId(), QueryId: 1, Name: "n"}}})
+	w.hear()
+	w.say(outcome(&eddav1.Outcome{AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_HandedBack{HandedBack: true}}))
+	d = w.hear().GetDispatch()
+	w.say(reply(d.GetAttemptId(), "3"))
+	(<-second).text(t)
+
+	w.note("A request is cancelled while its handler runs. The handler is ended, then the attempt, with any outcome.")
+	ack, err := s.client(t).Send(within(t), &eddav1.SendRequest{Message: &eddav1.Message{Type: "add", Service: "counter", Key: "visits"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d = w.hear().GetDispatch()
+	w.say(taken(d.GetAttemptId()))
+	if _, err := s.client(t).Cancel(within(t), &eddav1.GetRequest{Id: ack.GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	w.hear()
+	w.say(outcome(&eddav1.Outcome{AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_HandedBack{HandedBack: true}}))
+	w.note("A sign of life, and progress of an attempt that the worker does not have any more.")
+	w.say(beat(d.GetAttemptId()))
+	w.hear()
+
+	w.note("The node wants the worker to finish. It takes no more, and closes its side; the node ends the stream with OK.")
+	if _, err := s.node.DrainWorker("w1"); err != nil {
+		t.Fatal(err)
+	}
+	// News of the members comes before or after, as it happens.
+	drain := w.next("Drain", func(f *eddav1.NodeFrame) bool { return f.GetDrain() != nil })
+	w.write("←", &eddav1.NodeFrames{Frames: []*eddav1.NodeFrame{drain}})
+	w.say(&eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_Drain{Drain: &eddav1.Drain{}}})
+	w.leave()
+	compareTranscript(t, strings.TrimPrefix(w.String(), "\n"))
+}
+
+func compareTranscript(t *testing.T, got string) {
+	t.Helper()
+	doc, err := os.ReadFile(protocolDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(doc), beginMark)
+	want, after, ok2 := strings.Cut(rest, endMark)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the transcript", protocolDoc)
+	}
+	if *rewrite {
+		if err := os.WriteFile(protocolDoc, []byte(before+beginMark+got+endMark+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != want {
+		t.Errorf("docs/protocol.md says otherwise (run this test with -rewrite if it should not):\n%s", got)
+	}
+}
+
+// The table of reasons in the documentation says the codes that are sent.
+func TestReasonsInTheDocumentation(t *testing.T) {
+	doc, err := os.ReadFile(protocolDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "| reason | gRPC code |\n")
+	n := 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 4 {
+			break
+		}
+		for _, reason := range strings.Split(cells[1], ",") {
+			r := edda.Reason(strings.Trim(reason, "` "))
+			if r == "" || strings.HasPrefix(string(r), "-") {
+				continue
+			}
+			n++
+			code := strings.ToLower(strings.Trim(cells[2], "` "))
+			if want := strings.ReplaceAll(string(r.Code()), "canceled", "cancelled"); code != want {
+				t.Errorf("%s has the code %s, the documentation says %s", r, want, code)
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("the table has %d reasons", n)
+	}
+}
+
+// The example of owners in the documentation is what the node decides by.
+func TestOwnersInTheDocumentation(t *testing.T) {
+	doc, err := os.ReadFile(protocolDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"1", "2", "42"} {
+		h := edda.Address{Name: "users", Key: key}.Hash()
+		row := fmt.Sprintf("| `users/%s` | `%#x` |", key, h)
+		if !strings.Contains(string(doc), row) {
+			t.Errorf("the documentation does not say %s", row)
+		}
+	}
+}
