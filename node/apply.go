@@ -156,6 +156,7 @@ func (p *partition) ended(r *request.Request) {
 		return
 	}
 	r.Aux = nil
+	p.waitsNoMore(l)
 	p.timers.set(l, 0)
 	p.n.metrics.ended(l.svc, r.State)
 	l.res = p.resultOf(r, false)

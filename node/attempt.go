@@ -69,7 +69,8 @@ const (
 // attempt's now.
 func (p *partition) start(r *request.Request, slot *host) {
 	l := p.liveFor(r)
-	l.closing, l.waiting, l.version = false, false, slot.version
+	p.waitsNoMore(l)
+	l.closing, l.version = false, slot.version
 	a := &Attempt{
 		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, number: r.Attempts, hash: r.Hash,
 		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(), limit: slot.svc.view().attemptTimeout,
@@ -350,75 +351,6 @@ var errFenced = errors.New("the attempt was fenced: it timed out, its request wa
 
 // errWorkerLost is why what a worker had is over.
 var errWorkerLost = errors.New("the worker was silent, or went away: what it had was given to others")
-
-// wantSlot starts a ready request, now or when a slot is free.
-func (p *partition) wantSlot(r *request.Request) {
-	l := p.liveFor(r)
-	if l.waiting || l.closing || !r.Ready(p.now()) {
-		return
-	}
-	h, q := l.svc.acquireOrJoin(r.Hash, l.version, p)
-	if h != nil {
-		p.proposeDispatch(r, h)
-		return
-	}
-	l.waiting = true
-	p.ready[q] = append(p.ready[q], r)
-}
-
-// granted uses a slot for the first request that still wants it.
-func (p *partition) granted(g grant) {
-	waiting := p.ready[g.queue]
-	for len(waiting) > 0 {
-		r := waiting[0]
-		waiting[0] = nil
-		waiting = waiting[1:]
-		l := liveOf(r)
-		if l == nil || !l.waiting {
-			continue
-		}
-		l.waiting = false
-		if l.closing || !r.Ready(p.now()) {
-			continue
-		}
-		p.keepQueue(g.queue, waiting)
-		p.proposeDispatch(r, g.host)
-		return
-	}
-	p.keepQueue(g.queue, waiting)
-	g.host.release()
-}
-
-func (p *partition) keepQueue(q queue, waiting []*request.Request) {
-	if len(waiting) == 0 {
-		delete(p.ready, q)
-	} else {
-		p.ready[q] = waiting
-	}
-}
-
-// chooseAgain sends what waits for a slot of the service to where it belongs now.
-func (p *partition) chooseAgain(s *service) {
-	for q, waiting := range p.ready {
-		if q.pool.svc != s || !s.over(q) {
-			continue
-		}
-		delete(p.ready, q)
-		for _, r := range waiting {
-			if l := liveOf(r); l != nil && l.waiting {
-				l.waiting = false
-				p.wantSlot(r)
-			}
-		}
-	}
-}
-
-func (p *partition) proposeDispatch(r *request.Request, h *host) {
-	l := p.liveFor(r)
-	l.closing = true
-	d := record.Dispatched{Seq: r.Seq}
-	p.propose(d.AppendTo(nil), proposal{slot: h})
-}
 
 // schedule sets the request's timer to the next time that matters to it.
 func (p *partition) schedule(r *request.Request) {

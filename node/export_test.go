@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"testing"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine/memlog"
@@ -36,4 +37,28 @@ func Hold(n *Node, id edda.ID) (release func()) {
 	gate := make(chan struct{})
 	n.home(id.Route()).in.do(func() { <-gate })
 	return func() { close(gate) }
+}
+
+// ReadyAndLines returns how many requests wait for slots as far as the partitions
+// know, and how many places they have in the lines of a service.
+func ReadyAndLines(t testing.TB, n *Node, service string) (ready, places int) {
+	t.Helper()
+	for _, p := range n.parts {
+		if err := n.inPartition(t.Context(), p, "count", func() {
+			for _, w := range p.ready {
+				ready += len(w.requests)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := n.service("", service)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.releases {
+		for _, pl := range r.pools {
+			places += len(pl.line)
+		}
+	}
+	return ready, places
 }

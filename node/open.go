@@ -153,7 +153,7 @@ func (n *Node) recover(ctx context.Context) error {
 func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*partition, error) {
 	p := &partition{
 		n: n, id: id, in: newInbox(), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
-		ready: map[queue][]*request.Request{}, lanes: map[uint64]*lane{}, readers: map[uint64][]*partReader{},
+		ready: map[queue]*ready{}, lanes: map[uint64]*lane{}, readers: map[uint64][]*partReader{},
 	}
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)

@@ -44,7 +44,7 @@ type partition struct {
 	alarmAt int64       // for when it is set; past when it has rung
 
 	timers   timers
-	ready    map[queue][]*request.Request // wait for a slot, each list in order
+	ready    map[queue]*ready
 	lanes    map[uint64]*lane
 	ackLanes int // lanes with a number to acknowledge
 	ackAt    int64
@@ -96,7 +96,8 @@ type live struct {
 	// closing says that a record which ends the attempt or the request is on its
 	// way, so that no other is proposed.
 	closing bool
-	waiting bool // for a slot
+	waiting bool  // for a slot
+	queue   queue // where, while waiting
 	at      int64
 	slot    int    // in the timers
 	res     result // once the request has ended

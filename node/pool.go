@@ -110,6 +110,27 @@ func (s *service) acquireOrJoin(hash uint64, version string, p *partition) (*hos
 	return h, queue{pl, pl.turn}
 }
 
+// leaveLine gives up places of the partition in a line, the last ones.
+func (s *service) leaveLine(q queue, p *partition, places int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.pool.turn != q.turn {
+		return
+	}
+	line := q.pool.line
+	first := len(line)
+	for _, other := range slices.Backward(line) {
+		if other == p && places > 0 {
+			places--
+			continue
+		}
+		first--
+		line[first] = other
+	}
+	clear(line[:first])
+	q.pool.line = line[first:]
+}
+
 // take takes a slot of the pool. The caller holds mu.
 func (s *service) take(pl *pool) *host {
 	if s.paused || s.draining || len(pl.line) > 0 {
