@@ -67,16 +67,18 @@ func readExpiry(b []byte) (scope []byte, reply int, err error) {
 }
 
 // shed takes the bodies of replies away while there are too many bytes of them. It
-// looks at what the table had before this checkpoint; the rest has its turn at the
-// next one.
-func (m *Machine) shed(b *store.Batch) error {
+// looks at what the table had before this checkpoint, after the rows that this one
+// has expired; the rest has its turn at the next one.
+func (m *Machine) shed(b *store.Batch, expired []byte) error {
 	k := &m.next
 	if m.keptLimit == 0 || k.bytes <= m.keptLimit {
 		return nil
 	}
-	begin := fold.RowNumber(rowExpiry, uint64(m.env.Time)+1)
-	if bytes.Compare(k.shed, begin) >= 0 {
-		begin = append(bytes.Clone(k.shed), 0)
+	begin := []byte{rowExpiry}
+	for _, done := range [][]byte{expired, k.shed} {
+		if bytes.Compare(done, begin) >= 0 {
+			begin = append(bytes.Clone(done), 0)
+		}
 	}
 	n := 0
 	for p, err := range m.env.Table.Scan(begin, fold.RowEnd(rowExpiry)) {

@@ -46,3 +46,29 @@ func TestRepliesOverTheLimitGoFirst(t *testing.T) {
 		t.Errorf("%d bytes of replies are counted after all have expired", w.req.kept.bytes)
 	}
 }
+
+// More may expire between two checkpoints than one of them removes. The rest is
+// counted until it is removed, and no longer, though what comes after it has been
+// shed.
+func TestTheAccountOfRepliesSurvivesManyThatExpireAtOnce(t *testing.T) {
+	const requests = maxExpire + 100
+	w := newWorld(t)
+	for n := range requests {
+		accepted, completed := pair(n, "1", int64(requests+2))
+		w.runPair(accepted, completed)
+	}
+	accepted, completed := pair(requests, "1", 1<<40)
+	w.runPair(accepted, completed)
+	w.checkpoint()
+	w.req.LimitKept(1)
+	for n := requests + 1; n < requests+5; n++ {
+		accepted, completed = pair(n, "1", 1<<40)
+		accepted.time, completed.time = int64(requests+3), int64(requests+3)
+		w.runPair(accepted, completed)
+		w.checkpoint()
+	}
+	last := int64(len(completed.rec.(*record.Completed).Reply))
+	if got := w.req.kept.bytes; got < 0 || got > last {
+		t.Errorf("%d bytes of replies are counted, want those of the last one at most, %d", got, last)
+	}
+}

@@ -247,7 +247,8 @@ func (r *Request) readRest(f *wire.Field) {
 // used again since then is not lost with it.
 func (m *Machine) Checkpoint(b *store.Batch) error {
 	m.next = m.kept
-	if err := m.expire(b); err != nil {
+	expired, err := m.expire(b)
+	if err != nil {
 		return err
 	}
 	if err := m.expireParts(b); err != nil {
@@ -280,7 +281,7 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 			m.checkpointEnded(b, r)
 		}
 	}
-	if err := m.shed(b); err != nil {
+	if err := m.shed(b, expired); err != nil {
 		return err
 	}
 	m.checkpointKept(b)
@@ -373,35 +374,37 @@ func (m *Machine) removeScope(b *store.Batch, id edda.ID, scope []byte) error {
 	return err
 }
 
-// expire removes ended requests that are kept no longer.
-func (m *Machine) expire(b *store.Batch) error {
+// expire removes ended requests that are kept no longer. It returns the last row
+// that it removed, nil when there was none: at most maxExpire go at a time.
+func (m *Machine) expire(b *store.Batch) (last []byte, err error) {
 	n := 0
 	for p, err := range m.env.Table.Scan([]byte{rowExpiry}, fold.RowNumber(rowExpiry, uint64(m.env.Time)+1)) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(p.Key) != 25 {
-			return fmt.Errorf("expiry row of %d bytes, want 25", len(p.Key))
+			return nil, fmt.Errorf("expiry row of %d bytes, want 25", len(p.Key))
 		}
 		id := edda.ID(p.Key[9:])
 		if _, gone := m.gone[id]; gone {
 			continue // it is removed with those
 		}
+		last = append(last[:0], p.Key...)
 		b.Delete(p.Key)
 		b.Delete(fold.Row(rowEnded, id[:]))
 		scope, reply, err := readExpiry(p.Value)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		m.next.add(p.Key, -reply)
 		if err := m.removeScope(b, id, scope); err != nil {
-			return err
+			return nil, err
 		}
 		if n++; n == maxExpire {
 			break
 		}
 	}
-	return nil
+	return last, nil
 }
 
 // Committed lets go of what the table now has: ended requests altogether, and
