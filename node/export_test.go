@@ -33,9 +33,12 @@ func PartReaders(n *Node, id edda.ID) (readers int, err error) {
 }
 
 // Hold keeps the partition of an id from doing anything until release is called.
-func Hold(n *Node, id edda.ID) (release func()) {
+func Hold(n *Node, id edda.ID) (release func()) { return HoldPartition(n, int(n.home(id.Route()).id)) }
+
+// HoldPartition is Hold for a partition by its number.
+func HoldPartition(n *Node, part int) (release func()) {
 	gate := make(chan struct{})
-	n.home(id.Route()).in.do(func() { <-gate })
+	n.parts[part].in.do(func() { <-gate })
 	return func() { close(gate) }
 }
 

@@ -27,6 +27,7 @@ type service struct {
 	hosts      []*host    // attached, in the order they came
 	releases   []*release // what a request may be given, the newest version first; at least one
 	telling    bool       // its workers will be told who they are
+	lefts      int        // how often the last worker that was given requests has gone
 }
 
 func newService(a edda.Address) *service {

@@ -94,11 +94,11 @@ func (n *Node) Attach(ctx context.Context, spec WorkerSpec, r Runner) (*Worker, 
 	if err := spec.validate(op); err != nil {
 		return nil, err
 	}
-	if n.draining.Load() {
-		return nil, n.notRunning(op)
-	}
 	n.workers.attaching.Lock()
 	defer n.workers.attaching.Unlock()
+	if err := n.checkFree(op, spec.ID); err != nil {
+		return nil, err
+	}
 	for i := range spec.Services {
 		if err := n.registerFor(ctx, &spec, &spec.Services[i]); err != nil {
 			return nil, err
@@ -156,7 +156,7 @@ func (n *Node) registerFor(ctx context.Context, spec *WorkerSpec, s *edda.Servic
 			Err: fmt.Errorf("it is behind the HTTP endpoint %s; delete that service first, or take another name", e.URL)}
 	}
 	if v := svc.view(); v.registered && v.kind != s.Kind {
-		if v.hosted || n.unfinished(ctx, svc) {
+		if svc.attached() || n.unfinished(ctx, svc) {
 			return &edda.Error{Op: "register service " + s.Name, Reason: edda.KindInUse,
 				Err: fmt.Errorf("it is %s, and has workers or unfinished requests; end them before it becomes %s", v.kind, s.Kind)}
 		}
@@ -168,6 +168,13 @@ func (n *Node) registerFor(ctx context.Context, spec *WorkerSpec, s *edda.Servic
 		return err
 	}
 	return n.register(ctx, s, sc)
+}
+
+// attached reports whether a worker hosts the service, be it given requests or not.
+func (s *service) attached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.hosts) > 0
 }
 
 // newerThan reports whether somebody hosts a version of the service above v.
@@ -192,12 +199,32 @@ func (n *Node) newWorker(spec WorkerSpec, r Runner) *Worker {
 	return w
 }
 
+// checkFree refuses a worker whose id is in use.
+func (n *Node) checkFree(op, id string) error {
+	n.workers.mu.Lock()
+	defer n.workers.mu.Unlock()
+	return n.joinable(op, id)
+}
+
+// joinable refuses a worker that cannot join, because its id is in use or because
+// nobody would tell it that the node stops. The caller holds workers.mu.
+func (n *Node) joinable(op, id string) error {
+	switch {
+	case n.draining.Load():
+		return n.notRunning(op)
+	case n.workers.all[id] != nil:
+		return &edda.Error{Op: op, Reason: edda.Exists, Err: fmt.Errorf("a worker with id %q is attached already; ids are unique", id)}
+	default:
+		return nil
+	}
+}
+
 // join makes the worker known, and has it given requests.
 func (n *Node) join(op string, w *Worker) error {
 	n.workers.mu.Lock()
 	defer n.workers.mu.Unlock()
-	if n.workers.all[w.spec.ID] != nil {
-		return &edda.Error{Op: op, Reason: edda.Exists, Err: fmt.Errorf("a worker with id %q is attached already; ids are unique", w.spec.ID)}
+	if err := n.joinable(op, w.spec.ID); err != nil {
+		return err
 	}
 	n.workers.all[w.spec.ID] = w
 	for _, h := range w.hosts {
@@ -224,8 +251,13 @@ func (w *Worker) regroup() {
 
 func (n *Node) regroup(s *service) {
 	s.mu.Lock()
+	was := s.releases[0].hosted()
 	again := s.regroup()
-	hosted := s.releases[0].hosted()
+	left := was && !s.releases[0].hosted()
+	if left {
+		s.lefts++
+	}
+	lefts := s.lefts
 	tell := s.set.Kind == edda.Ordered && !s.telling && slices.ContainsFunc(s.hosts, func(h *host) bool { return !h.w.here() })
 	s.telling = s.telling || tell
 	delay := min(time.Duration(len(s.hosts))*tellDelay, maxTellDelay)
@@ -236,8 +268,8 @@ func (n *Node) regroup(s *service) {
 	for _, p := range again {
 		p.in.do(func() { p.chooseAgain(s) })
 	}
-	if !hosted {
-		n.strand(s)
+	if left {
+		n.strand(s, lefts)
 	}
 }
 
@@ -261,10 +293,13 @@ func (n *Node) tell(s *service) {
 }
 
 // strand tells those who wait for a service that nobody handles it, once that has
-// lasted a while.
-func (n *Node) strand(s *service) {
+// lasted a while. lefts is the service's.
+func (n *Node) strand(s *service, lefts int) {
 	time.AfterFunc(n.opts.Limits.NoWorkerWait, func() {
-		if s.view().hosted {
+		s.mu.Lock()
+		back := s.lefts != lefts || s.releases[0].hosted()
+		s.mu.Unlock()
+		if back {
 			return
 		}
 		for _, p := range n.parts {
@@ -316,8 +351,12 @@ func (w *Worker) checkLife() {
 		return
 	}
 	w.n.log.Warn("worker is silent; what it has is given to others", "worker", w.spec.ID, "lifetime", w.spec.Lifetime)
-	w.set(func() { w.silent = true })
-	w.giveUp()
+	var lost []*Attempt // a worker that is heard of again meanwhile keeps what it is given then
+	w.set(func() {
+		w.silent = true
+		lost = w.has()
+	})
+	giveUp(lost)
 }
 
 // SetReady says whether the worker is to be given requests, as far as that depends
@@ -368,9 +407,20 @@ func (w *Worker) Detach() {
 // giveUp ends what the worker has.
 func (w *Worker) giveUp() {
 	w.mu.Lock()
-	all := slices.Collect(maps.Keys(w.attempts))
+	all := w.has()
 	w.mu.Unlock()
+	giveUp(all)
+}
+
+// has returns what the worker has, in the order in which it came. The caller holds
+// mu.
+func (w *Worker) has() []*Attempt {
+	all := slices.Collect(maps.Keys(w.attempts))
 	slices.SortFunc(all, func(a, b *Attempt) int { return cmp.Compare(a.id, b.id) })
+	return all
+}
+
+func giveUp(all []*Attempt) {
 	for _, a := range all {
 		a.lose()
 	}
@@ -411,14 +461,20 @@ func (w *Worker) begin(a *Attempt) {
 		a.trace()
 		w.runner.Start(a)
 	default:
-		w.n.handlers.Go(func() {
-			if a.load() {
-				a.trace()
-				w.runner.Start(a)
-			} else if a.settle() {
-				a.end()
-			}
-		})
+		w.n.handlers.Go(a.fetch)
+	}
+}
+
+// fetch begins an attempt at a worker elsewhere whose message the table has.
+func (a *Attempt) fetch() {
+	switch {
+	case a.load():
+		a.trace()
+		a.host.w.runner.Start(a)
+	case a.settle():
+		a.end()
+	default:
+		a.late() // it was given up, and its message may be gone for that reason
 	}
 }
 
@@ -534,9 +590,8 @@ const maxHolds = 100
 // holds shows what the worker has, the oldest first.
 func (w *Worker) holds() []edda.WorkerHold {
 	w.mu.Lock()
-	all := slices.Collect(maps.Keys(w.attempts))
+	all := w.has()
 	w.mu.Unlock()
-	slices.SortFunc(all, func(a, b *Attempt) int { return cmp.Compare(a.id, b.id) })
 	holds := make([]edda.WorkerHold, 0, min(len(all), maxHolds))
 	for _, a := range all[:min(len(all), maxHolds)] {
 		holds = append(holds, a.hold)

@@ -821,3 +821,74 @@ func TestServiceWithoutWorkers(t *testing.T) {
 		}
 	})
 }
+
+func TestAttachRefusedChangesNothing(t *testing.T) {
+	bubble(t, "an id that is in use", func(t *testing.T) {
+		n := start(t, node.Options{})
+		first := orderedSpec("s")
+		first.Methods = []string{"one"}
+		attach(t, n, spec("w", first), nil)
+		second := orderedSpec("s")
+		second.Methods = []string{"two"}
+		_, err := n.Attach(t.Context(), spec("w", second), &farWorker{})
+		wantReason(t, err, edda.Exists)
+		if info, err := n.Service(t.Context(), "", "s"); err != nil || !slices.Equal(info.Methods, first.Methods) {
+			t.Errorf("the service is %+v, %v; want the methods that its worker has", info, err)
+		}
+	})
+	bubble(t, "the kind of a service whose worker is paused", func(t *testing.T) {
+		n := start(t, node.Options{})
+		attach(t, n, spec("w", orderedSpec("s")), nil)
+		if _, err := n.PauseWorker("w"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := n.Attach(t.Context(), spec("other", balancedSpec("s")), &farWorker{})
+		wantReason(t, err, edda.KindInUse)
+	})
+}
+
+// A worker that attaches while the node stops is refused, or told.
+func TestAttachWhileTheNodeStops(t *testing.T) {
+	bubble(t, "registered meanwhile", func(t *testing.T) {
+		n := open(t, node.Options{})
+		release := node.HoldPartition(n, 0)
+		w, attached := &farWorker{}, make(chan error)
+		go func() {
+			_, err := n.Attach(t.Context(), spec("w", orderedSpec("s")), w)
+			attached <- err
+		}()
+		synctest.Wait()
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			stop(t, n)
+		}()
+		synctest.Wait()
+		release()
+		err := <-attached
+		<-stopped
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err == nil && len(w.drained) == 0 {
+			t.Error("the worker is attached, and was not told that the node stops")
+		}
+	})
+}
+
+// The time that a service may be without workers begins anew whenever the last one
+// goes.
+func TestNoWorkerComesAfterTheWholeWait(t *testing.T) {
+	bubble(t, "workers come and go", func(t *testing.T) {
+		n := start(t, node.Options{Limits: node.Limits{NoWorkerWait: 10 * time.Second}})
+		attach(t, n, spec("a", orderedSpec("s")), nil).Detach()
+		time.Sleep(8 * time.Second)
+		w := attach(t, n, spec("b", orderedSpec("s")), nil)
+		c := calling(t, n, msg("s/k", "m", ""))
+		time.Sleep(time.Second)
+		w.Detach()
+		time.Sleep(9 * time.Second)
+		pending(t, c)
+		time.Sleep(time.Second)
+		now(t, c).refused(t, edda.NoWorker)
+	})
+}
