@@ -33,6 +33,7 @@ const patience = 20 * time.Second
 // served is a node on a port.
 type served struct {
 	node *node.Node
+	rpc  *rpcgw.Gateway
 	addr string
 	tls  *tls.Config // of clients; nil without TLS
 }
@@ -85,7 +86,7 @@ func serve(t *testing.T, o options) *served {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return &served{node: n, addr: listener.Addr().String(), tls: o.client}
+	return &served{node: n, rpc: rpc, addr: listener.Addr().String(), tls: o.client}
 }
 
 // dial returns a connection of its own.

@@ -189,7 +189,7 @@ func TestReasonsInTheDocumentation(t *testing.T) {
 		if len(cells) != 4 {
 			break
 		}
-		for _, reason := range strings.Split(cells[1], ",") {
+		for reason := range strings.SplitSeq(cells[1], ",") {
 			r := edda.Reason(strings.Trim(reason, "` "))
 			if r == "" || strings.HasPrefix(string(r), "-") {
 				continue
