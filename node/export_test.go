@@ -65,3 +65,6 @@ func ReadyAndLines(t testing.TB, n *Node, service string) (ready, places int) {
 	}
 	return ready, places
 }
+
+// HomeOf returns the partition of an address hash.
+func HomeOf(n *Node, hash uint64) uint64 { return uint64(n.homeOf(hash).id) }

@@ -506,13 +506,14 @@ func (n *Node) DeleteService(ctx context.Context, namespace, name string, force 
 		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("it has unfinished requests; finish or cancel them, or use force to make them dead letters")}
 	}
 	c := record.ServiceChanged{Address: s.addr}
-	// Whoever asks may go away: what is not registered must not run.
-	if err := n.proposeTo(context.WithoutCancel(ctx), n.parts[0], op, c.AppendTo(nil, record.TypeServiceRemoved), nil); err != nil {
+	// Whoever asks may go away: what is not registered must not run, and nobody else
+	// ends its requests.
+	ctx = context.WithoutCancel(ctx)
+	if err := n.proposeTo(ctx, n.parts[0], op, c.AppendTo(nil, record.TypeServiceRemoved), nil); err != nil {
 		return err
 	}
-	err = n.bury(ctx, op, s)
-	n.endEndpoint(s.addr)
-	return err
+	n.endEndpoint(s.addr) // first: what comes while it is attached looks as if it were handled
+	return n.bury(ctx, op, s)
 }
 
 // bury makes the unfinished requests of a service that is gone dead letters.
