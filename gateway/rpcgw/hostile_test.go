@@ -73,6 +73,7 @@ func (l *link) register(id string, services ...*eddav1.Service) {
 // stillServes checks that a worker of echo answers calls.
 func (s *served) stillServes(t *testing.T, w *link) {
 	t.Helper()
+	w.send(beat()) // it may have been silent for long
 	got := s.call(t, "echo", "say", "still there")
 	d := w.dispatch()
 	w.send(reply(d.GetAttemptId(), "yes"))
@@ -184,7 +185,7 @@ func TestOutcomesThatAreNone(t *testing.T) {
 // A worker that takes and never answers, or falls silent, loses what it has to
 // others; when it is heard of again it is told, and given work again.
 func TestSilentWorker(t *testing.T) {
-	s := serve(t, options{Options: rpcgw.Options{Heartbeat: 20 * time.Millisecond, Lifetime: 100 * time.Millisecond}})
+	s := serve(t, options{Options: rpcgw.Options{Heartbeat: 100 * time.Millisecond, Lifetime: 500 * time.Millisecond}})
 	silent := s.join(t, "silent", balanced("echo"))
 	got := s.call(t, "echo", "say", "")
 	d := silent.dispatch()

@@ -198,7 +198,7 @@ func answers(r *eddav1.Reply) *eddav1.Outcome {
 func TestFenced(t *testing.T) {
 	s := serve(t, options{})
 	w := s.join(t, "w1", &eddav1.Service{
-		Name: "slow", Kind: eddav1.Kind_KIND_ORDERED, AttemptTimeout: int64(20 * time.Millisecond), Retry: &eddav1.Retry{Delay: 1},
+		Name: "slow", Kind: eddav1.Kind_KIND_ORDERED, AttemptTimeout: int64(300 * time.Millisecond), Retry: &eddav1.Retry{Delay: 1},
 	})
 	got := s.call(t, "slow/1", "go", "")
 	first := w.dispatch()
@@ -220,10 +220,10 @@ func TestFenced(t *testing.T) {
 // Progress gives an attempt its time anew; beats do not.
 func TestProgress(t *testing.T) {
 	s := serve(t, options{})
-	w := s.join(t, "w1", &eddav1.Service{Name: "slow", Kind: eddav1.Kind_KIND_BALANCED, AttemptTimeout: int64(200 * time.Millisecond)})
+	w := s.join(t, "w1", &eddav1.Service{Name: "slow", Kind: eddav1.Kind_KIND_BALANCED, AttemptTimeout: int64(500 * time.Millisecond)})
 	got := s.call(t, "slow", "go", "")
 	d := w.dispatch()
-	for begin := time.Now(); time.Since(begin) < 400*time.Millisecond; <-time.After(20 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < 800*time.Millisecond; <-time.After(20 * time.Millisecond) {
 		w.send(beat(d.GetAttemptId()))
 	}
 	w.send(reply(d.GetAttemptId(), "done"))
@@ -388,7 +388,7 @@ func TestParts(t *testing.T) {
 
 // A worker that lost its connection comes back in place of itself.
 func TestSilentWorkerIsReplaced(t *testing.T) {
-	s := serve(t, options{Options: rpcgw.Options{Heartbeat: 10 * time.Millisecond, Lifetime: 50 * time.Millisecond}})
+	s := serve(t, options{Options: rpcgw.Options{Heartbeat: 100 * time.Millisecond, Lifetime: 300 * time.Millisecond}})
 	before := s.join(t, "w1", balanced("echo"))
 	for {
 		if info, err := s.node.Worker("w1"); err != nil {
