@@ -15,6 +15,8 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/gateway/httpgw"
+	"github.com/edda-io/edda/gateway/oneport"
+	"github.com/edda-io/edda/gateway/rpcgw"
 	"github.com/edda-io/edda/node"
 	"github.com/edda-io/edda/worker/httppush"
 )
@@ -34,9 +36,15 @@ func program(t *testing.T, name string) string {
 	return ""
 }
 
-// serveNode serves a node that runs endpoints, in the directory, and returns its
-// URL and what stops it.
+// serveNode serves a node, over HTTP and gRPC, that runs endpoints, in the
+// directory, and returns its URL and what stops it.
 func serveNode(t *testing.T, dir string) (url string, stop func()) {
+	t.Helper()
+	return serveNodeAt(t, dir, "127.0.0.1:0")
+}
+
+// serveNodeAt is serveNode at an address.
+func serveNodeAt(t *testing.T, dir, addr string) (url string, stop func()) {
 	t.Helper()
 	n, err := node.Open(t.Context(), node.Options{
 		Dir: dir, Partitions: 4, Limits: node.Limits{NoServiceWait: 50 * time.Millisecond},
@@ -49,11 +57,15 @@ func serveNode(t *testing.T, dir string) (url string, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	rpc, err := rpcgw.New(n, rpcgw.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httpgw.NewServer(g, nil)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := oneport.New(oneport.Options{HTTP: httpgw.NewServer(g, nil), RPC: rpc})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	stopped := false
@@ -64,10 +76,13 @@ func serveNode(t *testing.T, dir string) (url string, stop func()) {
 		stopped = true
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
+		rpc.Drain()
 		if err := n.Stop(ctx); err != nil {
 			t.Error(err)
 		}
-		_ = server.Close()
+		closing, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		server.Shutdown(closing)
 		<-served
 	}
 	t.Cleanup(stop)

@@ -2,6 +2,7 @@
 // file itself, so nothing is generated. Copy it and make it yours.
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const proto = grpc.loadPackageDefinition(
@@ -17,6 +18,14 @@ const proto = grpc.loadPackageDefinition(
 ).edda.v1;
 
 const maxBackoff = 10_000; // ms
+const options = {
+  "grpc.max_receive_message_length": 16 << 20,
+  // A connection that is lost without a word is noticed.
+  "grpc.keepalive_time_ms": 15_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  // When to connect again is decided in run alone.
+  "grpc.use_local_subchannel_pool": 1,
+};
 const state64KiB = "the key's state is larger than 64 KiB; ask for it with StateGet (docs/protocol.md)";
 
 // Final is an error after which the request fails and is not tried again.
@@ -77,6 +86,9 @@ class Invocation {
   }
 
   outcome(result) {
+    if (result !== undefined && !(Number.isInteger(result?.status) && Buffer.isBuffer(result.payload))) {
+      throw new TypeError("a handler must return what reply() makes, or nothing");
+    }
     const set = [];
     const gone = [];
     for (const [name, value] of this.changed) value === null ? gone.push(name) : set.push({ name, value });
@@ -88,23 +100,16 @@ class Invocation {
 // connects again when the connection is lost.
 export class Worker {
   #running = new Map(); // attempt id → AbortController
-  #stopped = false;
-  #idle = () => {};
+  #stop = new AbortController();
+  #drain = () => {}; // tells the node that nothing more is wanted
+  #idle = () => {}; // ends the session, once nothing runs
 
-  // services: [{name, kind: "ordered"|"balanced", concurrency, handler: async (invocation) => reply}]
+  // services: [{name, kind: "ordered"|"balanced", concurrency, attemptTimeout, retry, handler: async (invocation) => reply}]
+  // retry is {max, delay, maxDelay, backoff}; times are in ms. What is left out is the node's default.
   constructor(target, services, { id = "", version = "", token, credentials = grpc.credentials.createInsecure(), log = console.error } = {}) {
     this.target = target;
     this.services = new Map(services.map((s) => [s.name, s]));
-    this.register = {
-      workerId: id,
-      version,
-      sdk: "edda-nodejs-example",
-      services: services.map((s) => ({
-        name: s.name,
-        kind: s.kind === "ordered" ? "KIND_ORDERED" : "KIND_BALANCED",
-        concurrency: s.concurrency ?? 0,
-      })),
-    };
+    this.register = { workerId: id, version, sdk: "edda-nodejs-example", services: services.map(registration) };
     this.metadata = new grpc.Metadata();
     if (token) this.metadata.set("authorization", `Bearer ${token}`);
     this.credentials = credentials;
@@ -113,59 +118,72 @@ export class Worker {
 
   // run returns after stop, once what was running has ended.
   async run() {
-    for (let failures = 0; !this.#stopped; failures++) {
+    const { signal } = this.#stop;
+    for (let failures = 0; !signal.aborted; failures++) {
       const began = Date.now();
       const why = await this.#session();
-      if (this.#stopped) break;
+      if (signal.aborted) break;
       if (Date.now() - began > maxBackoff) failures = 0;
       const wait = Math.min(100 * 2 ** failures, maxBackoff) * (0.5 + Math.random() / 2);
       this.log(`edda: connection lost (${why}); again in ${Math.round(wait)} ms`);
-      await new Promise((done) => setTimeout(done, wait));
+      await sleep(wait, undefined, { signal }).catch(() => {}); // stop ends it
     }
   }
 
   // stop finishes what runs and takes nothing more.
   stop() {
-    this.#stopped = true;
-    this.write?.({ drain: { reason: "the worker stops" } });
+    this.#stop.abort();
+    this.log(`edda: stopping, ${this.#running.size} running`);
+    this.#drain();
     if (this.#running.size === 0) this.#idle();
   }
 
   // session is one connection, from register to its end.
   #session() {
     return new Promise((ended) => {
-      const client = new proto.WorkerService(this.target, this.credentials, { "grpc.max_receive_message_length": 16 << 20 });
+      const client = new proto.WorkerService(this.target, this.credentials, options);
       const stream = client.work(this.metadata);
+      let open = true; // for writing
       let beat;
-      this.write = (...frames) => stream.write({ frames });
-      this.#idle = () => stream.end();
+      const write = (...frames) => open && stream.write({ frames });
       const over = (why) => {
+        open = false;
         clearInterval(beat);
-        this.write = undefined;
         for (const attempt of this.#running.values()) attempt.abort();
         this.#running.clear();
         client.close();
-        ended(why);
+        ended(why); // the first call says why
       };
       stream.on("data", ({ frames }) => {
         for (const f of frames) {
           if (f.registered) {
             this.log(`edda: worker ${f.registered.workerId} is registered`);
-            beat = setInterval(() => this.write?.({ heartbeat: {} }), Number(f.registered.heartbeat) / 1e6);
-          } else if (f.dispatch) this.#attempt(f.dispatch);
+            beat = setInterval(() => write({ heartbeat: {} }), Number(f.registered.heartbeat) / 1e6);
+          } else if (f.dispatch) this.#attempt(f.dispatch, write);
           else if (f.fenced) this.#running.get(f.fenced.attemptId)?.abort();
+          else if (f.drain) this.log(`edda: the node gives nothing more: ${f.drain.reason}`);
           else if (f.error) this.log(`edda: the node says ${f.error.reason}: ${f.error.message}`);
         }
       });
       stream.on("error", (err) => over(err.details || err.message));
       stream.on("end", () => over("the node has closed it"));
-      this.write({ register: this.register });
+      this.#drain = () => write({ drain: { reason: "the worker stops" } });
+      this.#idle = () => {
+        if (!open) return;
+        open = false;
+        // Before it is registered the node may not even be there.
+        beat ? stream.end() : stream.cancel();
+      };
+      write({ register: this.register });
     });
   }
 
-  async #attempt(dispatch) {
+  async #attempt(dispatch, write) {
     const attemptId = dispatch.attemptId;
-    const write = this.write; // an outcome goes where the attempt came from
+    if (this.#stop.signal.aborted) {
+      write({ outcome: { attemptId, handedBack: true } }); // it costs the request nothing
+      return;
+    }
     const abort = new AbortController();
     this.#running.set(attemptId, abort);
     write({ taken: { attemptIds: [attemptId] } });
@@ -180,6 +198,21 @@ export class Worker {
     if (this.#running.get(attemptId) !== abort) return; // the connection was lost meanwhile
     this.#running.delete(attemptId);
     write({ outcome: { attemptId, ...outcome } });
-    if (this.#stopped && this.#running.size === 0) this.#idle();
+    if (this.#stop.signal.aborted && this.#running.size === 0) this.#idle();
   }
+}
+
+// registration is what the node is told of a service.
+function registration({ name, kind, concurrency = 0, attemptTimeout = 0, retry }) {
+  return {
+    name,
+    kind: kind === "ordered" ? "KIND_ORDERED" : "KIND_BALANCED",
+    concurrency,
+    attemptTimeout: nanoseconds(attemptTimeout),
+    retry: retry && { ...retry, delay: nanoseconds(retry.delay), maxDelay: nanoseconds(retry.maxDelay) },
+  };
+}
+
+function nanoseconds(ms = 0) {
+  return String(BigInt(Math.round(ms * 1e6)));
 }
