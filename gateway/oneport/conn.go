@@ -61,6 +61,9 @@ type replayed struct {
 
 // Read reads what was read before, then the connection.
 func (c *replayed) Read(b []byte) (int, error) {
+	if c.acks != nil && c.acks.over() {
+		c.acks = nil // connections last, and most are idle: each byte counts
+	}
 	if c.acks != nil {
 		return c.acks.Read(b)
 	}
@@ -92,11 +95,17 @@ type ackFilter struct {
 	done bool // it was left out
 }
 
-const frameHeaderBytes = 9
+const (
+	frameHeaderBytes = 9
+	filterBytes      = 512 // room for the first frames of most clients
+)
 
 func newAckFilter(r io.Reader) *ackFilter {
-	return &ackFilter{from: bufio.NewReader(r), left: len(http2.ClientPreface)}
+	return &ackFilter{from: bufio.NewReaderSize(r, filterBytes), left: len(http2.ClientPreface)}
 }
+
+// over reports whether there is nothing left for the filter to do.
+func (f *ackFilter) over() bool { return f.done && f.from.Buffered() == 0 }
 
 func (f *ackFilter) Read(b []byte) (int, error) {
 	for !f.done && f.left == 0 {

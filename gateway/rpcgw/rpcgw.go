@@ -123,7 +123,7 @@ const (
 	pingAfter       = 10 * time.Second // of silence
 	pingTimeout     = 5 * time.Second
 	minClientPing   = time.Second
-	readBufferBytes = 8 << 10 // most connections are idle, most of the time
+	readBufferBytes = 4 << 10 // most connections are idle, most of the time
 )
 
 // server returns a gRPC server with all services.
