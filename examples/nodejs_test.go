@@ -105,7 +105,7 @@ type nodejs struct {
 // startNodejs starts the worker and waits until the node lists it.
 func startNodejs(t *testing.T, dir, url, id string) *nodejs {
 	t.Helper()
-	w := runNodejs(t, dir, strings.TrimPrefix(url, "http://"), id)
+	w := runNodejs(t, dir, "main.js", url, id)
 	w.until(t, "worker "+id+" is registered")
 	var info struct{ State, Transport string }
 	get(t, url+"/v1/workers/"+id, &info)
@@ -115,12 +115,12 @@ func startNodejs(t *testing.T, dir, url, id string) *nodejs {
 	return w
 }
 
-// runNodejs starts the worker.
-func runNodejs(t *testing.T, dir, addr, id string) *nodejs {
+// runNodejs starts a worker.
+func runNodejs(t *testing.T, dir, script, url, id string) *nodejs {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t, "node"), "main.js")
+	cmd := exec.CommandContext(t.Context(), program(t, "node"), script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "EDDA_ADDR="+addr, "EDDA_WORKER_ID="+id, "EDDA_TOKEN=", "no_grpc_proxy=127.0.0.1")
+	cmd.Env = append(os.Environ(), "EDDA_ADDR="+strings.TrimPrefix(url, "http://"), "EDDA_WORKER_ID="+id, "EDDA_TOKEN=", "no_grpc_proxy=127.0.0.1")
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -342,7 +342,7 @@ func TestNodejsWorkerStopsWithoutANode(t *testing.T) {
 	dir := nodejsDir(t)
 	url, stop := serveNode(t, t.TempDir())
 	stop() // nobody listens there now
-	w := runNodejs(t, dir, strings.TrimPrefix(url, "http://"), "js")
+	w := runNodejs(t, dir, "main.js", url, "js")
 	w.until(t, "connection lost")
 	w.signal(t)
 	if err := w.end(); err != nil {
