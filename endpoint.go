@@ -84,6 +84,13 @@ func (e *EndpointSpec) Validate() error {
 	if len(e.Schemas) > 0 {
 		return bad("schemas are given, but payloads for an endpoint are not checked by the node")
 	}
+	seen := make(map[string]bool, len(e.Methods))
+	for _, m := range e.Methods {
+		if seen[m] {
+			return bad("methods has %q twice", clip(m))
+		}
+		seen[m] = true
+	}
 	if why := checkEndpointURL(e.URL); why != "" {
 		return bad("endpoint %s", why)
 	}

@@ -42,6 +42,7 @@ func TestEndpointSpecValidate(t *testing.T) {
 		{"empty key", func(e *edda.EndpointSpec) { e.Secret = "whsec_" }, "secret stands for"},
 		{"long key", func(e *edda.EndpointSpec) { e.Secret = strings.Repeat("x", 257) }, "secret stands for"},
 		{"schemas", func(e *edda.EndpointSpec) { e.Schemas = map[string]string{"a": "{}"} }, "schemas"},
+		{"a method twice", func(e *edda.EndpointSpec) { e.Methods = []string{"a", "b", "a"} }, `methods has "a" twice`},
 		{"of every service", func(e *edda.EndpointSpec) { e.Concurrency = -1 }, "concurrency"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -40,9 +40,15 @@ func endpointMembers(e *edda.EndpointSpec) members {
 		"attemptTimeout": positive("attemptTimeout", &e.AttemptTimeout),
 		"retry":          within("retry", retryMembers(&e.Retry)),
 		"onDead":         chosen("onDead", &e.OnDead),
-		"health": within("health", members{
-			"path": chosen("health.path", &e.HealthPath), "interval": positive("health.interval", &e.HealthInterval),
-		}),
+		"health": func(v json.RawMessage) error {
+			err := within("health", members{
+				"path": chosen("health.path", &e.HealthPath), "interval": positive("health.interval", &e.HealthInterval),
+			})(v)
+			if err == nil && e.HealthPath == "" {
+				return badMember("health.path", "given where there is health, such as \"/healthz\"")
+			}
+			return err
+		},
 		"secret": chosen("secret", &e.Secret),
 	}
 }
