@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -167,6 +168,9 @@ func (a *app) hint(e *edda.Error) string {
 	service, key := cmp.Or(a.target.Name, "SERVICE"), cmp.Or(a.target.Key, "KEY")
 	switch e.Reason {
 	case edda.Unavailable:
+		if errors.Is(e, context.Canceled) {
+			return "" // the node is there
+		}
 		if _, ok := errors.AsType[*tls.CertificateVerificationError](e); ok {
 			return "say with --ca or EDDA_CA which CA the node's certificate is of"
 		}

@@ -163,7 +163,7 @@ func (c *Client) broken(x exchange, err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the URL, which is said once
 	}
-	return &edda.Error{Op: x.op, Reason: reason, Err: fmt.Errorf("no answer from %s: %w", c.base, err)}
+	return &edda.Error{Op: x.op, Reason: reason, Err: fmt.Errorf("no answer from %s: %w", c.base, interrupted(err))}
 }
 
 // get sends the request and decodes a 2xx answer into out, unless out is nil.
@@ -233,4 +233,18 @@ func decodeProblem(op string, b []byte) (e *edda.Error, status int) {
 func number(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n
+}
+
+// interruptedError is a context that was cancelled, in words for whoever did so.
+type interruptedError struct{}
+
+func (interruptedError) Error() string        { return "interrupted" }
+func (interruptedError) Is(target error) bool { return target == context.Canceled }
+
+// interrupted says that the caller wanted no more, where that is what ended err.
+func interrupted(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return interruptedError{}
+	}
+	return err
 }

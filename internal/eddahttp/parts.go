@@ -111,7 +111,7 @@ func (p *Parts) All() iter.Seq2[edda.Part, error] {
 			err = io.ErrUnexpectedEOF
 		}
 		yield(edda.Part{}, &edda.Error{
-			Op: p.op, Reason: edda.Unavailable, RequestID: p.RequestID, Err: fmt.Errorf("the connection to %s broke: %w", p.c.base, err),
+			Op: p.op, Reason: edda.Unavailable, RequestID: p.RequestID, Err: fmt.Errorf("the connection to %s broke: %w", p.c.base, interrupted(err)),
 		})
 	}
 }
