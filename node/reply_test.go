@@ -157,6 +157,7 @@ func TestCallersOwnID(t *testing.T) {
 			if ack.ID != m.ID || ack.Joined || again.ID != m.ID || !again.Joined || again.Position != ack.Position {
 				t.Errorf("got %+v, then %+v, want id %s twice, the second joined", ack, again, m.ID)
 			}
+			synctest.Wait() // its handler has begun before the next one's may
 		}
 		j.want(t, "s b")
 		m := msg("s/k", "m", "x")
