@@ -99,7 +99,7 @@ func (runner) Fenced(*node.Attempt, error) {}
 func (runner) Members(edda.Address, []string) {}
 
 // Drain has nothing to do: the node gives it nothing more.
-func (runner) Drain(string) {}
+func (runner) Drain(string, bool) {}
 
 // unexpected is the reason of the error that an unexpected call gets.
 const unexpected = "UNEXPECTED_CALL"

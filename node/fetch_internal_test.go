@@ -13,7 +13,7 @@ type silentRunner struct{}
 func (silentRunner) Start(*Attempt)                 {}
 func (silentRunner) Fenced(*Attempt, error)         {}
 func (silentRunner) Members(edda.Address, []string) {}
-func (silentRunner) Drain(string)                   {}
+func (silentRunner) Drain(string, bool)             {}
 
 // A request may be cancelled, and its message removed, before the message is read for
 // a worker elsewhere. No slot is lost with it.

@@ -17,7 +17,7 @@ type remote struct{ attempts chan *node.Attempt }
 func (r *remote) Start(a *node.Attempt)        { r.attempts <- a }
 func (*remote) Fenced(*node.Attempt, error)    {}
 func (*remote) Members(edda.Address, []string) {}
-func (*remote) Drain(string)                   {}
+func (*remote) Drain(string, bool)             {}
 
 // attachRemote attaches a worker for the ordered service s.
 func attachRemote(t *testing.T, n *node.Node) *remote {

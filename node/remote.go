@@ -35,8 +35,8 @@ func (a *Attempt) Context() context.Context {
 // comes of it.
 func (a *Attempt) Over() bool { return a.settled.Load() }
 
-// Taken says that the handler has begun. An attempt that was not taken costs
-// nothing when its worker goes away.
+// Taken says that the handler has begun. When its worker goes away an attempt that
+// was not taken costs its request nothing, the first two times.
 func (a *Attempt) Taken() { a.taken.Store(true) }
 
 // Progress gives the attempt its timeout anew, because the handler gets on.

@@ -45,8 +45,9 @@ type Runner interface {
 	// Members says which workers share the keys of an ordered service that the worker
 	// hosts: their ids, ascending.
 	Members(service edda.Address, ids []string)
-	// Drain says that the worker is given nothing more, and why.
-	Drain(reason string)
+	// Drain says that the worker is given nothing more, and why: stopping, because the
+	// node is about to stop, else because somebody wants this worker gone.
+	Drain(reason string, stopping bool)
 }
 
 // Worker is an attached worker. It is safe for concurrent use.
@@ -380,8 +381,8 @@ func (w *Worker) SetConcurrency(service edda.Address, slots int) error {
 func (w *Worker) Drain() { w.set(func() { w.draining = true }) }
 
 // Detach ends the worker. What it has taken has failed with WorkerLost and is
-// tried again at once; what it has not begun costs no attempt. A second Detach does
-// nothing.
+// tried again at once; what it has not begun costs no attempt, the first two times
+// that this happens to a request. A second Detach does nothing.
 func (w *Worker) Detach() {
 	w.set(func() {
 		w.gone = true
@@ -431,7 +432,7 @@ func (n *Node) drainWorkers() {
 	defer n.workers.mu.Unlock()
 	for _, w := range n.workers.all {
 		if !w.here() {
-			w.runner.Drain("the node stops")
+			w.runner.Drain("the node stops", true)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (w *farWorker) Members(_ edda.Address, ids []string) {
 	w.members = ids
 }
 
-func (w *farWorker) Drain(reason string) {
+func (w *farWorker) Drain(reason string, _ bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drained = append(w.drained, reason)

@@ -49,7 +49,7 @@ func (n *Node) DrainWorker(id string) (*edda.WorkerInfo, error) {
 		return nil, &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("this worker is the node itself, which drains when it is stopped")}
 	}
 	w.Drain()
-	w.runner.Drain("an operator drains the worker")
+	w.runner.Drain("an operator drains the worker", false)
 	return n.Worker(id)
 }
 

@@ -377,15 +377,23 @@ func readMembers(b []byte) (service edda.Address, ids []string, err error) {
 	return service, ids, r.Err()
 }
 
-// readString reads the one string of a frame.
-func readString(b []byte) (string, error) {
-	var s string
+// drain is what the node says when it asks the worker to finish.
+type drain struct {
+	reason   string
+	stopping bool // the node stops; else an operator wants the worker gone
+}
+
+func readDrain(b []byte) (*drain, error) {
+	d := new(drain)
 	r := wire.NewReader(b)
 	var f wire.Field
 	for r.Next(&f) {
-		if f.Num == 1 {
-			s = string(f.Bytes)
+		switch f.Num {
+		case 1:
+			d.reason = string(f.Bytes)
+		case 2:
+			d.stopping = f.Uint != 0
 		}
 	}
-	return s, r.Err()
+	return d, r.Err()
 }

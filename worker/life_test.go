@@ -324,13 +324,13 @@ func TestNodeDrains(t *testing.T) {
 	n := newFakeNode(t)
 	h := newHold()
 	r := n.run(worker.Options{}, balanced("hold", h.handle))
-	drain := func(reason string) *eddav1.NodeFrame {
-		return &eddav1.NodeFrame{Frame: &eddav1.NodeFrame_Drain{Drain: &eddav1.Drain{Reason: reason}}}
+	drain := func(stopping bool) *eddav1.NodeFrame {
+		return &eddav1.NodeFrame{Frame: &eddav1.NodeFrame_Drain{Drain: &eddav1.Drain{Reason: "for people", Stopping: stopping}}}
 	}
 	close(h.let)
-	for _, reason := range []string{"the node stops", "an operator drains the worker"} {
+	for _, stopping := range []bool{true, false} {
 		k, _ := n.registered()
-		k.send(dispatch(1, "hold", "nice", "a"), drain(reason))
+		k.send(dispatch(1, "hold", "nice", "a"), drain(stopping))
 		for ended := false; !ended; {
 			switch f := k.any(); {
 			case f == nil:

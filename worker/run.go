@@ -41,10 +41,6 @@ var errRegister = errors.New("the node has not registered the worker in time")
 // errClose: the node goes on after the worker has ended.
 var errClose = errors.New("the node has not ended the conversation in time")
 
-// nodeStops is why a node asks its workers to finish when it is about to stop. For
-// any other reason an operator wants the worker gone.
-const nodeStops = "the node stops"
-
 // run connects until ctx ends, or there is no sense in going on.
 func (r *runner) run(ctx context.Context, url string) error {
 	if err := rpcconn.Check(url, r.conn()); err != nil {
@@ -74,7 +70,7 @@ type end struct {
 	err      error     // why
 	since    time.Time // when it was registered; zero: it was not
 	lifetime time.Duration
-	drained  string // the node asked for it, for this reason
+	drained  *drain // the node asked for it
 }
 
 // connect holds one conversation after the other.
@@ -99,8 +95,8 @@ func (r *runner) connect(ctx context.Context, url string) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if e.drained != "" && e.drained != nodeStops {
-			r.log.Info("drained", "reason", e.drained)
+		if e.drained != nil && !e.drained.stopping {
+			r.log.Info("drained", "reason", e.drained.reason)
 			return ErrDrained
 		}
 		if edda.ReasonOf(e.err) == edda.Exists {
@@ -201,7 +197,7 @@ func (r *runner) converse(ctx context.Context, url string) end {
 	case <-s.done:
 	case <-ctx.Done():
 	case e.drained = <-s.drain:
-		r.log.Info("the node asks the worker to finish", "reason", e.drained)
+		r.log.Info("the node asks the worker to finish", "reason", e.drained.reason)
 	}
 	s.finishAll(r.o.DrainTimeout)
 	<-s.done

@@ -20,7 +20,7 @@ type session struct {
 
 	ready chan struct{}           // closed once the node has registered the worker
 	hello registered              // valid once ready is closed
-	drain chan string             // the node asks the worker to finish; has room for one
+	drain chan *drain             // the node asks the worker to finish; has room for one
 	done  chan struct{}           // closed once the stream has ended
 	ended error                   // why; valid once done is closed
 	wake  chan struct{}           // the writer has something to do; has room for one
@@ -54,7 +54,7 @@ const (
 
 func newSession(r *runner, stream grpc.ClientStream, ready chan struct{}, cut context.CancelCauseFunc) *session {
 	return &session{
-		r: r, stream: stream, cut: cut, ready: ready, drain: make(chan string, 1), done: make(chan struct{}),
+		r: r, stream: stream, cut: cut, ready: ready, drain: make(chan *drain, 1), done: make(chan struct{}),
 		wake: make(chan struct{}, 1), attempts: map[uint64]*attempt{}, queries: map[uint64]chan<- stateValue{},
 	}
 }
@@ -141,12 +141,12 @@ func (s *session) control(f *wire.Field) error {
 		}
 		s.r.setMembers(service, ids)
 	case nfDrain:
-		reason, err := readString(f.Bytes)
+		d, err := readDrain(f.Bytes)
 		if err != nil {
 			return fmt.Errorf("drain: %w", err)
 		}
 		select {
-		case s.drain <- reason:
+		case s.drain <- d:
 		default:
 		}
 	case nfError:

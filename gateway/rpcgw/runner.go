@@ -51,6 +51,6 @@ func fencedFrame(id uint64, why error) *eddav1.NodeFrame {
 func (s *session) Members(service edda.Address, ids []string) { s.out.setMembers(service, ids) }
 
 // Drain tells the worker that it is given nothing more.
-func (s *session) Drain(reason string) {
-	s.out.put(item{frame: &eddav1.NodeFrame{Frame: &eddav1.NodeFrame_Drain{Drain: &eddav1.Drain{Reason: reason}}}})
+func (s *session) Drain(reason string, stopping bool) {
+	s.out.put(item{frame: &eddav1.NodeFrame{Frame: &eddav1.NodeFrame_Drain{Drain: &eddav1.Drain{Reason: reason, Stopping: stopping}}}})
 }

@@ -31,7 +31,9 @@ func TestStopWaitsForWorkers(t *testing.T) {
 	}
 	ctx := within(t)
 	go func() { stopped <- s.node.Stop(ctx) }()
-	w.next("Drain", func(f *eddav1.NodeFrame) bool { return f.GetDrain() != nil })
+	if f := w.next("Drain", func(f *eddav1.NodeFrame) bool { return f.GetDrain() != nil }); !f.GetDrain().GetStopping() {
+		t.Errorf("%v does not say that the node stops", f)
+	}
 	select {
 	case err := <-stopped:
 		t.Fatalf("the node did not wait: %v", err)

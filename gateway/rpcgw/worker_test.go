@@ -296,8 +296,8 @@ func TestNodeDrainsWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := w.next("Drain", func(f *eddav1.NodeFrame) bool { return f.GetDrain() != nil }).GetDrain()
-	if !strings.Contains(d.GetReason(), "operator") {
-		t.Errorf("reason %q", d.GetReason())
+	if !strings.Contains(d.GetReason(), "operator") || d.GetStopping() {
+		t.Errorf("reason %q, stopping %v", d.GetReason(), d.GetStopping())
 	}
 }
 

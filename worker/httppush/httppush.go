@@ -143,7 +143,7 @@ func (r *Runner) Fenced(*node.Attempt, error) {}
 func (r *Runner) Members(edda.Address, []string) {}
 
 // Drain does nothing: attempts end by themselves.
-func (r *Runner) Drain(string) {}
+func (r *Runner) Drain(string, bool) {}
 
 func (r *Runner) run(a attempt) {
 	y := &try{attempt: a, t: r.target.Load()}

@@ -1694,8 +1694,9 @@ func (x *StateEntry) GetValue() []byte {
 	return nil
 }
 
-// Taken says that the worker has begun with the attempt. Until then the node may
-// give it to another worker at no cost when this one goes away.
+// Taken says that the worker has begun with the attempt. Until then the node gives
+// it to another worker when this one goes away; that costs the request nothing, the
+// first two times.
 type Taken struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AttemptIds    []uint64               `protobuf:"varint,1,rep,packed,name=attempt_ids,json=attemptIds,proto3" json:"attempt_ids,omitempty"`
@@ -2402,7 +2403,8 @@ func (x *Members) GetWorkerIds() []string {
 // worker to finish.
 type Drain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`      // for people
+	Stopping      bool                   `protobuf:"varint,2,opt,name=stopping,proto3" json:"stopping,omitempty"` // the node is about to stop: connect again, it or another takes its place
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2442,6 +2444,13 @@ func (x *Drain) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Drain) GetStopping() bool {
+	if x != nil {
+		return x.Stopping
+	}
+	return false
 }
 
 type SendRequest struct {
@@ -3701,9 +3710,10 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1d\n" +
 	"\n" +
-	"worker_ids\x18\x03 \x03(\tR\tworkerIds\"\x1f\n" +
+	"worker_ids\x18\x03 \x03(\tR\tworkerIds\";\n" +
 	"\x05Drain\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"9\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bstopping\x18\x02 \x01(\bR\bstopping\"9\n" +
 	"\vSendRequest\x12*\n" +
 	"\amessage\x18\x01 \x01(\v2\x10.edda.v1.MessageR\amessage\"\x9e\x01\n" +
 	"\x03Ack\x12\x0e\n" +
