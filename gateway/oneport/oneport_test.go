@@ -290,13 +290,16 @@ func TestClientsThatWait(t *testing.T) {
 // not asked for anything yet is.
 func TestConnectionsThatShowNothing(t *testing.T) {
 	addr := serve(t, nil, oneport.Options{Handshake: 50 * time.Millisecond})
+	h := dialH2(t, addr)
+	h.start()
+	if f, err := h.ReadFrame(); err != nil { // so its time began before that of the silent one
+		t.Fatalf("got %v, %v, want settings", f, err)
+	}
 	silent, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	h := dialH2(t, addr)
-	h.start()
 	_ = silent.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the silent connection: %v, want its end", err)
