@@ -48,6 +48,7 @@ var rooms = []room{
 	{dir: "internal/rendezvous", stdlib: true},
 	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
 	{dir: "internal/httpheader", imports: []string{"."}, stdlib: true},
+	{dir: "internal/ownhost", imports: []string{"."}, stdlib: true},
 	{dir: "internal/directio"}, // what a vfs.FS cannot do with a disk
 	{dir: "internal/record", imports: []string{".", "internal/wire"}, never: world},
 	{dir: "internal/fold", imports: []string{".", "internal/wire", "internal/record", "internal/store"}, never: world},
@@ -71,7 +72,7 @@ var rooms = []room{
 	{dir: "saga", imports: []string{".", "node"}},
 	{dir: "cqrs", imports: []string{".", "node"}},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
-	{dir: "gateway", imports: []string{".", "auth", "node", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader"}, never: []string{sdk}},
+	{dir: "gateway", imports: []string{".", "auth", "node", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost"}, never: []string{sdk}},
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata"}, stdlib: true},
 	{dir: "examples", imports: []string{"."}, stdlib: true},

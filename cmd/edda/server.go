@@ -88,7 +88,9 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		flush(ctx)
 		return nil, err
 	}
-	rpc, err := rpcgw.New(n, rpcgw.Options{Authenticator: authenticator, Logger: logger})
+	rpc, err := rpcgw.New(n, rpcgw.Options{
+		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, Logger: logger,
+	})
 	if err != nil {
 		forget()
 		err = errors.Join(err, n.Stop(ctx), listener.Close())

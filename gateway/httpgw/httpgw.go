@@ -18,6 +18,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -71,8 +72,8 @@ type Gateway struct {
 	durability string
 	opts       Options
 	log        *slog.Logger
-	tracer     trace.Tracer // nil: nobody traces
-	guard      *guard       // nil when there are credentials
+	tracer     trace.Tracer   // nil: nobody traces
+	names      *ownhost.Names // nil when there are credentials
 	routes     router
 	metrics    *metrics
 }
@@ -108,7 +109,7 @@ func build(n *node.Node, calls edda.Backend, d edda.Durability, opts Options) (*
 	}
 	if opts.Authenticator == nil {
 		var err error
-		if g.guard, err = newGuard(opts.Listen); err != nil {
+		if g.names, err = ownhost.New(opts.Listen); err != nil {
 			return nil, err
 		}
 	}

@@ -23,10 +23,14 @@ func grantOf(ctx context.Context) *auth.Grant { return ctx.Value(grantKey{}).(*a
 
 // admit finds out who calls.
 func (g *Gateway) admit(ctx context.Context, method string) (context.Context, error) {
-	if strings.HasPrefix(method, "/"+healthv1.Health_ServiceDesc.ServiceName+"/") {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if a := md[":authority"]; g.names != nil && (len(a) != 1 || !g.names.Host(a[0])) {
+		return nil, &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the :authority is not this node's")}
+	}
+	health := strings.HasPrefix(method, "/"+healthv1.Health_ServiceDesc.ServiceName+"/")
+	if health && (g.names == nil || len(md["origin"]) == 0) {
 		return ctx, nil // as over HTTP, health is for everybody
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
 	if len(md["origin"]) > 0 {
 		// A browser sends what any web page tells it to, from a machine, or with a
 		// certificate, that is trusted. No gRPC client sends an origin.

@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
@@ -37,6 +39,32 @@ func grants(t *testing.T) auth.Authenticator {
 
 func as(ctx context.Context, token string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+}
+
+// Where nobody is asked for credentials, a web page must not get in by a name of its
+// own that it points at this machine.
+func TestForeignNames(t *testing.T) {
+	s := serve(t, options{services: []*edda.Service{echo()}})
+	own, foreign := s.dial(t), s.dial(t, grpc.WithAuthority("evil.example"))
+	page := metadata.AppendToOutgoingContext(within(t), "origin", "http://evil.example")
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		conn *grpc.ClientConn
+		want codes.Code
+	}{
+		"its own":              {within(t), own, codes.OK},
+		"a foreign :authority": {within(t), foreign, codes.PermissionDenied},
+		"a web page":           {page, own, codes.PermissionDenied},
+	} {
+		_, err := eddav1.NewEddaServiceClient(c.conn).Call(c.ctx, &eddav1.CallRequest{Message: message("say", "x")})
+		if status.Code(err) != c.want {
+			t.Errorf("%s: a call got %v, want %s", name, err, c.want)
+		}
+		_, err = healthv1.NewHealthClient(c.conn).Check(c.ctx, &healthv1.HealthCheckRequest{})
+		if status.Code(err) != c.want {
+			t.Errorf("%s: a look at health got %v, want %s", name, err, c.want)
+		}
+	}
 }
 
 func TestClientsNeedTheRight(t *testing.T) {

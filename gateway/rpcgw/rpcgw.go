@@ -27,6 +27,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/node"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
@@ -44,8 +45,13 @@ const (
 type Options struct {
 	// Authenticator says who calls and what they may do: auth.Admit is asked at each
 	// call, and once for each stream. Nil means that everybody is edda.Anonymous and
-	// may do everything; then the server must listen on loopback only.
+	// may do everything. Then Listen must be loopback addresses, calls must be made by
+	// one of the node's own names, and none may come from a web page.
 	Authenticator auth.Authenticator
+	// Listen holds the addresses, HOST:PORT, that the server listens on. Without
+	// Authenticator calls under another name are refused; without addresses those
+	// under other names than localhost, 127.0.0.1 and [::1] with any port.
+	Listen []string
 	// Heartbeat is how often workers are to beat. Zero means DefaultHeartbeat.
 	Heartbeat time.Duration
 	// Lifetime is how long a worker may be silent before what it has is given to
@@ -63,6 +69,7 @@ type Gateway struct {
 	eddav1.UnimplementedEddaServiceServer
 	eddav1.UnimplementedWorkerServiceServer
 
+	names *ownhost.Names // nil when there are credentials
 	node  *node.Node
 	calls edda.Backend // the node
 	opts  Options
@@ -105,8 +112,15 @@ func build(n *node.Node, calls edda.Backend, opts Options) (*Gateway, error) {
 	case opts.Stall < 0:
 		return bad("option Stall is %v, must be positive", opts.Stall)
 	}
+	names, err := ownhost.New(opts.Listen)
+	if opts.Authenticator != nil {
+		names, err = nil, nil // any address will do
+	}
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{
-		node: n, calls: calls, opts: opts, log: opts.Logger, health: health.NewServer(),
+		names: names, node: n, calls: calls, opts: opts, log: opts.Logger, health: health.NewServer(),
 		stop: make(chan struct{}), sessions: map[string]*session{}, live: map[*session]struct{}{},
 	}
 	for _, name := range []string{"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName} {
