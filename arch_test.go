@@ -48,6 +48,7 @@ var rooms = []room{
 	{dir: "internal/rendezvous", stdlib: true},
 	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
 	{dir: "internal/httpheader", imports: []string{"."}, stdlib: true},
+	{dir: "internal/lazyctx", stdlib: true},
 	{dir: "internal/ownhost", imports: []string{"."}, stdlib: true},
 	{dir: "internal/directio"}, // what a vfs.FS cannot do with a disk
 	{dir: "internal/record", imports: []string{".", "internal/wire"}, never: world},
@@ -57,13 +58,13 @@ var rooms = []room{
 	{dir: "engine/filelog", imports: []string{".", "engine", "internal/wire", "internal/directio"}, never: disk},
 	{dir: "node", imports: []string{
 		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store", "internal/jsondata",
-		"internal/rendezvous", "internal/inputschema",
+		"internal/rendezvous", "internal/inputschema", "internal/lazyctx",
 	}, never: append([]string{sdk}, disk...)},
 	{dir: "auth", imports: []string{"."}},
 	{dir: "internal/testca", stdlib: true},
 	{dir: "eddaproto", imports: []string{"."}},
 	{dir: "rpc", imports: []string{}, never: world},
-	{dir: "worker", imports: []string{".", "internal/wire", "internal/rendezvous", "internal/rpcconn", "internal/inputschema"}},
+	{dir: "worker", imports: []string{".", "internal/wire", "internal/rendezvous", "internal/rpcconn", "internal/inputschema", "internal/lazyctx"}},
 	{dir: "worker/httppush", imports: []string{".", "node", "internal/jsondata", "internal/httpheader"}},
 	{dir: "client", imports: []string{".", "internal/wire", "internal/rpcconn"}},
 	{dir: "internal/rpcconn", imports: []string{".", "internal/wire"}, never: disk},

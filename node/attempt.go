@@ -14,6 +14,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold/keystate"
 	"github.com/edda-io/edda/internal/fold/request"
+	"github.com/edda-io/edda/internal/lazyctx"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -36,7 +37,7 @@ type Attempt struct {
 	started    time.Time
 	limit      time.Duration
 	timeout    int64 // when the attempt is fenced, in Unix nanoseconds; of the partition's goroutine
-	ctx        attemptContext
+	ctx        lazyctx.Context
 	taken      atomic.Bool
 	hold       edda.WorkerHold
 	settled    atomic.Bool  // somebody has ended it, or given it up
@@ -91,7 +92,7 @@ func (a *Attempt) renew(deadline int64, from time.Time) {
 	if deadline != 0 {
 		at = min(at, deadline)
 	}
-	a.ctx.deadline.Store(at)
+	a.ctx.SetDeadline(at)
 }
 
 // run is the goroutine of a handler in this process.
@@ -102,7 +103,7 @@ func (a *Attempt) run() {
 			a.broke(recover())
 		}
 		a.ended = time.Now()
-		a.traced(a.ctx.fenced())
+		a.traced(a.ctx.Err() != nil)
 		a.p.in.outcome(a)
 	}()
 	a.taken.Store(true)
@@ -237,7 +238,7 @@ const maxSpared = 2
 
 // outcome takes what a handler left behind, unless the attempt was given up.
 func (p *partition) outcome(a *Attempt) {
-	a.ctx.cancel(context.Canceled)
+	a.ctx.Cancel(context.Canceled)
 	l := liveOf(a.req)
 	if a.lost && !a.taken.Load() && l != nil && l.spared < maxSpared {
 		l.spared++
@@ -336,7 +337,7 @@ func (p *partition) fenced(r *request.Request, fence uint64) {
 		return
 	}
 	a.over = true
-	a.ctx.cancel(errFenced)
+	a.ctx.Cancel(errFenced)
 	if !a.host.w.here() {
 		a.giveUp()
 		return

@@ -104,7 +104,7 @@ func (a *Attempt) lose() {
 	if !a.settle() {
 		return
 	}
-	a.ctx.cancel(errWorkerLost)
+	a.ctx.Cancel(errWorkerLost)
 	a.failure = record.Failure{Reason: edda.WorkerLost, Message: "worker " + a.host.w.spec.ID + " went away during the attempt"}
 	a.lost = true
 	a.end()

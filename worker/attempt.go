@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/lazyctx"
 )
 
 // attempt is one handler running, or about to run, for one request.
@@ -136,75 +136,25 @@ func (a *attempt) Progress() {
 	if !a.msg.Deadline.IsZero() {
 		limit = min(limit, a.msg.Deadline.UnixNano())
 	}
-	a.ctx.deadline.Store(limit)
+	a.ctx.SetDeadline(limit)
 	a.s.progress(a)
 }
 
-// attemptContext ends with its attempt. Its deadline is the earlier one of the
-// attempt's and the request's, by the node's clock; the node ends the attempt then.
-// Most handlers never ask whether it has ended, so what it takes to tell them is
-// made when the first one does.
+// attemptContext ends with its attempt; its deadline is by the node's clock, and
+// the node ends the attempt then. Its values are those of the context that the
+// worker runs under.
 type attemptContext struct {
-	a        *attempt
-	deadline atomic.Int64 // in Unix nanoseconds
-
-	mu    sync.Mutex // guards what follows
-	ctx   context.Context
-	stop  context.CancelCauseFunc
-	cause error // why it has ended
-}
-
-var _ context.Context = (*attemptContext)(nil)
-
-// Deadline is when the attempt is given up.
-func (c *attemptContext) Deadline() (time.Time, bool) { return time.Unix(0, c.deadline.Load()), true }
-
-// Done is closed when the attempt is over.
-func (c *attemptContext) Done() <-chan struct{} { return c.whole().Done() }
-
-// Err is context.Canceled once the attempt is over; context.Cause says why.
-func (c *attemptContext) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause != nil {
-		return context.Canceled
-	}
-	return nil
+	lazyctx.Context
+	a *attempt
 }
 
 // attemptKey finds the attempt that a context came from.
 type attemptKey struct{}
 
-// Value has the values of the context that the worker runs under.
+// Value returns the attempt for attemptKey.
 func (c *attemptContext) Value(key any) any {
 	if key == (attemptKey{}) {
 		return c.a
 	}
-	return c.whole().Value(key)
-}
-
-// whole returns a context that ends with this one.
-func (c *attemptContext) whole() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ctx == nil {
-		c.ctx, c.stop = context.WithCancelCause(c.a.h.r.values)
-		if c.cause != nil {
-			c.stop(c.cause)
-		}
-	}
-	return c.ctx
-}
-
-// end ends the context, for a reason that is not nil. Only the first counts.
-func (c *attemptContext) end(cause error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause != nil {
-		return
-	}
-	c.cause = cause
-	if c.stop != nil {
-		c.stop(cause)
-	}
+	return c.Context.Value(key)
 }

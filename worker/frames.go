@@ -276,7 +276,7 @@ func (a *attempt) read(b []byte) error {
 		case 4:
 			a.d.Fence = f.Uint
 		case 5:
-			a.ctx.deadline.Store(int64(f.Uint))
+			a.ctx.SetDeadline(int64(f.Uint))
 		case 6:
 			a.state.raw, a.state.known = f.Bytes, true
 		}

@@ -98,7 +98,7 @@ func wait(ctx *attemptContext, c <-chan struct{}) error {
 	case <-c:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx.whole())
+		return context.Cause(ctx)
 	}
 }
 

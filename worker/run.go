@@ -293,7 +293,7 @@ func (s *session) cutShort() {
 	}
 	s.mu.Unlock()
 	for _, a := range cut {
-		a.ctx.end(errEnding)
+		a.ctx.Cancel(errEnding)
 	}
 }
 

@@ -165,7 +165,7 @@ func (s *session) dispatch(b []byte, shared bool) (*attempt, error) {
 		b = append(make([]byte, 0, len(b)), b...)
 	}
 	a := &attempt{s: s}
-	a.ctx.a = a
+	a.ctx.a, a.ctx.Base = a, s.r.values
 	if err := a.read(b); err != nil {
 		return nil, err
 	}
@@ -281,7 +281,7 @@ func (a *attempt) endEarly(why error) {
 	if lingers {
 		a.h.lingers(1)
 	}
-	a.ctx.end(why)
+	a.ctx.Cancel(why)
 }
 
 // over ends the session: nothing goes out any more, and what runs is not wanted.
