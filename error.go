@@ -47,9 +47,13 @@ const (
 	NoMethod            Reason = "NO_METHOD" // not stored
 	NoRequest           Reason = "NO_REQUEST"
 	NoDeadLetter        Reason = "NO_DEAD_LETTER"
-	NoWorkerID          Reason = "NO_WORKER_ID"    // no worker has the id
+	NoWorkerID          Reason = "NO_WORKER_ID" // no worker has the id
+	NoSaga              Reason = "NO_SAGA"
+	NoStep              Reason = "NO_STEP"
 	UnknownService      Reason = "UNKNOWN_SERVICE" // managing a service that is not registered
 	Exists              Reason = "EXISTS"
+	SagaEnded           Reason = "SAGA_ENDED"  // the saga has ended or is being undone; nothing was changed
+	SagaStepFailed      Reason = "STEP_FAILED" // a step failed; why its saga was undone
 	Conflict            Reason = "CONFLICT"
 	KindInUse           Reason = "KIND_IN_USE"
 	Cycle               Reason = "CYCLE" // a handler calls a key that one of its callers holds; not stored
@@ -99,10 +103,14 @@ var reasons = map[Reason]struct {
 	NoRequest:           {CodeNotFound, 404},
 	NoDeadLetter:        {CodeNotFound, 404},
 	NoWorkerID:          {CodeNotFound, 404},
+	NoSaga:              {CodeNotFound, 404},
+	NoStep:              {CodeNotFound, 404},
 	UnknownService:      {CodeNotFound, 404},
 	Exists:              {CodeAlreadyExists, 409},
 	Conflict:            {CodeAborted, 409},
 	KindInUse:           {CodeFailedPrecondition, 409},
+	SagaEnded:           {CodeFailedPrecondition, 409},
+	SagaStepFailed:      {CodeAborted, 409},
 	Cycle:               {CodeFailedPrecondition, 409},
 	ReplyExpired:        {CodeNotFound, 410},
 	TooLarge:            {CodeResourceExhausted, 413},
