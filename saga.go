@@ -122,6 +122,10 @@ type SagaSpec struct {
 	Start bool
 	// Deadline is when a saga that has not ended is undone; never when zero.
 	Deadline time.Time
+	// DeadlineAfter is the same, counted from the saga's creation, so that a repeated
+	// request says the same; for a saga that is a step that is when the step starts. At most
+	// one of the two may be set; zero means none.
+	DeadlineAfter time.Duration
 	// OnFailure is WaitForSteps when empty.
 	OnFailure OnFailure
 	// Steps are in any order; a step may only depend on steps of the saga.
@@ -153,10 +157,10 @@ type StepSpec struct {
 	// as its only dependency. A step that is a saga has none: its steps are undone.
 	Compensate *Task
 	// Saga makes the step a saga of its own. Its id is the saga's, a tilde and the step's;
-	// of its fields only Name, Deadline, OnFailure and Steps may be set. It is created,
-	// and starts, when the step does, and succeeds, fails or is undone with it. The
-	// step's result is an object with the results of the steps that no other depends on,
-	// by their ids.
+	// of its fields only Name, Deadline, DeadlineAfter, OnFailure and Steps may be set. It
+	// is created, and starts, when the step does, and succeeds, fails or is undone with it.
+	// The step's result is an object with the results of the steps that no other depends
+	// on, by their ids.
 	Saga *SagaSpec
 }
 
@@ -303,8 +307,11 @@ const (
 // SagaFilter chooses sagas of a namespace. Empty fields choose all.
 type SagaFilter struct {
 	Namespace string
-	Name      string
-	State     SagaState
+	// ID chooses one saga alone. Who names it means it, also when it has a failed
+	// compensation.
+	ID    string
+	Name  string
+	State SagaState
 	// Principal is who created them.
 	Principal Principal
 	// Since and Until bound when they were created: not before the one, before the other.
@@ -340,6 +347,6 @@ type SagaBackend interface {
 	// Compensate acts on a compensation that has failed; any other stays as it is.
 	Compensate(ctx context.Context, namespace, id, step string, a CompensationAction) (*Saga, error)
 	// PruneSagas removes ended sagas which the filter chooses and returns their number.
-	// Those with a failed compensation go only when the filter names their state.
+	// Those with a failed compensation go only when the filter names their state or id.
 	PruneSagas(ctx context.Context, f SagaFilter) (int, error)
 }
