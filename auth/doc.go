@@ -12,6 +12,10 @@
 //	grant, err := auth.Admit(ctx, authenticator, c)
 //	err = grant.CheckCall(namespace, service)              // or CheckHost, CheckManage, CheckRequest
 //
+// What sagas ask for stands in CheckSteps (to create), CheckSaga (to see and act),
+// CheckFinish, VisibleSagas (to list) and AdmitKey (a completion key instead of
+// credentials); compensations and pruning ask for CheckManage.
+//
 // Each error is an *edda.Error that the gateway answers as it is: NO_CREDENTIALS
 // where it is not known who asks, NOT_ALLOWED where the principal may not. The
 // message then carries grant.Principal. What lives longer than one request, such
