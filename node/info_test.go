@@ -207,6 +207,7 @@ func TestBadOptions(t *testing.T) {
 		"CheckpointBytes":            {Durability: edda.Memory, CheckpointBytes: -1},
 		"SegmentBytes":               {Durability: edda.Memory, SegmentBytes: -1},
 		"InterceptorTimeout":         {Durability: edda.Memory, InterceptorTimeout: -1},
+		"KeepSagas":                  {Durability: edda.Memory, KeepSagas: -1},
 		"Limits.KeyQueue":            {Durability: edda.Memory, Limits: node.Limits{KeyQueue: -1}},
 		"Limits.PartitionRequests":   {Durability: edda.Memory, Limits: node.Limits{PartitionRequests: -1}},
 		"Limits.PayloadBytes":        {Durability: edda.Memory, Limits: node.Limits{PayloadBytes: 8 << 20}},

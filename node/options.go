@@ -53,6 +53,10 @@ type Options struct {
 	OnReply func(ctx context.Context, r *edda.Request, reply *edda.Reply) error
 	// InterceptorTimeout bounds OnAccept and OnReply, each; 1 s when zero.
 	InterceptorTimeout time.Duration
+	// KeepSagas is how long a saga is kept once it has ended; 7 days when zero. One
+	// with a compensation that has failed is kept until a person has dealt with it.
+	// It holds for sagas created from now on.
+	KeepSagas time.Duration
 	// Limits bound what the node takes in.
 	Limits Limits
 	// SlowAttempt is how long a handler may run before a warning is logged; 1 s
@@ -114,6 +118,8 @@ const (
 	keepReply = 24 * time.Hour
 	// keepUndelivered is how long an outcome is kept whose caller went away.
 	keepUndelivered = time.Minute
+	// keepSagas is how long a saga that has ended is kept.
+	keepSagas = 7 * 24 * time.Hour
 )
 
 // withDefaults validates the options and returns them with their defaults.
@@ -128,6 +134,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Partitions = cmp.Or(o.Partitions, 64)
 	o.CheckpointBytes = cmp.Or(o.CheckpointBytes, 64<<20)
 	o.InterceptorTimeout = cmp.Or(o.InterceptorTimeout, time.Second)
+	o.KeepSagas = cmp.Or(o.KeepSagas, keepSagas)
 	o.SlowAttempt = cmp.Or(o.SlowAttempt, time.Second)
 	o.Version = cmp.Or(o.Version, "dev")
 	o.Limits = o.Limits.withDefaults()
@@ -148,6 +155,8 @@ func (o Options) withDefaults() (Options, error) {
 		return bad("SegmentBytes is %d, must be positive", o.SegmentBytes)
 	case o.InterceptorTimeout < 0:
 		return bad("InterceptorTimeout is %v, must be positive", o.InterceptorTimeout)
+	case o.KeepSagas < 0:
+		return bad("KeepSagas is %v, must be positive", o.KeepSagas)
 	}
 	if field, v := o.Limits.negative(); field != "" {
 		return bad("Limits.%s is %v, must be positive", field, v)

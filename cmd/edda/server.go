@@ -67,7 +67,7 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 	begin := time.Now()
 	n, err := node.Open(ctx, node.Options{
 		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
-		Limits: s.Limits,
+		Limits: s.Limits, KeepSagas: s.KeepSagas,
 		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) {
 			return httppush.New(spec, httppush.Options{MaxReply: int64(s.Limits.PayloadBytes), Logger: logger})
 		},

@@ -80,6 +80,7 @@ func nodeDefinitions(c Command) []definition {
 			n.DrainTimeout, err = time.ParseDuration(v)
 			return refuse(err != nil || n.DrainTimeout < 0, "must be a duration such as 10s")
 		}},
+		{"keepSagas", "168h", "how long a saga that has ended is kept", duration(func(n *Node) *time.Duration { return &n.KeepSagas })},
 	}
 }
 

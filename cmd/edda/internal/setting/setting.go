@@ -42,6 +42,8 @@ type Node struct {
 	LogJSON bool
 	// DrainTimeout is how long handlers may go on after the signal to stop.
 	DrainTimeout time.Duration
+	// KeepSagas is how long a saga is kept once it has ended.
+	KeepSagas time.Duration
 	// TLS is how connections are encrypted; not at all without CertFile.
 	TLS auth.ServerTLSOptions
 	// Certificates say how clients' certificates become principals, where TLS has a

@@ -46,7 +46,7 @@ func loadFor(t *testing.T, c setting.Command, text string, environ []string, arg
 func defaults() *setting.Node {
 	return &setting.Node{
 		Listen: "127.0.0.1:7400", Dir: "edda-data", Durability: edda.Fsync, Partitions: 64, LogLevel: slog.LevelInfo,
-		DrainTimeout: 10 * time.Second,
+		DrainTimeout: 10 * time.Second, KeepSagas: 7 * 24 * time.Hour,
 		Certificates: auth.CertificateOptions{Identity: auth.CommonName},
 		JWT:          auth.JWTOptions{Leeway: auth.DefaultLeeway, Refresh: auth.DefaultRefresh, PrincipalClaim: "sub"},
 		Limits: node.Limits{
@@ -66,7 +66,7 @@ func TestSourcesInOrder(t *testing.T) {
 	everything := defaults()
 	everything.Listen, everything.Dir, everything.Durability = "0.0.0.0:80", "/data", edda.OS
 	everything.Partitions, everything.Example, everything.LogLevel, everything.LogJSON = 16, true, slog.LevelWarn, true
-	everything.DrainTimeout = time.Minute
+	everything.DrainTimeout, everything.KeepSagas = time.Minute, time.Hour
 	everything.TLS = auth.ServerTLSOptions{CertFile: "node.crt", KeyFile: "node.key", ClientCAFile: "ca.crt", RequireClient: true}
 	everything.Certificates = auth.CertificateOptions{Identity: auth.URIName, Prefix: "cert:"}
 	everything.JWT = auth.JWTOptions{
@@ -95,6 +95,7 @@ example: true
 logLevel: warn
 logFormat: json
 drainTimeout: 1m
+keepSagas: 1h
 tls: {cert: node.crt, key: node.key, clientCA: ca.crt, clientCert: required, principal: uri, prefix: 'cert:'}
 jwt:
   keys: https://id.example/keys
