@@ -221,10 +221,11 @@ type Saga struct {
 	StartedAt     time.Time `json:"startedAt,omitzero"`
 	EndedAt       time.Time `json:"endedAt,omitzero"`
 	Deadline      time.Time `json:"deadline,omitzero"`
-	// StepCount counts the steps; Steps holds them in the order they were added, and is
-	// nil in a list.
-	StepCount int    `json:"stepCount"`
-	Steps     []Step `json:"steps,omitempty"`
+	// StepCount counts the steps, SucceededCount those of them that have succeeded, undone
+	// since or not. Steps holds them in the order they were added, and is nil in a list.
+	StepCount      int    `json:"stepCount"`
+	SucceededCount int    `json:"succeededCount"`
+	Steps          []Step `json:"steps,omitempty"`
 }
 
 // Step is what is known of a step.
