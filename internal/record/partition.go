@@ -237,11 +237,7 @@ type ServiceChanged struct {
 func (s *ServiceChanged) AppendTo(b []byte, t Type) []byte {
 	b = appendAddress(AppendHeader(b, t), s.Address)
 	b = appendBool(b, 4, s.Paused)
-	if s.Origin.Number != 0 {
-		b = wire.AppendUint(b, 6, s.Origin.From+1)
-		b = wire.AppendUint(b, 7, s.Origin.Number)
-	}
-	return b
+	return appendOrigin(b, s.Origin)
 }
 
 // Decode reads the body of a record.
@@ -252,10 +248,8 @@ func (s *ServiceChanged) Decode(body []byte) error {
 		switch f.Num {
 		case 4:
 			s.Paused = f.Uint != 0
-		case 6:
-			s.Origin.From, err = readPartition(f.Uint)
-		case 7:
-			s.Origin.Number = f.Uint
+		case 6, 7:
+			err = readOrigin(&s.Origin, f)
 		}
 		return err
 	})

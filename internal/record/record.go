@@ -51,6 +51,10 @@ const (
 	TypeServicePaused Type = 15
 	// TypePart: a running attempt yielded a part of its reply.
 	TypePart Type = 16
+	// TypeStepEnded: the request of a saga's step has ended.
+	TypeStepEnded Type = 20
+	// TypeStepCancelled: the request of a saga's step is cancelled from its saga's partition.
+	TypeStepCancelled Type = 26
 )
 
 var typeNames = [...]string{
@@ -58,7 +62,7 @@ var typeNames = [...]string{
 	TypeAttemptFailed: "attempt-failed", TypeEnded: "ended", TypeDue: "due", TypeReleased: "released",
 	TypeOutboxAcked: "outbox-acked", TypeLetterRetried: "letter-retried", TypeLetterDropped: "letter-dropped",
 	TypeKeyResumed: "key-resumed", TypeServiceSet: "service-set", TypeServiceRemoved: "service-removed",
-	TypeServicePaused: "service-paused", TypePart: "part",
+	TypeServicePaused: "service-paused", TypePart: "part", TypeStepEnded: "step-ended", TypeStepCancelled: "step-cancelled",
 }
 
 // String returns the type's name.
@@ -115,7 +119,7 @@ func Parse(b []byte) (Record, error) {
 		Time:  int64(binary.LittleEndian.Uint64(b[4:])),
 		Body:  b[HeaderBytes:],
 	}
-	if r.Type == 0 || int(r.Type) >= len(typeNames) || b[1] == 0 || b[1] > Version {
+	if r.Type == 0 || int(r.Type) >= len(typeNames) || typeNames[r.Type] == "" || b[1] == 0 || b[1] > Version {
 		return r, &UnknownError{Type: r.Type, Version: b[1]}
 	}
 	return r, nil

@@ -15,7 +15,7 @@ import (
 
 func TestParseRefusesLaterReleases(t *testing.T) {
 	good := appendBody(TypeDue, &Due{Seq: 1})
-	for _, c := range []struct{ typ, version byte }{{0, 1}, {17, 1}, {255, 1}, {1, 0}, {1, 2}, {1, 255}} {
+	for _, c := range []struct{ typ, version byte }{{0, 1}, {27, 1}, {255, 1}, {1, 0}, {1, 2}, {1, 255}} {
 		b := slices.Clone(good)
 		b[0], b[1] = c.typ, c.version
 		_, err := Parse(b)
@@ -69,11 +69,33 @@ func TestKeepUntilIsAddedLater(t *testing.T) {
 	}
 }
 
+func TestStartsAreAddedLater(t *testing.T) {
+	c := Completed{Seq: 1, Fence: 2}
+	var got Completed
+	if err := got.Decode(AppendStarts(c.AppendTo(nil), []uint32{3, 4})[HeaderBytes:]); err != nil || !slices.Equal(got.Starts, []uint32{3, 4}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	e := StepEnded{State: edda.StateFailed}
+	d := AppendDelivery(nil, TypeStepEnded, e.AppendBody(nil), Origin{From: 1, Number: 4})
+	var ended StepEnded
+	if err := ended.Decode(AppendStepStarts(d, []uint32{5})[HeaderBytes:]); err != nil || !slices.Equal(ended.Starts, []uint32{5}) ||
+		ended.Origin != (Origin{From: 1, Number: 4}) {
+		t.Errorf("%+v, %v", ended, err)
+	}
+}
+
 // Whatever bytes there are, decoding does not panic; and what can be decoded is
 // encoded to what decodes to the same.
 func FuzzDecode(f *testing.F) {
 	for _, typ := range types() {
 		f.Add(appendBody(typ, full(typ)))
+	}
+	for name, v := range stepForms() {
+		typ := TypeAccepted
+		if strings.HasPrefix(name, TypeCompleted.String()) {
+			typ = TypeCompleted
+		}
+		f.Add(appendBody(typ, v))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Parse(b)
@@ -101,14 +123,25 @@ func normal(v body) body {
 			*o = Origin{}
 		}
 	}
+	values := func(all [][]byte) {
+		for i := range all {
+			all[i] = append([]byte{}, all[i]...)
+		}
+	}
 	switch v := v.(type) {
 	case *Accepted:
 		origin(&v.Origin)
 	case *Completed:
+		values(v.Added)
 		for i := range v.Sends {
 			origin(&v.Sends[i].Origin)
 		}
 	case *ServiceChanged:
+		origin(&v.Origin)
+	case *StepEnded:
+		origin(&v.Origin)
+		values(v.Added)
+	case *StepCancelled:
 		origin(&v.Origin)
 	case *ServiceSet:
 		v.Methods = slices.DeleteFunc(v.Methods, func(m string) bool { return m == "" })

@@ -14,6 +14,25 @@ type Origin struct {
 	Number uint64
 }
 
+// appendOrigin appends an origin as fields 6 and 7, or nothing when there is none.
+func appendOrigin(b []byte, o Origin) []byte {
+	if o.Number == 0 {
+		return b
+	}
+	b = wire.AppendUint(b, 6, o.From+1)
+	return wire.AppendUint(b, 7, o.Number)
+}
+
+// readOrigin reads a field 6 or 7 that appendOrigin has written.
+func readOrigin(o *Origin, f *wire.Field) (err error) {
+	if f.Num == 6 {
+		o.From, err = readPartition(f.Uint)
+	} else {
+		o.Number = f.Uint
+	}
+	return err
+}
+
 // Accepted is a request that was accepted, or a message on its way to another
 // partition. The message is carried encoded and is never encoded again.
 type Accepted struct {
@@ -32,6 +51,8 @@ type Accepted struct {
 	// Refused, when not empty, makes the request a dead letter at once: it came from
 	// a handler that is gone, so there is nobody to refuse it to.
 	Refused Failure
+	// Step is nil unless the request is a step of a saga, or the compensation of one.
+	Step *Step
 
 	raw []byte // the body it was read from, as one of Completed.Sends
 }
@@ -75,20 +96,16 @@ func (a *Accepted) appendBody(b []byte) []byte {
 	b = wire.AppendBytes(b, 3, a.Message)
 	b = appendBool(b, 4, a.Keep)
 	b = wire.AppendBytes(b, 5, a.Fingerprint)
-	if a.Origin.Number != 0 {
-		b = wire.AppendUint(b, 6, a.Origin.From+1)
-		b = wire.AppendUint(b, 7, a.Origin.Number)
-	}
+	b = appendOrigin(b, a.Origin)
 	b = appendFailure(b, 8, a.Refused)
-	return appendBool(b, 9, a.GivenID)
+	b = appendBool(b, 9, a.GivenID)
+	return AppendStep(b, 10, a.Step)
 }
 
 // AppendDelivery makes the record of a message that another partition sent: its
 // body as it left there, and where it came from.
 func AppendDelivery(b []byte, t Type, body []byte, o Origin) []byte {
-	b = append(AppendHeader(b, t), body...)
-	b = wire.AppendUint(b, 6, o.From+1)
-	return wire.AppendUint(b, 7, o.Number)
+	return appendOrigin(append(AppendHeader(b, t), body...), o)
 }
 
 // AppendBody appends the record without its header, as it goes to another
@@ -119,14 +136,14 @@ func (a *Accepted) Decode(body []byte) error {
 			a.Keep = f.Uint != 0
 		case 5:
 			a.Fingerprint = f.Bytes
-		case 6:
-			a.Origin.From, err = readPartition(f.Uint)
-		case 7:
-			a.Origin.Number = f.Uint
+		case 6, 7:
+			err = readOrigin(&a.Origin, &f)
 		case 8:
 			a.Refused, err = readFailure(f.Bytes)
 		case 9:
 			a.GivenID = f.Uint != 0
+		case 10:
+			a.Step, err = ReadStep(f.Bytes)
 		}
 	}
 	if err = ended(TypeAccepted, &r, &f, err); err != nil {
@@ -190,6 +207,15 @@ type Completed struct {
 	// KeepUntil is until when the outcome is kept, in Unix nanoseconds. Zero means
 	// not at all: it was asked for by a caller who is there to get it.
 	KeepUntil int64
+	// Pending says that the step of a saga goes on without its handler, until somebody
+	// finishes it. There is no reply then.
+	Pending bool
+	// Added are the encoded steps that the handler of a step adds to its saga. They
+	// alias the record.
+	Added [][]byte
+	// Starts are the indexes of steps for which a worker's slot is reserved: those that
+	// the end of this step may make ready.
+	Starts []uint32
 }
 
 // AppendTo appends the whole record.
@@ -207,12 +233,19 @@ func (c *Completed) AppendTo(b []byte) []byte {
 	for i := range c.Sends {
 		b = wire.AppendBytes(b, 6, c.Sends[i].appendBody(nil))
 	}
-	return wire.AppendFixed(b, 7, uint64(c.KeepUntil))
+	b = wire.AppendFixed(b, 7, uint64(c.KeepUntil))
+	b = appendBool(b, 8, c.Pending)
+	b = appendEach(b, 9, c.Added)
+	return appendIndexes(b, 10, c.Starts)
 }
 
 // AppendKeepUntil adds the time until which the outcome is kept to a completed
 // record that was encoded without one.
 func AppendKeepUntil(rec []byte, until int64) []byte { return wire.AppendFixed(rec, 7, uint64(until)) }
+
+// AppendStarts names the steps for which a worker's slot is reserved in a completed
+// record that was encoded without any.
+func AppendStarts(rec []byte, starts []uint32) []byte { return appendIndexes(rec, 10, starts) }
 
 // Decode reads the body of a record. Its slices alias the body.
 func (c *Completed) Decode(body []byte) error {
@@ -241,6 +274,12 @@ func (c *Completed) Decode(body []byte) error {
 			c.Sends = append(c.Sends, a)
 		case 7:
 			c.KeepUntil = int64(f.Uint)
+		case 8:
+			c.Pending = f.Uint != 0
+		case 9:
+			c.Added = append(c.Added, f.Bytes)
+		case 10:
+			c.Starts, err = readIndexes(f.Bytes)
 		}
 	}
 	return ended(TypeCompleted, &r, &f, err)
@@ -389,17 +428,14 @@ func (l *Letter) AppendTo(b []byte, t Type) []byte {
 // Decode reads the body of a record.
 func (l *Letter) Decode(body []byte) error {
 	*l = Letter{}
-	return fields(TypeLetterRetried, body, func(f *wire.Field) error {
+	return fields(TypeLetterRetried, body, func(f *wire.Field) (err error) {
 		switch f.Num {
 		case 1:
-			if len(f.Bytes) != len(l.ID) {
-				return fmt.Errorf("id of %d bytes, want %d", len(f.Bytes), len(l.ID))
-			}
-			l.ID = edda.ID(f.Bytes)
+			l.ID, err = readID(f.Bytes)
 		case 2:
 			l.KeepUntil = int64(f.Uint)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -408,4 +444,19 @@ func appendBool(b []byte, field int, v bool) []byte {
 		return wire.AppendUint(b, field, 1)
 	}
 	return b
+}
+
+// appendEach appends a bytes field for each value, empty ones too.
+func appendEach(b []byte, field int, values [][]byte) []byte {
+	for _, v := range values {
+		b = append(wire.AppendLen(b, field, len(v)), v...)
+	}
+	return b
+}
+
+func readID(b []byte) (edda.ID, error) {
+	if len(b) != len(edda.ID{}) {
+		return edda.ID{}, fmt.Errorf("id of %d bytes, want %d", len(b), len(edda.ID{}))
+	}
+	return edda.ID(b), nil
 }
