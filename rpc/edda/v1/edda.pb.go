@@ -3519,6 +3519,1614 @@ func (x *RequestInfo) GetHasReply() bool {
 	return false
 }
 
+type SagaSpec struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`                               // empty: "default"; of its steps too
+	Id             string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                             // empty: the node makes one
+	Name           string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`                                         // what kind of saga it is
+	Start          bool                   `protobuf:"varint,4,opt,name=start,proto3" json:"start,omitempty"`                                      // at once; otherwise with StartSaga
+	Deadline       int64                  `protobuf:"fixed64,5,opt,name=deadline,proto3" json:"deadline,omitempty"`                               // when it is undone unless it has ended; at most one of the two is set
+	DeadlineAfter  int64                  `protobuf:"varint,6,opt,name=deadline_after,json=deadlineAfter,proto3" json:"deadline_after,omitempty"` // the same, counted from its creation
+	OnFailure      string                 `protobuf:"bytes,7,opt,name=on_failure,json=onFailure,proto3" json:"on_failure,omitempty"`              // of steps that run when one fails: "wait" (also when empty) or "cancel"
+	Steps          []*StepSpec            `protobuf:"bytes,8,rep,name=steps,proto3" json:"steps,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,9,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // makes a repeated request answer with the first one's saga
+	CorrelationId  string                 `protobuf:"bytes,10,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`   // of the steps' requests; empty: the saga's id
+	Traceparent    string                 `protobuf:"bytes,11,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Tracestate     string                 `protobuf:"bytes,12,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SagaSpec) Reset() {
+	*x = SagaSpec{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SagaSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SagaSpec) ProtoMessage() {}
+
+func (x *SagaSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SagaSpec.ProtoReflect.Descriptor instead.
+func (*SagaSpec) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SagaSpec) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *SagaSpec) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SagaSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SagaSpec) GetStart() bool {
+	if x != nil {
+		return x.Start
+	}
+	return false
+}
+
+func (x *SagaSpec) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+func (x *SagaSpec) GetDeadlineAfter() int64 {
+	if x != nil {
+		return x.DeadlineAfter
+	}
+	return 0
+}
+
+func (x *SagaSpec) GetOnFailure() string {
+	if x != nil {
+		return x.OnFailure
+	}
+	return ""
+}
+
+func (x *SagaSpec) GetSteps() []*StepSpec {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *SagaSpec) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *SagaSpec) GetCorrelationId() string {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return ""
+}
+
+func (x *SagaSpec) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *SagaSpec) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
+}
+
+type StepSpec struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Task           *Task                  `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`                                            // absent for a step that is a saga
+	After          []string               `protobuf:"bytes,3,rep,name=after,proto3" json:"after,omitempty"`                                          // the steps whose results it is sent, in this order
+	AttemptTimeout int64                  `protobuf:"varint,4,opt,name=attempt_timeout,json=attemptTimeout,proto3" json:"attempt_timeout,omitempty"` // 0: the service's
+	Compensate     *Task                  `protobuf:"bytes,5,opt,name=compensate,proto3" json:"compensate,omitempty"`                                // undoes the step; absent: nothing does
+	Saga           *SagaSpec              `protobuf:"bytes,6,opt,name=saga,proto3" json:"saga,omitempty"`                                            // the step is a saga of its own; only name, deadline, on_failure and steps count
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StepSpec) Reset() {
+	*x = StepSpec{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepSpec) ProtoMessage() {}
+
+func (x *StepSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepSpec.ProtoReflect.Descriptor instead.
+func (*StepSpec) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *StepSpec) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StepSpec) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *StepSpec) GetAfter() []string {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *StepSpec) GetAttemptTimeout() int64 {
+	if x != nil {
+		return x.AttemptTimeout
+	}
+	return 0
+}
+
+func (x *StepSpec) GetCompensate() *Task {
+	if x != nil {
+		return x.Compensate
+	}
+	return nil
+}
+
+func (x *StepSpec) GetSaga() *SagaSpec {
+	if x != nil {
+		return x.Saga
+	}
+	return nil
+}
+
+// Task is what a step, or its compensation, asks of a service.
+type Task struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // empty for a balanced service
+	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	Args          [][]byte               `protobuf:"bytes,4,rep,name=args,proto3" json:"args,omitempty"`   // JSON values
+	Retry         *Retry                 `protobuf:"bytes,5,opt,name=retry,proto3" json:"retry,omitempty"` // absent: the service's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Task) Reset() {
+	*x = Task{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Task) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Task) ProtoMessage() {}
+
+func (x *Task) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Task.ProtoReflect.Descriptor instead.
+func (*Task) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Task) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Task) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Task) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Task) GetArgs() [][]byte {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *Task) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type CreateSagaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Saga          *SagaSpec              `protobuf:"bytes,1,opt,name=saga,proto3" json:"saga,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSagaRequest) Reset() {
+	*x = CreateSagaRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSagaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSagaRequest) ProtoMessage() {}
+
+func (x *CreateSagaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSagaRequest.ProtoReflect.Descriptor instead.
+func (*CreateSagaRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *CreateSagaRequest) GetSaga() *SagaSpec {
+	if x != nil {
+		return x.Saga
+	}
+	return nil
+}
+
+type SagaAck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Durability    string                 `protobuf:"bytes,3,opt,name=durability,proto3" json:"durability,omitempty"` // fsync, os or memory
+	Joined        bool                   `protobuf:"varint,4,opt,name=joined,proto3" json:"joined,omitempty"`        // the idempotency key was used before, for this saga
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SagaAck) Reset() {
+	*x = SagaAck{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SagaAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SagaAck) ProtoMessage() {}
+
+func (x *SagaAck) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SagaAck.ProtoReflect.Descriptor instead.
+func (*SagaAck) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SagaAck) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SagaAck) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *SagaAck) GetDurability() string {
+	if x != nil {
+		return x.Durability
+	}
+	return ""
+}
+
+func (x *SagaAck) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
+}
+
+type GetSagaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Wait          int64                  `protobuf:"varint,3,opt,name=wait,proto3" json:"wait,omitempty"`                            // answer when it has ended, or with what then holds after so long, at most 10 minutes; 0: at once
+	FirstStep     uint32                 `protobuf:"varint,4,opt,name=first_step,json=firstStep,proto3" json:"first_step,omitempty"` // leave out the steps before this one, counted from 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSagaRequest) Reset() {
+	*x = GetSagaRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSagaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSagaRequest) ProtoMessage() {}
+
+func (x *GetSagaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSagaRequest.ProtoReflect.Descriptor instead.
+func (*GetSagaRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *GetSagaRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *GetSagaRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GetSagaRequest) GetWait() int64 {
+	if x != nil {
+		return x.Wait
+	}
+	return 0
+}
+
+func (x *GetSagaRequest) GetFirstStep() uint32 {
+	if x != nil {
+		return x.FirstStep
+	}
+	return 0
+}
+
+type Saga struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Namespace      string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name           string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	State          string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`   // created, running, succeeded, compensating, compensated, compensation_failed or cancelled
+	Reason         string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"` // why it is undone: STEP_FAILED, CANCELLED or DEADLINE
+	Detail         string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"` // for people
+	OnFailure      string                 `protobuf:"bytes,7,opt,name=on_failure,json=onFailure,proto3" json:"on_failure,omitempty"`
+	Principal      string                 `protobuf:"bytes,8,opt,name=principal,proto3" json:"principal,omitempty"`
+	CorrelationId  string                 `protobuf:"bytes,9,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	CreatedAt      int64                  `protobuf:"fixed64,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	StartedAt      int64                  `protobuf:"fixed64,11,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	EndedAt        int64                  `protobuf:"fixed64,12,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	Deadline       int64                  `protobuf:"fixed64,13,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	StepCount      uint32                 `protobuf:"varint,14,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
+	SucceededCount uint32                 `protobuf:"varint,15,opt,name=succeeded_count,json=succeededCount,proto3" json:"succeeded_count,omitempty"` // of the steps, undone since or not
+	Steps          []*Step                `protobuf:"bytes,16,rep,name=steps,proto3" json:"steps,omitempty"`                                          // in the order they were added
+	MoreSteps      bool                   `protobuf:"varint,17,opt,name=more_steps,json=moreSteps,proto3" json:"more_steps,omitempty"`                // those that follow did not fit: ask GetSaga with first_step
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Saga) Reset() {
+	*x = Saga{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Saga) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Saga) ProtoMessage() {}
+
+func (x *Saga) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Saga.ProtoReflect.Descriptor instead.
+func (*Saga) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Saga) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Saga) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Saga) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Saga) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Saga) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Saga) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Saga) GetOnFailure() string {
+	if x != nil {
+		return x.OnFailure
+	}
+	return ""
+}
+
+func (x *Saga) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *Saga) GetCorrelationId() string {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return ""
+}
+
+func (x *Saga) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *Saga) GetStartedAt() int64 {
+	if x != nil {
+		return x.StartedAt
+	}
+	return 0
+}
+
+func (x *Saga) GetEndedAt() int64 {
+	if x != nil {
+		return x.EndedAt
+	}
+	return 0
+}
+
+func (x *Saga) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+func (x *Saga) GetStepCount() uint32 {
+	if x != nil {
+		return x.StepCount
+	}
+	return 0
+}
+
+func (x *Saga) GetSucceededCount() uint32 {
+	if x != nil {
+		return x.SucceededCount
+	}
+	return 0
+}
+
+func (x *Saga) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Saga) GetMoreSteps() bool {
+	if x != nil {
+		return x.MoreSteps
+	}
+	return false
+}
+
+type Step struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	Key           string                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"` // waiting, ready, running, succeeded, failed, compensating, compensated, not_compensated, skipped or cancelled
+	Args          [][]byte               `protobuf:"bytes,6,rep,name=args,proto3" json:"args,omitempty"`
+	After         []string               `protobuf:"bytes,7,rep,name=after,proto3" json:"after,omitempty"`
+	SagaId        string                 `protobuf:"bytes,8,opt,name=saga_id,json=sagaId,proto3" json:"saga_id,omitempty"` // of the saga that the step is, when it is one
+	Pending       bool                   `protobuf:"varint,9,opt,name=pending,proto3" json:"pending,omitempty"`            // it runs without a handler, until somebody finishes it
+	Attempts      uint32                 `protobuf:"varint,10,opt,name=attempts,proto3" json:"attempts,omitempty"`         // once its request has ended
+	Result        []byte                 `protobuf:"bytes,11,opt,name=result,proto3" json:"result,omitempty"`              // a JSON value; empty: none
+	Error         *StepError             `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	StartedAt     int64                  `protobuf:"fixed64,13,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	EndedAt       int64                  `protobuf:"fixed64,14,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	Compensation  *Compensation          `protobuf:"bytes,15,opt,name=compensation,proto3" json:"compensation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Step) Reset() {
+	*x = Step{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Step) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Step) ProtoMessage() {}
+
+func (x *Step) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Step.ProtoReflect.Descriptor instead.
+func (*Step) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Step) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Step) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Step) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Step) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Step) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Step) GetArgs() [][]byte {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *Step) GetAfter() []string {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *Step) GetSagaId() string {
+	if x != nil {
+		return x.SagaId
+	}
+	return ""
+}
+
+func (x *Step) GetPending() bool {
+	if x != nil {
+		return x.Pending
+	}
+	return false
+}
+
+func (x *Step) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Step) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Step) GetError() *StepError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Step) GetStartedAt() int64 {
+	if x != nil {
+		return x.StartedAt
+	}
+	return 0
+}
+
+func (x *Step) GetEndedAt() int64 {
+	if x != nil {
+		return x.EndedAt
+	}
+	return 0
+}
+
+func (x *Step) GetCompensation() *Compensation {
+	if x != nil {
+		return x.Compensation
+	}
+	return nil
+}
+
+type Compensation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Method        string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Args          [][]byte               `protobuf:"bytes,4,rep,name=args,proto3" json:"args,omitempty"`
+	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"` // waiting, running, succeeded, failed, skipped or resolved
+	Attempts      uint32                 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Error         *StepError             `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	StartedAt     int64                  `protobuf:"fixed64,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	EndedAt       int64                  `protobuf:"fixed64,9,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compensation) Reset() {
+	*x = Compensation{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compensation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compensation) ProtoMessage() {}
+
+func (x *Compensation) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compensation.ProtoReflect.Descriptor instead.
+func (*Compensation) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Compensation) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Compensation) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Compensation) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Compensation) GetArgs() [][]byte {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *Compensation) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Compensation) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Compensation) GetError() *StepError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Compensation) GetStartedAt() int64 {
+	if x != nil {
+		return x.StartedAt
+	}
+	return 0
+}
+
+func (x *Compensation) GetEndedAt() int64 {
+	if x != nil {
+		return x.EndedAt
+	}
+	return 0
+}
+
+type StepError struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"` // for people
+	Status        uint32                 `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`  // of the reply; 0: there was none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepError) Reset() {
+	*x = StepError{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepError) ProtoMessage() {}
+
+func (x *StepError) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepError.ProtoReflect.Descriptor instead.
+func (*StepError) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *StepError) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StepError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *StepError) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+// SagaFilter chooses sagas of a namespace. Empty fields choose all.
+type SagaFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Principal     string                 `protobuf:"bytes,5,opt,name=principal,proto3" json:"principal,omitempty"` // who created them
+	Since         int64                  `protobuf:"fixed64,6,opt,name=since,proto3" json:"since,omitempty"`       // created then or later
+	Until         int64                  `protobuf:"fixed64,7,opt,name=until,proto3" json:"until,omitempty"`       // created before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SagaFilter) Reset() {
+	*x = SagaFilter{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SagaFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SagaFilter) ProtoMessage() {}
+
+func (x *SagaFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SagaFilter.ProtoReflect.Descriptor instead.
+func (*SagaFilter) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *SagaFilter) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *SagaFilter) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SagaFilter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SagaFilter) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *SagaFilter) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *SagaFilter) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *SagaFilter) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+type ListSagasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *SagaFilter            `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"` // 1 to 1,000; 0: 100
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`  // next of the page before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSagasRequest) Reset() {
+	*x = ListSagasRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSagasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSagasRequest) ProtoMessage() {}
+
+func (x *ListSagasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSagasRequest.ProtoReflect.Descriptor instead.
+func (*ListSagasRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ListSagasRequest) GetFilter() *SagaFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListSagasRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListSagasRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ListSagasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sagas         []*Saga                `protobuf:"bytes,1,rep,name=sagas,proto3" json:"sagas,omitempty"`
+	Next          string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"` // empty: there are no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSagasResponse) Reset() {
+	*x = ListSagasResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSagasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSagasResponse) ProtoMessage() {}
+
+func (x *ListSagasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSagasResponse.ProtoReflect.Descriptor instead.
+func (*ListSagasResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListSagasResponse) GetSagas() []*Saga {
+	if x != nil {
+		return x.Sagas
+	}
+	return nil
+}
+
+func (x *ListSagasResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type SagaRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SagaRef) Reset() {
+	*x = SagaRef{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SagaRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SagaRef) ProtoMessage() {}
+
+func (x *SagaRef) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SagaRef.ProtoReflect.Descriptor instead.
+func (*SagaRef) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *SagaRef) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *SagaRef) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type AddStepsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Steps         []*StepSpec            `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddStepsRequest) Reset() {
+	*x = AddStepsRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddStepsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddStepsRequest) ProtoMessage() {}
+
+func (x *AddStepsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddStepsRequest.ProtoReflect.Descriptor instead.
+func (*AddStepsRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *AddStepsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AddStepsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AddStepsRequest) GetSteps() []*StepSpec {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+type FinishStepRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Id        string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Step      string                 `protobuf:"bytes,3,opt,name=step,proto3" json:"step,omitempty"`
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*FinishStepRequest_Result
+	//	*FinishStepRequest_Error
+	Outcome       isFinishStepRequest_Outcome `protobuf_oneof:"outcome"`
+	CompletionKey string                      `protobuf:"bytes,6,opt,name=completion_key,json=completionKey,proto3" json:"completion_key,omitempty"` // instead of credentials
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishStepRequest) Reset() {
+	*x = FinishStepRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishStepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishStepRequest) ProtoMessage() {}
+
+func (x *FinishStepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishStepRequest.ProtoReflect.Descriptor instead.
+func (*FinishStepRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *FinishStepRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *FinishStepRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FinishStepRequest) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *FinishStepRequest) GetOutcome() isFinishStepRequest_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *FinishStepRequest) GetResult() []byte {
+	if x != nil {
+		if x, ok := x.Outcome.(*FinishStepRequest_Result); ok {
+			return x.Result
+		}
+	}
+	return nil
+}
+
+func (x *FinishStepRequest) GetError() *StepError {
+	if x != nil {
+		if x, ok := x.Outcome.(*FinishStepRequest_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+func (x *FinishStepRequest) GetCompletionKey() string {
+	if x != nil {
+		return x.CompletionKey
+	}
+	return ""
+}
+
+type isFinishStepRequest_Outcome interface {
+	isFinishStepRequest_Outcome()
+}
+
+type FinishStepRequest_Result struct {
+	Result []byte `protobuf:"bytes,4,opt,name=result,proto3,oneof"` // completes it: a JSON value; empty: null
+}
+
+type FinishStepRequest_Error struct {
+	Error *StepError `protobuf:"bytes,5,opt,name=error,proto3,oneof"` // fails it
+}
+
+func (*FinishStepRequest_Result) isFinishStepRequest_Outcome() {}
+
+func (*FinishStepRequest_Error) isFinishStepRequest_Outcome() {}
+
+type StepAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Applied       bool                   `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"` // this is what finished it; otherwise nothing was changed
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`      // of the step
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepAnswer) Reset() {
+	*x = StepAnswer{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepAnswer) ProtoMessage() {}
+
+func (x *StepAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepAnswer.ProtoReflect.Descriptor instead.
+func (*StepAnswer) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *StepAnswer) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *StepAnswer) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+type CompensateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Step          string                 `protobuf:"bytes,3,opt,name=step,proto3" json:"step,omitempty"`
+	Action        string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"` // retry (its attempts are counted anew), skip (the step stands as it is) or resolve (it was undone otherwise)
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompensateRequest) Reset() {
+	*x = CompensateRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompensateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompensateRequest) ProtoMessage() {}
+
+func (x *CompensateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompensateRequest.ProtoReflect.Descriptor instead.
+func (*CompensateRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *CompensateRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *CompensateRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CompensateRequest) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *CompensateRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+type PruneSagasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *SagaFilter            `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"` // those with a failed compensation go only when it names their state, or their id
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneSagasRequest) Reset() {
+	*x = PruneSagasRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneSagasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneSagasRequest) ProtoMessage() {}
+
+func (x *PruneSagasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneSagasRequest.ProtoReflect.Descriptor instead.
+func (*PruneSagasRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *PruneSagasRequest) GetFilter() *SagaFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+type PruneSagasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Removed       uint64                 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneSagasResponse) Reset() {
+	*x = PruneSagasResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneSagasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneSagasResponse) ProtoMessage() {}
+
+func (x *PruneSagasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneSagasResponse.ProtoReflect.Descriptor instead.
+func (*PruneSagasResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *PruneSagasResponse) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
 var File_rpc_edda_v1_edda_proto protoreflect.FileDescriptor
 
 const file_rpc_edda_v1_edda_proto_rawDesc = "" +
@@ -3797,7 +5405,155 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x12reply_content_type\x18\x12 \x01(\tR\x10replyContentType\x12\x1d\n" +
 	"\n" +
 	"reply_size\x18\x13 \x01(\x04R\treplySize\x12\x1b\n" +
-	"\thas_reply\x18\x14 \x01(\bR\bhasReply*A\n" +
+	"\thas_reply\x18\x14 \x01(\bR\bhasReply\"\xff\x02\n" +
+	"\bSagaSpec\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05start\x18\x04 \x01(\bR\x05start\x12\x1a\n" +
+	"\bdeadline\x18\x05 \x01(\x10R\bdeadline\x12%\n" +
+	"\x0edeadline_after\x18\x06 \x01(\x03R\rdeadlineAfter\x12\x1d\n" +
+	"\n" +
+	"on_failure\x18\a \x01(\tR\tonFailure\x12'\n" +
+	"\x05steps\x18\b \x03(\v2\x11.edda.v1.StepSpecR\x05steps\x12'\n" +
+	"\x0fidempotency_key\x18\t \x01(\tR\x0eidempotencyKey\x12%\n" +
+	"\x0ecorrelation_id\x18\n" +
+	" \x01(\tR\rcorrelationId\x12 \n" +
+	"\vtraceparent\x18\v \x01(\tR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x18\f \x01(\tR\n" +
+	"tracestate\"\xd2\x01\n" +
+	"\bStepSpec\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
+	"\x04task\x18\x02 \x01(\v2\r.edda.v1.TaskR\x04task\x12\x14\n" +
+	"\x05after\x18\x03 \x03(\tR\x05after\x12'\n" +
+	"\x0fattempt_timeout\x18\x04 \x01(\x03R\x0eattemptTimeout\x12-\n" +
+	"\n" +
+	"compensate\x18\x05 \x01(\v2\r.edda.v1.TaskR\n" +
+	"compensate\x12%\n" +
+	"\x04saga\x18\x06 \x01(\v2\x11.edda.v1.SagaSpecR\x04saga\"\x84\x01\n" +
+	"\x04Task\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\x12\x12\n" +
+	"\x04args\x18\x04 \x03(\fR\x04args\x12$\n" +
+	"\x05retry\x18\x05 \x01(\v2\x0e.edda.v1.RetryR\x05retry\":\n" +
+	"\x11CreateSagaRequest\x12%\n" +
+	"\x04saga\x18\x01 \x01(\v2\x11.edda.v1.SagaSpecR\x04saga\"g\n" +
+	"\aSagaAck\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1e\n" +
+	"\n" +
+	"durability\x18\x03 \x01(\tR\n" +
+	"durability\x12\x16\n" +
+	"\x06joined\x18\x04 \x01(\bR\x06joined\"q\n" +
+	"\x0eGetSagaRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04wait\x18\x03 \x01(\x03R\x04wait\x12\x1d\n" +
+	"\n" +
+	"first_step\x18\x04 \x01(\rR\tfirstStep\"\xf3\x03\n" +
+	"\x04Saga\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\x12\x1d\n" +
+	"\n" +
+	"on_failure\x18\a \x01(\tR\tonFailure\x12\x1c\n" +
+	"\tprincipal\x18\b \x01(\tR\tprincipal\x12%\n" +
+	"\x0ecorrelation_id\x18\t \x01(\tR\rcorrelationId\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\n" +
+	" \x01(\x10R\tcreatedAt\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\v \x01(\x10R\tstartedAt\x12\x19\n" +
+	"\bended_at\x18\f \x01(\x10R\aendedAt\x12\x1a\n" +
+	"\bdeadline\x18\r \x01(\x10R\bdeadline\x12\x1d\n" +
+	"\n" +
+	"step_count\x18\x0e \x01(\rR\tstepCount\x12'\n" +
+	"\x0fsucceeded_count\x18\x0f \x01(\rR\x0esucceededCount\x12#\n" +
+	"\x05steps\x18\x10 \x03(\v2\r.edda.v1.StepR\x05steps\x12\x1d\n" +
+	"\n" +
+	"more_steps\x18\x11 \x01(\bR\tmoreSteps\"\xa0\x03\n" +
+	"\x04Step\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x12\x16\n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x12\n" +
+	"\x04args\x18\x06 \x03(\fR\x04args\x12\x14\n" +
+	"\x05after\x18\a \x03(\tR\x05after\x12\x17\n" +
+	"\asaga_id\x18\b \x01(\tR\x06sagaId\x12\x18\n" +
+	"\apending\x18\t \x01(\bR\apending\x12\x1a\n" +
+	"\battempts\x18\n" +
+	" \x01(\rR\battempts\x12\x16\n" +
+	"\x06result\x18\v \x01(\fR\x06result\x12(\n" +
+	"\x05error\x18\f \x01(\v2\x12.edda.v1.StepErrorR\x05error\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\r \x01(\x10R\tstartedAt\x12\x19\n" +
+	"\bended_at\x18\x0e \x01(\x10R\aendedAt\x129\n" +
+	"\fcompensation\x18\x0f \x01(\v2\x15.edda.v1.CompensationR\fcompensation\"\xfc\x01\n" +
+	"\fCompensation\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x12\n" +
+	"\x04args\x18\x04 \x03(\fR\x04args\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x1a\n" +
+	"\battempts\x18\x06 \x01(\rR\battempts\x12(\n" +
+	"\x05error\x18\a \x01(\v2\x12.edda.v1.StepErrorR\x05error\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\b \x01(\x10R\tstartedAt\x12\x19\n" +
+	"\bended_at\x18\t \x01(\x10R\aendedAt\"U\n" +
+	"\tStepError\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\rR\x06status\"\xae\x01\n" +
+	"\n" +
+	"SagaFilter\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1c\n" +
+	"\tprincipal\x18\x05 \x01(\tR\tprincipal\x12\x14\n" +
+	"\x05since\x18\x06 \x01(\x10R\x05since\x12\x14\n" +
+	"\x05until\x18\a \x01(\x10R\x05until\"k\n" +
+	"\x10ListSagasRequest\x12+\n" +
+	"\x06filter\x18\x01 \x01(\v2\x13.edda.v1.SagaFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"L\n" +
+	"\x11ListSagasResponse\x12#\n" +
+	"\x05sagas\x18\x01 \x03(\v2\r.edda.v1.SagaR\x05sagas\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"7\n" +
+	"\aSagaRef\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"h\n" +
+	"\x0fAddStepsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12'\n" +
+	"\x05steps\x18\x03 \x03(\v2\x11.edda.v1.StepSpecR\x05steps\"\xcd\x01\n" +
+	"\x11FinishStepRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\tR\x04step\x12\x18\n" +
+	"\x06result\x18\x04 \x01(\fH\x00R\x06result\x12*\n" +
+	"\x05error\x18\x05 \x01(\v2\x12.edda.v1.StepErrorH\x00R\x05error\x12%\n" +
+	"\x0ecompletion_key\x18\x06 \x01(\tR\rcompletionKeyB\t\n" +
+	"\aoutcome\"<\n" +
+	"\n" +
+	"StepAnswer\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\bR\aapplied\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\"m\n" +
+	"\x11CompensateRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\tR\x04step\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\"@\n" +
+	"\x11PruneSagasRequest\x12+\n" +
+	"\x06filter\x18\x01 \x01(\v2\x13.edda.v1.SagaFilterR\x06filter\".\n" +
+	"\x12PruneSagasResponse\x12\x18\n" +
+	"\aremoved\x18\x01 \x01(\x04R\aremoved*A\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_ORDERED\x10\x01\x12\x11\n" +
@@ -3815,7 +5571,22 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x04Wait\x12\x14.edda.v1.WaitRequest\x1a\x15.edda.v1.CallResponse\x128\n" +
 	"\x05Parts\x12\x15.edda.v1.PartsRequest\x1a\x16.edda.v1.PartsResponse0\x01\x120\n" +
 	"\x03Get\x12\x13.edda.v1.GetRequest\x1a\x14.edda.v1.RequestInfo\x123\n" +
-	"\x06Cancel\x12\x13.edda.v1.GetRequest\x1a\x14.edda.v1.RequestInfoB,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
+	"\x06Cancel\x12\x13.edda.v1.GetRequest\x1a\x14.edda.v1.RequestInfo2\x91\x04\n" +
+	"\vSagaService\x12:\n" +
+	"\n" +
+	"CreateSaga\x12\x1a.edda.v1.CreateSagaRequest\x1a\x10.edda.v1.SagaAck\x121\n" +
+	"\aGetSaga\x12\x17.edda.v1.GetSagaRequest\x1a\r.edda.v1.Saga\x12B\n" +
+	"\tListSagas\x12\x19.edda.v1.ListSagasRequest\x1a\x1a.edda.v1.ListSagasResponse\x12,\n" +
+	"\tStartSaga\x12\x10.edda.v1.SagaRef\x1a\r.edda.v1.Saga\x12-\n" +
+	"\n" +
+	"CancelSaga\x12\x10.edda.v1.SagaRef\x1a\r.edda.v1.Saga\x123\n" +
+	"\bAddSteps\x12\x18.edda.v1.AddStepsRequest\x1a\r.edda.v1.Saga\x12=\n" +
+	"\n" +
+	"FinishStep\x12\x1a.edda.v1.FinishStepRequest\x1a\x13.edda.v1.StepAnswer\x127\n" +
+	"\n" +
+	"Compensate\x12\x1a.edda.v1.CompensateRequest\x1a\r.edda.v1.Saga\x12E\n" +
+	"\n" +
+	"PruneSagas\x12\x1a.edda.v1.PruneSagasRequest\x1a\x1b.edda.v1.PruneSagasResponseB,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
 
 var (
 	file_rpc_edda_v1_edda_proto_rawDescOnce sync.Once
@@ -3830,54 +5601,74 @@ func file_rpc_edda_v1_edda_proto_rawDescGZIP() []byte {
 }
 
 var file_rpc_edda_v1_edda_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_rpc_edda_v1_edda_proto_goTypes = []any{
-	(Kind)(0),              // 0: edda.v1.Kind
-	(OnDead)(0),            // 1: edda.v1.OnDead
-	(*Message)(nil),        // 2: edda.v1.Message
-	(*Address)(nil),        // 3: edda.v1.Address
-	(*Header)(nil),         // 4: edda.v1.Header
-	(*Reply)(nil),          // 5: edda.v1.Reply
-	(*Error)(nil),          // 6: edda.v1.Error
-	(*WorkerFrames)(nil),   // 7: edda.v1.WorkerFrames
-	(*WorkerFrame)(nil),    // 8: edda.v1.WorkerFrame
-	(*NodeFrames)(nil),     // 9: edda.v1.NodeFrames
-	(*NodeFrame)(nil),      // 10: edda.v1.NodeFrame
-	(*Register)(nil),       // 11: edda.v1.Register
-	(*Service)(nil),        // 12: edda.v1.Service
-	(*Method)(nil),         // 13: edda.v1.Method
-	(*Retry)(nil),          // 14: edda.v1.Retry
-	(*Registered)(nil),     // 15: edda.v1.Registered
-	(*Credit)(nil),         // 16: edda.v1.Credit
-	(*Dispatch)(nil),       // 17: edda.v1.Dispatch
-	(*State)(nil),          // 18: edda.v1.State
-	(*StateEntry)(nil),     // 19: edda.v1.StateEntry
-	(*Taken)(nil),          // 20: edda.v1.Taken
-	(*Heartbeat)(nil),      // 21: edda.v1.Heartbeat
-	(*Part)(nil),           // 22: edda.v1.Part
-	(*PartStored)(nil),     // 23: edda.v1.PartStored
-	(*Outcome)(nil),        // 24: edda.v1.Outcome
-	(*Failure)(nil),        // 25: edda.v1.Failure
-	(*Fenced)(nil),         // 26: edda.v1.Fenced
-	(*StateGet)(nil),       // 27: edda.v1.StateGet
-	(*StateValue)(nil),     // 28: edda.v1.StateValue
-	(*Members)(nil),        // 29: edda.v1.Members
-	(*Drain)(nil),          // 30: edda.v1.Drain
-	(*SendRequest)(nil),    // 31: edda.v1.SendRequest
-	(*Ack)(nil),            // 32: edda.v1.Ack
-	(*CallRequest)(nil),    // 33: edda.v1.CallRequest
-	(*CallResponse)(nil),   // 34: edda.v1.CallResponse
-	(*BatchRequests)(nil),  // 35: edda.v1.BatchRequests
-	(*BatchRequest)(nil),   // 36: edda.v1.BatchRequest
-	(*BatchResponses)(nil), // 37: edda.v1.BatchResponses
-	(*BatchResponse)(nil),  // 38: edda.v1.BatchResponse
-	(*WaitRequest)(nil),    // 39: edda.v1.WaitRequest
-	(*GetRequest)(nil),     // 40: edda.v1.GetRequest
-	(*PartsRequest)(nil),   // 41: edda.v1.PartsRequest
-	(*PartsResponse)(nil),  // 42: edda.v1.PartsResponse
-	(*PartInfo)(nil),       // 43: edda.v1.PartInfo
-	(*RequestInfo)(nil),    // 44: edda.v1.RequestInfo
-	nil,                    // 45: edda.v1.Register.LabelsEntry
+	(Kind)(0),                  // 0: edda.v1.Kind
+	(OnDead)(0),                // 1: edda.v1.OnDead
+	(*Message)(nil),            // 2: edda.v1.Message
+	(*Address)(nil),            // 3: edda.v1.Address
+	(*Header)(nil),             // 4: edda.v1.Header
+	(*Reply)(nil),              // 5: edda.v1.Reply
+	(*Error)(nil),              // 6: edda.v1.Error
+	(*WorkerFrames)(nil),       // 7: edda.v1.WorkerFrames
+	(*WorkerFrame)(nil),        // 8: edda.v1.WorkerFrame
+	(*NodeFrames)(nil),         // 9: edda.v1.NodeFrames
+	(*NodeFrame)(nil),          // 10: edda.v1.NodeFrame
+	(*Register)(nil),           // 11: edda.v1.Register
+	(*Service)(nil),            // 12: edda.v1.Service
+	(*Method)(nil),             // 13: edda.v1.Method
+	(*Retry)(nil),              // 14: edda.v1.Retry
+	(*Registered)(nil),         // 15: edda.v1.Registered
+	(*Credit)(nil),             // 16: edda.v1.Credit
+	(*Dispatch)(nil),           // 17: edda.v1.Dispatch
+	(*State)(nil),              // 18: edda.v1.State
+	(*StateEntry)(nil),         // 19: edda.v1.StateEntry
+	(*Taken)(nil),              // 20: edda.v1.Taken
+	(*Heartbeat)(nil),          // 21: edda.v1.Heartbeat
+	(*Part)(nil),               // 22: edda.v1.Part
+	(*PartStored)(nil),         // 23: edda.v1.PartStored
+	(*Outcome)(nil),            // 24: edda.v1.Outcome
+	(*Failure)(nil),            // 25: edda.v1.Failure
+	(*Fenced)(nil),             // 26: edda.v1.Fenced
+	(*StateGet)(nil),           // 27: edda.v1.StateGet
+	(*StateValue)(nil),         // 28: edda.v1.StateValue
+	(*Members)(nil),            // 29: edda.v1.Members
+	(*Drain)(nil),              // 30: edda.v1.Drain
+	(*SendRequest)(nil),        // 31: edda.v1.SendRequest
+	(*Ack)(nil),                // 32: edda.v1.Ack
+	(*CallRequest)(nil),        // 33: edda.v1.CallRequest
+	(*CallResponse)(nil),       // 34: edda.v1.CallResponse
+	(*BatchRequests)(nil),      // 35: edda.v1.BatchRequests
+	(*BatchRequest)(nil),       // 36: edda.v1.BatchRequest
+	(*BatchResponses)(nil),     // 37: edda.v1.BatchResponses
+	(*BatchResponse)(nil),      // 38: edda.v1.BatchResponse
+	(*WaitRequest)(nil),        // 39: edda.v1.WaitRequest
+	(*GetRequest)(nil),         // 40: edda.v1.GetRequest
+	(*PartsRequest)(nil),       // 41: edda.v1.PartsRequest
+	(*PartsResponse)(nil),      // 42: edda.v1.PartsResponse
+	(*PartInfo)(nil),           // 43: edda.v1.PartInfo
+	(*RequestInfo)(nil),        // 44: edda.v1.RequestInfo
+	(*SagaSpec)(nil),           // 45: edda.v1.SagaSpec
+	(*StepSpec)(nil),           // 46: edda.v1.StepSpec
+	(*Task)(nil),               // 47: edda.v1.Task
+	(*CreateSagaRequest)(nil),  // 48: edda.v1.CreateSagaRequest
+	(*SagaAck)(nil),            // 49: edda.v1.SagaAck
+	(*GetSagaRequest)(nil),     // 50: edda.v1.GetSagaRequest
+	(*Saga)(nil),               // 51: edda.v1.Saga
+	(*Step)(nil),               // 52: edda.v1.Step
+	(*Compensation)(nil),       // 53: edda.v1.Compensation
+	(*StepError)(nil),          // 54: edda.v1.StepError
+	(*SagaFilter)(nil),         // 55: edda.v1.SagaFilter
+	(*ListSagasRequest)(nil),   // 56: edda.v1.ListSagasRequest
+	(*ListSagasResponse)(nil),  // 57: edda.v1.ListSagasResponse
+	(*SagaRef)(nil),            // 58: edda.v1.SagaRef
+	(*AddStepsRequest)(nil),    // 59: edda.v1.AddStepsRequest
+	(*FinishStepRequest)(nil),  // 60: edda.v1.FinishStepRequest
+	(*StepAnswer)(nil),         // 61: edda.v1.StepAnswer
+	(*CompensateRequest)(nil),  // 62: edda.v1.CompensateRequest
+	(*PruneSagasRequest)(nil),  // 63: edda.v1.PruneSagasRequest
+	(*PruneSagasResponse)(nil), // 64: edda.v1.PruneSagasResponse
+	nil,                        // 65: edda.v1.Register.LabelsEntry
 }
 var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	3,  // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
@@ -3902,7 +5693,7 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	29, // 19: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
 	30, // 20: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
 	6,  // 21: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
-	45, // 22: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
+	65, // 22: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
 	12, // 23: edda.v1.Register.services:type_name -> edda.v1.Service
 	0,  // 24: edda.v1.Service.kind:type_name -> edda.v1.Kind
 	14, // 25: edda.v1.Service.retry:type_name -> edda.v1.Retry
@@ -3932,27 +5723,60 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	43, // 49: edda.v1.PartsResponse.part:type_name -> edda.v1.PartInfo
 	34, // 50: edda.v1.PartsResponse.end:type_name -> edda.v1.CallResponse
 	6,  // 51: edda.v1.RequestInfo.error:type_name -> edda.v1.Error
-	7,  // 52: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
-	31, // 53: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
-	33, // 54: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
-	35, // 55: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
-	39, // 56: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
-	41, // 57: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
-	40, // 58: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
-	40, // 59: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
-	9,  // 60: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
-	32, // 61: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
-	34, // 62: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
-	37, // 63: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
-	34, // 64: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
-	42, // 65: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
-	44, // 66: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
-	44, // 67: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
-	60, // [60:68] is the sub-list for method output_type
-	52, // [52:60] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	46, // 52: edda.v1.SagaSpec.steps:type_name -> edda.v1.StepSpec
+	47, // 53: edda.v1.StepSpec.task:type_name -> edda.v1.Task
+	47, // 54: edda.v1.StepSpec.compensate:type_name -> edda.v1.Task
+	45, // 55: edda.v1.StepSpec.saga:type_name -> edda.v1.SagaSpec
+	14, // 56: edda.v1.Task.retry:type_name -> edda.v1.Retry
+	45, // 57: edda.v1.CreateSagaRequest.saga:type_name -> edda.v1.SagaSpec
+	52, // 58: edda.v1.Saga.steps:type_name -> edda.v1.Step
+	54, // 59: edda.v1.Step.error:type_name -> edda.v1.StepError
+	53, // 60: edda.v1.Step.compensation:type_name -> edda.v1.Compensation
+	54, // 61: edda.v1.Compensation.error:type_name -> edda.v1.StepError
+	55, // 62: edda.v1.ListSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	51, // 63: edda.v1.ListSagasResponse.sagas:type_name -> edda.v1.Saga
+	46, // 64: edda.v1.AddStepsRequest.steps:type_name -> edda.v1.StepSpec
+	54, // 65: edda.v1.FinishStepRequest.error:type_name -> edda.v1.StepError
+	55, // 66: edda.v1.PruneSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	7,  // 67: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
+	31, // 68: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
+	33, // 69: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
+	35, // 70: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
+	39, // 71: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
+	41, // 72: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
+	40, // 73: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
+	40, // 74: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
+	48, // 75: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
+	50, // 76: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
+	56, // 77: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
+	58, // 78: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
+	58, // 79: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
+	59, // 80: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
+	60, // 81: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
+	62, // 82: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
+	63, // 83: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
+	9,  // 84: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
+	32, // 85: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
+	34, // 86: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
+	37, // 87: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
+	34, // 88: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
+	42, // 89: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
+	44, // 90: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
+	44, // 91: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
+	49, // 92: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
+	51, // 93: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
+	57, // 94: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
+	51, // 95: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
+	51, // 96: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
+	51, // 97: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
+	61, // 98: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
+	51, // 99: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
+	64, // 100: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
+	84, // [84:101] is the sub-list for method output_type
+	67, // [67:84] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_rpc_edda_v1_edda_proto_init() }
@@ -4000,15 +5824,19 @@ func file_rpc_edda_v1_edda_proto_init() {
 		(*PartsResponse_Part)(nil),
 		(*PartsResponse_End)(nil),
 	}
+	file_rpc_edda_v1_edda_proto_msgTypes[58].OneofWrappers = []any{
+		(*FinishStepRequest_Result)(nil),
+		(*FinishStepRequest_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rpc_edda_v1_edda_proto_rawDesc), len(file_rpc_edda_v1_edda_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   44,
+			NumMessages:   64,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_rpc_edda_v1_edda_proto_goTypes,
 		DependencyIndexes: file_rpc_edda_v1_edda_proto_depIdxs,

@@ -467,3 +467,441 @@ var EddaService_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "rpc/edda/v1/edda.proto",
 }
+
+const (
+	SagaService_CreateSaga_FullMethodName = "/edda.v1.SagaService/CreateSaga"
+	SagaService_GetSaga_FullMethodName    = "/edda.v1.SagaService/GetSaga"
+	SagaService_ListSagas_FullMethodName  = "/edda.v1.SagaService/ListSagas"
+	SagaService_StartSaga_FullMethodName  = "/edda.v1.SagaService/StartSaga"
+	SagaService_CancelSaga_FullMethodName = "/edda.v1.SagaService/CancelSaga"
+	SagaService_AddSteps_FullMethodName   = "/edda.v1.SagaService/AddSteps"
+	SagaService_FinishStep_FullMethodName = "/edda.v1.SagaService/FinishStep"
+	SagaService_Compensate_FullMethodName = "/edda.v1.SagaService/Compensate"
+	SagaService_PruneSagas_FullMethodName = "/edda.v1.SagaService/PruneSagas"
+)
+
+// SagaServiceClient is the client API for SagaService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// SagaService is for sagas: steps that depend on each other, each a request to a
+// service, undone in the reverse order when one fails. docs/sagas.md explains them.
+//
+// JSON values travel as their text. States and the like are the words of the HTTP
+// documentation.
+type SagaServiceClient interface {
+	// CreateSaga returns once the saga is durable.
+	CreateSaga(ctx context.Context, in *CreateSagaRequest, opts ...grpc.CallOption) (*SagaAck, error)
+	// GetSaga returns what is known of a saga, at once or when it has ended.
+	GetSaga(ctx context.Context, in *GetSagaRequest, opts ...grpc.CallOption) (*Saga, error)
+	// ListSagas returns a page of sagas without their steps, the latest first.
+	ListSagas(ctx context.Context, in *ListSagasRequest, opts ...grpc.CallOption) (*ListSagasResponse, error)
+	// StartSaga starts a saga that was created; one that has started stays as it is.
+	StartSaga(ctx context.Context, in *SagaRef, opts ...grpc.CallOption) (*Saga, error)
+	// CancelSaga undoes a saga; one that has ended, or is being undone, stays as it is.
+	CancelSaga(ctx context.Context, in *SagaRef, opts ...grpc.CallOption) (*Saga, error)
+	// AddSteps adds steps to a saga, all or none.
+	AddSteps(ctx context.Context, in *AddStepsRequest, opts ...grpc.CallOption) (*Saga, error)
+	// FinishStep completes or fails a step that is running, pending or not. Of any other
+	// step the state is returned, and nothing changes.
+	FinishStep(ctx context.Context, in *FinishStepRequest, opts ...grpc.CallOption) (*StepAnswer, error)
+	// Compensate acts on a compensation that has failed; any other stays as it is.
+	Compensate(ctx context.Context, in *CompensateRequest, opts ...grpc.CallOption) (*Saga, error)
+	// PruneSagas removes sagas that have ended.
+	PruneSagas(ctx context.Context, in *PruneSagasRequest, opts ...grpc.CallOption) (*PruneSagasResponse, error)
+}
+
+type sagaServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewSagaServiceClient(cc grpc.ClientConnInterface) SagaServiceClient {
+	return &sagaServiceClient{cc}
+}
+
+func (c *sagaServiceClient) CreateSaga(ctx context.Context, in *CreateSagaRequest, opts ...grpc.CallOption) (*SagaAck, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SagaAck)
+	err := c.cc.Invoke(ctx, SagaService_CreateSaga_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) GetSaga(ctx context.Context, in *GetSagaRequest, opts ...grpc.CallOption) (*Saga, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Saga)
+	err := c.cc.Invoke(ctx, SagaService_GetSaga_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) ListSagas(ctx context.Context, in *ListSagasRequest, opts ...grpc.CallOption) (*ListSagasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSagasResponse)
+	err := c.cc.Invoke(ctx, SagaService_ListSagas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) StartSaga(ctx context.Context, in *SagaRef, opts ...grpc.CallOption) (*Saga, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Saga)
+	err := c.cc.Invoke(ctx, SagaService_StartSaga_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) CancelSaga(ctx context.Context, in *SagaRef, opts ...grpc.CallOption) (*Saga, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Saga)
+	err := c.cc.Invoke(ctx, SagaService_CancelSaga_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) AddSteps(ctx context.Context, in *AddStepsRequest, opts ...grpc.CallOption) (*Saga, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Saga)
+	err := c.cc.Invoke(ctx, SagaService_AddSteps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) FinishStep(ctx context.Context, in *FinishStepRequest, opts ...grpc.CallOption) (*StepAnswer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StepAnswer)
+	err := c.cc.Invoke(ctx, SagaService_FinishStep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) Compensate(ctx context.Context, in *CompensateRequest, opts ...grpc.CallOption) (*Saga, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Saga)
+	err := c.cc.Invoke(ctx, SagaService_Compensate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sagaServiceClient) PruneSagas(ctx context.Context, in *PruneSagasRequest, opts ...grpc.CallOption) (*PruneSagasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PruneSagasResponse)
+	err := c.cc.Invoke(ctx, SagaService_PruneSagas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SagaServiceServer is the server API for SagaService service.
+// All implementations must embed UnimplementedSagaServiceServer
+// for forward compatibility.
+//
+// SagaService is for sagas: steps that depend on each other, each a request to a
+// service, undone in the reverse order when one fails. docs/sagas.md explains them.
+//
+// JSON values travel as their text. States and the like are the words of the HTTP
+// documentation.
+type SagaServiceServer interface {
+	// CreateSaga returns once the saga is durable.
+	CreateSaga(context.Context, *CreateSagaRequest) (*SagaAck, error)
+	// GetSaga returns what is known of a saga, at once or when it has ended.
+	GetSaga(context.Context, *GetSagaRequest) (*Saga, error)
+	// ListSagas returns a page of sagas without their steps, the latest first.
+	ListSagas(context.Context, *ListSagasRequest) (*ListSagasResponse, error)
+	// StartSaga starts a saga that was created; one that has started stays as it is.
+	StartSaga(context.Context, *SagaRef) (*Saga, error)
+	// CancelSaga undoes a saga; one that has ended, or is being undone, stays as it is.
+	CancelSaga(context.Context, *SagaRef) (*Saga, error)
+	// AddSteps adds steps to a saga, all or none.
+	AddSteps(context.Context, *AddStepsRequest) (*Saga, error)
+	// FinishStep completes or fails a step that is running, pending or not. Of any other
+	// step the state is returned, and nothing changes.
+	FinishStep(context.Context, *FinishStepRequest) (*StepAnswer, error)
+	// Compensate acts on a compensation that has failed; any other stays as it is.
+	Compensate(context.Context, *CompensateRequest) (*Saga, error)
+	// PruneSagas removes sagas that have ended.
+	PruneSagas(context.Context, *PruneSagasRequest) (*PruneSagasResponse, error)
+	mustEmbedUnimplementedSagaServiceServer()
+}
+
+// UnimplementedSagaServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedSagaServiceServer struct{}
+
+func (UnimplementedSagaServiceServer) CreateSaga(context.Context, *CreateSagaRequest) (*SagaAck, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateSaga not implemented")
+}
+func (UnimplementedSagaServiceServer) GetSaga(context.Context, *GetSagaRequest) (*Saga, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSaga not implemented")
+}
+func (UnimplementedSagaServiceServer) ListSagas(context.Context, *ListSagasRequest) (*ListSagasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSagas not implemented")
+}
+func (UnimplementedSagaServiceServer) StartSaga(context.Context, *SagaRef) (*Saga, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartSaga not implemented")
+}
+func (UnimplementedSagaServiceServer) CancelSaga(context.Context, *SagaRef) (*Saga, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelSaga not implemented")
+}
+func (UnimplementedSagaServiceServer) AddSteps(context.Context, *AddStepsRequest) (*Saga, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddSteps not implemented")
+}
+func (UnimplementedSagaServiceServer) FinishStep(context.Context, *FinishStepRequest) (*StepAnswer, error) {
+	return nil, status.Error(codes.Unimplemented, "method FinishStep not implemented")
+}
+func (UnimplementedSagaServiceServer) Compensate(context.Context, *CompensateRequest) (*Saga, error) {
+	return nil, status.Error(codes.Unimplemented, "method Compensate not implemented")
+}
+func (UnimplementedSagaServiceServer) PruneSagas(context.Context, *PruneSagasRequest) (*PruneSagasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PruneSagas not implemented")
+}
+func (UnimplementedSagaServiceServer) mustEmbedUnimplementedSagaServiceServer() {}
+func (UnimplementedSagaServiceServer) testEmbeddedByValue()                     {}
+
+// UnsafeSagaServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to SagaServiceServer will
+// result in compilation errors.
+type UnsafeSagaServiceServer interface {
+	mustEmbedUnimplementedSagaServiceServer()
+}
+
+func RegisterSagaServiceServer(s grpc.ServiceRegistrar, srv SagaServiceServer) {
+	// If the following call panics, it indicates UnimplementedSagaServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&SagaService_ServiceDesc, srv)
+}
+
+func _SagaService_CreateSaga_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateSagaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).CreateSaga(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_CreateSaga_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).CreateSaga(ctx, req.(*CreateSagaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_GetSaga_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSagaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).GetSaga(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_GetSaga_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).GetSaga(ctx, req.(*GetSagaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_ListSagas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSagasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).ListSagas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_ListSagas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).ListSagas(ctx, req.(*ListSagasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_StartSaga_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SagaRef)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).StartSaga(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_StartSaga_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).StartSaga(ctx, req.(*SagaRef))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_CancelSaga_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SagaRef)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).CancelSaga(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_CancelSaga_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).CancelSaga(ctx, req.(*SagaRef))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_AddSteps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddStepsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).AddSteps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_AddSteps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).AddSteps(ctx, req.(*AddStepsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_FinishStep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinishStepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).FinishStep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_FinishStep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).FinishStep(ctx, req.(*FinishStepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_Compensate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompensateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).Compensate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_Compensate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).Compensate(ctx, req.(*CompensateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SagaService_PruneSagas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PruneSagasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SagaServiceServer).PruneSagas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SagaService_PruneSagas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SagaServiceServer).PruneSagas(ctx, req.(*PruneSagasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// SagaService_ServiceDesc is the grpc.ServiceDesc for SagaService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var SagaService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "edda.v1.SagaService",
+	HandlerType: (*SagaServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "CreateSaga",
+			Handler:    _SagaService_CreateSaga_Handler,
+		},
+		{
+			MethodName: "GetSaga",
+			Handler:    _SagaService_GetSaga_Handler,
+		},
+		{
+			MethodName: "ListSagas",
+			Handler:    _SagaService_ListSagas_Handler,
+		},
+		{
+			MethodName: "StartSaga",
+			Handler:    _SagaService_StartSaga_Handler,
+		},
+		{
+			MethodName: "CancelSaga",
+			Handler:    _SagaService_CancelSaga_Handler,
+		},
+		{
+			MethodName: "AddSteps",
+			Handler:    _SagaService_AddSteps_Handler,
+		},
+		{
+			MethodName: "FinishStep",
+			Handler:    _SagaService_FinishStep_Handler,
+		},
+		{
+			MethodName: "Compensate",
+			Handler:    _SagaService_Compensate_Handler,
+		},
+		{
+			MethodName: "PruneSagas",
+			Handler:    _SagaService_PruneSagas_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "rpc/edda/v1/edda.proto",
+}
