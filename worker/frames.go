@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -217,15 +216,10 @@ func appendService(b []byte, s *edda.ServiceSpec) []byte {
 	b = wire.AppendUint(b, 3, kinds[s.Kind])
 	b = wire.AppendUint(b, 4, uint64(s.Concurrency))
 	b = wire.AppendUint(b, 5, uint64(s.AttemptTimeout))
-	b, mark := wire.Begin(b, 6)
-	b = wire.AppendUint(b, 1, uint64(int64(s.Retry.Max)))
-	b = wire.AppendUint(b, 2, uint64(s.Retry.Delay))
-	b = wire.AppendUint(b, 3, uint64(s.Retry.MaxDelay))
-	b = wire.AppendFixed(b, 4, math.Float64bits(s.Retry.Backoff))
-	b = wire.AppendFixed(b, 5, math.Float64bits(s.Retry.Jitter))
-	wire.End(b, mark)
+	b = rpcconn.AppendRetry(b, 6, s.Retry)
 	b = wire.AppendUint(b, 7, ends[s.OnDead])
 	for _, m := range s.Methods {
+		var mark int
 		b, mark = wire.Begin(b, 8)
 		b = wire.AppendString(b, 1, m)
 		b = wire.AppendString(b, 2, s.Schemas[m])

@@ -121,15 +121,10 @@ func serviceOf(s *eddav1.Service) (edda.ServiceSpec, error) {
 	out := edda.ServiceSpec{
 		Namespace: cmp.Or(s.GetNamespace(), edda.DefaultNamespace), Name: s.GetName(), Kind: kinds[s.GetKind()],
 		Concurrency: slots(s.GetConcurrency()), AttemptTimeout: time.Duration(s.GetAttemptTimeout()), OnDead: onDeads[s.GetOnDead()],
+		Retry: retryOf(s.GetRetry()),
 	}
 	if out.OnDead == "" {
 		return bad("on_dead is %d, must be 0 (continue), 1 (stop-key) or 2 (pause)", s.GetOnDead())
-	}
-	if r := s.GetRetry(); r != nil {
-		out.Retry = edda.RetryPolicy{
-			Max: int(r.GetMax()), Delay: time.Duration(r.GetDelay()), MaxDelay: time.Duration(r.GetMaxDelay()),
-			Backoff: r.GetBackoff(), Jitter: r.GetJitter(),
-		}
 	}
 	for _, m := range s.GetMethods() {
 		out.Methods = append(out.Methods, m.GetName())

@@ -3658,7 +3658,7 @@ type StepSpec struct {
 	After          []string               `protobuf:"bytes,3,rep,name=after,proto3" json:"after,omitempty"`                                          // the steps whose results it is sent, in this order
 	AttemptTimeout int64                  `protobuf:"varint,4,opt,name=attempt_timeout,json=attemptTimeout,proto3" json:"attempt_timeout,omitempty"` // 0: the service's
 	Compensate     *Task                  `protobuf:"bytes,5,opt,name=compensate,proto3" json:"compensate,omitempty"`                                // undoes the step; absent: nothing does
-	Saga           *SagaSpec              `protobuf:"bytes,6,opt,name=saga,proto3" json:"saga,omitempty"`                                            // the step is a saga of its own; only name, deadline, on_failure and steps count
+	Saga           *SagaSpec              `protobuf:"bytes,6,opt,name=saga,proto3" json:"saga,omitempty"`                                            // the step is a saga of its own: name, deadline, deadline_after, on_failure and steps, nothing else
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
