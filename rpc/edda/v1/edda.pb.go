@@ -1506,15 +1506,17 @@ func (x *Credit) GetConcurrency() uint32 {
 
 // Dispatch is one attempt at a request.
 type Dispatch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AttemptId     uint64                 `protobuf:"varint,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"` // names the attempt on this stream
-	Message       *Message               `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`    // counts from 1
-	Fence         uint64                 `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"`        // rises with each dispatch of the key, across restarts too
-	Deadline      int64                  `protobuf:"fixed64,5,opt,name=deadline,proto3" json:"deadline,omitempty"` // the attempt is fenced then
-	State         *State                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`         // of the key; absent for a balanced service
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	AttemptId      uint64                 `protobuf:"varint,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"` // names the attempt on this stream
+	Message        *Message               `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Attempt        uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`                                     // counts from 1
+	Fence          uint64                 `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"`                                         // rises with each dispatch of the key, across restarts too
+	Deadline       int64                  `protobuf:"fixed64,5,opt,name=deadline,proto3" json:"deadline,omitempty"`                                  // the attempt is fenced then
+	State          *State                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                                          // of the key; absent for a balanced service
+	Step           *StepRef               `protobuf:"bytes,7,opt,name=step,proto3" json:"step,omitempty"`                                            // absent unless it is a step of a saga, or the compensation of one
+	AttemptTimeout int64                  `protobuf:"varint,8,opt,name=attempt_timeout,json=attemptTimeout,proto3" json:"attempt_timeout,omitempty"` // of this request's attempts; 0: the service's
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Dispatch) Reset() {
@@ -1589,6 +1591,74 @@ func (x *Dispatch) GetState() *State {
 	return nil
 }
 
+func (x *Dispatch) GetStep() *StepRef {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *Dispatch) GetAttemptTimeout() int64 {
+	if x != nil {
+		return x.AttemptTimeout
+	}
+	return 0
+}
+
+// StepRef says of which saga, in the namespace of the message, a request is a step.
+// Which one stands in its payload.
+type StepRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SagaId        string                 `protobuf:"bytes,1,opt,name=saga_id,json=sagaId,proto3" json:"saga_id,omitempty"`
+	Undo          bool                   `protobuf:"varint,2,opt,name=undo,proto3" json:"undo,omitempty"` // it is the step's compensation
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepRef) Reset() {
+	*x = StepRef{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepRef) ProtoMessage() {}
+
+func (x *StepRef) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepRef.ProtoReflect.Descriptor instead.
+func (*StepRef) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StepRef) GetSagaId() string {
+	if x != nil {
+		return x.SagaId
+	}
+	return ""
+}
+
+func (x *StepRef) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
 // State is what is kept for a key.
 type State struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1600,7 +1670,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1682,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1695,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{16}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *State) GetEntries() []*StateEntry {
@@ -1652,7 +1722,7 @@ type StateEntry struct {
 
 func (x *StateEntry) Reset() {
 	*x = StateEntry{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1664,7 +1734,7 @@ func (x *StateEntry) String() string {
 func (*StateEntry) ProtoMessage() {}
 
 func (x *StateEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1677,7 +1747,7 @@ func (x *StateEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateEntry.ProtoReflect.Descriptor instead.
 func (*StateEntry) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{17}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StateEntry) GetName() string {
@@ -1706,7 +1776,7 @@ type Taken struct {
 
 func (x *Taken) Reset() {
 	*x = Taken{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1788,7 @@ func (x *Taken) String() string {
 func (*Taken) ProtoMessage() {}
 
 func (x *Taken) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1801,7 @@ func (x *Taken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Taken.ProtoReflect.Descriptor instead.
 func (*Taken) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{18}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Taken) GetAttemptIds() []uint64 {
@@ -1752,7 +1822,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1834,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1847,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{19}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Heartbeat) GetProgress() []uint64 {
@@ -1799,7 +1869,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1881,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1894,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{20}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Part) GetAttemptId() uint64 {
@@ -1860,7 +1930,7 @@ type PartStored struct {
 
 func (x *PartStored) Reset() {
 	*x = PartStored{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1942,7 @@ func (x *PartStored) String() string {
 func (*PartStored) ProtoMessage() {}
 
 func (x *PartStored) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +1955,7 @@ func (x *PartStored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartStored.ProtoReflect.Descriptor instead.
 func (*PartStored) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{21}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PartStored) GetAttemptId() uint64 {
@@ -1923,14 +1993,15 @@ type Outcome struct {
 	Result        isOutcome_Result `protobuf_oneof:"result"`
 	Set           []*StateEntry    `protobuf:"bytes,6,rep,name=set,proto3" json:"set,omitempty"`
 	Delete        []string         `protobuf:"bytes,7,rep,name=delete,proto3" json:"delete,omitempty"`
-	Sends         []*Message       `protobuf:"bytes,8,rep,name=sends,proto3" json:"sends,omitempty"` // a message with a due time is sent then
+	Sends         []*Message       `protobuf:"bytes,8,rep,name=sends,proto3" json:"sends,omitempty"`                       // a message with a due time is sent then
+	AddSteps      []*StepSpec      `protobuf:"bytes,9,rep,name=add_steps,json=addSteps,proto3" json:"add_steps,omitempty"` // to the saga that the request is a step of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2013,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2026,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{22}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Outcome) GetAttemptId() uint64 {
@@ -2029,6 +2100,13 @@ func (x *Outcome) GetSends() []*Message {
 	return nil
 }
 
+func (x *Outcome) GetAddSteps() []*StepSpec {
+	if x != nil {
+		return x.AddSteps
+	}
+	return nil
+}
+
 type isOutcome_Result interface {
 	isOutcome_Result()
 }
@@ -2042,7 +2120,7 @@ type Outcome_Failure struct {
 }
 
 type Outcome_Pending struct {
-	Pending bool `protobuf:"varint,4,opt,name=pending,proto3,oneof"` // a saga's step that somebody completes later
+	Pending bool `protobuf:"varint,4,opt,name=pending,proto3,oneof"` // a saga's step that somebody completes later; what follows is kept as with a reply
 }
 
 type Outcome_HandedBack struct {
@@ -2071,7 +2149,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +2161,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,7 +2174,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{23}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Failure) GetReason() string {
@@ -2149,7 +2227,7 @@ type Fenced struct {
 
 func (x *Fenced) Reset() {
 	*x = Fenced{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2239,7 @@ func (x *Fenced) String() string {
 func (*Fenced) ProtoMessage() {}
 
 func (x *Fenced) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2252,7 @@ func (x *Fenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fenced.ProtoReflect.Descriptor instead.
 func (*Fenced) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{24}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Fenced) GetAttemptId() uint64 {
@@ -2205,7 +2283,7 @@ type StateGet struct {
 
 func (x *StateGet) Reset() {
 	*x = StateGet{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2295,7 @@ func (x *StateGet) String() string {
 func (*StateGet) ProtoMessage() {}
 
 func (x *StateGet) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2308,7 @@ func (x *StateGet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateGet.ProtoReflect.Descriptor instead.
 func (*StateGet) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{25}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StateGet) GetAttemptId() uint64 {
@@ -2280,7 +2358,7 @@ type StateValue struct {
 
 func (x *StateValue) Reset() {
 	*x = StateValue{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2370,7 @@ func (x *StateValue) String() string {
 func (*StateValue) ProtoMessage() {}
 
 func (x *StateValue) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2383,7 @@ func (x *StateValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateValue.ProtoReflect.Descriptor instead.
 func (*StateValue) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{26}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StateValue) GetQueryId() uint64 {
@@ -2349,7 +2427,7 @@ type Members struct {
 
 func (x *Members) Reset() {
 	*x = Members{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2439,7 @@ func (x *Members) String() string {
 func (*Members) ProtoMessage() {}
 
 func (x *Members) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2452,7 @@ func (x *Members) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Members.ProtoReflect.Descriptor instead.
 func (*Members) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{27}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Members) GetNamespace() string {
@@ -2411,7 +2489,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2501,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2514,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{28}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Drain) GetReason() string {
@@ -2462,7 +2540,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2552,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2565,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{29}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SendRequest) GetMessage() *Message {
@@ -2511,7 +2589,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2601,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2614,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{30}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Ack) GetId() []byte {
@@ -2590,7 +2668,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +2680,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +2693,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{31}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CallRequest) GetMessage() *Message {
@@ -2638,7 +2716,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2728,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2741,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{32}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CallResponse) GetReply() *Reply {
@@ -2710,7 +2788,7 @@ type BatchRequests struct {
 
 func (x *BatchRequests) Reset() {
 	*x = BatchRequests{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2722,7 +2800,7 @@ func (x *BatchRequests) String() string {
 func (*BatchRequests) ProtoMessage() {}
 
 func (x *BatchRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2735,7 +2813,7 @@ func (x *BatchRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchRequests.ProtoReflect.Descriptor instead.
 func (*BatchRequests) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{33}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BatchRequests) GetRequests() []*BatchRequest {
@@ -2760,7 +2838,7 @@ type BatchRequest struct {
 
 func (x *BatchRequest) Reset() {
 	*x = BatchRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +2850,7 @@ func (x *BatchRequest) String() string {
 func (*BatchRequest) ProtoMessage() {}
 
 func (x *BatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +2863,7 @@ func (x *BatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchRequest.ProtoReflect.Descriptor instead.
 func (*BatchRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{34}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BatchRequest) GetRef() uint64 {
@@ -2860,7 +2938,7 @@ type BatchResponses struct {
 
 func (x *BatchResponses) Reset() {
 	*x = BatchResponses{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +2950,7 @@ func (x *BatchResponses) String() string {
 func (*BatchResponses) ProtoMessage() {}
 
 func (x *BatchResponses) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +2963,7 @@ func (x *BatchResponses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchResponses.ProtoReflect.Descriptor instead.
 func (*BatchResponses) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{35}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BatchResponses) GetResponses() []*BatchResponse {
@@ -2910,7 +2988,7 @@ type BatchResponse struct {
 
 func (x *BatchResponse) Reset() {
 	*x = BatchResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3000,7 @@ func (x *BatchResponse) String() string {
 func (*BatchResponse) ProtoMessage() {}
 
 func (x *BatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3013,7 @@ func (x *BatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchResponse.ProtoReflect.Descriptor instead.
 func (*BatchResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{36}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BatchResponse) GetRef() uint64 {
@@ -3011,7 +3089,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3101,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3114,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{37}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WaitRequest) GetNamespace() string {
@@ -3063,7 +3141,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3075,7 +3153,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3088,7 +3166,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{38}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetRequest) GetNamespace() string {
@@ -3116,7 +3194,7 @@ type PartsRequest struct {
 
 func (x *PartsRequest) Reset() {
 	*x = PartsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3206,7 @@ func (x *PartsRequest) String() string {
 func (*PartsRequest) ProtoMessage() {}
 
 func (x *PartsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3219,7 @@ func (x *PartsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsRequest.ProtoReflect.Descriptor instead.
 func (*PartsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{39}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PartsRequest) GetNamespace() string {
@@ -3178,7 +3256,7 @@ type PartsResponse struct {
 
 func (x *PartsResponse) Reset() {
 	*x = PartsResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3190,7 +3268,7 @@ func (x *PartsResponse) String() string {
 func (*PartsResponse) ProtoMessage() {}
 
 func (x *PartsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3203,7 +3281,7 @@ func (x *PartsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsResponse.ProtoReflect.Descriptor instead.
 func (*PartsResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{40}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PartsResponse) GetEvent() isPartsResponse_Event {
@@ -3260,7 +3338,7 @@ type PartInfo struct {
 
 func (x *PartInfo) Reset() {
 	*x = PartInfo{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3272,7 +3350,7 @@ func (x *PartInfo) String() string {
 func (*PartInfo) ProtoMessage() {}
 
 func (x *PartInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3285,7 +3363,7 @@ func (x *PartInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInfo.ProtoReflect.Descriptor instead.
 func (*PartInfo) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{41}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PartInfo) GetNumber() string {
@@ -3351,7 +3429,7 @@ type RequestInfo struct {
 
 func (x *RequestInfo) Reset() {
 	*x = RequestInfo{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3441,7 @@ func (x *RequestInfo) String() string {
 func (*RequestInfo) ProtoMessage() {}
 
 func (x *RequestInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3454,7 @@ func (x *RequestInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestInfo.ProtoReflect.Descriptor instead.
 func (*RequestInfo) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{42}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RequestInfo) GetId() []byte {
@@ -3539,7 +3617,7 @@ type SagaSpec struct {
 
 func (x *SagaSpec) Reset() {
 	*x = SagaSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3551,7 +3629,7 @@ func (x *SagaSpec) String() string {
 func (*SagaSpec) ProtoMessage() {}
 
 func (x *SagaSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3564,7 +3642,7 @@ func (x *SagaSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaSpec.ProtoReflect.Descriptor instead.
 func (*SagaSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{43}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SagaSpec) GetNamespace() string {
@@ -3665,7 +3743,7 @@ type StepSpec struct {
 
 func (x *StepSpec) Reset() {
 	*x = StepSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3677,7 +3755,7 @@ func (x *StepSpec) String() string {
 func (*StepSpec) ProtoMessage() {}
 
 func (x *StepSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3690,7 +3768,7 @@ func (x *StepSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepSpec.ProtoReflect.Descriptor instead.
 func (*StepSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{44}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StepSpec) GetId() string {
@@ -3749,7 +3827,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +3839,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +3852,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{45}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Task) GetService() string {
@@ -3821,7 +3899,7 @@ type CreateSagaRequest struct {
 
 func (x *CreateSagaRequest) Reset() {
 	*x = CreateSagaRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3833,7 +3911,7 @@ func (x *CreateSagaRequest) String() string {
 func (*CreateSagaRequest) ProtoMessage() {}
 
 func (x *CreateSagaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3846,7 +3924,7 @@ func (x *CreateSagaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSagaRequest.ProtoReflect.Descriptor instead.
 func (*CreateSagaRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{46}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CreateSagaRequest) GetSaga() *SagaSpec {
@@ -3868,7 +3946,7 @@ type SagaAck struct {
 
 func (x *SagaAck) Reset() {
 	*x = SagaAck{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +3958,7 @@ func (x *SagaAck) String() string {
 func (*SagaAck) ProtoMessage() {}
 
 func (x *SagaAck) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +3971,7 @@ func (x *SagaAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaAck.ProtoReflect.Descriptor instead.
 func (*SagaAck) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{47}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SagaAck) GetId() string {
@@ -3936,7 +4014,7 @@ type GetSagaRequest struct {
 
 func (x *GetSagaRequest) Reset() {
 	*x = GetSagaRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3948,7 +4026,7 @@ func (x *GetSagaRequest) String() string {
 func (*GetSagaRequest) ProtoMessage() {}
 
 func (x *GetSagaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3961,7 +4039,7 @@ func (x *GetSagaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSagaRequest.ProtoReflect.Descriptor instead.
 func (*GetSagaRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{48}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetSagaRequest) GetNamespace() string {
@@ -4017,7 +4095,7 @@ type Saga struct {
 
 func (x *Saga) Reset() {
 	*x = Saga{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4107,7 @@ func (x *Saga) String() string {
 func (*Saga) ProtoMessage() {}
 
 func (x *Saga) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4120,7 @@ func (x *Saga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Saga.ProtoReflect.Descriptor instead.
 func (*Saga) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{49}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Saga) GetId() string {
@@ -4187,7 +4265,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4199,7 +4277,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4212,7 +4290,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{50}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Step) GetId() string {
@@ -4337,7 +4415,7 @@ type Compensation struct {
 
 func (x *Compensation) Reset() {
 	*x = Compensation{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4427,7 @@ func (x *Compensation) String() string {
 func (*Compensation) ProtoMessage() {}
 
 func (x *Compensation) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4440,7 @@ func (x *Compensation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compensation.ProtoReflect.Descriptor instead.
 func (*Compensation) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{51}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Compensation) GetService() string {
@@ -4439,7 +4517,7 @@ type StepError struct {
 
 func (x *StepError) Reset() {
 	*x = StepError{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +4529,7 @@ func (x *StepError) String() string {
 func (*StepError) ProtoMessage() {}
 
 func (x *StepError) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +4542,7 @@ func (x *StepError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepError.ProtoReflect.Descriptor instead.
 func (*StepError) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{52}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *StepError) GetReason() string {
@@ -4504,7 +4582,7 @@ type SagaFilter struct {
 
 func (x *SagaFilter) Reset() {
 	*x = SagaFilter{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4516,7 +4594,7 @@ func (x *SagaFilter) String() string {
 func (*SagaFilter) ProtoMessage() {}
 
 func (x *SagaFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4529,7 +4607,7 @@ func (x *SagaFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaFilter.ProtoReflect.Descriptor instead.
 func (*SagaFilter) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{53}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SagaFilter) GetNamespace() string {
@@ -4592,7 +4670,7 @@ type ListSagasRequest struct {
 
 func (x *ListSagasRequest) Reset() {
 	*x = ListSagasRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4604,7 +4682,7 @@ func (x *ListSagasRequest) String() string {
 func (*ListSagasRequest) ProtoMessage() {}
 
 func (x *ListSagasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4617,7 +4695,7 @@ func (x *ListSagasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSagasRequest.ProtoReflect.Descriptor instead.
 func (*ListSagasRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{54}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListSagasRequest) GetFilter() *SagaFilter {
@@ -4651,7 +4729,7 @@ type ListSagasResponse struct {
 
 func (x *ListSagasResponse) Reset() {
 	*x = ListSagasResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4663,7 +4741,7 @@ func (x *ListSagasResponse) String() string {
 func (*ListSagasResponse) ProtoMessage() {}
 
 func (x *ListSagasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4676,7 +4754,7 @@ func (x *ListSagasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSagasResponse.ProtoReflect.Descriptor instead.
 func (*ListSagasResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{55}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListSagasResponse) GetSagas() []*Saga {
@@ -4703,7 +4781,7 @@ type SagaRef struct {
 
 func (x *SagaRef) Reset() {
 	*x = SagaRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4715,7 +4793,7 @@ func (x *SagaRef) String() string {
 func (*SagaRef) ProtoMessage() {}
 
 func (x *SagaRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4728,7 +4806,7 @@ func (x *SagaRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaRef.ProtoReflect.Descriptor instead.
 func (*SagaRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{56}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SagaRef) GetNamespace() string {
@@ -4756,7 +4834,7 @@ type AddStepsRequest struct {
 
 func (x *AddStepsRequest) Reset() {
 	*x = AddStepsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4768,7 +4846,7 @@ func (x *AddStepsRequest) String() string {
 func (*AddStepsRequest) ProtoMessage() {}
 
 func (x *AddStepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4781,7 +4859,7 @@ func (x *AddStepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStepsRequest.ProtoReflect.Descriptor instead.
 func (*AddStepsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{57}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AddStepsRequest) GetNamespace() string {
@@ -4822,7 +4900,7 @@ type FinishStepRequest struct {
 
 func (x *FinishStepRequest) Reset() {
 	*x = FinishStepRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4834,7 +4912,7 @@ func (x *FinishStepRequest) String() string {
 func (*FinishStepRequest) ProtoMessage() {}
 
 func (x *FinishStepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4847,7 +4925,7 @@ func (x *FinishStepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishStepRequest.ProtoReflect.Descriptor instead.
 func (*FinishStepRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{58}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *FinishStepRequest) GetNamespace() string {
@@ -4929,7 +5007,7 @@ type StepAnswer struct {
 
 func (x *StepAnswer) Reset() {
 	*x = StepAnswer{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4941,7 +5019,7 @@ func (x *StepAnswer) String() string {
 func (*StepAnswer) ProtoMessage() {}
 
 func (x *StepAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4954,7 +5032,7 @@ func (x *StepAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepAnswer.ProtoReflect.Descriptor instead.
 func (*StepAnswer) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{59}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *StepAnswer) GetApplied() bool {
@@ -4983,7 +5061,7 @@ type CompensateRequest struct {
 
 func (x *CompensateRequest) Reset() {
 	*x = CompensateRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4995,7 +5073,7 @@ func (x *CompensateRequest) String() string {
 func (*CompensateRequest) ProtoMessage() {}
 
 func (x *CompensateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5008,7 +5086,7 @@ func (x *CompensateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensateRequest.ProtoReflect.Descriptor instead.
 func (*CompensateRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{60}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CompensateRequest) GetNamespace() string {
@@ -5048,7 +5126,7 @@ type PruneSagasRequest struct {
 
 func (x *PruneSagasRequest) Reset() {
 	*x = PruneSagasRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5060,7 +5138,7 @@ func (x *PruneSagasRequest) String() string {
 func (*PruneSagasRequest) ProtoMessage() {}
 
 func (x *PruneSagasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5073,7 +5151,7 @@ func (x *PruneSagasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneSagasRequest.ProtoReflect.Descriptor instead.
 func (*PruneSagasRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{61}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PruneSagasRequest) GetFilter() *SagaFilter {
@@ -5092,7 +5170,7 @@ type PruneSagasResponse struct {
 
 func (x *PruneSagasResponse) Reset() {
 	*x = PruneSagasResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5104,7 +5182,7 @@ func (x *PruneSagasResponse) String() string {
 func (*PruneSagasResponse) ProtoMessage() {}
 
 func (x *PruneSagasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5117,7 +5195,7 @@ func (x *PruneSagasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneSagasResponse.ProtoReflect.Descriptor instead.
 func (*PruneSagasResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{62}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PruneSagasResponse) GetRemoved() uint64 {
@@ -5246,7 +5324,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x06Credit\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12 \n" +
-	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\"\xc7\x01\n" +
+	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\"\x96\x02\n" +
 	"\bDispatch\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\x04R\tattemptId\x12*\n" +
@@ -5254,7 +5332,12 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\aattempt\x18\x03 \x01(\rR\aattempt\x12\x14\n" +
 	"\x05fence\x18\x04 \x01(\x04R\x05fence\x12\x1a\n" +
 	"\bdeadline\x18\x05 \x01(\x10R\bdeadline\x12$\n" +
-	"\x05state\x18\x06 \x01(\v2\x0e.edda.v1.StateR\x05state\"P\n" +
+	"\x05state\x18\x06 \x01(\v2\x0e.edda.v1.StateR\x05state\x12$\n" +
+	"\x04step\x18\a \x01(\v2\x10.edda.v1.StepRefR\x04step\x12'\n" +
+	"\x0fattempt_timeout\x18\b \x01(\x03R\x0eattemptTimeout\"6\n" +
+	"\aStepRef\x12\x17\n" +
+	"\asaga_id\x18\x01 \x01(\tR\x06sagaId\x12\x12\n" +
+	"\x04undo\x18\x02 \x01(\bR\x04undo\"P\n" +
 	"\x05State\x12-\n" +
 	"\aentries\x18\x01 \x03(\v2\x13.edda.v1.StateEntryR\aentries\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\"6\n" +
@@ -5277,7 +5360,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\x04R\tattemptId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12$\n" +
-	"\x05error\x18\x03 \x01(\v2\x0e.edda.v1.ErrorR\x05error\"\xae\x02\n" +
+	"\x05error\x18\x03 \x01(\v2\x0e.edda.v1.ErrorR\x05error\"\xde\x02\n" +
 	"\aOutcome\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\x04R\tattemptId\x12&\n" +
@@ -5288,7 +5371,8 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"handedBack\x12%\n" +
 	"\x03set\x18\x06 \x03(\v2\x13.edda.v1.StateEntryR\x03set\x12\x16\n" +
 	"\x06delete\x18\a \x03(\tR\x06delete\x12&\n" +
-	"\x05sends\x18\b \x03(\v2\x10.edda.v1.MessageR\x05sendsB\b\n" +
+	"\x05sends\x18\b \x03(\v2\x10.edda.v1.MessageR\x05sends\x12.\n" +
+	"\tadd_steps\x18\t \x03(\v2\x11.edda.v1.StepSpecR\baddStepsB\b\n" +
 	"\x06result\"\x8e\x01\n" +
 	"\aFailure\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
@@ -5601,7 +5685,7 @@ func file_rpc_edda_v1_edda_proto_rawDescGZIP() []byte {
 }
 
 var file_rpc_edda_v1_edda_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(Kind)(0),                  // 0: edda.v1.Kind
 	(OnDead)(0),                // 1: edda.v1.OnDead
@@ -5621,54 +5705,55 @@ var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(*Registered)(nil),         // 15: edda.v1.Registered
 	(*Credit)(nil),             // 16: edda.v1.Credit
 	(*Dispatch)(nil),           // 17: edda.v1.Dispatch
-	(*State)(nil),              // 18: edda.v1.State
-	(*StateEntry)(nil),         // 19: edda.v1.StateEntry
-	(*Taken)(nil),              // 20: edda.v1.Taken
-	(*Heartbeat)(nil),          // 21: edda.v1.Heartbeat
-	(*Part)(nil),               // 22: edda.v1.Part
-	(*PartStored)(nil),         // 23: edda.v1.PartStored
-	(*Outcome)(nil),            // 24: edda.v1.Outcome
-	(*Failure)(nil),            // 25: edda.v1.Failure
-	(*Fenced)(nil),             // 26: edda.v1.Fenced
-	(*StateGet)(nil),           // 27: edda.v1.StateGet
-	(*StateValue)(nil),         // 28: edda.v1.StateValue
-	(*Members)(nil),            // 29: edda.v1.Members
-	(*Drain)(nil),              // 30: edda.v1.Drain
-	(*SendRequest)(nil),        // 31: edda.v1.SendRequest
-	(*Ack)(nil),                // 32: edda.v1.Ack
-	(*CallRequest)(nil),        // 33: edda.v1.CallRequest
-	(*CallResponse)(nil),       // 34: edda.v1.CallResponse
-	(*BatchRequests)(nil),      // 35: edda.v1.BatchRequests
-	(*BatchRequest)(nil),       // 36: edda.v1.BatchRequest
-	(*BatchResponses)(nil),     // 37: edda.v1.BatchResponses
-	(*BatchResponse)(nil),      // 38: edda.v1.BatchResponse
-	(*WaitRequest)(nil),        // 39: edda.v1.WaitRequest
-	(*GetRequest)(nil),         // 40: edda.v1.GetRequest
-	(*PartsRequest)(nil),       // 41: edda.v1.PartsRequest
-	(*PartsResponse)(nil),      // 42: edda.v1.PartsResponse
-	(*PartInfo)(nil),           // 43: edda.v1.PartInfo
-	(*RequestInfo)(nil),        // 44: edda.v1.RequestInfo
-	(*SagaSpec)(nil),           // 45: edda.v1.SagaSpec
-	(*StepSpec)(nil),           // 46: edda.v1.StepSpec
-	(*Task)(nil),               // 47: edda.v1.Task
-	(*CreateSagaRequest)(nil),  // 48: edda.v1.CreateSagaRequest
-	(*SagaAck)(nil),            // 49: edda.v1.SagaAck
-	(*GetSagaRequest)(nil),     // 50: edda.v1.GetSagaRequest
-	(*Saga)(nil),               // 51: edda.v1.Saga
-	(*Step)(nil),               // 52: edda.v1.Step
-	(*Compensation)(nil),       // 53: edda.v1.Compensation
-	(*StepError)(nil),          // 54: edda.v1.StepError
-	(*SagaFilter)(nil),         // 55: edda.v1.SagaFilter
-	(*ListSagasRequest)(nil),   // 56: edda.v1.ListSagasRequest
-	(*ListSagasResponse)(nil),  // 57: edda.v1.ListSagasResponse
-	(*SagaRef)(nil),            // 58: edda.v1.SagaRef
-	(*AddStepsRequest)(nil),    // 59: edda.v1.AddStepsRequest
-	(*FinishStepRequest)(nil),  // 60: edda.v1.FinishStepRequest
-	(*StepAnswer)(nil),         // 61: edda.v1.StepAnswer
-	(*CompensateRequest)(nil),  // 62: edda.v1.CompensateRequest
-	(*PruneSagasRequest)(nil),  // 63: edda.v1.PruneSagasRequest
-	(*PruneSagasResponse)(nil), // 64: edda.v1.PruneSagasResponse
-	nil,                        // 65: edda.v1.Register.LabelsEntry
+	(*StepRef)(nil),            // 18: edda.v1.StepRef
+	(*State)(nil),              // 19: edda.v1.State
+	(*StateEntry)(nil),         // 20: edda.v1.StateEntry
+	(*Taken)(nil),              // 21: edda.v1.Taken
+	(*Heartbeat)(nil),          // 22: edda.v1.Heartbeat
+	(*Part)(nil),               // 23: edda.v1.Part
+	(*PartStored)(nil),         // 24: edda.v1.PartStored
+	(*Outcome)(nil),            // 25: edda.v1.Outcome
+	(*Failure)(nil),            // 26: edda.v1.Failure
+	(*Fenced)(nil),             // 27: edda.v1.Fenced
+	(*StateGet)(nil),           // 28: edda.v1.StateGet
+	(*StateValue)(nil),         // 29: edda.v1.StateValue
+	(*Members)(nil),            // 30: edda.v1.Members
+	(*Drain)(nil),              // 31: edda.v1.Drain
+	(*SendRequest)(nil),        // 32: edda.v1.SendRequest
+	(*Ack)(nil),                // 33: edda.v1.Ack
+	(*CallRequest)(nil),        // 34: edda.v1.CallRequest
+	(*CallResponse)(nil),       // 35: edda.v1.CallResponse
+	(*BatchRequests)(nil),      // 36: edda.v1.BatchRequests
+	(*BatchRequest)(nil),       // 37: edda.v1.BatchRequest
+	(*BatchResponses)(nil),     // 38: edda.v1.BatchResponses
+	(*BatchResponse)(nil),      // 39: edda.v1.BatchResponse
+	(*WaitRequest)(nil),        // 40: edda.v1.WaitRequest
+	(*GetRequest)(nil),         // 41: edda.v1.GetRequest
+	(*PartsRequest)(nil),       // 42: edda.v1.PartsRequest
+	(*PartsResponse)(nil),      // 43: edda.v1.PartsResponse
+	(*PartInfo)(nil),           // 44: edda.v1.PartInfo
+	(*RequestInfo)(nil),        // 45: edda.v1.RequestInfo
+	(*SagaSpec)(nil),           // 46: edda.v1.SagaSpec
+	(*StepSpec)(nil),           // 47: edda.v1.StepSpec
+	(*Task)(nil),               // 48: edda.v1.Task
+	(*CreateSagaRequest)(nil),  // 49: edda.v1.CreateSagaRequest
+	(*SagaAck)(nil),            // 50: edda.v1.SagaAck
+	(*GetSagaRequest)(nil),     // 51: edda.v1.GetSagaRequest
+	(*Saga)(nil),               // 52: edda.v1.Saga
+	(*Step)(nil),               // 53: edda.v1.Step
+	(*Compensation)(nil),       // 54: edda.v1.Compensation
+	(*StepError)(nil),          // 55: edda.v1.StepError
+	(*SagaFilter)(nil),         // 56: edda.v1.SagaFilter
+	(*ListSagasRequest)(nil),   // 57: edda.v1.ListSagasRequest
+	(*ListSagasResponse)(nil),  // 58: edda.v1.ListSagasResponse
+	(*SagaRef)(nil),            // 59: edda.v1.SagaRef
+	(*AddStepsRequest)(nil),    // 60: edda.v1.AddStepsRequest
+	(*FinishStepRequest)(nil),  // 61: edda.v1.FinishStepRequest
+	(*StepAnswer)(nil),         // 62: edda.v1.StepAnswer
+	(*CompensateRequest)(nil),  // 63: edda.v1.CompensateRequest
+	(*PruneSagasRequest)(nil),  // 64: edda.v1.PruneSagasRequest
+	(*PruneSagasResponse)(nil), // 65: edda.v1.PruneSagasResponse
+	nil,                        // 66: edda.v1.Register.LabelsEntry
 }
 var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	3,  // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
@@ -5678,105 +5763,107 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	8,  // 4: edda.v1.WorkerFrames.frames:type_name -> edda.v1.WorkerFrame
 	11, // 5: edda.v1.WorkerFrame.register:type_name -> edda.v1.Register
 	16, // 6: edda.v1.WorkerFrame.credit:type_name -> edda.v1.Credit
-	20, // 7: edda.v1.WorkerFrame.taken:type_name -> edda.v1.Taken
-	21, // 8: edda.v1.WorkerFrame.heartbeat:type_name -> edda.v1.Heartbeat
-	22, // 9: edda.v1.WorkerFrame.part:type_name -> edda.v1.Part
-	24, // 10: edda.v1.WorkerFrame.outcome:type_name -> edda.v1.Outcome
-	27, // 11: edda.v1.WorkerFrame.state_get:type_name -> edda.v1.StateGet
-	30, // 12: edda.v1.WorkerFrame.drain:type_name -> edda.v1.Drain
+	21, // 7: edda.v1.WorkerFrame.taken:type_name -> edda.v1.Taken
+	22, // 8: edda.v1.WorkerFrame.heartbeat:type_name -> edda.v1.Heartbeat
+	23, // 9: edda.v1.WorkerFrame.part:type_name -> edda.v1.Part
+	25, // 10: edda.v1.WorkerFrame.outcome:type_name -> edda.v1.Outcome
+	28, // 11: edda.v1.WorkerFrame.state_get:type_name -> edda.v1.StateGet
+	31, // 12: edda.v1.WorkerFrame.drain:type_name -> edda.v1.Drain
 	10, // 13: edda.v1.NodeFrames.frames:type_name -> edda.v1.NodeFrame
 	15, // 14: edda.v1.NodeFrame.registered:type_name -> edda.v1.Registered
 	17, // 15: edda.v1.NodeFrame.dispatch:type_name -> edda.v1.Dispatch
-	26, // 16: edda.v1.NodeFrame.fenced:type_name -> edda.v1.Fenced
-	23, // 17: edda.v1.NodeFrame.part_stored:type_name -> edda.v1.PartStored
-	28, // 18: edda.v1.NodeFrame.state_value:type_name -> edda.v1.StateValue
-	29, // 19: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
-	30, // 20: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
+	27, // 16: edda.v1.NodeFrame.fenced:type_name -> edda.v1.Fenced
+	24, // 17: edda.v1.NodeFrame.part_stored:type_name -> edda.v1.PartStored
+	29, // 18: edda.v1.NodeFrame.state_value:type_name -> edda.v1.StateValue
+	30, // 19: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
+	31, // 20: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
 	6,  // 21: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
-	65, // 22: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
+	66, // 22: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
 	12, // 23: edda.v1.Register.services:type_name -> edda.v1.Service
 	0,  // 24: edda.v1.Service.kind:type_name -> edda.v1.Kind
 	14, // 25: edda.v1.Service.retry:type_name -> edda.v1.Retry
 	1,  // 26: edda.v1.Service.on_dead:type_name -> edda.v1.OnDead
 	13, // 27: edda.v1.Service.methods:type_name -> edda.v1.Method
 	2,  // 28: edda.v1.Dispatch.message:type_name -> edda.v1.Message
-	18, // 29: edda.v1.Dispatch.state:type_name -> edda.v1.State
-	19, // 30: edda.v1.State.entries:type_name -> edda.v1.StateEntry
-	6,  // 31: edda.v1.PartStored.error:type_name -> edda.v1.Error
-	5,  // 32: edda.v1.Outcome.reply:type_name -> edda.v1.Reply
-	25, // 33: edda.v1.Outcome.failure:type_name -> edda.v1.Failure
-	19, // 34: edda.v1.Outcome.set:type_name -> edda.v1.StateEntry
-	2,  // 35: edda.v1.Outcome.sends:type_name -> edda.v1.Message
-	6,  // 36: edda.v1.Fenced.error:type_name -> edda.v1.Error
-	19, // 37: edda.v1.StateValue.entries:type_name -> edda.v1.StateEntry
-	6,  // 38: edda.v1.StateValue.error:type_name -> edda.v1.Error
-	2,  // 39: edda.v1.SendRequest.message:type_name -> edda.v1.Message
-	2,  // 40: edda.v1.CallRequest.message:type_name -> edda.v1.Message
-	5,  // 41: edda.v1.CallResponse.reply:type_name -> edda.v1.Reply
-	36, // 42: edda.v1.BatchRequests.requests:type_name -> edda.v1.BatchRequest
-	2,  // 43: edda.v1.BatchRequest.send:type_name -> edda.v1.Message
-	2,  // 44: edda.v1.BatchRequest.call:type_name -> edda.v1.Message
-	38, // 45: edda.v1.BatchResponses.responses:type_name -> edda.v1.BatchResponse
-	32, // 46: edda.v1.BatchResponse.ack:type_name -> edda.v1.Ack
-	34, // 47: edda.v1.BatchResponse.reply:type_name -> edda.v1.CallResponse
-	6,  // 48: edda.v1.BatchResponse.error:type_name -> edda.v1.Error
-	43, // 49: edda.v1.PartsResponse.part:type_name -> edda.v1.PartInfo
-	34, // 50: edda.v1.PartsResponse.end:type_name -> edda.v1.CallResponse
-	6,  // 51: edda.v1.RequestInfo.error:type_name -> edda.v1.Error
-	46, // 52: edda.v1.SagaSpec.steps:type_name -> edda.v1.StepSpec
-	47, // 53: edda.v1.StepSpec.task:type_name -> edda.v1.Task
-	47, // 54: edda.v1.StepSpec.compensate:type_name -> edda.v1.Task
-	45, // 55: edda.v1.StepSpec.saga:type_name -> edda.v1.SagaSpec
-	14, // 56: edda.v1.Task.retry:type_name -> edda.v1.Retry
-	45, // 57: edda.v1.CreateSagaRequest.saga:type_name -> edda.v1.SagaSpec
-	52, // 58: edda.v1.Saga.steps:type_name -> edda.v1.Step
-	54, // 59: edda.v1.Step.error:type_name -> edda.v1.StepError
-	53, // 60: edda.v1.Step.compensation:type_name -> edda.v1.Compensation
-	54, // 61: edda.v1.Compensation.error:type_name -> edda.v1.StepError
-	55, // 62: edda.v1.ListSagasRequest.filter:type_name -> edda.v1.SagaFilter
-	51, // 63: edda.v1.ListSagasResponse.sagas:type_name -> edda.v1.Saga
-	46, // 64: edda.v1.AddStepsRequest.steps:type_name -> edda.v1.StepSpec
-	54, // 65: edda.v1.FinishStepRequest.error:type_name -> edda.v1.StepError
-	55, // 66: edda.v1.PruneSagasRequest.filter:type_name -> edda.v1.SagaFilter
-	7,  // 67: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
-	31, // 68: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
-	33, // 69: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
-	35, // 70: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
-	39, // 71: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
-	41, // 72: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
-	40, // 73: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
-	40, // 74: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
-	48, // 75: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
-	50, // 76: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
-	56, // 77: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
-	58, // 78: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
-	58, // 79: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
-	59, // 80: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
-	60, // 81: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
-	62, // 82: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
-	63, // 83: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
-	9,  // 84: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
-	32, // 85: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
-	34, // 86: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
-	37, // 87: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
-	34, // 88: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
-	42, // 89: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
-	44, // 90: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
-	44, // 91: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
-	49, // 92: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
-	51, // 93: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
-	57, // 94: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
-	51, // 95: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
-	51, // 96: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
-	51, // 97: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
-	61, // 98: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
-	51, // 99: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
-	64, // 100: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
-	84, // [84:101] is the sub-list for method output_type
-	67, // [67:84] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	19, // 29: edda.v1.Dispatch.state:type_name -> edda.v1.State
+	18, // 30: edda.v1.Dispatch.step:type_name -> edda.v1.StepRef
+	20, // 31: edda.v1.State.entries:type_name -> edda.v1.StateEntry
+	6,  // 32: edda.v1.PartStored.error:type_name -> edda.v1.Error
+	5,  // 33: edda.v1.Outcome.reply:type_name -> edda.v1.Reply
+	26, // 34: edda.v1.Outcome.failure:type_name -> edda.v1.Failure
+	20, // 35: edda.v1.Outcome.set:type_name -> edda.v1.StateEntry
+	2,  // 36: edda.v1.Outcome.sends:type_name -> edda.v1.Message
+	47, // 37: edda.v1.Outcome.add_steps:type_name -> edda.v1.StepSpec
+	6,  // 38: edda.v1.Fenced.error:type_name -> edda.v1.Error
+	20, // 39: edda.v1.StateValue.entries:type_name -> edda.v1.StateEntry
+	6,  // 40: edda.v1.StateValue.error:type_name -> edda.v1.Error
+	2,  // 41: edda.v1.SendRequest.message:type_name -> edda.v1.Message
+	2,  // 42: edda.v1.CallRequest.message:type_name -> edda.v1.Message
+	5,  // 43: edda.v1.CallResponse.reply:type_name -> edda.v1.Reply
+	37, // 44: edda.v1.BatchRequests.requests:type_name -> edda.v1.BatchRequest
+	2,  // 45: edda.v1.BatchRequest.send:type_name -> edda.v1.Message
+	2,  // 46: edda.v1.BatchRequest.call:type_name -> edda.v1.Message
+	39, // 47: edda.v1.BatchResponses.responses:type_name -> edda.v1.BatchResponse
+	33, // 48: edda.v1.BatchResponse.ack:type_name -> edda.v1.Ack
+	35, // 49: edda.v1.BatchResponse.reply:type_name -> edda.v1.CallResponse
+	6,  // 50: edda.v1.BatchResponse.error:type_name -> edda.v1.Error
+	44, // 51: edda.v1.PartsResponse.part:type_name -> edda.v1.PartInfo
+	35, // 52: edda.v1.PartsResponse.end:type_name -> edda.v1.CallResponse
+	6,  // 53: edda.v1.RequestInfo.error:type_name -> edda.v1.Error
+	47, // 54: edda.v1.SagaSpec.steps:type_name -> edda.v1.StepSpec
+	48, // 55: edda.v1.StepSpec.task:type_name -> edda.v1.Task
+	48, // 56: edda.v1.StepSpec.compensate:type_name -> edda.v1.Task
+	46, // 57: edda.v1.StepSpec.saga:type_name -> edda.v1.SagaSpec
+	14, // 58: edda.v1.Task.retry:type_name -> edda.v1.Retry
+	46, // 59: edda.v1.CreateSagaRequest.saga:type_name -> edda.v1.SagaSpec
+	53, // 60: edda.v1.Saga.steps:type_name -> edda.v1.Step
+	55, // 61: edda.v1.Step.error:type_name -> edda.v1.StepError
+	54, // 62: edda.v1.Step.compensation:type_name -> edda.v1.Compensation
+	55, // 63: edda.v1.Compensation.error:type_name -> edda.v1.StepError
+	56, // 64: edda.v1.ListSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	52, // 65: edda.v1.ListSagasResponse.sagas:type_name -> edda.v1.Saga
+	47, // 66: edda.v1.AddStepsRequest.steps:type_name -> edda.v1.StepSpec
+	55, // 67: edda.v1.FinishStepRequest.error:type_name -> edda.v1.StepError
+	56, // 68: edda.v1.PruneSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	7,  // 69: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
+	32, // 70: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
+	34, // 71: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
+	36, // 72: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
+	40, // 73: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
+	42, // 74: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
+	41, // 75: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
+	41, // 76: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
+	49, // 77: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
+	51, // 78: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
+	57, // 79: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
+	59, // 80: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
+	59, // 81: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
+	60, // 82: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
+	61, // 83: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
+	63, // 84: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
+	64, // 85: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
+	9,  // 86: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
+	33, // 87: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
+	35, // 88: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
+	38, // 89: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
+	35, // 90: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
+	43, // 91: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
+	45, // 92: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
+	45, // 93: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
+	50, // 94: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
+	52, // 95: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
+	58, // 96: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
+	52, // 97: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
+	52, // 98: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
+	52, // 99: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
+	62, // 100: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
+	52, // 101: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
+	65, // 102: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
+	86, // [86:103] is the sub-list for method output_type
+	69, // [69:86] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_rpc_edda_v1_edda_proto_init() }
@@ -5804,27 +5891,27 @@ func file_rpc_edda_v1_edda_proto_init() {
 		(*NodeFrame_Drain)(nil),
 		(*NodeFrame_Error)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[22].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[23].OneofWrappers = []any{
 		(*Outcome_Reply)(nil),
 		(*Outcome_Failure)(nil),
 		(*Outcome_Pending)(nil),
 		(*Outcome_HandedBack)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[34].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[35].OneofWrappers = []any{
 		(*BatchRequest_Send)(nil),
 		(*BatchRequest_Call)(nil),
 		(*BatchRequest_Forget)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[36].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[37].OneofWrappers = []any{
 		(*BatchResponse_Ack)(nil),
 		(*BatchResponse_Reply)(nil),
 		(*BatchResponse_Error)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[40].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[41].OneofWrappers = []any{
 		(*PartsResponse_Part)(nil),
 		(*PartsResponse_End)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[58].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[59].OneofWrappers = []any{
 		(*FinishStepRequest_Result)(nil),
 		(*FinishStepRequest_Error)(nil),
 	}
@@ -5834,7 +5921,7 @@ func file_rpc_edda_v1_edda_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rpc_edda_v1_edda_proto_rawDesc), len(file_rpc_edda_v1_edda_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   64,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   3,
 		},
