@@ -107,7 +107,7 @@ func (c *Client) prepare(ctx context.Context, m *Message) *Message {
 	sent := *m
 	sent.To.Namespace = cmp.Or(sent.To.Namespace, c.namespace, DefaultNamespace)
 	sent.Principal = cmp.Or(sent.Principal, c.principal, Anonymous)
-	h, inHandler := ctx.Value(chainKey{}).(*Context)
+	h, inHandler := FromContext(ctx)
 	if !inHandler {
 		return &sent
 	}

@@ -352,6 +352,13 @@ func (c *Context) run(h HandlerFunc) (out Outcome) {
 	return Outcome{Reply: reply, Err: err}
 }
 
+// FromContext returns the Context of the handler that ctx came from, however it was
+// derived, and whether there is one.
+func FromContext(ctx context.Context) (*Context, bool) {
+	c, ok := ctx.Value(chainKey{}).(*Context)
+	return c, ok
+}
+
 // chainKey finds the Context of the handler that a context came from.
 type chainKey struct{}
 
