@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/specjson"
 )
 
 // putService sets a plain HTTP endpoint as the worker of a service.
@@ -38,8 +39,11 @@ func endpointMembers(e *edda.EndpointSpec) members {
 			return nil
 		},
 		"attemptTimeout": positive("attemptTimeout", &e.AttemptTimeout),
-		"retry":          within("retry", retryMembers(&e.Retry)),
-		"onDead":         chosen("onDead", &e.OnDead),
+		"retry": func(v json.RawMessage) (err error) {
+			e.Retry, err = specjson.Retry("retry", v)
+			return err
+		},
+		"onDead": chosen("onDead", &e.OnDead),
 		"health": func(v json.RawMessage) error {
 			err := within("health", members{
 				"path": chosen("health.path", &e.HealthPath), "interval": positive("health.interval", &e.HealthInterval),
@@ -65,33 +69,5 @@ func chosen[T ~string](name string, into *T) func(json.RawMessage) error {
 			return badMember(name, "left out or not empty")
 		}
 		return nil
-	}
-}
-
-func retryMembers(p *edda.RetryPolicy) members {
-	return members{
-		"max": func(v json.RawMessage) error {
-			if value("", &p.Max, "")(v) != nil || p.Max < -1 || p.Max == 0 {
-				return badMember("retry.max", "a number from 1 on, or -1 for no limit")
-			}
-			return nil
-		},
-		"delay":    positive("retry.delay", &p.Delay),
-		"maxDelay": positive("retry.maxDelay", &p.MaxDelay),
-		"backoff": func(v json.RawMessage) error {
-			if value("", &p.Backoff, "")(v) != nil || p.Backoff < 1 {
-				return badMember("retry.backoff", "a number from 1 on")
-			}
-			return nil
-		},
-		"jitter": func(v json.RawMessage) error {
-			if value("", &p.Jitter, "")(v) != nil || p.Jitter < 0 || p.Jitter > 1 {
-				return badMember("retry.jitter", "a number from 0 to 1")
-			}
-			if p.Jitter == 0 {
-				p.Jitter = -1 // zero would be the default
-			}
-			return nil
-		},
 	}
 }

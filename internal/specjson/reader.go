@@ -1,0 +1,249 @@
+package specjson
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/edda-io/edda"
+)
+
+// reader walks over a document that is known to be JSON, so that it need not look
+// for mistakes of form. Its functions read the value that begins at the next byte
+// that is not white space, and end behind it.
+type reader struct {
+	b    []byte
+	i    int
+	path []place
+	// steps counts those that were read.
+	steps int
+}
+
+// place is a member of an object, or an element of an array when it has no name.
+type place struct {
+	name  string
+	index int
+}
+
+// open returns a reader of the document.
+func open(b []byte, want string) (*reader, error) {
+	if !utf8.Valid(b) || !json.Valid(b) {
+		return nil, refuse(edda.BadJSON, "the body must be "+want+" in UTF-8")
+	}
+	return &reader{b: b}, nil
+}
+
+func refuse(reason edda.Reason, detail string) error {
+	return &edda.Error{Reason: reason, Err: errors.New(detail)}
+}
+
+// here returns the path of the value that is being read.
+func (r *reader) here() string {
+	var s strings.Builder
+	for i, p := range r.path {
+		switch {
+		case p.name == "":
+			s.WriteString("[" + strconv.Itoa(p.index) + "]")
+		case i == 0:
+			s.WriteString(p.name)
+		default:
+			s.WriteString("." + p.name)
+		}
+	}
+	return s.String()
+}
+
+// bad refuses the value that is being read.
+func (r *reader) bad(want string) error {
+	at := r.here()
+	if at == "" {
+		return refuse(edda.BadJSON, "the body must be "+want)
+	}
+	return refuse(edda.BadValue, at+" must be "+want)
+}
+
+// unknown refuses the member whose value is being read.
+func (r *reader) unknown() error {
+	return refuse(edda.UnknownField, "unknown member "+strconv.Quote(r.here()))
+}
+
+// peek returns the first byte of the next value, or the next mark between values.
+func (r *reader) peek() byte {
+	for strings.IndexByte(" \t\r\n", r.b[r.i]) >= 0 {
+		r.i++
+	}
+	return r.b[r.i]
+}
+
+// object reads an object; member is called before each value, and reads it.
+func (r *reader) object(member func(name string) error) error {
+	if r.peek() != '{' {
+		return r.bad("an object")
+	}
+	r.i++
+	at := len(r.path)
+	for r.peek() != '}' {
+		if r.b[r.i] == ',' {
+			r.i++
+		}
+		r.peek()
+		name, err := r.rawString()
+		if err != nil {
+			return err
+		}
+		r.peek()
+		r.i++ // the colon
+		if name == "" {
+			name = `""` // so that a path shows it
+		}
+		r.path = append(r.path, place{name: name})
+		if err := member(name); err != nil {
+			return err
+		}
+		r.path = r.path[:at]
+	}
+	r.i++
+	return nil
+}
+
+// array reads an array; element is called before each value, and reads it. What
+// says to people what it has to be.
+func (r *reader) array(what string, element func() error) error {
+	if r.peek() != '[' {
+		return r.bad(what)
+	}
+	r.i++
+	at := len(r.path)
+	for n := 0; r.peek() != ']'; n++ {
+		if r.b[r.i] == ',' {
+			r.i++
+		}
+		r.path = append(r.path, place{index: n})
+		if err := element(); err != nil {
+			return err
+		}
+		r.path = r.path[:at]
+	}
+	r.i++
+	return nil
+}
+
+// raw reads any value and returns it as it was sent, in a part of the document.
+func (r *reader) raw() json.RawMessage {
+	r.peek()
+	start, depth := r.i, 0
+	for {
+		switch r.b[r.i] {
+		case '{', '[':
+			depth++
+			r.i++
+		case '}', ']':
+			depth--
+			r.i++
+		case '"':
+			r.skipString()
+		case ',', ':', ' ', '\t', '\r', '\n':
+			r.i++
+			continue
+		default:
+			r.skipWord()
+		}
+		if depth == 0 {
+			return json.RawMessage(r.b[start:r.i:r.i])
+		}
+	}
+}
+
+func (r *reader) skipString() {
+	for r.i++; r.b[r.i] != '"'; r.i++ {
+		if r.b[r.i] == '\\' {
+			r.i++
+		}
+	}
+	r.i++
+}
+
+// skipWord skips a number, true, false or null, which may be all of the document.
+func (r *reader) skipWord() {
+	for r.i < len(r.b) && strings.IndexByte(",:]} \t\r\n", r.b[r.i]) < 0 {
+		r.i++
+	}
+}
+
+// rawString reads the string that begins at the next byte.
+func (r *reader) rawString() (string, error) {
+	start, plain := r.i, true
+	for r.i++; r.b[r.i] != '"'; r.i++ {
+		if r.b[r.i] == '\\' {
+			plain = false
+			r.i++
+		}
+	}
+	r.i++
+	if plain {
+		return string(r.b[start+1 : r.i-1]), nil
+	}
+	var s string
+	if err := json.Unmarshal(r.b[start:r.i], &s); err != nil {
+		return "", fmt.Errorf("read a string that is JSON: %w", err)
+	}
+	return s, nil
+}
+
+// str reads a string; what says to people what it has to be.
+func (r *reader) str(what string) (string, error) {
+	if r.peek() != '"' {
+		return "", r.bad(what)
+	}
+	return r.rawString()
+}
+
+// chosen reads a string that is not empty: to leave a choice to the node is to
+// leave the member out.
+func chosen[T ~string](r *reader, into *T) error {
+	s, err := r.str("a string")
+	if err == nil && s == "" {
+		err = r.bad("left out or not empty")
+	}
+	*into = T(s)
+	return err
+}
+
+func (r *reader) flag(into *bool) error {
+	switch string(r.raw()) {
+	case "true":
+		*into = true
+	case "false":
+		*into = false
+	default:
+		return r.bad("true or false")
+	}
+	return nil
+}
+
+// number reads a number that passes a check.
+func number[T int | float64](r *reader, into *T, ok func(T) bool, want string) error {
+	v := r.raw()
+	if v[0] == 'n' || json.Unmarshal(v, into) != nil || !ok(*into) {
+		return r.bad(want)
+	}
+	return nil
+}
+
+// positive reads a duration above zero.
+func (r *reader) positive(into *time.Duration) error {
+	s, err := r.str(`a duration, such as "1.5s"`)
+	if err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return r.bad(`a duration above zero, such as "1.5s"`)
+	}
+	*into = d
+	return nil
+}
