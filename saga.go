@@ -100,8 +100,11 @@ const (
 
 // Limits of a saga.
 const (
-	// MaxSagaSteps is how many steps a saga has at most.
+	// MaxSagaSteps is how many steps a saga has at most, those of nested ones included.
 	MaxSagaSteps = 100_000
+	// MaxSagaDepth is how deep sagas may be nested: a saga whose steps are requests has
+	// the depth 1.
+	MaxSagaDepth = 16
 	// MaxSagaBytes bounds what one request creates or adds, encoded: 6 MiB.
 	MaxSagaBytes = 6 << 20
 	// MaxStepInputBytes bounds what a step is sent: its arguments with the results

@@ -54,6 +54,18 @@ func newBody(t Type) body {
 		return new(ServiceChanged)
 	case TypePart:
 		return new(Part)
+	case TypeSagaCreated:
+		return new(SagaCreated)
+	case TypeSagaStarted, TypeSagaAdvanced, TypeSagaRemoved:
+		return new(SagaChanged)
+	case TypeSagaStepsAdded:
+		return new(SagaStepsAdded)
+	case TypeStepFinished:
+		return new(StepFinished)
+	case TypeSagaCancelled:
+		return new(SagaCancelled)
+	case TypeCompensationChanged:
+		return new(CompensationChanged)
 	case TypeStepEnded:
 		return new(StepEnded)
 	case TypeStepCancelled:
@@ -128,6 +140,25 @@ func full(t Type) body {
 		return &ServiceChanged{Address: service, Paused: true, Origin: Origin{From: 3, Number: 7}}
 	case TypePart:
 		return &Part{Seq: 1025, Fence: 9, Number: 2, ContentType: []byte("text/plain"), Payload: []byte("part")}
+	case TypeSagaCreated:
+		return &SagaCreated{
+			Namespace: "shop", ID: "trip-1", Name: "trip", Start: true, Deadline: 5, OnFailure: edda.CancelSteps, Steps: EncodeSteps(someSteps()),
+			IdempotencyKey: "key", Fingerprint: []byte("print"), Principal: "ada", Correlation: "story", TraceParent: "parent", TraceState: "state",
+			Secret: []byte("0123456789abcdef"), Keep: time.Hour, Starts: []uint32{0, 300},
+		}
+	case TypeSagaStarted, TypeSagaAdvanced, TypeSagaRemoved:
+		return &SagaChanged{Namespace: "shop", ID: "trip-1", Starts: []uint32{0, 300}}
+	case TypeSagaStepsAdded:
+		return &SagaStepsAdded{Namespace: "shop", ID: "trip-1", Steps: EncodeSteps(someSteps()[:2])}
+	case TypeStepFinished:
+		return &StepFinished{
+			Namespace: "shop", ID: "trip-1", Step: "hotel", Result: []byte(`{"room":7}`),
+			Error: &edda.StepError{Reason: edda.Failed, Message: "no room", Status: 409}, Starts: []uint32{2},
+		}
+	case TypeSagaCancelled:
+		return &SagaCancelled{Namespace: "shop", ID: "trip-1", Failure: failure}
+	case TypeCompensationChanged:
+		return &CompensationChanged{Namespace: "shop", ID: "trip-1", Step: "hotel", Action: edda.ResolveCompensation}
 	case TypeStepEnded:
 		return &StepEnded{
 			Namespace: "shop", Step: Step{Hash: 0x8877665544332211, Saga: "trip", Index: 300, Undo: true, Run: 2}, State: edda.StateFailed,
@@ -322,6 +353,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{"step-ended without a state", new(StepEnded), wire.AppendBytes(nil, 2, []byte{})},
 		{"step-ended that goes on", new(StepEnded), wire.AppendUint(wire.AppendBytes(nil, 2, []byte{}), 3, 4)},
 		{"step-cancelled", new(StepCancelled), wire.AppendString(nil, 1, "short")},
+		{"saga without a secret", new(SagaCreated), wire.AppendString(wire.AppendString(nil, 1, "shop"), 2, "trip")},
+		{"saga's starts", new(SagaCreated), wire.AppendBytes(nil, 16, malformed)},
+		{"error", new(StepFinished), wire.AppendBytes(nil, 5, malformed)},
+		{"unknown action", new(CompensationChanged), wire.AppendUint(nil, 4, 4)},
+		{"no action", new(CompensationChanged), nil},
 		{"schema", new(ServiceSet), wire.AppendBytes(nil, 6, malformed)},
 	} {
 		if err := c.v.Decode(c.b); err == nil {
@@ -337,6 +373,8 @@ func newName(t Type) string {
 		return TypeLetterRetried.String()
 	case TypeServiceRemoved:
 		return TypeServicePaused.String()
+	case TypeSagaAdvanced, TypeSagaRemoved:
+		return TypeSagaStarted.String()
 	default:
 		return t.String()
 	}

@@ -51,8 +51,24 @@ const (
 	TypeServicePaused Type = 15
 	// TypePart: a running attempt yielded a part of its reply.
 	TypePart Type = 16
+	// TypeSagaCreated: a saga was created.
+	TypeSagaCreated Type = 17
+	// TypeSagaStarted: a saga was started.
+	TypeSagaStarted Type = 18
+	// TypeSagaStepsAdded: steps were added to a saga.
+	TypeSagaStepsAdded Type = 19
 	// TypeStepEnded: the request of a saga's step has ended.
 	TypeStepEnded Type = 20
+	// TypeStepFinished: somebody has completed or failed a running step.
+	TypeStepFinished Type = 21
+	// TypeSagaCancelled: a saga is undone, because somebody wants it or its deadline has passed.
+	TypeSagaCancelled Type = 22
+	// TypeCompensationChanged: somebody has dealt with a compensation that failed.
+	TypeCompensationChanged Type = 23
+	// TypeSagaAdvanced: more of the steps that are ready start.
+	TypeSagaAdvanced Type = 24
+	// TypeSagaRemoved: an ended saga was removed.
+	TypeSagaRemoved Type = 25
 	// TypeStepCancelled: the request of a saga's step is cancelled from its saga's partition.
 	TypeStepCancelled Type = 26
 )
@@ -62,7 +78,10 @@ var typeNames = [...]string{
 	TypeAttemptFailed: "attempt-failed", TypeEnded: "ended", TypeDue: "due", TypeReleased: "released",
 	TypeOutboxAcked: "outbox-acked", TypeLetterRetried: "letter-retried", TypeLetterDropped: "letter-dropped",
 	TypeKeyResumed: "key-resumed", TypeServiceSet: "service-set", TypeServiceRemoved: "service-removed",
-	TypeServicePaused: "service-paused", TypePart: "part", TypeStepEnded: "step-ended", TypeStepCancelled: "step-cancelled",
+	TypeServicePaused: "service-paused", TypePart: "part", TypeSagaCreated: "saga-created", TypeSagaStarted: "saga-started",
+	TypeSagaStepsAdded: "saga-steps-added", TypeStepEnded: "step-ended", TypeStepFinished: "step-finished", TypeSagaCancelled: "saga-cancelled",
+	TypeCompensationChanged: "compensation-changed", TypeSagaAdvanced: "saga-advanced", TypeSagaRemoved: "saga-removed",
+	TypeStepCancelled: "step-cancelled",
 }
 
 // String returns the type's name.

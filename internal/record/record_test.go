@@ -138,6 +138,10 @@ func normal(v body) body {
 		}
 	case *ServiceChanged:
 		origin(&v.Origin)
+	case *SagaCreated:
+		values(v.Steps)
+	case *SagaStepsAdded:
+		values(v.Steps)
 	case *StepEnded:
 		origin(&v.Origin)
 		values(v.Added)

@@ -13,14 +13,15 @@ const (
 	replyPayload     = 4
 )
 
-// ReplyHead is what is said of a reply whose body is not looked at.
+// ReplyHead is a reply without its headers.
 type ReplyHead struct {
 	Status      int
 	ContentType []byte // aliases the reply
 	Size        int    // of the payload
+	Payload     []byte // aliases the reply
 }
 
-// ReadReply reads the head of an encoded edda.Reply. It allocates nothing.
+// ReadReply reads an encoded edda.Reply without its headers. It allocates nothing.
 func ReadReply(b []byte) (ReplyHead, error) {
 	var h ReplyHead
 	r := wire.NewReader(b)
@@ -32,7 +33,7 @@ func ReadReply(b []byte) (ReplyHead, error) {
 		case replyContentType:
 			h.ContentType = f.Bytes
 		case replyPayload:
-			h.Size = len(f.Bytes)
+			h.Payload, h.Size = f.Bytes, len(f.Bytes)
 		}
 	}
 	if h.Size == 0 {

@@ -18,7 +18,8 @@ func TestReadReplyReadsWhatTheReplySays(t *testing.T) {
 			t.Fatal(err)
 		}
 		h, err := ReadReply(b)
-		if err != nil || h.Status != reply.EffectiveStatus() || string(h.ContentType) != reply.ContentType || h.Size != len(reply.Payload) {
+		if err != nil || h.Status != reply.EffectiveStatus() || string(h.ContentType) != reply.ContentType || h.Size != len(reply.Payload) ||
+			string(h.Payload) != string(reply.Payload) {
 			t.Errorf("%+v reads as %+v, %v", reply, h, err)
 		}
 	}

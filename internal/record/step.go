@@ -103,8 +103,9 @@ func appendIndexes(b []byte, field int, indexes []uint32) []byte {
 	return b
 }
 
-func readIndexes(b []byte) ([]uint32, error) {
-	var out []uint32
+func readIndexes(b []byte) ([]uint32, error) { return addIndexes(nil, b) }
+
+func addIndexes(out []uint32, b []byte) ([]uint32, error) {
 	for len(b) > 0 {
 		u, n := binary.Uvarint(b)
 		if n <= 0 {
