@@ -26,6 +26,8 @@ type Step struct {
 	// AttemptTimeout and Retry go before those of the service unless they are zero.
 	AttemptTimeout time.Duration
 	Retry          edda.RetryPolicy
+
+	unknown string // fields of a later release
 }
 
 // appendTo appends the fields of the step.
@@ -39,7 +41,7 @@ func (s *Step) appendTo(b []byte) []byte {
 	if s.Retry != (edda.RetryPolicy{}) {
 		b = wire.AppendBytes(b, 7, appendRetry([]byte{}, &s.Retry))
 	}
-	return b
+	return append(b, s.unknown...)
 }
 
 // AppendStep appends a bytes field with the step's fields, or nothing when it is nil.
@@ -75,6 +77,8 @@ func ReadStep(b []byte) (*Step, error) {
 			s.AttemptTimeout = time.Duration(f.Uint)
 		case 7:
 			s.Retry, err = readRetry(f.Bytes)
+		default:
+			s.unknown += string(f.Raw)
 		}
 	}
 	if err == nil {

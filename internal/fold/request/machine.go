@@ -18,6 +18,7 @@ type Machine struct {
 	env    *fold.Env
 	outbox *outbox.Machine
 	state  *keystate.Keys
+	steps  Steps
 
 	fence uint64
 	open  map[uint64]*Request  // unfinished, by Seq
@@ -38,6 +39,10 @@ type Machine struct {
 	next      kept // what it will say after the checkpoint that is being written
 	keptLimit int64
 	bytes     int
+
+	told      []toldEnd // steps that ended in the record being applied
+	numbers   uint64    // that requests of the record at numbersAt have, the highest
+	numbersAt uint64
 
 	effects []Effect
 	taken   int // as many effects were handed out last
@@ -61,6 +66,7 @@ func (m *Machine) Types() []record.Type {
 	return []record.Type{
 		record.TypeAccepted, record.TypeDispatched, record.TypeCompleted, record.TypeAttemptFailed, record.TypeEnded,
 		record.TypeDue, record.TypeReleased, record.TypeLetterRetried, record.TypeLetterDropped, record.TypeKeyResumed, record.TypePart,
+		record.TypeStepCancelled,
 	}
 }
 
@@ -85,8 +91,17 @@ func (m *Machine) Bytes() int { return m.bytes }
 
 // Apply changes the state by one record. A slot that was reserved for it is used
 // or spared, exactly once: with each record that has record.FlagStart, and with
-// each dispatched one, there comes one effect Dispatch or one Spare.
+// each dispatched one, there comes one effect Dispatch or one Spare. What becomes of
+// slots that are reserved for steps is up to Steps; a completed record that came too
+// late uses none of them.
 func (m *Machine) Apply(r record.Record) error {
+	if err := m.apply(r); err != nil {
+		return err
+	}
+	return m.tell()
+}
+
+func (m *Machine) apply(r record.Record) error {
 	start := r.Flags&record.FlagStart != 0
 	hint := m.hint
 	m.hint = nil
@@ -129,6 +144,8 @@ func (m *Machine) Apply(r record.Record) error {
 		return m.applyKeyResumed(r, start)
 	case record.TypePart:
 		return m.applyPart(r, start)
+	case record.TypeStepCancelled:
+		return m.applyStepCancelled(r, start)
 	default:
 		return fmt.Errorf("%s record is not the request machine's", r.Type)
 	}
@@ -189,7 +206,10 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 		Seq: seq, ID: msg.ID, Hash: a.Hash, Kind: a.Kind, Method: msg.Type,
 		Correlation: msg.CorrelationID, Causation: msg.CausationID,
 		State: edda.Accepted, AcceptedAt: m.env.Time, Keep: a.Keep,
-		Message: msg, encoded: a.Message, size: len(a.Message), fingerprint: string(a.Fingerprint),
+		Message: msg, encoded: a.Message, size: uint32(len(a.Message)), fingerprint: string(a.Fingerprint), Step: a.Step,
+	}
+	if a.Message == nil {
+		req.size = uint32(msg.BinarySize())
 	}
 	req.Principal = cmp.Or(msg.Principal, edda.Anonymous) // a hint may leave it out
 	req.To = msg.To
@@ -283,14 +303,14 @@ func (r *Request) memory() int {
 	if r.Message == nil {
 		return overhead + r.parts.memory()
 	}
-	return overhead + r.size + r.parts.memory()
+	return overhead + int(r.size) + r.parts.memory()
 }
 
 // touch marks a request as changed since the last checkpoint.
 func (m *Machine) touch(req *Request) {
 	if req.dirty == 0 {
 		m.dirty = append(m.dirty, req)
-		req.dirty = len(m.dirty)
+		req.dirty = uint32(len(m.dirty))
 	}
 }
 

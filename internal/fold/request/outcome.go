@@ -20,16 +20,25 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 		return fmt.Errorf("request %d sends %d messages, at most %d are allowed", c.Seq, len(c.Sends), edda.MaxSends)
 	}
 	state := edda.StateSucceeded
-	if c.Failure.Reason != "" {
+	switch {
+	case c.Failure.Reason != "":
 		state = edda.StateFailed
-	} else if err := m.setReply(req, c.Reply); err != nil {
-		return err
+	case c.Pending && req.Step != nil: // there is no reply
+	default:
+		if err := m.setReply(req, c.Reply); err != nil {
+			return err
+		}
 	}
 	if req.Kind == edda.Ordered {
 		m.state.Apply(req.Addr, c.Changes)
 	}
 	next := m.end(req, state, c.Failure, c.KeepUntil)
+	if req.Step != nil {
+		t := &m.told[len(m.told)-1]
+		t.pending, t.added, t.starts = c.Pending, c.Added, c.Starts
+	}
 	m.startOrWait(next, start)
+	m.takeNumbers(uint64(len(c.Sends)))
 	return m.send(c.Sends)
 }
 
@@ -101,8 +110,12 @@ func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil in
 	next = m.dequeue(req)
 	m.bytes -= req.memory()
 	req.State, req.Failure, req.Fence, req.Due = s, f, 0, 0
+	if req.Step != nil {
+		m.told = append(m.told, toldEnd{req: req})
+		keepUntil = 0 // its saga has all that is to be known
+	}
 	req.EndedAt, req.KeepUntil = m.env.Time, keepUntil
-	if req.Letter = s == edda.StateDead; req.Letter {
+	if req.Letter = s == edda.StateDead && req.Step == nil; req.Letter {
 		req.KeepUntil = 0
 	} else {
 		req.Message, req.encoded = nil, nil
@@ -145,7 +158,10 @@ func (m *Machine) applyAttemptFailed(rec record.Record, start bool) error {
 	if err := a.Decode(rec.Body); err != nil {
 		return err
 	}
-	req := m.attempt(a.Seq, a.Fence, start)
+	req := m.undispatched(&a)
+	if req == nil {
+		req = m.attempt(a.Seq, a.Fence, start)
+	}
 	if req == nil {
 		return nil
 	}
@@ -156,7 +172,9 @@ func (m *Machine) applyAttemptFailed(rec record.Record, start bool) error {
 		m.die(req, a.Failure, a.Then, start)
 		return nil
 	}
-	m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+	if req.Fence != 0 {
+		m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+	}
 	req.Fence, req.State, req.Failure = 0, edda.Retrying, a.Failure
 	req.Due = a.RetryAt
 	m.touch(req)
@@ -167,6 +185,17 @@ func (m *Machine) applyAttemptFailed(rec record.Record, start bool) error {
 		m.startOrWait(req, start)
 	}
 	return nil
+}
+
+// undispatched counts an attempt at a step that nobody was there to run, and returns
+// its request; nil when the record is of another kind, or too late.
+func (m *Machine) undispatched(a *record.AttemptFailed) *Request {
+	req := m.open[a.Seq]
+	if a.Fence != 0 || req == nil || req.Step == nil || !req.Ready(m.env.Time) {
+		return nil
+	}
+	req.Attempts++
+	return req
 }
 
 // die makes a request a dead letter and does what its service wants then.
@@ -203,12 +232,7 @@ func (m *Machine) applyEnded(rec record.Record, start bool) error {
 		m.spare(start)
 		return nil
 	}
-	// An attempt that runs is fenced, whatever the end is called.
-	if req.Fence != 0 {
-		m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
-		m.endParts(req)
-		req.Fence = 0
-	}
+	m.fenceRunning(req) // whatever the end is called
 	state := edda.StateFailed
 	switch e.Reason {
 	case edda.Cancelled:
@@ -218,6 +242,16 @@ func (m *Machine) applyEnded(rec record.Record, start bool) error {
 	}
 	m.startOrWait(m.end(req, state, e.Failure, e.KeepUntil), start)
 	return nil
+}
+
+// fenceRunning fences the attempt that runs, if one does.
+func (m *Machine) fenceRunning(req *Request) {
+	if req.Fence == 0 {
+		return
+	}
+	m.effects = append(m.effects, Effect{Kind: Fenced, Request: req, Fence: req.Fence})
+	m.endParts(req)
+	req.Fence = 0
 }
 
 func (m *Machine) applyReleased(rec record.Record, start bool) error {

@@ -12,8 +12,8 @@ import (
 	"github.com/edda-io/edda/internal/record"
 )
 
-// seqBits of a Seq tell the requests apart that one record made: 0 is its own,
-// the others are those that the invocation sent.
+// seqBits of a Seq tell the requests apart that one record made: 0 is its own, those
+// that the invocation sent follow, then steps of sagas.
 const seqBits = 10
 
 const _ = uint(1<<seqBits - 1 - edda.MaxSends) // does not compile when they are too few
@@ -66,6 +66,9 @@ type Request struct {
 	// Reply is the encoded reply of a request that has succeeded; nil when there is
 	// none or its body is gone.
 	Reply []byte
+	// Step is nil unless the request is a step of a saga, or the compensation of one. Then
+	// nothing is kept of it when it has ended, no dead letter either.
+	Step *record.Step
 	// Message is nil once it lies in the table alone; see Machine.Message.
 	Message *edda.Message
 
@@ -77,11 +80,11 @@ type Request struct {
 	fingerprint string
 	order       uint64 // position at which it joined its queue, zero before
 	encoded     []byte // the message, until it lies in the table
-	size        int    // of the message
+	size        uint32 // of the message
+	dirty       uint32 // its place among the machine's dirty ones, from 1
 	unknown     []byte // fields of a later release, from the row
 	key         *Key
 	prev, next  *Request
-	dirty       int // its place among the machine's dirty ones, from 1
 	parts       *Parts
 }
 

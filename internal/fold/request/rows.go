@@ -8,6 +8,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold"
+	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
 	"github.com/edda-io/edda/internal/wire"
 )
@@ -66,6 +67,7 @@ const (
 	qOrder
 	qSize
 	qParts
+	qStep
 )
 
 // states as they stand in rows.
@@ -128,6 +130,7 @@ func (r *Request) row() []byte {
 	b = wire.AppendUint(b, qOrder, r.order)
 	b = wire.AppendUint(b, qSize, uint64(r.size))
 	b = appendParts(b, qParts, r.parts)
+	b = record.AppendStep(b, qStep, r.Step)
 	return append(b, r.unknown...)
 }
 
@@ -184,6 +187,11 @@ func readRow(b []byte) (*Request, error) {
 			if r.parts, err = readParts(f.Bytes); err != nil {
 				return nil, fmt.Errorf("request row: %w", err)
 			}
+		case qStep:
+			var err error
+			if r.Step, err = record.ReadStep(f.Bytes); err != nil {
+				return nil, fmt.Errorf("step of request row: %w", err)
+			}
 		default:
 			r.readRest(&f)
 		}
@@ -237,7 +245,7 @@ func (r *Request) readRest(f *wire.Field) {
 	case qOrder:
 		r.order = f.Uint
 	case qSize:
-		r.size = int(f.Uint)
+		r.size = uint32(f.Uint)
 	default:
 		r.unknown = append(r.unknown, f.Raw...)
 	}
@@ -267,11 +275,9 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 		}
 	}
 	for _, r := range m.dirty {
-		if !r.msgStored {
-			b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
+		if err := r.checkpoint(b); err != nil {
+			return err
 		}
-		r.checkpointParts(b)
-		b.Set(fold.RowNumber(rowOpen, r.Seq), r.row())
 	}
 	again := maps.Clone(m.again)
 	for _, r := range m.ended {
@@ -294,6 +300,22 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 	}
 	b.Set([]byte{rowFence}, binary.BigEndian.AppendUint64(nil, m.fence))
 	m.state.Checkpoint(b)
+	return nil
+}
+
+// checkpoint writes an unfinished request.
+func (r *Request) checkpoint(b *store.Batch) error {
+	if !r.msgStored {
+		if r.encoded == nil { // it stands in no record
+			var err error
+			if r.encoded, err = r.Message.AppendBinary(make([]byte, 0, r.size)); err != nil {
+				return err
+			}
+		}
+		b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
+	}
+	r.checkpointParts(b)
+	b.Set(fold.RowNumber(rowOpen, r.Seq), r.row())
 	return nil
 }
 
