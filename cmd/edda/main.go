@@ -16,7 +16,7 @@ import (
 func main() { os.Exit(start()) }
 
 func start() int {
-	defer runtime.KeepAlive(headroom())
+	defer runtime.KeepAlive(keepHeadroom())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)

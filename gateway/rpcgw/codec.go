@@ -8,8 +8,12 @@ import (
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
 
-// encoded is a message that is encoded already.
-type encoded struct{ bytes []byte }
+// encoded is a message that is encoded already. Its bytes come from the buffers and
+// go back there, unless they are shared with others.
+type encoded struct {
+	bytes  []byte
+	shared bool
+}
 
 // incoming is a message of a worker. What cannot be decoded is the worker's stream
 // to tell about: gRPC would end it without a word.
@@ -28,6 +32,9 @@ func (codec) Name() string { return "proto" }
 
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	if e, ok := v.(*encoded); ok {
+		if e.shared {
+			return mem.BufferSlice{mem.SliceBuffer(e.bytes)}, nil
+		}
 		return mem.BufferSlice{mem.NewBuffer(&e.bytes, buffers)}, nil
 	}
 	return protobuf.Marshal(v)

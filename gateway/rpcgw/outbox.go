@@ -20,8 +20,8 @@ type outbox struct {
 
 	mu      sync.Mutex // guards what follows; nothing is locked under it
 	items   []item
-	members map[edda.Address]*eddav1.Members // also in items, until taken
-	stored  map[uint64]*eddav1.PartStored    // likewise, by attempt
+	members map[edda.Address]int          // which of items has the members of a service
+	stored  map[uint64]*eddav1.PartStored // likewise, by attempt
 	answers int
 	relief  chan struct{} // closed: answers were taken; nil: nobody waits
 }
@@ -31,6 +31,7 @@ type outbox struct {
 type item struct {
 	dispatch *held
 	frame    *eddav1.NodeFrame
+	shared   []byte // an encoded frame that other workers get too
 	answer   bool
 }
 
@@ -38,7 +39,7 @@ type item struct {
 const maxAnswers = 256
 
 func newOutbox() *outbox {
-	return &outbox{wake: make(chan struct{}, 1), members: map[edda.Address]*eddav1.Members{}, stored: map[uint64]*eddav1.PartStored{}}
+	return &outbox{wake: make(chan struct{}, 1), members: map[edda.Address]int{}, stored: map[uint64]*eddav1.PartStored{}}
 }
 
 func (o *outbox) put(i item) {
@@ -61,19 +62,17 @@ func (o *outbox) ring() {
 	}
 }
 
-// setMembers puts in who the workers of a service are, in place of older news that
-// wait.
-func (o *outbox) setMembers(service edda.Address, ids []string) {
-	m := &eddav1.Members{Namespace: service.Namespace, Service: service.Name, WorkerIds: ids}
+// setMembers puts in who the workers of a service are, encoded, in place of older
+// news that wait.
+func (o *outbox) setMembers(service edda.Address, frame []byte) {
 	o.mu.Lock()
-	if waiting := o.members[service]; waiting != nil {
-		waiting.WorkerIds = ids
-		o.mu.Unlock()
+	defer o.mu.Unlock()
+	if i, waiting := o.members[service]; waiting {
+		o.items[i].shared = frame
 		return
 	}
-	o.members[service] = m
-	o.items = append(o.items, item{frame: &eddav1.NodeFrame{Frame: &eddav1.NodeFrame_Members{Members: m}}})
-	o.mu.Unlock()
+	o.members[service] = len(o.items)
+	o.items = append(o.items, item{shared: frame})
 	o.ring()
 }
 

@@ -80,6 +80,8 @@ type Gateway struct {
 	own, shared *grpc.Server
 	health      *health.Server
 
+	members members
+
 	streams sync.WaitGroup // of the goroutines of streams
 	stop    chan struct{}  // closed: batches end
 	ended   sync.Once

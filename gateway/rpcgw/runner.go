@@ -1,6 +1,8 @@
 package rpcgw
 
 import (
+	"fmt"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/node"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
@@ -48,7 +50,14 @@ func fencedFrame(id uint64, why error) *eddav1.NodeFrame {
 }
 
 // Members tells the worker who shares the keys of a service.
-func (s *session) Members(service edda.Address, ids []string) { s.out.setMembers(service, ids) }
+func (s *session) Members(service edda.Address, ids []string) {
+	frame, err := s.g.members.frame(service, ids)
+	if err != nil {
+		s.end(fmt.Errorf("encode the members of %s: %w", service, err))
+		return
+	}
+	s.out.setMembers(service, frame)
+}
 
 // Drain tells the worker that it is given nothing more.
 func (s *session) Drain(reason string, stopping bool) {

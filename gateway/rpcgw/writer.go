@@ -73,6 +73,12 @@ type batch struct {
 
 // add adds a frame, and sends the batch when it is full.
 func (b *batch) add(i *item) error {
+	if i.shared != nil {
+		if err := b.flush(); err != nil {
+			return err
+		}
+		return b.s.send(&encoded{bytes: i.shared, shared: true})
+	}
 	if b.bytes == nil {
 		b.bytes = buffers.Get(firstBuffer)
 		*b.bytes = (*b.bytes)[:0]
