@@ -24,25 +24,32 @@ var keyHolder = new(Grant)
 
 // CheckSteps returns NOT_ALLOWED unless the principal may call every service that
 // the steps name, what undoes them and the steps of nested sagas among it. So it is
-// for a saga to create, and for steps to add to one.
+// for a saga to create, and for steps to add to one. A task that names no service is
+// left to the backend, which refuses it.
 func (g *Grant) CheckSteps(namespace string, steps []edda.StepSpec) error {
 	for i := range steps {
 		s := &steps[i]
-		var err error
-		switch {
-		case s.Saga != nil:
-			err = g.CheckSteps(namespace, s.Saga.Steps)
-		default:
-			err = g.CheckCall(namespace, s.Service)
-		}
+		err := g.checkTask(namespace, &s.Task)
 		if err == nil && s.Compensate != nil {
-			err = g.CheckCall(namespace, s.Compensate.Service)
+			err = g.checkTask(namespace, s.Compensate)
+		}
+		if err == nil && s.Saga != nil {
+			err = g.CheckSteps(namespace, s.Saga.Steps)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkTask passes over a task that names no service: a nested saga has none, and
+// whatever else has none is malformed.
+func (g *Grant) checkTask(namespace string, t *edda.Task) error {
+	if t.Service == "" {
+		return nil
+	}
+	return g.CheckCall(namespace, t.Service)
 }
 
 // CheckSaga returns NOT_ALLOWED unless the principal may see a saga, start and

@@ -30,7 +30,8 @@ func TestCheckSteps(t *testing.T) {
 		{name: "nested", steps: []edda.StepSpec{nested(nested(call("flights"), call("cars")))}, refuse: "cars"},
 		{name: "a nested compensation", steps: []edda.StepSpec{nested(undone(call("flights"), "cars"))}, refuse: "cars"},
 		{name: "of a nested saga itself", steps: []edda.StepSpec{undone(nested(call("flights")), "cars")}, refuse: "cars"},
-		{name: "no service", steps: []edda.StepSpec{call("")}, refuse: `"ada" may not call`},
+		{name: "both", steps: []edda.StepSpec{{Task: edda.Task{Service: "cars"}, Saga: new(edda.SagaSpec)}}, refuse: "cars"},
+		{name: "no service", steps: []edda.StepSpec{call("")}},
 	} {
 		err := g.CheckSteps(tc.namespace, tc.steps)
 		if tc.refuse != "" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
 
 // grantKey finds the grant of a call in its context.
@@ -21,8 +22,9 @@ type grantKey struct{}
 
 func grantOf(ctx context.Context) *auth.Grant { return ctx.Value(grantKey{}).(*auth.Grant) }
 
-// admit finds out who calls.
-func (g *Gateway) admit(ctx context.Context, method string) (context.Context, error) {
+// admit finds out who calls. A completion key may take the place of credentials;
+// without one it is empty.
+func (g *Gateway) admit(ctx context.Context, method, completionKey string) (context.Context, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if a := md[":authority"]; g.names != nil && (len(a) != 1 || !g.names.Host(a[0])) {
 		return nil, &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the :authority is not this node's")}
@@ -43,7 +45,11 @@ func (g *Gateway) admit(ctx context.Context, method string) (context.Context, er
 	if err != nil {
 		return nil, err
 	}
-	grant, err := auth.Admit(ctx, g.opts.Authenticator, c)
+	who := auth.Admit
+	if completionKey != "" {
+		who = auth.AdmitKey
+	}
+	grant, err := who(ctx, g.opts.Authenticator, c)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +63,8 @@ func (g *Gateway) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo
 		}
 		err = statusOf(err)
 	}()
-	if ctx, err = g.admit(ctx, info.FullMethod); err != nil {
+	finish, _ := req.(*eddav1.FinishStepRequest)
+	if ctx, err = g.admit(ctx, info.FullMethod, finish.GetCompletionKey()); err != nil {
 		return nil, err
 	}
 	return handle(ctx, req)
@@ -70,7 +77,7 @@ func (g *Gateway) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerI
 		}
 		err = statusOf(err)
 	}()
-	ctx, err := g.admit(ss.Context(), info.FullMethod)
+	ctx, err := g.admit(ss.Context(), info.FullMethod, "")
 	if err != nil {
 		return err
 	}

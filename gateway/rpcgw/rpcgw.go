@@ -1,5 +1,5 @@
 // Package rpcgw is the gRPC surface of a node: the stream of each worker, the
-// calls of clients, and gRPC's health and reflection services. It decodes, calls
+// calls of clients, sagas, and gRPC's health and reflection services. It decodes, calls
 // the node and encodes; all rules live in the node. docs/protocol.md is the
 // protocol.
 //
@@ -68,10 +68,12 @@ type Options struct {
 type Gateway struct {
 	eddav1.UnimplementedEddaServiceServer
 	eddav1.UnimplementedWorkerServiceServer
+	eddav1.UnimplementedSagaServiceServer
 
 	names *ownhost.Names // nil when there are credentials
 	node  *node.Node
-	calls edda.Backend // the node
+	calls edda.Backend     // the node
+	sagas edda.SagaBackend // the node
 	opts  Options
 	log   *slog.Logger
 
@@ -94,9 +96,12 @@ type Gateway struct {
 
 // New returns the gateway of a node. The error names the option that makes no
 // sense.
-func New(n *node.Node, opts Options) (*Gateway, error) { return build(n, n, opts) }
+func New(n *node.Node, opts Options) (*Gateway, error) {
+	sagas, _ := any(n).(edda.SagaBackend)
+	return build(n, n, sagas, opts)
+}
 
-func build(n *node.Node, calls edda.Backend, opts Options) (*Gateway, error) {
+func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Options) (*Gateway, error) {
 	opts.Heartbeat = cmp.Or(opts.Heartbeat, DefaultHeartbeat)
 	opts.Lifetime = cmp.Or(opts.Lifetime, 3*opts.Heartbeat)
 	opts.Stall = cmp.Or(opts.Stall, DefaultStall)
@@ -122,10 +127,12 @@ func build(n *node.Node, calls edda.Backend, opts Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		names: names, node: n, calls: calls, opts: opts, log: opts.Logger, health: health.NewServer(),
+		names: names, node: n, calls: calls, sagas: sagas, opts: opts, log: opts.Logger, health: health.NewServer(),
 		stop: make(chan struct{}), sessions: map[string]*session{}, live: map[*session]struct{}{},
 	}
-	for _, name := range []string{"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName} {
+	for _, name := range []string{
+		"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName, eddav1.SagaService_ServiceDesc.ServiceName,
+	} {
 		g.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
 	}
 	g.own, g.shared = g.server(grpc.Creds(handshaken{})), g.server()
@@ -159,6 +166,9 @@ func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
 	)...)
 	eddav1.RegisterEddaServiceServer(s, g)
 	eddav1.RegisterWorkerServiceServer(s, g)
+	if g.sagas != nil {
+		eddav1.RegisterSagaServiceServer(s, g)
+	}
 	healthv1.RegisterHealthServer(s, g.health)
 	reflection.Register(s)
 	return s
