@@ -162,14 +162,15 @@ func (s *StepSpec) bad(r Reason, format string, args ...any) error {
 	return s.wrap(&Error{Reason: r, Err: fmt.Errorf(format, args...)})
 }
 
-// wrap says which step an error is about.
+// wrap says which step an error is about, as part of why, which is what callers
+// over the network are told.
 func (s *StepSpec) wrap(err error) error {
-	return &Error{Op: "check step " + s.ID, Reason: ReasonOf(err), Err: bare(err)}
+	return badSaga(ReasonOf(err), "step %s: %w", s.ID, bare(err))
 }
 
-// bare takes off what an error says it was doing, if that says nothing more.
+// bare takes off what an error says it was doing.
 func bare(err error) error {
-	if e, ok := errors.AsType[*Error](err); ok && e.Err != nil && !strings.HasPrefix(e.Op, "check step ") {
+	if e, ok := errors.AsType[*Error](err); ok && e.Err != nil {
 		return e.Err
 	}
 	return err

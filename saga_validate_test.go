@@ -45,7 +45,7 @@ func TestValidateSaga(t *testing.T) {
 		{"no steps", func(s *SagaSpec) { s.Steps = nil }, BadSchema, "no steps"},
 		{"step id", func(s *SagaSpec) { s.Steps[1].ID = "" }, BadName, "step id"},
 		{"step id twice", func(s *SagaSpec) { s.Steps[2].ID = "car" }, Exists, `"car"`},
-		{"unknown dependency", func(s *SagaSpec) { s.Steps[1].After = []string{"train"} }, BadSchema, `step hotel: it depends on "train"`},
+		{"unknown dependency", func(s *SagaSpec) { s.Steps[1].After = []string{"train"} }, BadSchema, `check saga: step hotel: it depends on "train"`},
 		{"malformed dependency", func(s *SagaSpec) { s.Steps[1].After = []string{"a b"} }, BadName, "dependency"},
 		{"itself", func(s *SagaSpec) { s.Steps[1].After = []string{"hotel"} }, Cycle, "hotel after hotel"},
 		{"cycle", func(s *SagaSpec) { s.Steps[1].After = []string{"flight"} }, Cycle, "hotel after flight after hotel"},
@@ -69,7 +69,7 @@ func TestValidateSaga(t *testing.T) {
 		{"nested with a correlation", func(s *SagaSpec) { s.Steps[2].Saga.CorrelationID = "a" }, BadSchema, "correlation"},
 		{"nested with a trace", func(s *SagaSpec) { s.Steps[2].Saga.TraceState = "a" }, BadSchema, "trace"},
 		{"nested without steps", func(s *SagaSpec) { s.Steps[2].Saga.Steps = nil }, BadSchema, "step flight: it has no steps"},
-		{"nested step", func(s *SagaSpec) { s.Steps[2].Saga.Steps[0].Method = "" }, BadSchema, "step flight: check step hotel: method"},
+		{"nested step", func(s *SagaSpec) { s.Steps[2].Saga.Steps[0].Method = "" }, BadSchema, "check saga: step flight: step hotel: method"},
 		{"too deep", func(s *SagaSpec) {
 			for range MaxSagaDepth {
 				s.Steps = []StepSpec{{ID: "a", Saga: &SagaSpec{Steps: s.Steps}}}
