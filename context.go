@@ -21,8 +21,8 @@ const (
 	MaxStateNameBytes = 512
 	// MaxStateValueBytes is the largest value in a key's state: 1 MiB.
 	MaxStateValueBytes = 1 << 20
-	// MaxOutcomeBytes bounds reply, state changes and sends of one invocation
-	// together: 6 MiB.
+	// MaxOutcomeBytes bounds reply, state changes, sends and added steps of one
+	// invocation together: 6 MiB.
 	MaxOutcomeBytes = 6 << 20
 	// MaxSends is how many messages one invocation may send.
 	MaxSends = 1000
@@ -44,6 +44,8 @@ type Dispatch struct {
 	// Parts takes the parts of the reply that the handler yields before it returns.
 	// Nil takes none.
 	Parts PartWriter
+	// Step is nil unless the message is a step of a saga, or the compensation of one.
+	Step *StepRef
 }
 
 // Renewer gives an attempt its timeout anew. It is safe for concurrent use.
@@ -65,8 +67,10 @@ type StateEntry struct {
 
 // Outcome is all that one invocation asks for. It is kept whole or not at all.
 type Outcome struct {
-	// Reply is set exactly when Err is nil.
+	// Reply is set exactly when Err is nil and Pending is not.
 	Reply *Reply
+	// Pending leaves the step of a saga running until somebody finishes it.
+	Pending bool
 	// Err ends the attempt; then nothing below is kept.
 	Err error
 	// Stack is where the handler panicked, nil when it did not.
@@ -77,6 +81,8 @@ type Outcome struct {
 	// Sends are messages to other services, in the order they were sent, at most
 	// MaxSends.
 	Sends []*Message
+	// Steps are added to the saga that the message is a step of.
+	Steps []StepSpec
 }
 
 // Context is a handler's view of its invocation: a context.Context that ends
@@ -90,6 +96,7 @@ type Context struct {
 	mu      sync.Mutex        // guards what follows
 	changed map[string][]byte // nil value: deleted
 	sends   []*Message
+	steps   []StepSpec
 	bytes   int
 	over    bool
 }
@@ -262,6 +269,34 @@ func (c *Context) Send(m *Message) error {
 	return nil
 }
 
+// Step returns of which saga the request is a step, or the compensation of one, and
+// nil when it is neither. The payload is StepInput as JSON then.
+func (c *Context) Step() *StepRef { return c.d.Step }
+
+// AddSteps adds steps to the saga whose step is handled when, and only if, the
+// handler returns a reply or ErrPending. They may depend on each other, on any step of
+// the saga and on the one that is handled. It returns an error, and adds none of them,
+// when the request is no step of a saga, or undoes one, and the errors of
+// StepSpec.Validate. A step with an id that the saga has already, or one that makes a
+// circle or depends on what there is not, is found out only when the handler has
+// returned: then the step that is handled fails. The context keeps the slice.
+func (c *Context) AddSteps(steps ...StepSpec) error {
+	size, err := c.d.checkSteps(steps)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := checkStepCount(len(c.steps) + len(steps)); err != nil {
+		return err
+	}
+	if err := c.admit(c.bytes + size); err != nil {
+		return err
+	}
+	c.steps = append(c.steps, steps...)
+	return nil
+}
+
 // SendAfter sends v as JSON to the address ("users/42") after the delay, as Send does.
 func (c *Context) SendAfter(delay time.Duration, to, method string, v any) error {
 	a, err := ParseAddress(to)
@@ -315,13 +350,13 @@ func (s *Service) Invoke(ctx context.Context, d *Dispatch) Outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
+	if out.Err != nil && errors.Is(out.Err, ErrPending) {
+		out = Outcome{Pending: true}
+	}
 	if out.Err != nil {
 		return out
 	}
-	if out.Reply == nil {
-		out.Reply = &Reply{}
-	}
-	if err := cmp.Or(checkStatus(out.Reply), checkOutcomeSize(c.bytes+out.Reply.BinarySize())); err != nil {
+	if err := d.checkResult(&out, c.bytes); err != nil {
 		return Outcome{Err: err}
 	}
 	for name, v := range c.changed {
@@ -333,7 +368,7 @@ func (s *Service) Invoke(ctx context.Context, d *Dispatch) Outcome {
 	}
 	slices.Sort(out.Delete)
 	slices.SortFunc(out.Set, func(a, b StateEntry) int { return cmp.Compare(a.Name, b.Name) })
-	out.Sends = c.sends
+	out.Sends, out.Steps = c.sends, c.steps
 	return out
 }
 

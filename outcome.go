@@ -2,6 +2,7 @@ package edda
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +13,8 @@ import (
 // fills in what the sends have from the message that was handled. It changes out,
 // which belongs to the dispatch from then on. An error about what breaks a rule is
 // the outcome then, and nothing else in it counts: a final one about the reply or the size of all, as from
-// Service.Invoke; else that of a handler whose change or send was refused.
+// Service.Invoke; else that of a handler whose change, send or added step was refused, or that left pending
+// what is no step.
 func (d *Dispatch) Admit(out *Outcome) {
 	if out.Err == nil {
 		out.Err = d.admit(out)
@@ -20,16 +22,16 @@ func (d *Dispatch) Admit(out *Outcome) {
 }
 
 func (d *Dispatch) admit(out *Outcome) error {
-	if out.Reply == nil {
-		out.Reply = &Reply{}
-	}
-	if err := checkStatus(out.Reply); err != nil {
+	if err := d.checkResult(out, 0); err != nil {
 		return err
 	}
 	if d.State == nil && len(out.Set)+len(out.Delete) > 0 {
 		return badOutcome(errBalanced)
 	}
-	size := out.Reply.BinarySize()
+	size := 0
+	if !out.Pending {
+		size = out.Reply.BinarySize()
+	}
 	for _, e := range out.Set {
 		if err := checkChange(e.Name, e.Value); err != nil {
 			return badOutcome(err)
@@ -51,9 +53,91 @@ func (d *Dispatch) admit(out *Outcome) error {
 		}
 		size += m.BinarySize()
 	}
+	if len(out.Steps) > 0 {
+		n, err := d.checkSteps(out.Steps)
+		if err != nil {
+			return badOutcome(err)
+		}
+		size += n
+	}
 	slices.Sort(out.Delete)
 	slices.SortStableFunc(out.Set, func(a, b StateEntry) int { return cmp.Compare(a.Name, b.Name) })
 	return checkOutcomeSize(size)
+}
+
+// checkResult checks what a handler returned, where the rest of its outcome has the
+// given size. It makes a reply where there is none, and lets none be where the step
+// is pending.
+func (d *Dispatch) checkResult(out *Outcome, size int) error {
+	if out.Pending {
+		out.Reply = nil
+		switch {
+		case d.Step == nil:
+			return badOutcome(errors.New("the request was left pending: only a step of a saga may be"))
+		case d.Step.Undo:
+			return badOutcome(errors.New("a compensation was left pending: it ends with its handler"))
+		}
+		return checkOutcomeSize(size)
+	}
+	if out.Reply == nil {
+		out.Reply = &Reply{}
+	}
+	return cmp.Or(checkStatus(out.Reply), checkOutcomeSize(size+out.Reply.BinarySize()))
+}
+
+// checkSteps checks steps that a handler adds to its saga, and returns their size.
+func (d *Dispatch) checkSteps(steps []StepSpec) (size int, err error) {
+	switch {
+	case d.Step == nil:
+		return 0, errors.New("add steps: the request is no step of a saga")
+	case d.Step.Undo:
+		return 0, errors.New("add steps: a compensation adds none, its saga is being undone")
+	}
+	if err := checkStepCount(len(steps)); err != nil {
+		return 0, err
+	}
+	for i := range steps {
+		if err := steps[i].Validate(); err != nil {
+			return 0, err
+		}
+		size += steps[i].size()
+	}
+	return size, nil
+}
+
+func checkStepCount(n int) error {
+	if n > MaxSagaSteps {
+		return fmt.Errorf("add %d steps, at most %d are allowed", n, MaxSagaSteps)
+	}
+	return nil
+}
+
+// size is about what the step takes when it is kept, and not less.
+func (s *StepSpec) size() int {
+	const tag = 6 // a tag and a length
+	n := 5*tag + len(s.ID) + taskSize(&s.Task)
+	for _, id := range s.After {
+		n += tag + len(id)
+	}
+	if s.Compensate != nil {
+		n += taskSize(s.Compensate)
+	}
+	if s.Saga != nil {
+		n += 8*tag + len(s.Saga.Name)
+		for i := range s.Saga.Steps {
+			n += tag + s.Saga.Steps[i].size()
+		}
+	}
+	return n
+}
+
+func taskSize(t *Task) int {
+	const tag = 6
+	n := 12*tag + len(t.Service) + len(t.Key) + len(t.Method)
+	for _, a := range t.Args {
+		n += tag + len(a)
+	}
+	return n
 }
 
 // complete checks a message that the handler sends, and fills in what it has from

@@ -192,9 +192,18 @@ type StepInput struct {
 	CompletionKey string `json:"completionKey,omitempty"`
 }
 
+// StepRef says of which saga a request is a step.
+type StepRef struct {
+	// SagaID is the saga's, in the namespace of the request.
+	SagaID string
+	// Undo says that the request is the step's compensation.
+	Undo bool
+}
+
 // ErrPending is what a handler returns to leave its saga's step running until
-// somebody completes it, or fails it. State changes and sends are kept, as with a
-// reply. Outside a saga, and in a compensation, it is an error like any other.
+// somebody completes it, or fails it; an error that wraps it does too. State changes,
+// sends and added steps are kept, as with a reply. Outside a saga, and in a
+// compensation, the attempt has failed.
 var ErrPending = errors.New("the step is completed later")
 
 // SagaAck acknowledges a saga: it is stored as durably as Durability says.
