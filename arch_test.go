@@ -79,6 +79,7 @@ var rooms = []room{
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata"}, stdlib: true},
 	{dir: "examples", imports: []string{".", "saga"}, stdlib: true},
 	{dir: "examples/accounts", imports: []string{".", "node", "gateway"}},
+	{dir: "examples/hammer", imports: []string{".", "node", "saga"}},
 	{dir: "bench", imports: []string{
 		".", "engine", "node", "examples", "worker", "client", "gateway", "stream", "saga", "cqrs", "internal",
 	}},

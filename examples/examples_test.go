@@ -68,7 +68,7 @@ func TestServicesAreValid(t *testing.T) {
 		}
 		names = append(names, s.Name)
 	}
-	if want := []string{"users", "counter", "echo", "slow", "flaky"}; !slices.Equal(names, want) {
+	if want := []string{"users", "counter", "echo", "slow", "flaky", "smithy", "flights", "hotels", "cars"}; !slices.Equal(names, want) {
 		t.Errorf("got services %v, want %v", names, want)
 	}
 }

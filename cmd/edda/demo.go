@@ -77,7 +77,7 @@ func (a *app) runDemo(ctx context.Context, dir, listen string, once bool) (err e
 	// A restart must come back to the same port.
 	d.settings.Listen = d.server.addr
 
-	fmt.Fprintf(a.stdout, "A node with five example services is up at %s\n", d.server.url)
+	fmt.Fprintf(a.stdout, "A node with the example services is up at %s\n", d.server.url)
 	fmt.Fprintf(a.stdout, "Its data is in %s, and what it acknowledges is on disk (fsync).\n", d.settings.Dir)
 	begin := time.Now()
 	wrong, err := d.tell(ctx)

@@ -61,7 +61,7 @@ func nodeDefinitions(c Command) []definition {
 			n.Partitions, err = strconv.Atoi(v)
 			return refuse(err != nil || n.Partitions < 1 || n.Partitions&(n.Partitions-1) != 0, "must be a power of two")
 		}},
-		{"example", "false", "host the example services users, counter, echo, slow and flaky", func(n *Node, v string) (err error) {
+		{"example", "false", "host the example services users, counter, echo, slow, flaky, smithy, flights, hotels and cars", func(n *Node, v string) (err error) {
 			n.Example, err = strconv.ParseBool(v)
 			return refuse(err != nil, "must be true or false")
 		}},
