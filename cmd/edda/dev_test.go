@@ -100,7 +100,7 @@ func TestBanner(t *testing.T) {
 		b.Write(buf[:n])
 	}
 	for _, want := range []string{
-		"is up after ", "http://127.0.0.1:", "memory: nothing survives", "counter, echo, flaky, slow, users",
+		"is up after ", "http://127.0.0.1:", "memory: nothing survives", "counter, echo, flaky, flights, hotels, slow, smithy, users",
 		"anonymous, from this machine", `edda call counter/visits add '{"n":1}'`, "curl http://127.0.0.1:",
 	} {
 		if !strings.Contains(b.String(), want) {
