@@ -136,9 +136,9 @@ func (c *Client) AddSteps(ctx context.Context, id string, s *Steps) (*edda.Saga,
 	return c.backend.AddSteps(ctx, c.namespace, id, specs)
 }
 
-// StepRef names a step, and may have the right to finish it. It has a form in JSON, to
+// Ref names a step, and may have the right to finish it. It has a form in JSON, to
 // be sent to whoever finishes the step.
-type StepRef struct {
+type Ref struct {
 	// Namespace is the client's when empty.
 	Namespace string `json:"namespace,omitempty"`
 	Saga      string `json:"sagaId"`
@@ -152,7 +152,7 @@ type StepRef struct {
 // JSON. The answer says whether this is what finished it. A step in any other state, one
 // that was finished before among them, stays as it is, and that state is the answer's.
 // NoStep when there is none.
-func (c *Client) StepFinished(ctx context.Context, step StepRef, result any) (*edda.StepAnswer, error) {
+func (c *Client) StepFinished(ctx context.Context, step Ref, result any) (*edda.StepAnswer, error) {
 	b, err := json.Marshal(result)
 	if err != nil {
 		return nil, &edda.Error{Op: "finish step " + step.Step, Reason: edda.BadJSON, Err: fmt.Errorf("result: %w", err)}
@@ -162,7 +162,7 @@ func (c *Client) StepFinished(ctx context.Context, step StepRef, result any) (*e
 
 // StepFailed ends a running step, pending or not, as failed, and with it its saga. The
 // text of the cause is kept; nil has none. The answer is as for StepFinished.
-func (c *Client) StepFailed(ctx context.Context, step StepRef, cause error) (*edda.StepAnswer, error) {
+func (c *Client) StepFailed(ctx context.Context, step Ref, cause error) (*edda.StepAnswer, error) {
 	e := &edda.StepError{Reason: edda.Failed}
 	if cause != nil {
 		e.Message = cause.Error()
@@ -170,7 +170,7 @@ func (c *Client) StepFailed(ctx context.Context, step StepRef, cause error) (*ed
 	return c.finish(ctx, step, edda.StepResult{Error: e})
 }
 
-func (c *Client) finish(ctx context.Context, step StepRef, r edda.StepResult) (*edda.StepAnswer, error) {
+func (c *Client) finish(ctx context.Context, step Ref, r edda.StepResult) (*edda.StepAnswer, error) {
 	r.CompletionKey = step.CompletionKey
 	return c.backend.FinishStep(ctx, cmp.Or(step.Namespace, c.namespace), step.Saga, step.Step, r)
 }

@@ -20,7 +20,7 @@ func TestClientAsks(t *testing.T) {
 	ctx := t.Context()
 	var steps saga.Steps
 	steps.AddStep("more", "smithy", "polish").After("hammer")
-	ref := saga.StepRef{Saga: "s1", Step: "handle", CompletionKey: "k"}
+	ref := saga.Ref{Saga: "s1", Step: "handle", CompletionKey: "k"}
 	for _, call := range []struct {
 		do   func() error
 		want []any
@@ -43,7 +43,7 @@ func TestClientAsks(t *testing.T) {
 		},
 		{
 			func() error {
-				return second(c.StepFinished(ctx, saga.StepRef{Namespace: "own", Saga: "s1", Step: "handle"}, saga.None{}))
+				return second(c.StepFinished(ctx, saga.Ref{Namespace: "own", Saga: "s1", Step: "handle"}, saga.None{}))
 			},
 			[]any{"FinishStep", "own", "s1", "handle", edda.StepResult{Result: json.RawMessage("null")}},
 		},
@@ -76,7 +76,7 @@ func second[T any](_ T, err error) error { return err }
 
 func TestResultIsNoJSON(t *testing.T) {
 	b := &backend{}
-	_, err := saga.NewClient(b).StepFinished(t.Context(), saga.StepRef{Saga: "s1", Step: "a"}, make(chan int))
+	_, err := saga.NewClient(b).StepFinished(t.Context(), saga.Ref{Saga: "s1", Step: "a"}, make(chan int))
 	if edda.ReasonOf(err) != edda.BadJSON || b.asked != nil {
 		t.Errorf("got %v, and asked %v, want BAD_JSON at once", err, b.asked)
 	}
@@ -92,8 +92,8 @@ func TestAddStepsTellsMistakes(t *testing.T) {
 }
 
 // A reference goes to whoever finishes the step, in whatever language.
-func TestStepRefAsJSON(t *testing.T) {
-	b, err := json.Marshal(saga.StepRef{Saga: "s1", Step: "handle", CompletionKey: "k"})
+func TestRefAsJSON(t *testing.T) {
+	b, err := json.Marshal(saga.Ref{Saga: "s1", Step: "handle", CompletionKey: "k"})
 	if want := `{"sagaId":"s1","stepId":"handle","completionKey":"k"}`; err != nil || string(b) != want {
 		t.Errorf("got %s, %v, want %s", b, err, want)
 	}

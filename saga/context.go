@@ -2,6 +2,7 @@ package saga
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/edda-io/edda"
 )
@@ -22,7 +23,8 @@ func (None) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 // concurrent use; adding steps is not.
 type Context struct {
 	*edda.Context
-	in edda.StepInput
+	in    edda.StepInput
+	added Steps
 }
 
 // Handle adds a method that steps of sagas call. Arg is the type of the step's first
@@ -45,6 +47,12 @@ func Handle[Arg, Result any](s *edda.Service, method string, fn func(ctx *Contex
 			return nil, err
 		}
 		result, err := fn(ctx, arg)
+		if err != nil && !errors.Is(err, Pending) {
+			return nil, err
+		}
+		if mistakes := ctx.addSteps(); mistakes != nil {
+			return nil, mistakes
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -80,10 +88,21 @@ func (c *Context) StepID() string { return c.in.StepID }
 // Input returns all that the step was sent. The caller must not change it.
 func (c *Context) Input() *edda.StepInput { return &c.in }
 
+// AddStep adds a step to the saga, as [Steps.AddStep] does, when, and only if, the
+// handler returns a result or Pending. It may depend on the step that runs
+// (After(ctx.StepID())) and on any other of the saga; without dependencies it
+// starts at once. When a mistake is made, the step that runs fails.
+func (c *Context) AddStep(id, address, method string, args ...any) *Step {
+	return c.added.AddStep(id, address, method, args...)
+}
+
+// AddSaga is AddStep for a step that is a saga of its own, as [Steps.AddSaga] says.
+func (c *Context) AddSaga(id string, d *Definition) *Step { return c.added.AddSaga(id, d) }
+
 // Ref returns what names the step, with the right to finish it: to be handed to whoever
 // does, before Pending is returned. For a compensator it has no such right.
-func (c *Context) Ref() StepRef {
-	r := StepRef{Saga: c.in.SagaID, Step: c.in.StepID, CompletionKey: c.in.CompletionKey}
+func (c *Context) Ref() Ref {
+	r := Ref{Saga: c.in.SagaID, Step: c.in.StepID, CompletionKey: c.in.CompletionKey}
 	if ns := c.Message().To.Namespace; ns != edda.DefaultNamespace {
 		r.Namespace = ns
 	}
@@ -121,6 +140,18 @@ func Arg[T any](ctx *Context, i int) (T, error) {
 	var v T
 	err := decode("argument", ctx.in.Args, i, &v)
 	return v, err
+}
+
+// addSteps hands over the steps that the handler has added. No retry mends a mistake.
+func (c *Context) addSteps() error {
+	specs, err := c.added.all()
+	if err == nil && len(specs) > 0 {
+		err = c.AddSteps(specs...)
+	}
+	if err != nil {
+		return edda.Final("BAD_STEPS", "%v", err)
+	}
+	return nil
 }
 
 // read makes the handler's view of the request.

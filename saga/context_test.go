@@ -3,6 +3,8 @@ package saga_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,7 +32,7 @@ func invoke(t *testing.T, s *edda.Service, method string, in edda.StepInput) edd
 func invokeWith(t *testing.T, s *edda.Service, method, payload string) edda.Outcome {
 	t.Helper()
 	m := &edda.Message{To: edda.Address{Namespace: "default", Name: s.Name}, Type: method, ContentType: "application/json", Payload: []byte(payload)}
-	return s.Invoke(t.Context(), &edda.Dispatch{Message: m, Attempt: 1})
+	return s.Invoke(t.Context(), &edda.Dispatch{Message: m, Attempt: 1, Step: &edda.StepRef{SagaID: "s1"}})
 }
 
 func smithy() *edda.Service {
@@ -117,6 +119,12 @@ func TestErrorsOfHandlers(t *testing.T) {
 	s := edda.NewBalanced("s")
 	broken := errors.New("broken")
 	saga.Handle(s, "broken", func(*saga.Context, saga.None) (saga.None, error) { return saga.None{}, broken })
+	saga.Handle(s, "later", func(*saga.Context, saga.None) (saga.None, error) {
+		return saga.None{}, fmt.Errorf("the carver has it: %w", saga.Pending)
+	})
+	if out := invoke(t, s, "later", edda.StepInput{}); !out.Pending || out.Err != nil || out.Reply != nil {
+		t.Errorf("got %+v, want that it is pending", out)
+	}
 	saga.Handle(s, "nothing", func(*saga.Context, saga.None) (saga.None, error) { return saga.None{}, nil })
 	if out := invoke(t, s, "broken", edda.StepInput{}); !errors.Is(out.Err, broken) {
 		t.Errorf("got %v", out.Err)
@@ -149,7 +157,7 @@ func TestCompensator(t *testing.T) {
 
 func TestContext(t *testing.T) {
 	s := edda.NewOrdered("s")
-	var refs []saga.StepRef
+	var refs []saga.Ref
 	saga.Handle(s, "m", func(ctx *saga.Context, _ saga.None) (*edda.StepInput, error) {
 		if ctx.SagaID() != "s1" || ctx.StepID() != "step" || ctx.Attempt() != 2 || ctx.Key() != "k" {
 			t.Errorf("got saga %s, step %s, attempt %d, key %s", ctx.SagaID(), ctx.StepID(), ctx.Attempt(), ctx.Key())
@@ -165,11 +173,65 @@ func TestContext(t *testing.T) {
 			t.Errorf("got %v, %v, want the input", out.Reply, out.Err)
 		}
 	}
-	want := []saga.StepRef{
+	want := []saga.Ref{
 		{Saga: "s1", Step: "step", CompletionKey: "secret"},
 		{Namespace: "other", Saga: "s1", Step: "step", CompletionKey: "secret"},
 	}
 	if diff := cmp.Diff(want, refs); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+}
+
+// What a handler adds to its saga is part of its outcome.
+func TestHandlerAddsSteps(t *testing.T) {
+	for _, c := range []struct {
+		returns error
+		added   bool
+	}{{nil, true}, {saga.Pending, true}, {errors.New("broken"), false}, {edda.Final("NO", "final"), false}} {
+		s := edda.NewBalanced("smithy")
+		saga.Handle(s, "m", func(ctx *saga.Context, _ saga.None) (saga.None, error) {
+			first := ctx.AddStep("first", "smithy", "forge-head", "iron").After(ctx.StepID()).CompensateWith("smithy", "melt-head")
+			inner := saga.New("inner")
+			inner.AddStep("a", "smithy", "polish")
+			ctx.AddSaga("second", inner).DependsOn(first)
+			return saga.None{}, c.returns
+		})
+		out := invoke(t, s, "m", edda.StepInput{})
+		if !c.added {
+			if !errors.Is(out.Err, c.returns) || out.Steps != nil {
+				t.Errorf("returned %v: got %v and steps %v", c.returns, out.Err, out.Steps)
+			}
+			continue
+		}
+		want := []edda.StepSpec{
+			{ID: "first", Task: task("forge-head", `"iron"`), After: []string{"step"}, Compensate: new(task("melt-head"))},
+			{ID: "second", After: []string{"first"}, Saga: &edda.SagaSpec{Name: "inner", Steps: []edda.StepSpec{{ID: "a", Task: task("polish")}}}},
+		}
+		if diff := cmp.Diff(want, out.Steps); out.Err != nil || diff != "" {
+			t.Errorf("returned %v: got %v, steps (-want +got)\n%s", c.returns, out.Err, diff)
+		}
+	}
+}
+
+func TestMistakesInStepsOfHandlers(t *testing.T) {
+	s := edda.NewBalanced("smithy")
+	saga.Handle(s, "twice", func(ctx *saga.Context, _ saga.None) (saga.None, error) {
+		ctx.AddStep("a", "smithy", "m")
+		ctx.AddStep("a", "smithy", "m")
+		return saga.None{}, nil
+	})
+	saga.Handle(s, "once", func(ctx *saga.Context, _ saga.None) (saga.None, error) {
+		ctx.AddStep("a", "smithy", "m")
+		return saga.None{}, nil
+	})
+	final := func(out edda.Outcome, text string) {
+		t.Helper()
+		h, ok := errors.AsType[*edda.HandlerError](out.Err)
+		if !ok || !h.Final || h.Reason != "BAD_STEPS" || !strings.Contains(h.Message, text) {
+			t.Errorf("got %v, want the final BAD_STEPS with %q", out.Err, text)
+		}
+	}
+	final(invoke(t, s, "twice", edda.StepInput{}), "define step a: the id is used twice")
+	m := &edda.Message{Type: "once", Payload: []byte("{}")}
+	final(s.Invoke(t.Context(), &edda.Dispatch{Message: m, Attempt: 1}), "no step of a saga")
 }
