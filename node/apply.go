@@ -91,7 +91,11 @@ func (p *partition) admitted(r *request.Request, c *call) {
 
 // buryIfDeleted makes a dead letter of a request whose service was deleted while
 // the request, or the deletion itself, was on its way: nobody would ever handle it.
+// Steps of sagas wait for a service that is not there, and are retried.
 func (p *partition) buryIfDeleted(r *request.Request, l *live) {
+	if r.Step != nil {
+		return
+	}
 	if v := l.svc.view(); !v.registered && !v.hosted && !r.State.Ended() {
 		p.proposeEnded(r, failDeleted, nil)
 	}
@@ -323,6 +327,8 @@ func (p *partition) proposeEnded(r *request.Request, f record.Failure, then func
 // keepUntil is until when the outcome of a request is kept.
 func (p *partition) keepUntil(r *request.Request, l *live) int64 {
 	switch {
+	case r.Step != nil:
+		return 0 // its saga has all that is to be known
 	case r.Keep:
 		return p.now() + int64(keepReply)
 	case len(p.readers[r.Seq]) == 0 && l.delivers():

@@ -29,6 +29,7 @@ type Attempt struct {
 	id   uint64 // zero in this process
 
 	seq, fence uint64
+	step       *record.Step // nil unless it is one of a saga
 	number     int
 	hash       uint64
 	accepted   time.Time
@@ -71,10 +72,10 @@ const (
 func (p *partition) start(r *request.Request, slot *host) {
 	l := p.liveFor(r)
 	p.waitsNoMore(l)
-	l.closing, l.version = false, slot.version
+	l.closing, l.version, l.absent = false, slot.version, 0
 	a := &Attempt{
-		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, number: r.Attempts, hash: r.Hash,
-		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(), limit: slot.svc.view().attemptTimeout,
+		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, step: r.Step, number: r.Attempts, hash: r.Hash,
+		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(), limit: attemptTimeoutOf(r, slot.svc.view()),
 	}
 	if r.Kind == edda.Ordered {
 		a.state = p.requests.View(r)
@@ -125,7 +126,7 @@ func (a *Attempt) broke(panicked any) {
 }
 
 func (a *Attempt) invoke() {
-	if !a.load() {
+	if !a.load() || a.refused() {
 		return
 	}
 	a.trace()
@@ -185,8 +186,11 @@ func (a *Attempt) failed(out *edda.Outcome) {
 
 // encode makes the record of an outcome.
 func (a *Attempt) encode(out *edda.Outcome) ([]byte, error) {
-	c := record.Completed{Seq: a.seq, Fence: a.fence}
-	size := out.Reply.BinarySize() + record.AppendedBytes
+	c := record.Completed{Seq: a.seq, Fence: a.fence, Pending: out.Pending, Added: record.EncodeSteps(out.Steps)}
+	size := record.AppendedBytes
+	if !out.Pending {
+		size += out.Reply.BinarySize()
+	}
 	for _, e := range out.Set {
 		c.Changes = append(c.Changes, record.Change{Name: e.Name, Value: e.Value})
 		size += len(e.Name) + len(e.Value) + 24
@@ -205,6 +209,12 @@ func (a *Attempt) encode(out *edda.Outcome) ([]byte, error) {
 		}
 		c.Sends = append(c.Sends, s)
 		size += len(s.Message) + 64
+	}
+	for _, s := range c.Added {
+		size += len(s) + 8
+	}
+	if out.Pending {
+		return c.AppendTo(make([]byte, 0, size)), nil
 	}
 	return c.AppendReply(make([]byte, 0, size), out.Reply)
 }
@@ -304,8 +314,13 @@ func (p *partition) slotBack(a *Attempt) {
 func (p *partition) attemptFailed(r *request.Request, f record.Failure, after time.Duration, at time.Time) {
 	l := p.liveFor(r)
 	l.closing = true
+	v := l.svc.view()
 	rec := record.AttemptFailed{Seq: r.Seq, Fence: r.Fence, Failure: f}
-	delay, again := l.svc.view().retry.Next(r.Attempts, p.n.chance())
+	attempts := r.Attempts
+	if r.Fence == 0 {
+		attempts++ // that of a step whose service is not registered, which was not dispatched
+	}
+	delay, again := retryOf(r, v).Next(attempts, p.n.chance())
 	switch {
 	case f.Reason == edda.WorkerLost:
 		delay = 0 // it was no fault of the request's
@@ -315,7 +330,7 @@ func (p *partition) attemptFailed(r *request.Request, f record.Failure, after ti
 	if again {
 		rec.RetryAt = max(1, at.Add(delay).UnixNano()) // zero would mean none
 	} else {
-		rec.Then = l.svc.view().onDead
+		rec.Then = v.onDead
 	}
 	p.propose(rec.AppendTo(nil), proposal{})
 }
@@ -366,6 +381,7 @@ func (p *partition) schedule(r *request.Request) {
 		earlier(l.attempt.timeout)
 	} else {
 		earlier(r.Due)
+		earlier(l.absent)
 	}
 	p.timers.set(l, at)
 }
@@ -391,6 +407,8 @@ func (p *partition) due(l *live, now int64) {
 	case l.attempt != nil && l.attempt.timeout <= now:
 		limit := l.attempt.limit
 		p.attemptFailed(r, record.Failure{Reason: edda.Timeout, Message: fmt.Sprintf("attempt %d took longer than %v", r.Attempts, limit)}, 0, time.Now())
+	case l.absent != 0 && l.absent <= now:
+		p.absentStill(r, l)
 	case !r.Queued():
 		pr := proposal{}
 		if r.Kind == edda.Balanced || p.requests.Key(r.To) == nil {
@@ -424,8 +442,15 @@ func (p *partition) joinedQueue(r *request.Request) {
 	p.turnAwayIfStuck(r)
 }
 
-// armDeadline leaves the deadline as the only time that matters.
-func (p *partition) armDeadline(l *live) { p.timers.set(l, l.req.Deadline) }
+// armDeadline leaves the deadline as the only time that matters, beside that of a
+// missing service.
+func (p *partition) armDeadline(l *live) {
+	at := l.req.Deadline
+	if l.absent != 0 && (at == 0 || l.absent < at) {
+		at = l.absent
+	}
+	p.timers.set(l, at)
+}
 
 // tick sets the partition's time, which never goes back, once for all that is
 // done in a round.

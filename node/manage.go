@@ -533,8 +533,8 @@ func (n *Node) bury(ctx context.Context, op string, s *service) error {
 // failDeleted is why requests of a deleted service are dead.
 var failDeleted = record.Failure{Reason: edda.NoService, Message: "the service was deleted"}
 
-// bury makes dead letters of the service's requests, and says when that is
-// durable.
+// bury makes dead letters of the service's requests, steps of sagas aside, and says
+// when that is durable.
 func (p *partition) bury(s *service, done chan<- error) {
 	left := 1
 	var failed error
@@ -545,7 +545,11 @@ func (p *partition) bury(s *service, done chan<- error) {
 		}
 	}
 	for r := range p.requests.All() {
-		if r.To.Namespace == s.addr.Namespace && r.To.Name == s.addr.Name {
+		switch {
+		case r.To.Namespace != s.addr.Namespace || r.To.Name != s.addr.Name:
+		case r.Step != nil:
+			p.wantSlot(r) // its attempts fail from now on, unless the service comes back
+		default:
 			left++
 			p.proposeEnded(r, failDeleted, one)
 		}

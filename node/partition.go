@@ -97,6 +97,7 @@ type live struct {
 	// way, so that no other is proposed.
 	closing bool
 	waiting bool  // for a slot
+	absent  int64 // when the attempt at a step fails for want of a service, if there is none by then
 	queue   queue // where, while waiting
 	at      int64
 	slot    int    // in the timers

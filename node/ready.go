@@ -21,7 +21,7 @@ const maxLeft = 64
 // wantSlot starts a ready request, now or when a slot is free.
 func (p *partition) wantSlot(r *request.Request) {
 	l := p.liveFor(r)
-	if l.waiting || l.closing || !r.Ready(p.now()) {
+	if l.closing || !r.Ready(p.now()) || r.Step != nil && p.refuseStep(r, l) || l.waiting {
 		return
 	}
 	h, q := l.svc.acquireOrJoin(r.Hash, l.version, p)

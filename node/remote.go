@@ -15,7 +15,7 @@ func (a *Attempt) ID() uint64 { return a.id }
 
 // Dispatch is what the handler gets. Nobody may change the message.
 func (a *Attempt) Dispatch() *edda.Dispatch {
-	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence, Renewer: a, Parts: a}
+	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence, Renewer: a, Parts: a, Step: a.stepRef()}
 	if a.state != nil {
 		d.State = a.state
 	}

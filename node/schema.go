@@ -181,22 +181,37 @@ func (s *schemas) records() []record.Schema {
 	return all
 }
 
+// refuseCall is why a call is refused.
+func refuseCall(to edda.Address, reason edda.Reason, format string, args ...any) *edda.Error {
+	return &edda.Error{Op: "call " + to.String(), Reason: reason, Key: to.Key, Err: fmt.Errorf(format, args...)}
+}
+
+// checkKind decides whether a registered service has such a method, and a key exactly
+// if it should.
+func checkKind(to edda.Address, method string, v *view) *edda.Error {
+	switch {
+	case v.kind == edda.Ordered && to.Key == "":
+		return refuseCall(to, edda.WrongKind, "service %s is ordered: a call names a key", to.Name)
+	case v.kind == edda.Balanced && to.Key != "":
+		return refuseCall(to, edda.WrongKind, "service %s is balanced: a call names no key", to.Name)
+	case !v.knows(method):
+		return refuseCall(to, edda.NoMethod, "service %s has no method %s, only %s", to.Name, method, strings.Join(v.methods, ", "))
+	}
+	return nil
+}
+
 // checkAgainst decides whether a message fits a registered service.
 func (n *Node) checkAgainst(m *edda.Message, v *view) *edda.Error {
-	op := "call " + m.To.String()
 	bad := func(reason edda.Reason, format string, args ...any) *edda.Error {
-		return &edda.Error{Op: op, Reason: reason, Key: m.To.Key, Err: fmt.Errorf(format, args...)}
+		return refuseCall(m.To, reason, format, args...)
 	}
 	if err := edda.CheckName("method", m.Type); err != nil {
 		return bad(edda.BadName, "%w", err)
 	}
+	if err := checkKind(m.To, m.Type, v); err != nil {
+		return err
+	}
 	switch {
-	case v.kind == edda.Ordered && m.To.Key == "":
-		return bad(edda.WrongKind, "service %s is ordered: a call names a key", m.To.Name)
-	case v.kind == edda.Balanced && m.To.Key != "":
-		return bad(edda.WrongKind, "service %s is balanced: a call names no key", m.To.Name)
-	case !v.knows(m.Type):
-		return bad(edda.NoMethod, "service %s has no method %s, only %s", m.To.Name, m.Type, strings.Join(v.methods, ", "))
 	case len(m.IdempotencyKey) > edda.MaxIdempotencyKeyBytes:
 		return bad(edda.BadValue, "idempotency key has %d bytes, at most %d are allowed", len(m.IdempotencyKey), edda.MaxIdempotencyKeyBytes)
 	case !m.Deadline.IsZero() && !m.Deadline.After(time.Now()):
@@ -210,6 +225,11 @@ func (n *Node) checkAgainst(m *edda.Message, v *view) *edda.Error {
 	} else if headers > maxHeaderBytes {
 		return bad(edda.TooLarge, "the headers have %d bytes, at most %d are allowed", headers, maxHeaderBytes)
 	}
+	return checkSchema(m, v)
+}
+
+// checkSchema decides whether a message's payload is what its method takes.
+func checkSchema(m *edda.Message, v *view) *edda.Error {
 	if v.schemas == nil {
 		return nil
 	}
@@ -221,7 +241,7 @@ func (n *Node) checkAgainst(m *edda.Message, v *view) *edda.Error {
 	if err == nil {
 		return nil
 	}
-	e := &edda.Error{Op: op, Reason: edda.BadSchema, Key: m.To.Key, Err: err}
+	e := refuseCall(m.To, edda.BadSchema, "%w", err)
 	if own, ok := errors.AsType[*edda.Error](err); ok {
 		e.Reason = own.Reason
 	}

@@ -457,7 +457,7 @@ func (w *Worker) begin(a *Attempt) {
 	switch {
 	case ended:
 		a.HandBack()
-	case a.msg != nil:
+	case a.msg != nil && a.step == nil:
 		a.trace()
 		w.runner.Start(a)
 	default:
@@ -465,10 +465,11 @@ func (w *Worker) begin(a *Attempt) {
 	}
 }
 
-// fetch begins an attempt at a worker elsewhere whose message the table has.
+// fetch begins an attempt at a worker elsewhere whose message the table has, or is
+// yet to be checked.
 func (a *Attempt) fetch() {
 	switch {
-	case a.load():
+	case a.load() && !a.refused():
 		a.trace()
 		a.host.w.runner.Start(a)
 	case a.settle():
