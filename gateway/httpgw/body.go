@@ -1,18 +1,13 @@
 package httpgw
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/internal/jsondata"
 )
 
 // body reads the whole body into a buffer of its size, which the caller may
@@ -75,23 +70,4 @@ func badBody(err error) error {
 		return tooLarge(e.Limit)
 	}
 	return refuse(edda.BadValue, "the body could not be read")
-}
-
-// noBody reads the body of a request of the node's own that has no members.
-func (g *Gateway) noBody(x *exchange) error {
-	b, err := g.body(x)
-	if err != nil || len(bytes.TrimSpace(b)) == 0 {
-		return err
-	}
-	if t := x.r.Header.Get("Content-Type"); t != "" && !jsondata.IsJSON(t) {
-		return refuse(edda.BadMediaType, "the body must be application/json, or empty")
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(b, &members); err != nil || members == nil {
-		return refuse(edda.BadJSON, "the body must be a JSON object, or empty")
-	}
-	if len(members) > 0 {
-		return refuse(edda.UnknownField, "unknown member "+strconv.Quote(slices.Min(slices.Collect(maps.Keys(members)))))
-	}
-	return nil
 }

@@ -32,9 +32,7 @@ func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 	if err != nil {
 		return err
 	}
-	if g.tracer != nil {
-		g.traceCall(x, m)
-	}
+	g.traceCall(x, m)
 	if m.Payload, err = g.body(x); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ var headerParameters = map[string]string{
 	"Edda-Delay":          "A duration after which the request may be handled first.",
 	"Edda-At":             "A time from which on the request may be handled.",
 	"Edda-Deadline":       "A duration or time after which the request is not worth handling.",
-	"Edda-Correlation-Id": "Names the story that the request is part of; the request's own id by default.",
+	"Edda-Correlation-Id": "Names the story that the request is part of; its own id by default.",
 	"traceparent":         "W3C trace context.",
 	"tracestate":          "W3C trace context.",
 }
@@ -33,10 +33,16 @@ var queryParameters = obj{
 	"after":          obj{"type": "string", "description": "The cursor that the page before gave as next."},
 	"wait":           obj{"type": "string", "description": "A duration, at most 10m.", "examples": []string{"30s"}},
 	"force":          obj{"type": "boolean", "default": false},
+	"name":           text,
+	"saga.state":     obj{"enum": sagaStates},
+	"principal":      text,
+	"since":          instant,
+	"until":          instant,
+	completionKey:    obj{"type": "string", "description": "The step's; it stands for credentials."},
 }
 
 var pathParameters = obj{
-	"namespace": nameSchema, "service": nameSchema, "method": nameSchema, "key": keySchema, "id": text,
+	"namespace": nameSchema, "service": nameSchema, "method": nameSchema, "key": keySchema, "id": text, "step": nameSchema,
 }
 
 var (
@@ -54,7 +60,7 @@ func components() obj {
 		parameters["header."+name] = obj{"name": name, "in": "header", "description": description, "schema": text}
 	}
 	for name, schema := range queryParameters {
-		parameters["query."+name] = obj{"name": name, "in": "query", "schema": schema}
+		parameters["query."+name] = obj{"name": name[strings.IndexByte(name, '.')+1:], "in": "query", "schema": schema}
 	}
 	for name, schema := range pathParameters {
 		parameters["path."+name] = obj{"name": name, "in": "path", "required": true, "schema": schema}
@@ -92,7 +98,7 @@ func schemas() obj {
 		codes[r.Code()] = true
 	}
 	code, reason := obj{"enum": slices.Sorted(maps.Keys(codes))}, obj{"enum": reasons}
-	return obj{
+	all := obj{
 		"Problem": object("type title status code reason", obj{
 			"type": obj{"type": "string", "format": "uri"}, "title": text, "status": count,
 			"code": code, "reason": reason, "detail": text, "requestId": text,
@@ -122,6 +128,8 @@ func schemas() obj {
 		}),
 		"Health": object("status", obj{"status": text}),
 	}
+	maps.Copy(all, sagaSchemas())
+	return all
 }
 
 func requestSchema(code obj) obj {

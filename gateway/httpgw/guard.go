@@ -29,7 +29,11 @@ func (g *Gateway) admit(x *exchange) error {
 	if c.Token == "" && c.Certificate != nil && crossOrigin.Check(x.r) != nil {
 		return errOrigin
 	}
-	x.grant, err = auth.Admit(x.r.Context(), g.opts.Authenticator, c)
+	if x.route.keyed && x.r.URL.Query().Has(completionKey) {
+		x.grant, err = auth.AdmitKey(x.r.Context(), g.opts.Authenticator, c)
+	} else {
+		x.grant, err = auth.Admit(x.r.Context(), g.opts.Authenticator, c)
+	}
 	return err
 }
 

@@ -68,7 +68,8 @@ type Options struct {
 // its server: a mux before it would clean paths.
 type Gateway struct {
 	node       *node.Node
-	calls      edda.Backend // the node
+	calls      edda.Backend     // the node
+	sagas      edda.SagaBackend // the node
 	durability string
 	opts       Options
 	log        *slog.Logger
@@ -85,10 +86,11 @@ func New(n *node.Node, opts Options) (*Gateway, error) {
 	if opts.Version == "" {
 		opts.Version = info.Version
 	}
-	return build(n, n, info.Durability, opts)
+	sagas, _ := any(n).(edda.SagaBackend)
+	return build(n, n, sagas, info.Durability, opts)
 }
 
-func build(n *node.Node, calls edda.Backend, d edda.Durability, opts Options) (*Gateway, error) {
+func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, d edda.Durability, opts Options) (*Gateway, error) {
 	if opts.MaxBody < 0 {
 		return nil, &edda.Error{
 			Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option MaxBody is %d, must be positive", opts.MaxBody),
@@ -103,7 +105,7 @@ func build(n *node.Node, calls edda.Backend, d edda.Durability, opts Options) (*
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{node: n, calls: calls, durability: string(d), opts: opts, log: opts.Logger}
+	g := &Gateway{node: n, calls: calls, sagas: sagas, durability: string(d), opts: opts, log: opts.Logger}
 	if opts.TracerProvider != nil {
 		g.tracer = opts.TracerProvider.Tracer(tracerName, trace.WithInstrumentationVersion(opts.Version))
 	}

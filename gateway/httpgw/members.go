@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/jsondata"
@@ -17,17 +18,43 @@ type members map[string]func(value json.RawMessage) error
 
 // object reads the body of a request of the node's own, which is one JSON object.
 func (g *Gateway) object(x *exchange, known members) error {
-	b, err := g.body(x)
+	b, err := g.jsonBody(x)
 	if err != nil {
 		return err
 	}
-	if t := x.r.Header.Get("Content-Type"); t != "" && !jsondata.IsJSON(t) {
-		return refuse(edda.BadMediaType, "the body must be application/json")
+	return known.body(b, "the body must be a JSON object")
+}
+
+// objectOrNothing is object for a body that may be empty.
+func (g *Gateway) objectOrNothing(x *exchange, known members) error {
+	b, err := g.jsonBody(x)
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return err
 	}
-	if !json.Valid(b) {
-		return refuse(edda.BadJSON, "the body must be a JSON object")
+	return known.body(b, "the body must be a JSON object, or empty")
+}
+
+// noBody reads the body of a request of the node's own that has no members.
+func (g *Gateway) noBody(x *exchange) error { return g.objectOrNothing(x, nil) }
+
+// jsonBody reads a body that says it is JSON, or says nothing.
+func (g *Gateway) jsonBody(x *exchange) ([]byte, error) {
+	b, err := g.body(x)
+	if err != nil {
+		return nil, err
 	}
-	return known.read("", b)
+	if t := x.r.Header.Get("Content-Type"); t != "" && len(b) > 0 && !jsondata.IsJSON(t) {
+		return nil, refuse(edda.BadMediaType, "the body must be application/json")
+	}
+	return b, nil
+}
+
+// body reads a body of the node's own; want says to people what it must be.
+func (m members) body(b []byte, want string) error {
+	if !utf8.Valid(b) || !json.Valid(b) || bytes.TrimSpace(b)[0] != '{' {
+		return refuse(edda.BadJSON, want)
+	}
+	return m.read("", b)
 }
 
 // read reads an object whose name is the path, which ends in a dot unless it is the
@@ -36,9 +63,6 @@ func (g *Gateway) object(x *exchange, known members) error {
 func (m members) read(path string, b []byte) error {
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(b, &given); err != nil || given == nil {
-		if path == "" {
-			return refuse(edda.BadJSON, "the body must be a JSON object")
-		}
 		return badMember(path[:len(path)-1], "an object")
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {

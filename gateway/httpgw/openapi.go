@@ -21,7 +21,10 @@ type obj = map[string]any
 type opDoc struct {
 	id      string
 	summary string
-	query   []string
+	// query and header name parameters; what stands before a dot in a query's name tells
+	// parameters of one name apart.
+	query  []string
+	header []string
 	// success is the status, 200 when zero; schema names the document that comes
 	// with it, media the type of a body that is no document of the node's.
 	success int
@@ -31,6 +34,8 @@ type opDoc struct {
 	// with 201 when something was made.
 	body    string
 	creates bool
+	// optional says that there need be no body.
+	optional bool
 	// events says that the same can be had as a stream of events.
 	events bool
 	// accepted names the document that comes with a 202 beside success.
@@ -119,8 +124,9 @@ func operation(d *opDoc) obj {
 		return callOperation(d.id, d.summary, obj{"*/*": obj{}})
 	}
 	doc := obj{"operationId": d.id, "summary": d.summary}
-	if len(d.query) > 0 {
-		doc["parameters"] = refs("parameters", "query.", d.query)
+	parameters := append(refs("parameters", "query.", d.query), refs("parameters", "header.", d.header)...)
+	if len(parameters) > 0 {
+		doc["parameters"] = parameters
 	}
 	success := obj{"description": "Done"}
 	switch {
@@ -134,7 +140,7 @@ func operation(d *opDoc) obj {
 		success["content"] = obj{d.media: obj{}}
 	}
 	if d.body != "" {
-		doc["requestBody"] = obj{"required": true, "content": obj{"application/json": obj{"schema": ref("schemas", d.body)}}}
+		doc["requestBody"] = obj{"required": !d.optional, "content": obj{"application/json": obj{"schema": ref("schemas", d.body)}}}
 	}
 	responses := obj{"default": ref("responses", "Problem")}
 	if d.creates {

@@ -8,8 +8,8 @@ import (
 )
 
 // maxSegments is the number of segments of the longest route, in a namespace:
-// /v1/ns/{namespace}/services/{service}/keys/{key}/resume.
-const maxSegments = 8
+// /v1/ns/{namespace}/sagas/{id}/steps/{step}/compensation/retry.
+const maxSegments = 9
 
 // segments are the parts of a path between its slashes, percent-decoded.
 type segments struct {

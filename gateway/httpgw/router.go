@@ -30,7 +30,11 @@ type route struct {
 	namespaced bool
 	// open routes ask for no credentials.
 	open bool
-	ops  []op
+	// keyed routes ask for none where the query has a completion key.
+	keyed bool
+	// checkID checks the path's {id}; nil where it is opaque.
+	checkID func(id string) error
+	ops     []op
 
 	segs  []string // of the template, without "v1" where namespaced
 	allow []string // the header's values, of which there is one
@@ -140,7 +144,7 @@ func (rt *route) fits(x *exchange, segs []string) bool {
 }
 
 // checkNames checks the path's parameters before anything is read: whatever is
-// no name or key at all is refused alike on every route. Ids are opaque.
+// no name or key at all is refused alike on every route.
 func (x *exchange) checkNames() error {
 	if x.namespace != edda.DefaultNamespace {
 		if err := edda.CheckName("namespace", x.namespace); err != nil {
@@ -160,6 +164,12 @@ func (x *exchange) checkNames() error {
 			err = edda.CheckName("method", x.args[arg])
 		case "{key}":
 			err = edda.CheckKey(x.args[arg])
+		case "{step}":
+			err = edda.CheckName("step", x.args[arg])
+		case "{id}":
+			if x.route.checkID != nil {
+				err = x.route.checkID(x.args[arg])
+			}
 		}
 		if err != nil {
 			return err

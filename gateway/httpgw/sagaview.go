@@ -1,0 +1,99 @@
+package httpgw
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edda-io/edda"
+)
+
+// saga answers with a saga, which may be shared with others who asked.
+func (x *exchange) saga(status int, s *edda.Saga) error {
+	doc := *s
+	sagaInUTC(&doc)
+	doc.Steps = slices.Clone(s.Steps)
+	for i := range doc.Steps {
+		stepInUTC(&doc.Steps[i])
+	}
+	return x.json(status, &doc)
+}
+
+// sagaInUTC puts the times of a saga itself into UTC.
+func sagaInUTC(s *edda.Saga) {
+	s.CreatedAt, s.StartedAt = s.CreatedAt.UTC(), s.StartedAt.UTC()
+	s.EndedAt, s.Deadline = s.EndedAt.UTC(), s.Deadline.UTC()
+}
+
+// stepInUTC puts the times of a step into UTC, and those of its compensation in a
+// copy of that.
+func stepInUTC(s *edda.Step) {
+	s.StartedAt, s.EndedAt = s.StartedAt.UTC(), s.EndedAt.UTC()
+	if s.Compensation == nil {
+		return
+	}
+	c := *s.Compensation
+	c.StartedAt, c.EndedAt = c.StartedAt.UTC(), c.EndedAt.UTC()
+	s.Compensation = &c
+}
+
+// sagaPath returns where a saga is found.
+func (x *exchange) sagaPath(id string) string {
+	if x.namespace == edda.DefaultNamespace {
+		return "/v1/sagas/" + id
+	}
+	return "/v1/ns/" + x.namespace + "/sagas/" + id
+}
+
+// The states of sagas, and those of them in which one has ended.
+var (
+	sagaStates = []edda.SagaState{
+		edda.SagaCreated, edda.SagaRunning, edda.SagaSucceeded, edda.SagaCompensating, edda.SagaCompensated,
+		edda.SagaCompensationFailed, edda.SagaCancelled,
+	}
+	endedStates = []edda.SagaState{
+		edda.SagaSucceeded, edda.SagaCompensated, edda.SagaCompensationFailed, edda.SagaCancelled,
+	}
+)
+
+func stateNames(states []edda.SagaState) string {
+	names := make([]string, len(states))
+	for i, s := range states {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+// sagaFilter reads the parameters that choose sagas.
+func sagaFilter(namespace string, q url.Values) (edda.SagaFilter, error) {
+	f := edda.SagaFilter{Namespace: namespace, Name: q.Get("name"), State: edda.SagaState(q.Get("state"))}
+	if f.State != "" && !slices.Contains(sagaStates, f.State) {
+		return f, refuse(edda.BadValue, "state must be one of "+stateNames(sagaStates))
+	}
+	var err error
+	if f.Since, err = timeOf(q, "since"); err == nil {
+		f.Until, err = timeOf(q, "until")
+	}
+	return f, err
+}
+
+// timeOf reads a parameter that is a time, zero when there is none.
+func timeOf(q url.Values, name string) (time.Time, error) {
+	if !q.Has(name) {
+		return time.Time{}, nil
+	}
+	return timeHeader(name, q.Get(name))
+}
+
+// onlyOf refuses parameters that are none of those named: where something is
+// removed, one that is misspelt must not be as if it were not there.
+func onlyOf(q url.Values, names ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(names, name) {
+			return refuse(edda.BadValue, "there is no parameter "+name+", only "+strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
