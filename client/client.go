@@ -1,6 +1,7 @@
 // Package client connects to a node in another process. A [Conn] is an
-// [edda.Backend] as a node is one, so that a program which calls services does not
-// change when the node moves out of its process:
+// [edda.Backend] and an [edda.SagaBackend] as a node is one, so that a program which
+// calls services, or has sagas, does not change when the node moves out of its
+// process:
 //
 //	conn, err := client.Dial("http://127.0.0.1:7400", client.Options{})
 //	c := conn.Client() // as node.Client()
@@ -9,7 +10,8 @@
 // waiting. They return the same replies and the same [edda.Error] as in process,
 // and what was acknowledged is as durable. When the connection breaks before an
 // answer has come, the request may or may not have been stored: one with an
-// idempotency key is sent again, for any other the error is OutcomeUnknown.
+// idempotency key is sent again, for any other the error is OutcomeUnknown. What is
+// asked of a saga is sent again where a second time changes nothing.
 package client
 
 import (
@@ -77,7 +79,10 @@ type Conn struct {
 	ended bool
 }
 
-var _ edda.Backend = (*Conn)(nil)
+var (
+	_ edda.Backend     = (*Conn)(nil)
+	_ edda.SagaBackend = (*Conn)(nil)
+)
 
 // Dial returns a connection to the node at url: "http://host:port",
 // "https://host:port" or "host:port". It does not wait for the node: the
@@ -229,7 +234,7 @@ func opOf(m *edda.Message) string { return "call " + m.To.String() }
 // edda.Client.Wait.
 func (c *Conn) Wait(ctx context.Context, namespace string, id edda.ID) (*edda.Reply, error) {
 	op := "wait for " + id.String()
-	b, err := c.ask(ctx, op, "Wait", id, requestOf(namespace, id))
+	b, err := c.ask(ctx, op, service+"Wait", id, requestOf(namespace, id))
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +244,7 @@ func (c *Conn) Wait(ctx context.Context, namespace string, id edda.ID) (*edda.Re
 // Request returns what is known of a request. See edda.Client.Request.
 func (c *Conn) Request(ctx context.Context, namespace string, id edda.ID) (*edda.Request, error) {
 	op := "look up request " + id.String()
-	b, err := c.ask(ctx, op, "Get", id, requestOf(namespace, id))
+	b, err := c.ask(ctx, op, service+"Get", id, requestOf(namespace, id))
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +254,7 @@ func (c *Conn) Request(ctx context.Context, namespace string, id edda.ID) (*edda
 // Cancel ends a request at once. See edda.Client.Cancel.
 func (c *Conn) Cancel(ctx context.Context, namespace string, id edda.ID) (*edda.Request, error) {
 	op := "cancel request " + id.String()
-	b, err := c.ask(ctx, op, "Cancel", id, requestOf(namespace, id))
+	b, err := c.ask(ctx, op, service+"Cancel", id, requestOf(namespace, id))
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +275,7 @@ func (c *Conn) ask(ctx context.Context, op, method string, id edda.ID, req []byt
 			r = retry{}
 		}
 		var answer []byte
-		err := c.base.Invoke(ctx, service+method, req, &answer)
+		err := c.base.Invoke(ctx, method, req, &answer)
 		if err == nil {
 			return answer, nil
 		}

@@ -26,6 +26,7 @@ const patience = 20 * time.Second
 // fakeNode is a node as a client sees it. A test sets what it does.
 type fakeNode struct {
 	eddav1.UnimplementedEddaServiceServer
+	fakeSagas
 	url    string
 	server *grpc.Server
 
@@ -52,6 +53,7 @@ func newFakeNodeAt(t *testing.T, addr string, o ...grpc.ServerOption) *fakeNode 
 	}
 	n := &fakeNode{url: "http://" + l.Addr().String(), server: grpc.NewServer(append(o, grpc.MaxRecvMsgSize(8<<20))...)}
 	eddav1.RegisterEddaServiceServer(n.server, n)
+	eddav1.RegisterSagaServiceServer(n.server, &n.fakeSagas)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
