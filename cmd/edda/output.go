@@ -191,6 +191,10 @@ func (a *app) hint(e *edda.Error) string {
 			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
 	case edda.NoWorkerID:
 		return "who there is: " + a.spell("workers ls")
+	case edda.NoSaga:
+		return "what there is: " + a.spell("sagas ls")
+	case edda.NoStep, edda.SagaEnded:
+		return "see it: " + a.spell("sagas show", plain(a.saga))
 	case edda.NoDeadLetter:
 		return a.spell("requests show", a.asked.String())
 	case edda.KeyStopped:

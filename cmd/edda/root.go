@@ -49,6 +49,8 @@ type app struct {
 	target edda.Address
 	// asked is the request that a command is about, for hints.
 	asked edda.ID
+	// saga is the saga that a command is about, for hints.
+	saga string
 	// started says that arguments and flags were right, so that what goes wrong from
 	// then on is the work.
 	started bool
@@ -98,7 +100,7 @@ func run(ctx context.Context, inv invocation) int {
 func isWrongUse(err error) bool {
 	_, usage := errors.AsType[*usageError](err)
 	reason := edda.ReasonOf(err)
-	return usage || reason == edda.BadValue || reason == edda.BadName
+	return usage || reason == edda.BadValue || reason == edda.BadName || reason == edda.UnknownField
 }
 
 // path returns how a command is called.
@@ -136,7 +138,7 @@ a time and in order, and keeps reply and state together.
 	flags.StringVar(&a.namespace, "namespace", a.getenv("EDDA_NAMESPACE", ""), "`NAMESPACE` to work in (or EDDA_NAMESPACE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.log(), newBenchCommand(), a.version())
+	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.sagas(), a.log(), newBenchCommand(), a.version())
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		for _, name := range clientFlags {

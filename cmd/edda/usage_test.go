@@ -17,6 +17,10 @@ func TestWrongUse(t *testing.T) {
 	if err := os.WriteFile(file, []byte("listn: 127.0.0.1:7400\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	listed := filepath.Join(t.TempDir(), "list.json")
+	if err := os.WriteFile(listed, []byte(`[]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name    string
 		environ []string
@@ -45,6 +49,24 @@ func TestWrongUse(t *testing.T) {
 		{"dev for everybody", nil, "dev --listen 0.0.0.0:7400", "there are no credentials: listen on 127.0.0.1, or give each caller a token"},
 		{"unknown setting in the file", nil, "dev --config " + file, `"listn" in ` + file + " is no setting"},
 		{"unknown setting in the environment", []string{"EDDA_LISTN=x"}, "dev", "EDDA_LISTN in the environment is no setting"},
+		{"unknown command of sagas", nil, "sagas", "edda sagas needs a command: add, cancel, complete, fail, ls, prune, resolve, retry, show, skip, start"},
+		{"saga from nothing", nil, "sagas start", "say what to start: a FILE with a definition"},
+		{"saga from no file", nil, "sagas start nowhere.json", "open nowhere.json: no such file"},
+		{"saga from YAML", nil, "sagas start " + file, "edda.yaml is not JSON: line 1"},
+		{"saga from a list", nil, "sagas start " + listed, "is no definition of a saga: it must be an object"},
+		{"hold of what was created", nil, "sagas start --id a --hold", "are for a new saga, which needs a FILE or -"},
+		{"wait for what is held", nil, "sagas start - --hold --wait", "leave one out"},
+		{"wait with a space", nil, "sagas show a --wait 30s", "needs an equals sign: --wait=30s"},
+		{"negative wait", nil, "sagas show a --wait=-1s", "must be a positive duration such as 30s"},
+		{"two documents of one saga", nil, "sagas show a --json --mermaid", "leave one out"},
+		{"unknown state", nil, "sagas ls --state done", `--state is "done", must be one of created, running`},
+		{"bad time", nil, "sagas ls --since yesterday", `--since is "yesterday", must be how long ago`},
+		{"prune of what", nil, "sagas prune", "say which sagas go"},
+		{"prune of all and some", nil, "sagas prune --all --state succeeded", "say which sagas go"},
+		{"prune of ids and flags", nil, "sagas prune a --state succeeded", "not both"},
+		{"result that is no JSON", nil, "sagas complete a b text", "RESULT is not JSON"},
+		{"bad step", nil, "sagas skip a b/c", `step "b/c" must be`},
+		{"bad saga", nil, "sagas show ..", `".." is no id of a saga`},
 		{"no directory", nil, "log verify " + file, "is not a directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/sagadraw"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+func (a *app) sagas() *cobra.Command {
+	g := group("sagas", "Start sagas, draw them, finish and undo their steps",
+		a.sagasList(), a.sagasShow(), a.sagasStart(), a.sagasAdd(), a.sagasCancel(),
+		a.sagasComplete(), a.sagasFail(),
+		a.withCompensation(edda.RetryCompensation, "Undo a step again whose compensation failed",
+			"Runs a compensation again that failed for good, with its attempts counted anew."),
+		a.withCompensation(edda.SkipCompensation, "Let a step stand whose compensation failed",
+			"Leaves a step as it is whose compensation failed for good: it ends not_compensated."),
+		a.withCompensation(edda.ResolveCompensation, "Say that a step was undone otherwise",
+			"Says that somebody has undone a step whose compensation failed for good: it ends compensated."),
+		a.sagasPrune())
+	g.Long = `A saga is a DAG of steps, each a request to a service. When one fails, what had
+succeeded is undone. docs/sagas.md says all about them.`
+	g.Example = `  ` + a.program + ` sagas start hammer.json --wait
+  ` + a.program + ` sagas show ID
+  ` + a.program + ` sagas ls --state compensation_failed    what waits for a person`
+	return g
+}
+
+// sagaStates are those that a saga can be in.
+var sagaStates = []string{
+	string(edda.SagaCreated), string(edda.SagaRunning), string(edda.SagaSucceeded), string(edda.SagaCompensating),
+	string(edda.SagaCompensated), string(edda.SagaCompensationFailed), string(edda.SagaCancelled),
+}
+
+// sagaFilters are the flags that choose sagas.
+type sagaFilters struct {
+	state, since, until string
+	query               eddahttp.SagaQuery
+}
+
+func (s *sagaFilters) add(f *pflag.FlagSet) {
+	f.StringVar(&s.query.Name, "name", "", "only those with this name")
+	f.StringVar(&s.state, "state", "", "only those in this state: `"+strings.Join(sagaStates, "|")+"`")
+	f.StringVar(&s.since, "since", "", "only those created since this `TIME`: 2h or 7d ago, 2026-11-21, or RFC 3339")
+	f.StringVar(&s.until, "until", "", "only those created before this `TIME`")
+}
+
+// read checks the flags and puts them into the query.
+func (s *sagaFilters) read(now time.Time) error {
+	s.query.State = edda.SagaState(s.state)
+	if s.state != "" && !slices.Contains(sagaStates, s.state) {
+		return wrongUse("--state is %q, must be one of %s", s.state, strings.Join(sagaStates, ", "))
+	}
+	var err error
+	if s.query.Since, err = parseTime("--since", s.since, now); err != nil {
+		return err
+	}
+	s.query.Until, err = parseTime("--until", s.until, now)
+	return err
+}
+
+// parseTime reads a point in time: so long ago, a day in UTC, or a time as RFC 3339
+// has it. It is zero for "".
+func parseTime(flag, s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if d, err := parseAge(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, wrongUse("%s is %q, must be how long ago (90s, 2h, 7d), a day (2026-11-21), or a time (2026-11-21T09:00:00Z)", flag, s)
+}
+
+// parseAge reads a duration, which may be in days.
+func parseAge(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.Atoi(days)
+		const most = 100 * 365
+		if err != nil || n < 0 || n > most {
+			return 0, fmt.Errorf("%q is no number of days", days)
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	return time.ParseDuration(s)
+}
+
+func (a *app) sagasList() *cobra.Command {
+	var filters sagaFilters
+	var paging eddahttp.Query
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List sagas, the latest first",
+		Long: `Lists sagas, the latest first, with how many of their steps have succeeded. Those
+in state compensation_failed wait for a person; what that can do is said below.`,
+		Example: `  ` + a.program + ` sagas ls --state running --since 1h
+  ` + a.program + ` sagas ls --name trip --until 2026-11-21
+  ` + a.program + ` sagas ls --state created --quiet | xargs -n1 ` + a.program + ` sagas start --id`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := filters.read(time.Now()); err != nil {
+				return err
+			}
+			client, err := a.listing(&paging)
+			if err != nil {
+				return err
+			}
+			filters.query.Limit, filters.query.After = paging.Limit, paging.After
+			p, err := client.Sagas(cmd.Context(), filters.query)
+			if err != nil {
+				return err
+			}
+			return a.printSagas(p, quiet)
+		},
+	}
+	filters.add(cmd.Flags())
+	addPaging(cmd.Flags(), &paging)
+	addQuiet(cmd.Flags(), &quiet)
+	return cmd
+}
+
+func addQuiet(f *pflag.FlagSet, quiet *bool) {
+	f.BoolVarP(quiet, "quiet", "q", false, "print ids alone")
+}
+
+func (a *app) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
+	if quiet && !a.json {
+		for i := range p.Items {
+			fmt.Fprintln(a.stdout, plain(p.Items[i].ID))
+		}
+		if p.Next != "" {
+			fmt.Fprintf(a.stderr, "there is more: --after %s\n", p.Next)
+		}
+		return nil
+	}
+	err := list(a, p, "no sagas", []string{"ID", "NAME", "STATE", "STEPS", "CREATED", "TOOK", "REASON"}, func(s *edda.Saga) []string {
+		return []string{
+			s.ID, s.Name, string(s.State), fmt.Sprintf("%d/%d", s.SucceededCount, s.StepCount), age(s.CreatedAt), took(s), string(s.Reason),
+		}
+	})
+	if err != nil || a.json {
+		return err
+	}
+	return a.sayWhoWaits(p.Items)
+}
+
+// sayWhoWaits says what to do about sagas that wait for a person.
+func (a *app) sayWhoWaits(sagas []edda.Saga) error {
+	var ids []string
+	for i := range sagas {
+		if sagas[i].State == edda.SagaCompensationFailed {
+			ids = append(ids, sagas[i].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	what := "a saga waits"
+	if len(ids) > 1 {
+		what = fmt.Sprintf("%d sagas wait", len(ids))
+	}
+	fmt.Fprintf(a.stderr, "\n%s for a person, because a step could not be undone. See what, and what can be done:\n", what)
+	const most = 3
+	for _, id := range ids[:min(len(ids), most)] {
+		fmt.Fprintf(a.stderr, "  %s\n", a.spell("sagas show", plain(id)))
+	}
+	return nil
+}
+
+// took says how long a saga took that has ended.
+func took(s *edda.Saga) string {
+	if s.StartedAt.IsZero() || s.EndedAt.IsZero() {
+		return ""
+	}
+	return sagadraw.Duration(s.EndedAt.Sub(s.StartedAt))
+}
+
+func (a *app) sagasPrune() *cobra.Command {
+	var filters sagaFilters
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "prune [ID...]",
+		Short: "Remove sagas that have ended, before their time",
+		Long: `Removes sagas that have ended: those with the ids, or all that the flags choose.
+One with a failed compensation goes only where its id or its state is named. A
+node removes sagas by itself when they have been kept for as long as its
+settings say.`,
+		Example: `  ` + a.program + ` sagas prune --state succeeded --until 1d
+  ` + a.program + ` sagas prune ID`,
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			if err := filters.read(time.Now()); err != nil {
+				return err
+			}
+			chosen := filters.query != eddahttp.SagaQuery{}
+			switch {
+			case len(ids) > 0 && (chosen || all):
+				return wrongUse("either ids or flags say which sagas go, not both")
+			case len(ids) == 0 && chosen == all:
+				return wrongUse("say which sagas go: ID..., or --name, --state, --since, --until, or --all")
+			}
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			if len(ids) == 0 {
+				return a.prune(cmd, client, filters.query)
+			}
+			for _, id := range ids {
+				a.saga = id
+				if err := client.RemoveSaga(cmd.Context(), id); err != nil {
+					return err
+				}
+				if err := a.printDone("removed", id); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	filters.add(cmd.Flags())
+	cmd.Flags().BoolVar(&all, "all", false, "all that have ended without a failed compensation")
+	return cmd
+}
+
+func (a *app) prune(cmd *cobra.Command, client *eddahttp.Client, q eddahttp.SagaQuery) error {
+	n, err := client.PruneSagas(cmd.Context(), q)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]int{"removed": n})
+	}
+	_, err = fmt.Fprintf(a.stdout, "removed %d\n", n)
+	return err
+}
+
+// document reads JSON from a file, or from standard input for "-".
+func (a *app) document(name string) ([]byte, error) {
+	if name == "-" {
+		b, err := io.ReadAll(a.stdin)
+		if err != nil {
+			return nil, fmt.Errorf("read standard input: %w", err)
+		}
+		return b, checkJSON("standard input", b)
+	}
+	b, err := readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return b, checkJSON(name, b)
+}

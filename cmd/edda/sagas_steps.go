@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+func (a *app) sagasCancel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID...",
+		Short: "Undo sagas",
+		Long: `Cancels sagas: steps that run are cancelled, and what had succeeded is undone. One
+of which nothing was started is cancelled at once.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
+				if err := a.cancelSaga(cmd.Context(), client, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string) error {
+	if err := checkSagaID(id); err != nil {
+		return err
+	}
+	a.saga = id
+	s, err := client.CancelSaga(ctx, id)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		if err := a.printJSON(s); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.State != edda.SagaCancelled && s.Reason != edda.Cancelled:
+		return fmt.Errorf("saga %s was not cancelled: it is %s", id, s.State)
+	case a.json:
+		return nil
+	}
+	_, err = fmt.Fprintf(a.stdout, "cancelled %s: it is %s\n", plain(s.ID), s.State)
+	return err
+}
+
+func (a *app) sagasComplete() *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use:   "complete ID STEP [RESULT|-]",
+		Short: "Finish a running step with a result",
+		Long: `Finishes a running step with its result, which is JSON: null when there is none;
+- reads it from standard input. A handler that still works on it is fenced. The
+exit code is 1 when the step was not running: then nothing was changed.`,
+		Example: `  ` + a.program + ` sagas complete trip-17 hotel '{"room":12}'
+  ` + a.program + ` sagas complete trip-17 hotel --completion-key KEY`,
+		Args: cobra.RangeArgs(2, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			result, err := a.result(args[2:])
+			if err != nil {
+				return err
+			}
+			return a.finish(args, "completed", func(c *eddahttp.Client) (*edda.StepAnswer, error) {
+				return c.CompleteStep(cmd.Context(), args[0], args[1], result, key)
+			})
+		},
+	}
+	addCompletionKey(cmd, &key)
+	return cmd
+}
+
+func (a *app) sagasFail() *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use:   "fail ID STEP [MESSAGE]",
+		Short: "Fail a running step, whose saga is undone then",
+		Long: `Fails a running step; what its saga had done is undone then. MESSAGE is for people.
+The exit code is 1 when the step was not running: then nothing was changed.`,
+		Example: `  ` + a.program + ` sagas fail trip-17 hotel 'no room is left'`,
+		Args:    cobra.RangeArgs(2, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			message := "failed by hand"
+			if len(args) > 2 {
+				message = args[2]
+			}
+			return a.finish(args, "failed", func(c *eddahttp.Client) (*edda.StepAnswer, error) {
+				return c.FailStep(cmd.Context(), args[0], args[1], message, key)
+			})
+		},
+	}
+	addCompletionKey(cmd, &key)
+	return cmd
+}
+
+func addCompletionKey(cmd *cobra.Command, key *string) {
+	cmd.Flags().StringVar(key, "completion-key", "", "the step's completion `KEY`, in place of credentials")
+}
+
+// result reads the result of a step from the arguments that are left.
+func (a *app) result(args []string) ([]byte, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	b, name := []byte(args[0]), "RESULT"
+	if args[0] == "-" {
+		var err error
+		if b, err = io.ReadAll(a.stdin); err != nil {
+			return nil, fmt.Errorf("read standard input: %w", err)
+		}
+		name = "standard input"
+	}
+	if checkJSON(name, b) != nil {
+		return nil, wrongUse("%s is not JSON, which a step's result is: text is '\"text\"', an object '{\"a\":1}'", name)
+	}
+	return b, nil
+}
+
+// finish finishes a step and says what became of that.
+func (a *app) finish(args []string, done string, do func(c *eddahttp.Client) (*edda.StepAnswer, error)) error {
+	client, err := a.sagaStep(args)
+	if err != nil {
+		return err
+	}
+	answer, err := do(client)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		if err := a.printJSON(answer); err != nil {
+			return err
+		}
+	}
+	if !answer.Applied {
+		return fmt.Errorf("nothing was changed: step %s of saga %s is %s", args[1], args[0], answer.State)
+	}
+	if a.json {
+		return nil
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s %s of %s\n", done, plain(args[1]), plain(args[0]))
+	return err
+}
+
+// sagaStep checks the arguments ID and STEP and returns a client.
+func (a *app) sagaStep(args []string) (*eddahttp.Client, error) {
+	if err := checkSagaID(args[0]); err != nil {
+		return nil, err
+	}
+	if err := edda.CheckName("step", args[1]); err != nil {
+		return nil, &usageError{err}
+	}
+	a.saga = args[0]
+	return a.client()
+}
+
+// withCompensation makes a command that acts on a compensation which failed.
+func (a *app) withCompensation(action edda.CompensationAction, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use:   string(action) + " ID STEP",
+		Short: short,
+		Long:  long + " The exit code is 1 when\nno compensation of the step had failed: then nothing was changed.",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.sagaStep(args)
+			if err != nil {
+				return err
+			}
+			s, err := client.Compensate(cmd.Context(), args[0], args[1], action)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				if err := a.printJSON(s); err != nil {
+					return err
+				}
+			}
+			if err := acted(s, args[1], action); err != nil || a.json {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s %s of %s, which is %s now\n", actedWords[action], plain(args[1]), plain(s.ID), s.State)
+			return err
+		},
+	}
+}
+
+var actedWords = map[edda.CompensationAction]string{
+	edda.RetryCompensation: "retried", edda.SkipCompensation: "skipped", edda.ResolveCompensation: "resolved",
+}
+
+// acted returns an error when the compensation is not what the action makes of it.
+func acted(s *edda.Saga, step string, action edda.CompensationAction) error {
+	i := slices.IndexFunc(s.Steps, func(t edda.Step) bool { return t.ID == step })
+	if i < 0 {
+		return nil // the node has no such answer
+	}
+	c := s.Steps[i].Compensation
+	if c == nil {
+		return fmt.Errorf("nothing was changed: step %s of saga %s has no compensation", step, s.ID)
+	}
+	ok := map[edda.CompensationAction]bool{
+		edda.RetryCompensation:   c.State != edda.CompensationWaiting && c.State != edda.CompensationSkipped && c.State != edda.CompensationResolved,
+		edda.SkipCompensation:    c.State == edda.CompensationSkipped,
+		edda.ResolveCompensation: c.State == edda.CompensationResolved,
+	}
+	if !ok[action] {
+		return fmt.Errorf("nothing was changed: the compensation of step %s of saga %s is %s, not failed", step, s.ID, c.State)
+	}
+	return nil
+}
