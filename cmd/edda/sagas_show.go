@@ -256,47 +256,60 @@ const (
 
 func (a *app) awaitSaga(ctx context.Context, client *eddahttp.Client, id string, most time.Duration, v view) (*edda.Saga, error) {
 	began := time.Now()
-	columns, _ := terminalSize(a.stdout)
-	live := columns > 0 && a.getenv("TERM", "") != "dumb" && !a.json && !v.mermaid && !v.quiet
-	drawn := 0
+	screen := a.screen(v)
+	if screen != nil {
+		defer screen.show("")
+	}
 	for {
 		look := longLook
-		if live {
+		if screen != nil {
 			look = shortLook
 		}
 		if most > 0 {
 			look = max(time.Millisecond, min(look, most-time.Since(began)))
 		}
 		s, err := client.Saga(ctx, id, look)
-		if live {
-			a.wipe(drawn)
-		}
 		if err != nil || s.State.Ended() || most > 0 && time.Since(began) >= most {
 			return s, err
 		}
-		if live {
-			drawn = a.drawOver(s, v)
+		if screen != nil {
+			text, _ := sagadraw.Text(s, a.drawing(v.all))
+			screen.show(text)
 		}
 	}
 }
 
-// drawOver draws a saga as far as it fits onto the terminal, and returns the lines
-// that it took.
-func (a *app) drawOver(s *edda.Saga, v view) int {
-	text, _ := sagadraw.Text(s, a.drawing(v.all))
-	_, lines := terminalSize(a.stdout)
-	n := strings.Count(text, "\n")
-	for n > max(lines-1, 1) {
-		text = text[:strings.LastIndexByte(text[:len(text)-1], '\n')+1]
-		n--
-	}
-	fmt.Fprint(a.stdout, text)
-	return n
+// screen is the end of a terminal, where a drawing takes the place of the one before.
+type screen struct {
+	out io.Writer
+	// lines are those of the terminal; shown is what stands on it.
+	lines int
+	shown string
 }
 
-// wipe takes the last lines off the terminal.
-func (a *app) wipe(lines int) {
-	if lines > 0 {
-		fmt.Fprintf(a.stdout, "\x1b[%dA\x1b[J", lines)
+// screen returns nil where nobody looks on.
+func (a *app) screen(v view) *screen {
+	_, lines := terminalSize(a.stdout)
+	if lines == 0 || a.getenv("TERM", "") == "dumb" || a.json || v.mermaid || v.quiet {
+		return nil
 	}
+	return &screen{out: a.stdout, lines: lines}
+}
+
+// show replaces what was shown, in one piece, with as much of a text as there is
+// room for.
+func (s *screen) show(text string) {
+	all := strings.SplitAfter(text, "\n")
+	if room := max(s.lines-1, 1); len(all) > room {
+		text = strings.Join(all[:room], "")
+	}
+	if text == s.shown {
+		return
+	}
+	wipe := ""
+	if n := strings.Count(s.shown, "\n"); n > 0 {
+		wipe = fmt.Sprintf("\x1b[%dA\x1b[J", n)
+	}
+	fmt.Fprint(s.out, wipe+text)
+	s.shown = text
 }
