@@ -70,6 +70,20 @@ var fuzzSeeds = []string{
 	"DELETE /v1/services/echo?force=true HTTP/1.1\nHost: localhost\n\n",
 	"GET /v1/deadletters?reason=x HTTP/1.1\nHost: localhost\n\n",
 	"DELETE /v1/deadletters/1 HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/sagas HTTP/1.1\nHost: localhost\nIdempotency-Key: k\nContent-Length: 77\n\n" +
+		`{"id":"s","deadline":"1s","steps":[{"id":"a","service":"echo","method":"x"}]}`,
+	"POST /v1/sagas HTTP/1.1\nHost: localhost\nContent-Length: 123\n\n" +
+		`{"steps":[{"id":"a","after":["b"],"saga":{"steps":[{"id":"c","service":"echo","method":"x"}]}},{"id":"b","compensate":{}}]}`,
+	"GET /v1/sagas/s~a?wait=1ms HTTP/1.1\nHost: localhost\n\n",
+	"GET /v1/sagas?name=n&state=running&since=2026-01-02T03:04:05Z&limit=1&after=x HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/sagas/s/steps HTTP/1.1\nHost: localhost\nContent-Length: 56\n\n" +
+		`[{"id":"d","service":"echo","method":"x","after":["a"]}]`,
+	"POST /v1/sagas/s/steps/a/complete?completionKey=k HTTP/1.1\nHost: localhost\nContent-Length: 12\n\n" + `{"result":1}`,
+	"POST /v1/sagas/s/steps/a/fail HTTP/1.1\nHost: localhost\nContent-Length: 28\n\n" + `{"error":{"message":"none"}}`,
+	"POST /v1/sagas/s/steps/a/compensation/retry HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/sagas/s/cancel HTTP/1.1\nHost: localhost\n\n",
+	"DELETE /v1/sagas?state=cancelled HTTP/1.1\nHost: localhost\n\n",
+	"DELETE /v1/sagas/s HTTP/1.1\nHost: localhost\n\n",
 	"OPTIONS /v1/node HTTP/1.1\nHost: localhost\nOrigin: http://localhost:7400\n\n",
 	"HEAD /openapi.json HTTP/1.1\nHost: localhost\n\n",
 	"GET //v1/../metrics/%2e%2E HTTP/1.1\nHost: evil.example\nOrigin: null\n\n",
