@@ -92,10 +92,13 @@ func (g *Gateway) openAPI(services []edda.ServiceInfo) obj {
 	}
 	if secured {
 		doc["components"].(obj)["securitySchemes"] = obj{"bearer": obj{"type": "http", "scheme": "bearer"}}
-		doc["security"] = []any{obj{"bearer": []string{}}}
+		doc["security"] = []any{bearer}
 	}
 	return doc
 }
+
+// bearer asks for a token.
+var bearer = obj{"bearer": []string{}}
 
 func pathItem(rt *route, namespace string, secured bool) obj {
 	item := obj{}
@@ -111,8 +114,11 @@ func pathItem(rt *route, namespace string, secured bool) obj {
 		if namespace != "" {
 			doc["operationId"] = o.doc.id + "InNamespace"
 		}
-		if secured && rt.open {
+		switch {
+		case secured && rt.open:
 			doc["security"] = []any{}
+		case secured && rt.keyed:
+			doc["security"] = []any{bearer, obj{}} // the token, or no credentials
 		}
 		item[strings.ToLower(o.method)] = doc
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -62,6 +63,10 @@ func TestOpenAPI(t *testing.T) {
 			checkOpenAPI(t, g, doc)
 			if _, ok := doc["security"]; ok != (authenticator != nil) {
 				t.Errorf("security is described: %v", ok)
+			}
+			byKey := doc["paths"].(obj)["/v1/sagas/{id}/steps/{step}/fail"].(obj)["post"].(obj)["security"]
+			if want := any([]any{obj{"bearer": []any{}}, obj{}}); authenticator != nil && !reflect.DeepEqual(byKey, want) {
+				t.Errorf("failing a step asks for %v, want %v", byKey, want)
 			}
 		})
 	}
