@@ -28,12 +28,14 @@ type Grant struct {
 // at what the node is.
 type Rights struct {
 	// Call holds the services that it may call. It may follow and cancel its own
-	// requests to them.
+	// requests to them, and have sagas whose steps call no others.
 	Call []Pattern
-	// Host holds the services that it may host as a worker.
+	// Host holds the services that it may host as a worker. It may finish steps of
+	// sagas that call them.
 	Host []Pattern
 	// Manage allows all there is beside calling and hosting: to see everybody's
-	// requests, and to change services, workers and dead letters.
+	// requests and sagas, and to change services, workers, dead letters and
+	// compensations.
 	Manage bool
 }
 
