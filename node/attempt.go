@@ -70,6 +70,10 @@ const (
 // start runs the handler of a request that was dispatched. The slot is the
 // attempt's now.
 func (p *partition) start(r *request.Request, slot *host) {
+	if r.Fence == 0 { // the record that started it has ended it, too
+		slot.release()
+		return
+	}
 	l := p.liveFor(r)
 	p.waitsNoMore(l)
 	l.closing, l.version, l.absent = false, slot.version, 0

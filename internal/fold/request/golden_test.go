@@ -16,6 +16,13 @@ import (
 var goldenRecords = map[string][]string{
 	"table-v1.hex":       goldenRequests,
 	"table-v1-parts.hex": goldenParts,
+	"table-v1-steps.hex": goldenSteps,
+}
+
+var goldenSteps = []string{
+	"at 10", "own 3",
+	"accept r1 users/1 start step=1", "accept r2 users/1 step=12", "accept r3 echo step=3", "fail r3 fence=0 retry=60",
+	"accept r4 users/2 start step=3", "complete r4 reply=hello", "accept r5 users/3 start step=1", "complete r5 add=admit-6-0",
 }
 
 var goldenParts = []string{

@@ -375,7 +375,7 @@ func (m *Machine) dispatch(req *Request) {
 		req.StartedAt = m.env.Time
 	}
 	m.touch(req)
-	m.effect(Dispatch, req)
+	m.effects = append(m.effects, Effect{Kind: Dispatch, Request: req, Fence: req.Fence})
 }
 
 // uncount takes back what dispatch has counted.

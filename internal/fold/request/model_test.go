@@ -26,10 +26,15 @@ type model struct {
 	sent     map[uint64][]string // to each partition, encoded
 	acked    map[uint64]uint64
 	out      []byte
+	told     []toldEndOf
+	toldSaid []byte
+	number   int // the highest of the requests that the record has made
 }
 
 type modelRequest struct {
 	view
+
+	step *record.Step
 
 	scope, fingerprint string
 	yielded            modelParts
@@ -57,7 +62,7 @@ func (m *model) sayFence(k EffectKind, r *modelRequest, fence uint64) {
 func (m *model) apply(o op) string {
 	m.pos++
 	m.time = max(m.time, o.time)
-	m.out = nil
+	m.out, m.toldSaid, m.number = nil, nil, 0
 	switch r := o.rec.(type) {
 	case *record.Owned:
 		m.epoch = r.Epoch
@@ -105,8 +110,11 @@ func (m *model) apply(o op) string {
 		m.startOrWait(m.head(r.Address), o.start)
 	case *record.Part:
 		m.part(r, o)
+	case *record.StepCancelled:
+		m.stepCancelled(r, o)
 	}
-	return string(m.out)
+	m.tell()
+	return string(m.out) + string(m.toldSaid)
 }
 
 func (m *model) spare(o op) {
@@ -160,7 +168,8 @@ func (m *model) make(a *record.Accepted, msg *edda.Message, n int) *modelRequest
 		Seq: m.pos<<10 + uint64(n), ID: msg.ID, Causation: msg.CausationID, Hash: a.Hash, Kind: a.Kind, To: msg.To,
 		Method: msg.Type, Principal: cmp.Or(msg.Principal, edda.Anonymous), Correlation: msg.CorrelationID,
 		State: edda.Accepted, AcceptedAt: m.time, Keep: a.Keep, Message: string(a.Message),
-	}, fingerprint: string(a.Fingerprint)}
+		Step: string(record.AppendStep(nil, 1, a.Step)),
+	}, fingerprint: string(a.Fingerprint), step: a.Step}
 	r.To.Namespace = cmp.Or(r.To.Namespace, edda.DefaultNamespace)
 	if msg.IdempotencyKey != "" {
 		r.scope = fmt.Sprintf("%q %q %q", r.To, r.Principal, msg.IdempotencyKey)
@@ -252,7 +261,7 @@ func (m *model) dispatch(r *modelRequest) {
 	if r.StartedAt == 0 {
 		r.StartedAt = m.time
 	}
-	m.say(Dispatch, r)
+	m.sayFence(Dispatch, r, r.Fence)
 }
 
 func (m *model) uncount(r *modelRequest) {
@@ -279,6 +288,8 @@ func (m *model) completed(c *record.Completed, o op) {
 	state := edda.StateFailed
 	if c.Failure.Reason == "" {
 		state = edda.StateSucceeded
+	}
+	if state == edda.StateSucceeded && (!c.Pending || r.step == nil) {
 		var reply edda.Reply
 		if err := reply.UnmarshalBinary(c.Reply); err != nil {
 			panic(err)
@@ -298,7 +309,12 @@ func (m *model) completed(c *record.Completed, o op) {
 			m.state[r.To][ch.Name] = string(ch.Value)
 		}
 	}
-	m.startOrWait(m.end(r, state, c.Failure, c.KeepUntil), o.start)
+	next := m.end(r, state, c.Failure, c.KeepUntil)
+	if r.step != nil {
+		m.told[len(m.told)-1].c = c
+	}
+	m.startOrWait(next, o.start)
+	m.number = len(c.Sends)
 	for i := range c.Sends {
 		m.send(&c.Sends[i], i)
 	}
@@ -337,7 +353,11 @@ func (m *model) end(r *modelRequest, s edda.State, f record.Failure, keepUntil i
 	}
 	r.State, r.Failure, r.Fence, r.Due, r.Queued = s, f, 0, 0, false
 	r.EndedAt, r.KeepUntil = m.time, keepUntil
-	if r.Letter = s == edda.StateDead; !r.Letter {
+	if r.step != nil {
+		r.KeepUntil = 0
+		m.told = append(m.told, toldEndOf{r: r})
+	}
+	if r.Letter = s == edda.StateDead && r.step == nil; !r.Letter {
 		r.Message = ""
 	}
 	m.say(Ended, r)
@@ -345,7 +365,12 @@ func (m *model) end(r *modelRequest, s edda.State, f record.Failure, keepUntil i
 }
 
 func (m *model) failed(a *record.AttemptFailed, o op) {
-	r := m.attempt(a.Seq, a.Fence, o)
+	r := m.find(a.Seq)
+	if a.Fence == 0 && r != nil && r.step != nil && m.ready(r) {
+		r.Attempts++
+	} else {
+		r = m.attempt(a.Seq, a.Fence, o)
+	}
 	if r == nil {
 		return
 	}
@@ -353,7 +378,9 @@ func (m *model) failed(a *record.AttemptFailed, o op) {
 		m.uncount(r)
 	}
 	if a.RetryAt != 0 {
-		m.sayFence(Fenced, r, r.Fence)
+		if r.Fence != 0 {
+			m.sayFence(Fenced, r, r.Fence)
+		}
 		r.Fence, r.State, r.Failure, r.Due = 0, edda.Retrying, a.Failure, a.RetryAt
 		if r.Due > m.time {
 			m.spare(o)

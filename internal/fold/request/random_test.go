@@ -66,7 +66,7 @@ func (g *gen) next() (op, string) {
 	if g.chance(3) {
 		o.time -= 10 // a clock that goes back
 	}
-	switch n := g.IntN(112); {
+	switch n := g.IntN(116); {
 	case n < 30:
 		a, msg := g.accepted()
 		o.rec, o.msg = a, msg
@@ -96,6 +96,8 @@ func (g *gen) next() (op, string) {
 		o.rec = &record.OutboxAcked{To: to, Number: g.Uint64N(uint64(len(g.m.sent[to])) + 1)}
 	case n < 99:
 		o.rec = &record.Owned{Epoch: g.m.epoch + g.Uint64N(2), Node: "n"}
+	case n >= 112:
+		o.rec = g.stepCancelled()
 	case n >= 100:
 		o.rec = g.part()
 	default:
@@ -153,7 +155,7 @@ func (g *gen) message(hash uint64) (*record.Accepted, *edda.Message) {
 	if g.chance(10) {
 		msg.Deadline = time.Unix(0, g.m.time+50).UTC()
 	}
-	if g.chance(4) {
+	if g.step(a, msg); a.Step == nil && g.chance(4) {
 		a.Refused = record.Failure{Reason: edda.NoService, Message: "gone"}
 	}
 	a.Message = mustEncode(msg)
@@ -230,12 +232,16 @@ func (g *gen) completed() *record.Completed {
 			c.Sends = append(c.Sends, *a)
 		}
 	}
+	g.ofStep(c)
 	return c
 }
 
 func (g *gen) failed() *record.AttemptFailed {
 	a := &record.AttemptFailed{Failure: record.Failure{Reason: edda.Failed, Message: "boom"}, Uncounted: g.chance(15)}
 	a.Seq, a.Fence = g.attempt()
+	if g.chance(30) {
+		a.Seq, a.Fence = g.seq(func(r *modelRequest) bool { return r.step != nil && g.m.ready(r) }), 0
+	}
 	if g.chance(60) {
 		a.RetryAt = max(1, g.m.time+int64(g.IntN(8)-2))
 	} else {

@@ -168,7 +168,8 @@ const (
 	Joined
 	// Mismatch: the idempotency key, or the id, was used for another request.
 	Mismatch
-	// Dispatch: start Request; attempt and fence are set.
+	// Dispatch: start Request; attempt and fence are set. When its fence is not the effect's
+	// the same record has fenced the attempt again, and nothing starts.
 	Dispatch
 	// Ready: Request may start once a worker has room.
 	Ready

@@ -142,15 +142,16 @@ func parseID(name string) edda.ID {
 //
 //	at TIME                                        the time of the records that follow (an owned record too)
 //	own EPOCH
-//	accept ID ADDRESS [due= deadline= idem= fp= by= refused= from=PARTITION:NUMBER] [start keep given]
+//	accept ID ADDRESS [due= deadline= idem= fp= by= refused= from=PARTITION:NUMBER step=INDEX] [start keep given]
 //	dispatch|due|release ID
-//	complete ID [reply=TEXT status= fail=REASON set=NAME:VALUE del=NAME send=ID:PARTITION:ADDRESS[:DUE] keep=TIME fence=] [start]
+//	complete ID [reply=TEXT status= fail=REASON set=NAME:VALUE del=NAME send=ID:PARTITION:ADDRESS[:DUE] keep=TIME fence= add=STEP starts=INDEX] [start pending]
 //	fail ID [retry=TIME then=stop-key|pause fence=] [uncounted start]
 //	end ID REASON [keep=TIME] [start]
 //	retry|drop ID [keep=TIME]                      a dead letter
 //	resume ADDRESS
 //	ack PARTITION NUMBER
 //	part ID PAYLOAD number=N [type=T] [fence=F]
+//	cancel ID [from=PARTITION:NUMBER]              a step
 func (s *scenario) op(cmd string, args []string) op {
 	opts := options{t: s.t, words: args}
 	o := op{start: opts.flag("start")}
@@ -204,6 +205,8 @@ func (s *scenario) op(cmd string, args []string) op {
 			p.ContentType = []byte(typ)
 		}
 		o.rec = p
+	case "cancel":
+		o.rec = &record.StepCancelled{ID: parseID(args[0]), Origin: opts.origin()}
 	default:
 		s.t.Fatalf("unknown command %q", cmd)
 	}
@@ -236,8 +239,9 @@ func (s *scenario) accepted(id, to string, partition uint64, opts *options) (*re
 	if msg.To.Key == "" {
 		a.Kind = edda.Balanced
 	}
-	if from, number, ok := strings.Cut(opts.value("from"), ":"); ok {
-		a.Origin = record.Origin{From: uint64(opts.number(from)), Number: uint64(opts.number(number))}
+	a.Origin = opts.origin()
+	if step := opts.value("step"); step != "" {
+		a.Step = testStep(int(opts.number(step)))
 	}
 	return a, msg
 }
@@ -266,6 +270,15 @@ func (s *scenario) completed(id string, opts *options) *record.Completed {
 		c.Reply = encodeReply(&edda.Reply{
 			Status: int(opts.number(opts.value("status"))), ContentType: "text/plain", Payload: []byte(opts.value("reply")),
 		})
+	}
+	if opts.flag("pending") {
+		c.Pending, c.Reply = true, nil
+	}
+	for _, do := range opts.values("add") {
+		c.Added = append(c.Added, []byte(strings.ReplaceAll(do, "-", " ")))
+	}
+	for _, i := range opts.values("starts") {
+		c.Starts = append(c.Starts, uint32(opts.number(i)))
 	}
 	for _, set := range opts.values("set") {
 		name, value, _ := strings.Cut(set, ":")
@@ -309,6 +322,14 @@ func (o *options) value(name string) string {
 		return all[0]
 	}
 	return ""
+}
+
+func (o *options) origin() record.Origin {
+	from, number, ok := strings.Cut(o.value("from"), ":")
+	if !ok {
+		return record.Origin{}
+	}
+	return record.Origin{From: uint64(o.number(from)), Number: uint64(o.number(number))}
 }
 
 func (o *options) number(s string) int64 {
@@ -386,6 +407,9 @@ func showRequest(v view) string {
 	}
 	if v.ReplyStatus != 0 {
 		b = fmt.Appendf(b, " reply %d %s %d bytes", v.ReplyStatus, v.ReplyType, v.ReplySize)
+	}
+	if v.Step != "" {
+		b = append(b, " step"...)
 	}
 	if v.Parts != "" {
 		b = fmt.Appendf(b, " parts %s", v.Parts)

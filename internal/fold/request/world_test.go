@@ -84,6 +84,8 @@ func (o *op) encode() []byte {
 		b = r.AppendTo(nil, o.typ)
 	case *record.Part:
 		b = r.AppendTo(nil)
+	case *record.StepCancelled:
+		b = r.AppendTo(nil)
 	default:
 		panic(fmt.Sprintf("no record: %T", r))
 	}
@@ -119,6 +121,7 @@ type world struct {
 	box  *outbox.Machine
 	req  *Machine
 	svc  *services.Machine
+	told *told
 	fold *fold.Fold
 	log  [][]byte // every record from position 1
 	said []string // what each of them brought about
@@ -138,7 +141,7 @@ func (w *world) load() {
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	w.env, w.box, w.req, w.svc, w.fold = loaded.env, loaded.box, loaded.req, loaded.svc, loaded.fold
+	w.env, w.box, w.req, w.svc, w.fold, w.told = loaded.env, loaded.box, loaded.req, loaded.svc, loaded.fold, loaded.told
 }
 
 // loadFold makes a fold of what a table holds.
@@ -146,6 +149,8 @@ func loadFold(tree *store.Tree) (w world, err error) {
 	w.env = &fold.Env{Table: tree, Partition: testPartition, Partitions: testPartitions}
 	w.box = outbox.New(w.env)
 	w.req = New(w.env, w.box)
+	w.told = &told{m: w.req}
+	w.req.SetSteps(w.told)
 	w.svc = services.New(w.env, w.box)
 	w.fold, err = fold.New(w.env, uint64(tree.Applied()), w.box, w.req, w.svc)
 	return w, err
@@ -209,12 +214,14 @@ func (w *world) crash() {
 	}
 }
 
-// effects takes the effects as text, a line each.
+// effects takes the effects, and what sagas were told, as text, a line each.
 func (w *world) effects() string {
 	var b []byte
 	for _, e := range w.req.Effects() {
 		b = appendEffect(b, e)
 	}
+	b = append(b, w.told.said...)
+	w.told.said = nil
 	return string(b)
 }
 
@@ -231,7 +238,7 @@ func appendEffect(b []byte, e Effect) []byte {
 		b = append(b, idName(r.ID)...)
 		switch e.Kind {
 		case Dispatch:
-			b = fmt.Appendf(b, " attempt %d fence %s", r.Attempts, fenceName(r.Fence))
+			b = fmt.Appendf(b, " attempt %d", r.Attempts)
 		case Arm:
 			b = fmt.Appendf(b, " at %d", r.Due)
 		case Ended:
@@ -274,6 +281,7 @@ type view struct {
 	Reply                                                    string
 	Message                                                  string // encoded
 	Parts                                                    string
+	Step                                                     string // encoded
 }
 
 // view returns what can be seen of a request.
@@ -284,6 +292,7 @@ func (w *world) view(r *Request) view {
 		Due: r.Due, Deadline: r.Deadline, AcceptedAt: r.AcceptedAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 		KeepUntil: r.KeepUntil, Keep: r.Keep, Letter: r.Letter, Failure: r.Failure,
 		ReplyStatus: r.ReplyStatus, ReplyType: r.ReplyType, ReplySize: r.ReplySize, Reply: string(r.Reply),
+		Step: string(record.AppendStep(nil, 1, r.Step)),
 	}
 	if !r.State.Ended() {
 		v.Queued, v.Head, v.Stopped = r.Queued(), r.Head(), r.Stopped()
