@@ -61,7 +61,25 @@ func (s *SagaSpec) validate(depth int, left *int) error {
 			return err
 		}
 	}
-	return s.checkOrder()
+	return checkOrder(s.Steps, false)
+}
+
+// ValidateSteps checks steps that are added to a saga, by the rules of
+// SagaSpec.Validate. Dependencies that are not among them may be steps of the saga.
+func ValidateSteps(steps []StepSpec) error {
+	if len(steps) == 0 {
+		return badSaga(BadSchema, "there are no steps to add")
+	}
+	left := MaxSagaSteps - len(steps)
+	if left < 0 {
+		return badSaga(TooLarge, "it has more than %d steps", MaxSagaSteps)
+	}
+	for i := range steps {
+		if err := steps[i].validate(1, &left); err != nil {
+			return err
+		}
+	}
+	return checkOrder(steps, true)
 }
 
 // earliest and latest are the ends of what Unix nanoseconds can say.
@@ -181,26 +199,28 @@ func badSaga(r Reason, format string, args ...any) error {
 }
 
 // checkOrder checks that ids are used once, dependencies are there, and nothing
-// waits for itself.
-func (s *SagaSpec) checkOrder() error {
-	place := make(map[string]int, len(s.Steps))
-	for i := range s.Steps {
-		id := s.Steps[i].ID
+// waits for itself. With others there may be more steps.
+func checkOrder(steps []StepSpec, others bool) error {
+	place := make(map[string]int, len(steps))
+	for i := range steps {
+		id := steps[i].ID
 		if _, taken := place[id]; taken {
 			return badSaga(Exists, "step %q is there twice", id)
 		}
 		place[id] = i
 	}
-	waits := make([]int, len(s.Steps)) // how many dependencies are not in order yet
-	next := make([][]int, len(s.Steps))
-	for i := range s.Steps {
-		waits[i] = len(s.Steps[i].After)
-		for _, id := range s.Steps[i].After {
+	waits := make([]int, len(steps)) // how many dependencies are not in order yet
+	next := make([][]int, len(steps))
+	for i := range steps {
+		for _, id := range steps[i].After {
 			d, known := place[id]
-			if !known {
-				return s.Steps[i].bad(BadSchema, "it depends on %q, which is not a step of the saga", clip(id))
+			switch {
+			case known:
+				waits[i]++
+				next[d] = append(next[d], i)
+			case !others:
+				return steps[i].bad(BadSchema, "it depends on %q, which is not a step of the saga", clip(id))
 			}
-			next[d] = append(next[d], i)
 		}
 	}
 	var free []int
@@ -216,26 +236,26 @@ func (s *SagaSpec) checkOrder() error {
 			}
 		}
 	}
-	if len(free) < len(s.Steps) {
-		return badSaga(Cycle, "steps wait for each other: %s", s.cycle(place, waits))
+	if len(free) < len(steps) {
+		return badSaga(Cycle, "steps wait for each other: %s", cycle(steps, place, waits))
 	}
 	return nil
 }
 
 // cycle names the steps of one circle among those that still wait.
-func (s *SagaSpec) cycle(place map[string]int, waits []int) string {
+func cycle(steps []StepSpec, place map[string]int, waits []int) string {
 	at := slices.IndexFunc(waits, func(n int) bool { return n > 0 })
-	seen := make(map[int]int, len(s.Steps)) // when a step was come by
+	seen := make(map[int]int, len(steps)) // when a step was come by
 	var path []string
 	for {
 		if first, been := seen[at]; been {
-			return describeCycle(append(path[first:], s.Steps[at].ID))
+			return describeCycle(append(path[first:], steps[at].ID))
 		}
 		seen[at] = len(path)
-		path = append(path, s.Steps[at].ID)
-		for _, id := range s.Steps[at].After {
-			if waits[place[id]] > 0 {
-				at = place[id]
+		path = append(path, steps[at].ID)
+		for _, id := range steps[at].After {
+			if d, known := place[id]; known && waits[d] > 0 {
+				at = d
 				break
 			}
 		}

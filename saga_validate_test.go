@@ -102,6 +102,28 @@ func TestValidateStepAlone(t *testing.T) {
 	}
 }
 
+func TestValidateAddedSteps(t *testing.T) {
+	good := goodSaga().Steps
+	good[1].After = []string{"there-before"}
+	if err := ValidateSteps(good); err != nil {
+		t.Errorf("a dependency that was there before: %v", err)
+	}
+	for name, c := range map[string]struct {
+		change func(s []StepSpec) []StepSpec
+		reason Reason
+	}{
+		"none":  {func([]StepSpec) []StepSpec { return nil }, BadSchema},
+		"twice": {func(s []StepSpec) []StepSpec { return append(s, s[0]) }, Exists},
+		"cycle": {func(s []StepSpec) []StepSpec { s[1].After = []string{"there-before", "car"}; return s }, Cycle},
+		"step":  {func(s []StepSpec) []StepSpec { s[1].Method = ""; return s }, BadSchema},
+		"many":  {func(s []StepSpec) []StepSpec { return slices.Repeat(s[:1], MaxSagaSteps+1) }, TooLarge},
+	} {
+		if err := ValidateSteps(c.change(goodSaga().Steps)); ReasonOf(err) != c.reason {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestLongCyclesAreShortened(t *testing.T) {
 	s := &SagaSpec{}
 	for i := range 50_000 {

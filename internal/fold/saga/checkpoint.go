@@ -1,0 +1,206 @@
+package saga
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/edda-io/edda/internal/fold"
+	"github.com/edda-io/edda/internal/store"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+// stored is what the table has of a saga.
+type stored struct {
+	state      byte // zero: nothing
+	armed      bool
+	unadvanced bool
+	keepUntil  int64
+}
+
+// storedNow is what the table has once the saga has been written.
+func (s *Saga) storedNow() stored {
+	return stored{state: stateNumber(s.State), armed: s.armed, unadvanced: s.unadvanced, keepUntil: s.keepUntil()}
+}
+
+// maxExpire bounds how many expired sagas one checkpoint removes.
+const maxExpire = 5000
+
+// Checkpoint adds what changed to b. What is gone goes first: another saga may have
+// its id by now.
+func (m *Machine) Checkpoint(b *store.Batch) error {
+	if err := m.expire(b); err != nil {
+		return err
+	}
+	for key := range m.gone {
+		if err := m.deleteFamily(b, key); err != nil {
+			return err
+		}
+	}
+	for _, s := range m.dirty {
+		if s.dropped {
+			continue
+		}
+		hidden, err := m.hidden(s, m.env.Time)
+		switch {
+		case err == nil && !hidden:
+			m.write(b, s)
+		case err == nil && s.stored.state != 0:
+			err = m.deleteFamily(b, s.key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes what changed of a saga.
+func (m *Machine) write(b *store.Batch, s *Saga) {
+	was, is := s.stored, s.storedNow()
+	b.Set(sagaRow(s.key), s.row())
+	for i := range s.steps {
+		if s.steps[i].is(dirtyStep) {
+			b.Set(stepRow(s.key, i), s.steps[i].row())
+		}
+	}
+	if was.state != is.state && was.state != 0 {
+		b.Delete(listRow(s.Namespace, was.state, CursorOf(s)))
+	}
+	b.Set(listRow(s.Namespace, is.state, CursorOf(s)), s.listValue())
+	toggle(b, was.armed, is.armed, timeRow(rowDeadline, s.Deadline, s.key))
+	toggle(b, was.unadvanced, is.unadvanced, fold.Row(rowAdvance, []byte(s.key)))
+	if was.keepUntil != is.keepUntil {
+		toggle(b, was.keepUntil != 0, false, timeRow(rowExpiry, was.keepUntil, s.key))
+		toggle(b, false, is.keepUntil != 0, timeRow(rowExpiry, is.keepUntil, s.key))
+	}
+}
+
+// toggle sets or deletes a row that says nothing but that it is there.
+func toggle(b *store.Batch, was, is bool, row []byte) {
+	switch {
+	case is && !was:
+		b.Set(row, nil)
+	case was && !is:
+		b.Delete(row)
+	}
+}
+
+func (s *Saga) listValue() []byte {
+	b := wire.AppendString(nil, jName, s.Name)
+	b = wire.AppendString(b, jPrincipal, string(s.Principal))
+	return wire.AppendFixed(b, jKeepUntil, uint64(s.keepUntil()))
+}
+
+// expire removes ended sagas that are kept no longer: at most maxExpire at a time.
+func (m *Machine) expire(b *store.Batch) error {
+	n := 0
+	for p, err := range m.env.Table.Scan([]byte{rowExpiry}, fold.RowNumber(rowExpiry, uint64(m.env.Time)+1)) {
+		if err != nil {
+			return err
+		}
+		if len(p.Key) < 9 {
+			return fmt.Errorf("expiry row of %d bytes, want more than 9", len(p.Key))
+		}
+		key := string(p.Key[9:])
+		if m.gone[key] {
+			continue // it is removed with those
+		}
+		if err := m.deleteFamily(b, key); err != nil {
+			return err
+		}
+		if n++; n == maxExpire {
+			break
+		}
+	}
+	return nil
+}
+
+// deleteFamily deletes the rows of a saga, and of all that its steps are.
+func (m *Machine) deleteFamily(b *store.Batch, key string) error {
+	row, found, err := m.env.Table.Get(sagaRow(key))
+	if err != nil || !found {
+		return err
+	}
+	if err := m.deleteRows(b, key, row); err != nil {
+		return err
+	}
+	from := sagaRow(key + nested)
+	end := slices.Clone(from)
+	end[len(end)-1]++
+	for p, err := range m.env.Table.Scan(from, end) {
+		if err != nil {
+			return err
+		}
+		if err := m.deleteRows(b, string(p.Key[1:]), slices.Clone(p.Value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manySteps are deleted as a range.
+const manySteps = 16
+
+func (m *Machine) deleteRows(b *store.Batch, key string, row []byte) error {
+	s, err := m.readRow(parseKey(key), row)
+	if err != nil {
+		return err
+	}
+	b.Delete(sagaRow(key))
+	if s.count > manySteps {
+		b.DeleteRange(stepRow(key, 0), stepRow(key, s.count))
+	} else {
+		for i := range s.count {
+			b.Delete(stepRow(key, i))
+		}
+	}
+	b.Delete(listRow(s.Namespace, stateNumber(s.State), CursorOf(s)))
+	if s.Deadline != 0 {
+		b.Delete(timeRow(rowDeadline, s.Deadline, key))
+	}
+	if until := s.keepUntil(); until != 0 {
+		b.Delete(timeRow(rowExpiry, until, key))
+	}
+	return nil
+}
+
+// Committed lets go of what the table now has: sagas that have ended, and those that
+// were not touched since the checkpoint before.
+func (m *Machine) Committed() {
+	for _, s := range m.dirty {
+		s.dirty = false
+		s.stored = s.storedNow()
+		for i := range s.steps {
+			s.steps[i].flags &^= dirtyStep
+		}
+	}
+	for key, s := range m.sagas {
+		if !s.touched || s.State.Ended() {
+			delete(m.sagas, key)
+		}
+		s.touched = false
+	}
+	m.dirty = nil
+	clear(m.gone)
+}
+
+// Load reads from the table what has to be known of all sagas.
+func (m *Machine) Load() error {
+	for p, err := range m.env.Table.Scan([]byte{rowDeadline}, fold.RowEnd(rowDeadline)) {
+		if err != nil {
+			return err
+		}
+		if len(p.Key) < 9 {
+			return fmt.Errorf("deadline row of %d bytes, want more than 9", len(p.Key))
+		}
+		m.deadlines.ReplaceOrInsert(deadline{int64(binary.BigEndian.Uint64(p.Key[1:])), string(p.Key[9:])})
+	}
+	for p, err := range m.env.Table.Scan([]byte{rowAdvance}, fold.RowEnd(rowAdvance)) {
+		if err != nil {
+			return err
+		}
+		m.unadvanced[string(p.Key[1:])] = true
+	}
+	return nil
+}
