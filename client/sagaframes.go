@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"encoding/json"
-	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/rpcconn"
@@ -23,17 +22,10 @@ func appendFilter(b []byte, f edda.SagaFilter) []byte {
 	b = wire.AppendString(b, 3, rpcconn.Text(f.Name))
 	b = wire.AppendString(b, 4, rpcconn.Text(string(f.State)))
 	b = wire.AppendString(b, 5, rpcconn.Text(string(f.Principal)))
-	b = appendTime(b, 6, f.Since)
-	b = appendTime(b, 7, f.Until)
+	b = rpcconn.AppendTime(b, 6, f.Since)
+	b = rpcconn.AppendTime(b, 7, f.Until)
 	wire.End(b, mark)
 	return b
-}
-
-func appendTime(b []byte, field int, t time.Time) []byte {
-	if t.IsZero() {
-		return b
-	}
-	return wire.AppendFixed(b, field, uint64(t.UnixNano()))
 }
 
 func finishRequest(namespace, id, step string, r edda.StepResult) []byte {

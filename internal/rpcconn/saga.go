@@ -3,6 +3,7 @@ package rpcconn
 import (
 	"fmt"
 	"math"
+	"time"
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
@@ -10,10 +11,15 @@ import (
 )
 
 // AppendSaga appends a SagaSpec as a field. The error is an *edda.Error, BadValue or
-// BadName: what something is found by, a key, is no UTF-8.
+// BadName: what something is found by, a key, is no UTF-8, or the deadline
+// is not one that can be said.
 func AppendSaga(b []byte, field int, s *edda.SagaSpec) ([]byte, error) {
 	if !utf8.ValidString(s.IdempotencyKey) {
 		return b, &edda.Error{Op: "check saga", Reason: edda.BadValue, Err: fmt.Errorf("idempotency key %q is not UTF-8", s.IdempotencyKey)}
+	}
+	if t := time.Unix(0, s.Deadline.UnixNano()); !s.Deadline.IsZero() && !t.Equal(s.Deadline) {
+		return b, &edda.Error{Op: "check saga", Reason: edda.BadValue,
+			Err: fmt.Errorf("the deadline is %s, must be between 1678 and 2262", s.Deadline.UTC().Format(time.RFC3339))}
 	}
 	b, mark := wire.Begin(b, field)
 	b = wire.AppendString(b, 1, Text(s.Namespace))
@@ -22,9 +28,7 @@ func AppendSaga(b []byte, field int, s *edda.SagaSpec) ([]byte, error) {
 	if s.Start {
 		b = wire.AppendUint(b, 4, 1)
 	}
-	if !s.Deadline.IsZero() {
-		b = wire.AppendFixed(b, 5, uint64(s.Deadline.UnixNano()))
-	}
+	b = AppendTime(b, 5, s.Deadline)
 	b = wire.AppendUint(b, 6, uint64(s.DeadlineAfter))
 	b = wire.AppendString(b, 7, Text(string(s.OnFailure)))
 	var err error
@@ -86,6 +90,24 @@ func appendTask(b []byte, field int, t *edda.Task) ([]byte, error) {
 	}
 	wire.End(b, mark)
 	return b, nil
+}
+
+// AppendTime appends a time as a field, nothing when it is zero. What nanoseconds
+// since the Unix epoch cannot say becomes the nearest that they can, and never
+// "none".
+func AppendTime(b []byte, field int, t time.Time) []byte {
+	ns := t.UnixNano()
+	switch {
+	case t.IsZero():
+		return b
+	case t.Before(time.Unix(0, math.MinInt64)):
+		ns = math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		ns = math.MaxInt64
+	case ns == 0:
+		ns = 1
+	}
+	return wire.AppendFixed(b, field, uint64(ns))
 }
 
 // AppendRetry appends a Retry as a field.

@@ -1,7 +1,9 @@
 package rpcconn
 
 import (
+	"math"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -43,5 +45,32 @@ func TestSagaThatIsNotUTF8(t *testing.T) {
 	var r eddav1.CreateSagaRequest
 	if err := proto.Unmarshal(b, &r); err != nil || r.GetSaga().GetSteps()[0].GetId() != "\uFFFD" {
 		t.Errorf("got %v, %v, want the replacement character", &r, err)
+	}
+}
+
+// A filter until the epoch must not become one without an end, for what is pruned by
+// it is gone.
+func TestTimesAtTheirEnds(t *testing.T) {
+	for _, tc := range []struct {
+		t    time.Time
+		want int64
+	}{
+		{time.Time{}, 0},
+		{time.Unix(0, 0), 1},
+		{time.Unix(0, 5), 5},
+		{time.Unix(0, -5), -5},
+		{time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC), math.MinInt64},
+		{time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC), math.MaxInt64},
+	} {
+		var f eddav1.SagaFilter
+		if err := proto.Unmarshal(AppendTime(nil, 7, tc.t), &f); err != nil || f.GetUntil() != tc.want {
+			t.Errorf("%v: got %d, %v, want %d", tc.t, f.GetUntil(), err, tc.want)
+		}
+	}
+	for _, year := range []int{1500, 2500} {
+		_, err := AppendSaga(nil, 1, &edda.SagaSpec{Deadline: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)})
+		if edda.ReasonOf(err) != edda.BadValue {
+			t.Errorf("a deadline in %d: got %v, want BAD_VALUE", year, err)
+		}
 	}
 }
