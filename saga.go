@@ -351,7 +351,8 @@ type SagaBackend interface {
 	// CancelSaga undoes a saga; one that has ended, or is being undone, stays as it is.
 	CancelSaga(ctx context.Context, namespace, id string) (*Saga, error)
 	// AddSteps adds steps to a saga, all or none, which may depend on any of its steps and
-	// on each other. SagaEnded when it has ended or is being undone.
+	// on each other, and returns the saga without its steps. SagaEnded when it has ended or
+	// is being undone.
 	AddSteps(ctx context.Context, namespace, id string, steps []StepSpec) (*Saga, error)
 	// FinishStep completes or fails a running step. Of any other step the state is
 	// returned, and nothing changes. NoStep when there is none, NotAllowed when the

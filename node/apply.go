@@ -19,7 +19,7 @@ func (p *partition) applied(pr *proposal) {
 		case request.Mismatch:
 			p.mismatch(e.Request, pr.call)
 		case request.Dispatch:
-			p.start(e.Request, pr.slot)
+			p.start(e.Request, pr.slotFor(e.Request))
 		case request.Ready:
 			p.liveFor(e.Request).closing = false
 			p.wantSlot(e.Request)
@@ -28,9 +28,7 @@ func (p *partition) applied(pr *proposal) {
 			p.schedule(e.Request)
 			p.turnAwayIfStuck(e.Request)
 		case request.Spare:
-			if pr.slot != nil {
-				pr.slot.release()
-			}
+			pr.spare()
 		case request.Ended:
 			p.ended(e.Request)
 		case request.Fenced:
@@ -43,6 +41,7 @@ func (p *partition) applied(pr *proposal) {
 			// whoever proposed the record is told by then
 		}
 	}
+	p.sagasApplied(pr.saga)
 	if p.services != nil && p.services.Changed() {
 		p.n.publish(p.services.Services())
 	}

@@ -301,6 +301,9 @@ func (p *partition) outcome(a *Attempt) {
 	} else {
 		p.slotBack(a)
 	}
+	if pr.saga = p.endedHere(a); pr.saga != nil {
+		a.rec = record.AppendStarts(a.rec, pr.saga.slots.indexes())
+	}
 	p.propose(a.rec, pr)
 }
 

@@ -44,6 +44,13 @@ func (e *appendError) forCall(c *call) *edda.Error {
 	return out
 }
 
+// forSaga is forCall for a change of a saga.
+func (e *appendError) forSaga(c *sagaChange) *edda.Error {
+	out := e.forCall(nil)
+	out.Op = c.op
+	return out
+}
+
 func errOverloaded(c *call, why string) *edda.Error {
 	return &edda.Error{Op: c.op(), Reason: edda.Overloaded, Key: c.msg.To.Key, RetryAfter: time.Second, Err: errors.New(why)}
 }

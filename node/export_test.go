@@ -68,3 +68,32 @@ func ReadyAndLines(t testing.TB, n *Node, service string) (ready, places int) {
 
 // HomeOf returns the partition of an address hash.
 func HomeOf(n *Node, hash uint64) uint64 { return uint64(n.homeOf(hash).id) }
+
+// Busy returns how many slots of a service are taken, on all workers.
+func Busy(n *Node, service string) (busy int) {
+	s := n.known("", service)
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.hosts {
+		busy += h.busy
+	}
+	return busy
+}
+
+// StepEnds is how many steps the partitions believe to be about to end, and how many
+// wait for a saga.
+func StepEnds(t testing.TB, n *Node) (ends, waiters int) {
+	t.Helper()
+	for _, p := range n.parts {
+		if err := n.inPartition(t.Context(), p, "count", func() {
+			ends += len(p.stepEnds)
+			waiters += len(p.sagaWaiters)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ends, waiters
+}

@@ -6,8 +6,8 @@ import (
 	"github.com/edda-io/edda/internal/record"
 )
 
-// inbox is where a partition's goroutine gets everything from. Only calls are
-// bounded; the rest has room because what can come is bounded where it begins:
+// inbox is where a partition's goroutine gets everything from. Only calls, and
+// changes of sagas that bring something in, are bounded; the rest has room because what can come is bounded where it begins:
 // outcomes by slots, parts by a window of each attempt, deliveries by the window of each lane, batches by
 // themselves.
 type inbox struct {
@@ -30,6 +30,7 @@ type mail struct {
 	outcomes   []*Attempt
 	deliveries []delivery
 	funcs      []func()
+	sagas      []*sagaChange
 	calls      []*call
 }
 
@@ -67,7 +68,7 @@ func (in *inbox) call(c *call, l *Limits) (ok, closed bool) {
 	if in.closed {
 		return false, true
 	}
-	if in.waiting >= l.PartitionRequests || in.bytes+len(c.rec) > l.PartitionBytes && in.waiting > 0 {
+	if in.full(len(c.rec), l) {
 		return false, false
 	}
 	in.waiting++
@@ -75,6 +76,29 @@ func (in *inbox) call(c *call, l *Limits) (ok, closed bool) {
 	in.mail.calls = append(in.mail.calls, c)
 	in.signal()
 	return true, false
+}
+
+// change is call for a change of a saga.
+func (in *inbox) change(c *sagaChange, l *Limits) (ok, closed bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return false, true
+	}
+	calls, bytes := c.size()
+	if calls > 0 && in.full(bytes, l) {
+		return false, false
+	}
+	in.waiting += calls
+	in.bytes += bytes
+	in.mail.sagas = append(in.mail.sagas, c)
+	in.signal()
+	return true, false
+}
+
+// full reports whether one more of that size is too much. The caller holds mu.
+func (in *inbox) full(bytes int, l *Limits) bool {
+	return in.waiting >= l.PartitionRequests || in.bytes+bytes > l.PartitionBytes && in.waiting > 0
 }
 
 // load returns how many calls are not durable yet.
@@ -178,8 +202,9 @@ func (m *mail) reset() {
 	clear(m.outcomes)
 	clear(m.deliveries)
 	clear(m.funcs)
+	clear(m.sagas)
 	clear(m.calls)
 	m.batches, m.acks, m.grants, m.outcomes = m.batches[:0], m.acks[:0], m.grants[:0], m.outcomes[:0]
-	m.parts = m.parts[:0]
+	m.parts, m.sagas = m.parts[:0], m.sagas[:0]
 	m.deliveries, m.funcs, m.calls = m.deliveries[:0], m.funcs[:0], m.calls[:0]
 }

@@ -86,10 +86,16 @@ func (p *partition) deliver(d *delivery) {
 	}
 	got := *d
 	pr := proposal{from: &got}
-	if d.typ == record.TypeAccepted {
+	rec := record.AppendDelivery(nil, d.typ, d.body, d.origin)
+	switch d.typ {
+	case record.TypeAccepted:
 		pr.slot = p.slotFor(d.body)
+	case record.TypeStepEnded:
+		if pr.saga = p.endedElsewhere(d.body); pr.saga != nil {
+			rec = record.AppendStepStarts(rec, pr.saga.slots.indexes())
+		}
 	}
-	p.propose(record.AppendDelivery(nil, d.typ, d.body, d.origin), pr)
+	p.propose(rec, pr)
 }
 
 // slotFor reserves a slot for a request from another partition, if its key is
@@ -145,6 +151,9 @@ func (p *partition) recovered(then func([]request.Effect, error)) {
 			p.schedule(r)
 		}
 		p.buryIfDeleted(r, p.liveFor(r))
+	}
+	for _, ref := range p.sagas.Unadvanced() {
+		p.advance(ref)
 	}
 	for _, to := range p.outbox.Lanes() {
 		p.pump(to)

@@ -21,6 +21,7 @@ type metrics struct {
 	lateTotal     *prometheus.CounterVec
 	partsTotal    *prometheus.CounterVec
 	appends       prometheus.Histogram
+	sagas         *sagaMetrics
 	refused       atomic.Int64
 }
 
@@ -56,6 +57,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_append_seconds", Help: "From handing a batch to the log until it was durable.",
 			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5},
 		}),
+		sagas: newSagaMetrics(reg != nil),
 	}
 	if reg == nil {
 		return m, nil
@@ -73,6 +75,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_handlers_running", Help: "Handlers and interceptors that run.",
 		}, func() float64 { return float64(n.handlers.n.Load()) }),
 	}
+	all = append(all, m.sagas.collectors()...)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			m.unregister()

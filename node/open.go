@@ -20,6 +20,7 @@ import (
 	"github.com/edda-io/edda/internal/fold"
 	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
+	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
@@ -154,12 +155,15 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 	p := &partition{
 		n: n, id: id, in: newInbox(), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
 		ready: map[queue]*ready{}, lanes: map[uint64]*lane{}, readers: map[uint64][]*partReader{},
+		sagaWaiters: map[sagafold.Ref][]*sagaWaiter{}, stepEnds: map[stepRef]int{},
 	}
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)
 	p.requests = request.New(&p.env, p.outbox)
 	p.requests.LimitKept(int64(max(n.opts.Limits.ReplyBytes/n.opts.Partitions, 1)))
-	machines := []fold.Machine{p.outbox, p.requests}
+	p.sagas = sagafold.New(&p.env, p.outbox, p.requests)
+	p.requests.SetSteps(p.sagas)
+	machines := []fold.Machine{p.outbox, p.requests, p.sagas}
 	if id == 0 {
 		p.services = servicefold.New(&p.env, p.outbox)
 		machines = append(machines, p.services)
@@ -230,6 +234,7 @@ func (p *partition) replay(e engine.Entry) error {
 			return err
 		}
 		p.requests.Effects()
+		p.sagas.Effects()
 	}
 	p.outbox.Touched()
 	return nil

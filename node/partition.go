@@ -10,6 +10,7 @@ import (
 	"github.com/edda-io/edda/internal/fold"
 	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
+	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
@@ -28,6 +29,7 @@ type partition struct {
 	fold     *fold.Fold
 	requests *request.Machine
 	outbox   *outbox.Machine
+	sagas    *sagafold.Machine
 	services *servicefold.Machine // partition 0 alone
 
 	epoch    engine.Epoch
@@ -52,6 +54,10 @@ type partition struct {
 	quiesce  []func() // called once nothing is in flight
 
 	readers map[uint64][]*partReader // of parts, by the Seq of their request
+
+	sagaWaiters map[sagafold.Ref][]*sagaWaiter
+	stepEnds    map[stepRef]int // steps whose end is on its way into the log, and how often
+	sagasDue    int             // records on their way because of a deadline
 
 	// broken says that a batch could not be applied: nothing may follow it.
 	broken    bool
@@ -83,6 +89,9 @@ type proposal struct {
 	slot *host
 	// from is the partition that sent the record.
 	from *delivery
+	// saga is set when the record may change sagas, and something is to be done about
+	// that.
+	saga *sagaPart
 }
 
 // live is what the node hangs on to an unfinished request.
@@ -164,11 +173,11 @@ func (p *partition) run() {
 // unhurried reports whether all that has come in is outcomes that nobody waits
 // for.
 func (p *partition) unhurried(m *mail) bool {
-	if len(m.outcomes) == 0 || len(m.batches)+len(m.calls)+len(m.grants)+len(m.deliveries)+len(m.funcs) > 0 {
+	if len(m.outcomes) == 0 || len(m.batches)+len(m.calls)+len(m.sagas)+len(m.grants)+len(m.deliveries)+len(m.funcs) > 0 {
 		return false
 	}
 	for _, a := range m.outcomes {
-		if l := liveOf(a.req); l != nil && len(l.waiters) > 0 {
+		if l := liveOf(a.req); a.req.Step != nil || l != nil && len(l.waiters) > 0 {
 			return false
 		}
 	}
@@ -206,6 +215,9 @@ func (p *partition) turnOut(m *mail) {
 	for _, c := range m.calls {
 		c.refuse(p.n.notRunning(c.op()))
 	}
+	for _, c := range m.sagas {
+		c.finish(p.n.notRunning(c.op))
+	}
 }
 
 // leave closes the inbox and answers whoever is left: with what is certain, where
@@ -242,6 +254,9 @@ func (p *partition) close() {
 // setting it each time.
 func (p *partition) setAlarm() {
 	at := p.timers.next()
+	if due := p.nextSagaDeadline(); due != 0 && (at == 0 || due < at) {
+		at = due
+	}
 	if p.ackAt != 0 && (at == 0 || p.ackAt < at) {
 		at = p.ackAt
 	}
@@ -279,8 +294,12 @@ func (p *partition) round(m *mail) error {
 		p.deliver(&m.deliveries[i])
 	}
 	p.fire()
+	p.fireSagas()
 	for _, f := range m.funcs {
 		f()
+	}
+	for _, c := range m.sagas {
+		p.change(c)
 	}
 	for _, c := range m.calls {
 		p.call(c)
@@ -398,9 +417,14 @@ func (p *partition) complete(b *batch) error {
 func (p *partition) settle(b *batch) {
 	calls, bytes := 0, 0
 	for i := range b.proposals {
-		if b.proposals[i].call != nil {
+		switch pr := &b.proposals[i]; {
+		case pr.call != nil:
 			calls++
 			bytes += len(b.Records[i])
+		case pr.saga != nil && pr.saga.change != nil:
+			c, size := pr.saga.change.size()
+			calls += c
+			bytes += size
 		}
 	}
 	if calls > 0 {
@@ -419,6 +443,8 @@ func (p *partition) refuse(b *batch) {
 			pr.call.refuse(err.forCall(pr.call))
 		case pr.then != nil:
 			pr.then(nil, err.forCall(nil))
+		case pr.saga != nil && pr.saga.change != nil:
+			pr.saga.change.finish(err.forSaga(pr.saga.change))
 		}
 	}
 	p.settle(b)

@@ -74,3 +74,13 @@ func clone(e *edda.StepError) *edda.StepError {
 	}
 	return new(*e)
 }
+
+// Asks returns what a step, or its compensation, asks for; nothing of a step that is
+// a saga itself.
+func (s *Saga) Asks(i int, undo bool) (service, method string) {
+	var t record.StepTask
+	if s.steps[i].is(isSaga) || t.Decode(s.steps[i].spec, undo) != nil {
+		return "", ""
+	}
+	return t.Service, t.Method
+}

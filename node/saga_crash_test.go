@@ -1,0 +1,204 @@
+package node_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/node"
+)
+
+// copier copies a disk before every sync, with what was known at that moment.
+type copier struct {
+	mem *vfs.MemFS
+
+	mu     sync.Mutex // guards what follows
+	known  map[string]edda.SagaState
+	rng    *rand.Rand
+	copies []diskCopy
+}
+
+// diskCopy is a disk as a power failure would have left it.
+type diskCopy struct {
+	fs    *vfs.MemFS
+	known map[string]edda.SagaState // sagas that were acknowledged, and the state they ended in; "" before
+}
+
+func (c *copier) before(op errorfs.Op) error {
+	switch op.Kind {
+	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+	default:
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	percent := []int{0, 100, 50}[len(c.copies)%3]
+	c.copies = append(c.copies, diskCopy{c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng}), maps.Clone(c.known)})
+	return nil
+}
+
+func (c *copier) note(id string, s edda.SagaState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[id] = s
+}
+
+// crashServices are those of the worked examples: what is made of keys is counted
+// in their state.
+func crashServices() []*edda.Service {
+	worked := func(v any) stepFunc {
+		return func(*edda.Context, *edda.StepInput) (any, error) {
+			time.Sleep(time.Millisecond)
+			return v, nil
+		}
+	}
+	no := func(*edda.Context, *edda.StepInput) (any, error) { return nil, edda.Final("NO", "no") }
+	s := edda.NewOrdered("book")
+	count := func(name string) edda.HandlerFunc {
+		return stepHandler(func(ctx *edda.Context, in *edda.StepInput) (any, error) {
+			time.Sleep(time.Millisecond)
+			if ctx.Attempt() == 1 && in.StepID == "hotel" {
+				return nil, errHandler
+			}
+			v, _, err := edda.Get[int](ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			return v, edda.Set(ctx, name, v+1)
+		})
+	}
+	s.Add(edda.Method{Name: "run", Handler: count("done")})
+	s.Add(edda.Method{Name: "undo", Handler: count("undone")})
+	all := []*edda.Service{
+		tool("head", worked(1)), tool("handle", worked(2)), tool("hammer", worked(3)), tool("broken", no), tool("destroyer", worked(nil)), s,
+	}
+	for _, s := range all {
+		s.Retry = edda.RetryPolicy{Max: -1, Delay: time.Millisecond}
+	}
+	return all
+}
+
+// crashSagas are a hammer, a hammer that fails, and a trip without a car.
+func crashSagas(i int) []*edda.SagaSpec {
+	book := func(id, after string) edda.StepSpec {
+		s := undo(ask(id, fmt.Sprintf("book/%s%d", id, i), "", after), fmt.Sprintf("book/%s%d", id, i), "")
+		s.Compensate.Method = "undo"
+		return s
+	}
+	bad := hammerSpec()
+	bad.Steps[2].Service = "broken"
+	trip := sagaOf("trip", book("flight", ""), book("hotel", "flight"), book("museum", "flight"), ask("car", "broken", "", "hotel museum"))
+	done := sagaOf("tour", book("train", ""), book("boat", "train"), ask("guide", "head", "", "boat"))
+	return []*edda.SagaSpec{hammerSpec(), bad, trip, done}
+}
+
+// The power is cut at every sync while sagas run. Whatever was acknowledged comes to
+// its end, each step of a key counts once, and is undone once, after what came later.
+func TestSagaCrashAtEverySync(t *testing.T) {
+	bubble(t, "crash", func(t *testing.T) {
+		c := &copier{mem: vfs.NewCrashableMem(), known: map[string]edda.SagaState{}, rng: randFor(t)}
+		o := node.Options{
+			Dir: "data", FS: errorfs.Wrap(c.mem, errorfs.InjectorFunc(c.before)), Durability: edda.Fsync, SegmentBytes: 64 << 10,
+			CheckpointBytes: 10_000, Services: crashServices(),
+		}
+		n := open(t, node.WithoutGather(o))
+		var wg sync.WaitGroup
+		for i := range 4 {
+			for k, sp := range crashSagas(i) {
+				sp.ID = fmt.Sprintf("saga-%d-%d", i, k)
+				wg.Go(func() {
+					create(t, n, sp)
+					c.note(sp.ID, "")
+					s, err := n.WaitSaga(t.Context(), "", sp.ID)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c.note(sp.ID, s.State)
+				})
+			}
+		}
+		wg.Wait()
+		stop(t, n)
+		t.Logf("%d copies", len(c.copies))
+		for i := range c.copies {
+			if c.copies[i].check(t); t.Failed() {
+				t.Fatalf("after copy %d of %d", i, len(c.copies))
+			}
+		}
+	})
+}
+
+// check opens the copy and lets every saga come to its end.
+func (d *diskCopy) check(t *testing.T) {
+	t.Helper()
+	n := (&disk{d.fs}).open(t, node.Options{SegmentBytes: 64 << 10}, crashServices()...)
+	defer stop(t, n)
+	for id, state := range d.known {
+		s, err := n.Saga(t.Context(), "", id)
+		if err != nil || state != "" && s.State != state {
+			t.Errorf("saga %s was %q: got %+v, %v", id, state, s, err)
+		}
+	}
+	want := map[string]edda.SagaState{"0": edda.SagaSucceeded, "1": edda.SagaCompensated, "2": edda.SagaCompensated, "3": edda.SagaSucceeded}
+	for _, id := range listed(t, n, edda.SagaFilter{}, 100) {
+		s := endsAs(t, n, id, want[id[strings.LastIndex(id, "-")+1:]])
+		checkUndoOrder(t, s)
+		for i := range s.Steps {
+			if s.Steps[i].Service == "book" {
+				checkBook(t, n, &s.Steps[i])
+			}
+		}
+	}
+	synctest.Wait()
+	noSlotIsLost(t, n, "head", "handle", "hammer", "broken", "destroyer", "book")
+}
+
+// checkBook checks that a step was done once, and undone once if it was undone.
+func checkBook(t *testing.T, n *node.Node, st *edda.Step) {
+	t.Helper()
+	e, err := n.State(t.Context(), edda.Address{Name: "book", Key: st.Key}, "")
+	if err != nil {
+		t.Error(err)
+	}
+	got := ""
+	for _, v := range e {
+		got += v.Name + string(v.Value)
+	}
+	want := map[edda.StepState]string{edda.StepSucceeded: "done1", edda.StepCompensated: "done1undone1"}[st.State]
+	if got != want {
+		t.Errorf("key %s has %q, want %q: its step is %s", st.Key, got, want, st.State)
+	}
+}
+
+// checkUndoOrder checks that a step was undone after it was done, and before what it
+// depended on.
+func checkUndoOrder(t *testing.T, s *edda.Saga) {
+	t.Helper()
+	byID := map[string]*edda.Step{}
+	for i := range s.Steps {
+		byID[s.Steps[i].ID] = &s.Steps[i]
+	}
+	for _, st := range byID {
+		if st.State != edda.StepCompensated {
+			continue
+		}
+		if st.Compensation.StartedAt.Before(st.EndedAt) {
+			t.Errorf("saga %s: step %s was undone at %v, done at %v", s.ID, st.ID, st.Compensation.StartedAt, st.EndedAt)
+		}
+		for _, d := range st.After {
+			if c := byID[d].Compensation; c != nil && c.StartedAt.Before(st.Compensation.EndedAt) {
+				t.Errorf("saga %s: step %s was undone at %v, before %s, which came later, at %v", s.ID, d, c.StartedAt, st.ID, st.Compensation.EndedAt)
+			}
+		}
+	}
+}
