@@ -148,9 +148,13 @@ func TestSagaUnknownOutcome(t *testing.T) {
 	bubble(t, "caller leaves", func(t *testing.T) {
 		n := start(t, node.Options{Partitions: 1}, tool("tool", logged(&journal{}, "tool", 1)))
 		release := node.HoldPartition(n, 0)
-		defer release()
-		_, err := n.CreateSaga(ended(t), sagaOf("", ask("a", "tool", "", "")))
+		sp := sagaOf("", ask("a", "tool", "", ""))
+		sp.ID = "mine"
+		_, err := n.CreateSaga(ended(t), sp)
 		wantReason(t, err, edda.OutcomeUnknown)
+		release()
+		synctest.Wait() // it goes on all the same
+		endsAs(t, n, "mine", edda.SagaSucceeded)
 	})
 }
 

@@ -37,9 +37,16 @@ func (n *Node) CreateSaga(ctx context.Context, s *edda.SagaSpec) (ack *edda.Saga
 	if len(rec) > edda.MaxSagaBytes {
 		return nil, sagaTooLarge(op, len(rec))
 	}
-	ack = &edda.SagaAck{ID: created.ID, Durability: n.info.Durability}
+	return n.created(ctx, op, s, created, rec)
+}
+
+// created makes the record of a saga durable.
+func (n *Node) created(ctx context.Context, op string, s *edda.SagaSpec, created *record.SagaCreated, rec []byte) (*edda.SagaAck, error) {
+	// Of the partition's goroutine until the change is done, and for ever when the caller
+	// leaves before.
+	ack := &edda.SagaAck{ID: created.ID, Durability: n.info.Durability}
+	var answer error
 	c := &sagaChange{op: op, saga: sagafold.Ref{Namespace: created.Namespace, ID: created.ID}, bytes: len(rec)}
-	var answer error // of the partition's goroutine until the change is done
 	c.make = func(p *partition, part *sagaPart) ([]byte, error) {
 		return p.createSaga(op, s, created, rec, part)
 	}
