@@ -86,8 +86,7 @@ func New(n *node.Node, opts Options) (*Gateway, error) {
 	if opts.Version == "" {
 		opts.Version = info.Version
 	}
-	sagas, _ := any(n).(edda.SagaBackend)
-	return build(n, n, sagas, info.Durability, opts)
+	return build(n, n, n, info.Durability, opts)
 }
 
 func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, d edda.Durability, opts Options) (*Gateway, error) {

@@ -17,9 +17,7 @@ func (g *Gateway) served() []*route {
 	routes = append(routes, serviceRoutes()...)
 	routes = append(routes, workerRoutes()...)
 	routes = append(routes, deadLetterRoutes()...)
-	if g.sagas != nil {
-		routes = append(routes, sagaRoutes()...)
-	}
+	routes = append(routes, sagaRoutes()...)
 	routes = append(routes,
 		&route{template: "/v1/node", ops: []op{get((*Gateway).getNode, opDoc{
 			id: "getNode", summary: "What this node is", schema: "Node",

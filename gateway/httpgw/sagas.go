@@ -210,6 +210,9 @@ func (g *Gateway) removeSaga(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if whole, _, nested := strings.Cut(id, "~"); nested && s.State.Ended() {
+		return refuse(edda.Conflict, "the saga is a step, and is removed with saga "+whole)
+	}
 	return refuse(edda.Conflict, "the saga is "+string(s.State)+": only one that has ended can be removed")
 }
 
