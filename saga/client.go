@@ -89,10 +89,11 @@ func (c *Client) Wait(ctx context.Context, id string) (*edda.Saga, error) {
 		return nil, err
 	}
 	if !s.State.Ended() {
-		return nil, &edda.Error{
-			Op: "wait for saga " + id, Reason: edda.Timeout,
-			Err: fmt.Errorf("it is %s, and goes on: %w", s.State, context.Cause(ctx)),
+		err := fmt.Errorf("it is %s, and goes on", s.State)
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w: %w", err, cause)
 		}
+		return nil, &edda.Error{Op: "wait for saga " + id, Reason: edda.Timeout, Err: err}
 	}
 	return s, nil
 }
