@@ -10,6 +10,8 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/eddatest"
+	"github.com/edda-io/edda/examples"
+	"github.com/edda-io/edda/saga"
 )
 
 // The tests of this file are those that docs/testing.md shows.
@@ -66,6 +68,32 @@ func TestPlaceRefusesNothing(t *testing.T) {
 	out.AssertSends()
 }
 
+func TestTripIsUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := eddatest.Start(t, flights())
+		n.Mock("cars").On("book").Fail(edda.Final("FULL", "no car is left")).Times(1)
+		eddatest.Set(n, "flights/LH1", "places", 5)
+
+		def := saga.New("trip")
+		def.AddStep("flight", "flights/LH1", "book", 2).CompensateWith("flights/LH1", "cancel")
+		def.AddStep("car", "cars", "book", 2)
+		client := saga.NewClient(n.Node)
+		started, err := client.Start(t.Context(), def)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ended, err := client.Wait(t.Context(), started.ID); err != nil || ended.State != edda.SagaCompensated {
+			t.Fatalf("got %+v, %v, want it undone", ended, err)
+		}
+		if left, _ := eddatest.Get[int](n, "flights/LH1", "places"); left != 5 {
+			t.Errorf("flight LH1 has %d places, want them all back", left)
+		}
+	})
+}
+
+// flights is a service of flights with so many places.
+func flights() *edda.Service { return examples.Trip()[0] }
+
 // The tests that the guide shows are those that run.
 func TestGuideShowsTheseTests(t *testing.T) {
 	guide, err := os.ReadFile("../docs/testing.md")
@@ -77,8 +105,8 @@ func TestGuideShowsTheseTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(guide), "```go\n")[1:]
-	if len(blocks) != 3 {
-		t.Errorf("the guide shows %d tests, want 3", len(blocks))
+	if len(blocks) != 4 {
+		t.Errorf("the guide shows %d tests, want 4", len(blocks))
 	}
 	for _, b := range blocks {
 		if code, _, _ := strings.Cut(b, "```"); !strings.Contains(string(file), code) {
