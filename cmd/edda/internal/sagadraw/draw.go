@@ -29,10 +29,8 @@ type Options struct {
 
 const (
 	defaultWidth = 100
-	// mostBoxes and mostLines are how many steps are drawn as boxes, and listed. Boxes with
-	// more dependencies than mostEdges would be lost among lines.
+	// mostBoxes and mostLines are how many steps are drawn as boxes, and listed.
 	mostBoxes = 40
-	mostEdges = 120
 	mostLines = 60
 )
 
@@ -43,7 +41,7 @@ func Text(s *edda.Saga, o Options) (text string, whole bool) {
 		o.Width = defaultWidth
 	}
 	g := newGraph(s)
-	if len(g.steps) <= mostBoxes && g.edges() <= mostEdges {
+	if len(g.steps) <= mostBoxes {
 		if c := drawBoxes(g, o); c != nil {
 			return c.render(o.Colour), true
 		}

@@ -44,6 +44,7 @@ func Tell(ctx context.Context, s Stage) (int, error) {
 		{"Acknowledged now, replied to later", later},
 		{"What fails is tried again", retries},
 		{"What has no tries left waits for a person", letters},
+		{"What is half done is undone", trip},
 		{"A stop in the middle loses nothing", restart},
 	} {
 		if ctx.Err() != nil {
