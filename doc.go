@@ -14,6 +14,9 @@
 // A [Client] sends requests. Send returns once the request is durable, Wait
 // returns its reply, Call is both.
 //
+// Several requests that depend on each other, and are undone when one fails, are a
+// saga: [SagaSpec] says what one is made of, the package saga makes them.
+//
 // Delivery: a handler runs at least once for each accepted request; what Edda
 // keeps itself (keyed state, replies, requests sent on) changes exactly once.
 //

@@ -6,22 +6,34 @@ import (
 	"testing"
 )
 
-// The program that the README shows is the one that can be run.
-func TestReadmeShowsTheProgram(t *testing.T) {
+// The programs that the README shows are those that can be run.
+func TestReadmeShowsThePrograms(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile("examples/accounts/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, _ := strings.Cut(string(readme), "```go\n")
-	block, _, found := strings.Cut(block, "```")
-	if !found {
-		t.Fatal("README.md has no Go program")
-	}
-	if !strings.HasSuffix(string(program), block) {
-		t.Error("the program in README.md is not the one in examples/accounts/main.go")
+	for _, c := range []struct {
+		heading, program string
+		lines            int // at most; 0: any
+	}{
+		{"## A whole service\n", "examples/accounts/main.go", 0},
+		{"## Sagas\n", "examples/hammer/main.go", 30},
+	} {
+		program, err := os.ReadFile(c.program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, section, _ := strings.Cut(string(readme), c.heading)
+		_, block, _ := strings.Cut(section, "```go\n")
+		block, _, found := strings.Cut(block, "```")
+		if !found {
+			t.Fatalf("README.md has no Go program under %q", c.heading)
+		}
+		if !strings.HasSuffix(string(program), block) {
+			t.Errorf("the program under %q in README.md is not the one in %s", c.heading, c.program)
+		}
+		if n := strings.Count(block, "\n"); c.lines > 0 && n >= c.lines {
+			t.Errorf("the program under %q has %d lines, want fewer than %d", c.heading, n, c.lines)
+		}
 	}
 }

@@ -37,17 +37,17 @@ func program(t *testing.T, name string) string {
 }
 
 // serveNode serves a node, over HTTP and gRPC, that runs endpoints, in the
-// directory, and returns its URL and what stops it.
-func serveNode(t *testing.T, dir string) (url string, stop func()) {
+// directory, hosts the services, and returns its URL and what stops it.
+func serveNode(t *testing.T, dir string, services ...*edda.Service) (url string, stop func()) {
 	t.Helper()
-	return serveNodeAt(t, dir, "127.0.0.1:0")
+	return serveNodeAt(t, dir, "127.0.0.1:0", services...)
 }
 
 // serveNodeAt is serveNode at an address.
-func serveNodeAt(t *testing.T, dir, addr string) (url string, stop func()) {
+func serveNodeAt(t *testing.T, dir, addr string, services ...*edda.Service) (url string, stop func()) {
 	t.Helper()
 	n, err := node.Open(t.Context(), node.Options{
-		Dir: dir, Partitions: 4, Limits: node.Limits{NoServiceWait: 50 * time.Millisecond},
+		Dir: dir, Partitions: 4, Services: services, Limits: node.Limits{NoServiceWait: 50 * time.Millisecond},
 		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) { return httppush.New(spec, httppush.Options{}) },
 	})
 	if err != nil {
@@ -92,7 +92,14 @@ func serveNodeAt(t *testing.T, dir, addr string) (url string, stop func()) {
 // pythonWorker starts the worker, and returns its URL once it has registered.
 func pythonWorker(t *testing.T, edda, listen string) (url string, kill func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t, "python3"), filepath.Join("python", "worker.py"), "--listen", listen, "--edda", edda)
+	return python(t, "worker.py", edda, listen)
+}
+
+// python starts a program that is an endpoint, and returns its URL once it has
+// registered.
+func python(t *testing.T, script, edda, listen string) (url string, kill func()) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program(t, "python3"), filepath.Join("python", script), "--listen", listen, "--edda", edda)
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	out, err := cmd.StdoutPipe()
