@@ -26,6 +26,11 @@ var scrubbed = []struct {
 	{regexp.MustCompile(`("position": "|position +)[^"\n]+`), "${1}POSITION"},
 	{regexp.MustCompile(`("inFlight": |"queued": |in flight +|queued +)\d+`), "${1}N"},
 	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SECRET"},
+	{regexp.MustCompile(`(?m)(after |for |AGE +|<br/>)(?:<|#lt;)?[\d.]+m?s($|[ "])`), "${1}TOOK$2"},
+	{regexp.MustCompile(`<?[\d.]+m?s │`), "TOOK │"},
+	{regexp.MustCompile(`─+`), "─"}, // boxes too
+	{regexp.MustCompile(`(?m)^ +([╭╰│])`), "$1"},
+	{regexp.MustCompile(` +([╭╰│])`), " $1"},
 	{regexp.MustCompile(`  +`), "  "}, // columns are as wide as what was scrubbed
 }
 
