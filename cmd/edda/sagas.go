@@ -173,7 +173,7 @@ func (a *app) sayWhoWaits(sagas []edda.Saga) error {
 	if len(ids) > 1 {
 		what = fmt.Sprintf("%d sagas wait", len(ids))
 	}
-	fmt.Fprintf(a.stderr, "\n%s for a person, because a step could not be undone. See what, and what can be done:\n", what)
+	fmt.Fprintf(a.stderr, "\n%s for a person, because a step could not be undone. See what can be done:\n", what)
 	const most = 3
 	for _, id := range ids[:min(len(ids), most)] {
 		fmt.Fprintf(a.stderr, "  %s\n", a.spell("sagas show", plain(id)))

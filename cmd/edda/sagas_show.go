@@ -176,11 +176,15 @@ func (a *app) sagaFields(s *edda.Saga) error {
 	if correlation == s.ID {
 		correlation = ""
 	}
+	started := ""
+	if s.StartedAt.Sub(s.CreatedAt) > time.Second {
+		started = stamp(s.StartedAt)
+	}
 	return a.fields(
 		"id", s.ID, "name", s.Name, "state", state, "why", why,
 		"steps", fmt.Sprintf("%d of %d succeeded", s.SucceededCount, s.StepCount),
 		"principal", string(s.Principal), "correlation", correlation,
-		"created", stamp(s.CreatedAt), "deadline", stamp(s.Deadline),
+		"created", stamp(s.CreatedAt), "started", started, "deadline", stamp(s.Deadline),
 	)
 }
 
@@ -243,7 +247,7 @@ func (a *app) follow(cmd *cobra.Command, client *eddahttp.Client, id string, mos
 	case s.State.Ended():
 		return fmt.Errorf("saga %s is %s", id, s.State)
 	default:
-		return fmt.Errorf("saga %s is %s after %v", id, s.State, time.Since(began).Round(time.Second))
+		return fmt.Errorf("saga %s is %s after %s", id, s.State, sagadraw.Duration(time.Since(began)))
 	}
 }
 

@@ -126,7 +126,7 @@ func clip(text string, most int) string {
 	n := 0
 	for i, r := range text {
 		if n += columns(r); n > most-1 {
-			return text[:i] + "…"
+			return strings.TrimRight(text[:i], " ") + "…"
 		}
 	}
 	return text

@@ -29,8 +29,10 @@ type Options struct {
 
 const (
 	defaultWidth = 100
-	// mostBoxes and mostLines are how many steps are drawn as boxes, and listed.
+	// mostBoxes and mostLines are how many steps are drawn as boxes, and listed. Boxes with
+	// more dependencies than mostEdges would be lost among lines.
 	mostBoxes = 40
+	mostEdges = 120
 	mostLines = 60
 )
 
@@ -41,7 +43,7 @@ func Text(s *edda.Saga, o Options) (text string, whole bool) {
 		o.Width = defaultWidth
 	}
 	g := newGraph(s)
-	if len(g.steps) <= mostBoxes {
+	if len(g.steps) <= mostBoxes && g.edges() <= mostEdges {
 		if c := drawBoxes(g, o); c != nil {
 			return c.render(o.Colour), true
 		}

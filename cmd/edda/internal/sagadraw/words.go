@@ -103,7 +103,7 @@ func status(t *edda.Step, now time.Time) string {
 	case pending:
 		text = "to be completed" + since(t.StartedAt, now)
 	case stuck:
-		text = "cannot be undone"
+		text = "succeeded, cannot be undone"
 	}
 	return text
 }
@@ -183,8 +183,10 @@ func mayBeUndone(s edda.SagaState, t edda.StepState) bool {
 // Duration writes a duration as briefly as a person wants to know it.
 func Duration(d time.Duration) string {
 	switch {
-	case d < time.Millisecond:
-		return "<1ms"
+	case d < 100*time.Microsecond:
+		return "<0.1ms"
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1fms", float64(d.Truncate(100*time.Microsecond))/float64(time.Millisecond))
 	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
 	case d < 10*time.Second:
