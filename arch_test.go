@@ -66,7 +66,7 @@ var rooms = []room{
 	{dir: "eddaproto", imports: []string{"."}},
 	{dir: "rpc", imports: []string{}, never: world},
 	{dir: "worker", imports: []string{".", "internal/wire", "internal/rendezvous", "internal/rpcconn", "internal/inputschema", "internal/lazyctx"}},
-	{dir: "worker/httppush", imports: []string{".", "node", "internal/jsondata", "internal/httpheader"}},
+	{dir: "worker/httppush", imports: []string{".", "node", "internal/jsondata", "internal/httpheader", "internal/specjson"}},
 	{dir: "client", imports: []string{".", "internal/wire", "internal/rpcconn"}},
 	{dir: "internal/rpcconn", imports: []string{".", "internal/wire"}, never: disk},
 	{dir: "internal/inputschema", imports: []string{"."}},

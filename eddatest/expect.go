@@ -79,7 +79,7 @@ func (e *Expectation) Reply(v any) *Expectation {
 // Fail answers with an error, as if a handler had returned it: the call is tried
 // again by the policy of the mocked service (edda.RetryPolicy's defaults, unless
 // MockLike says otherwise), each time as a call of its own, unless the error is
-// one of edda.Final.
+// one of edda.Final. With edda.ErrPending the step of a saga is left pending.
 func (e *Expectation) Fail(err error) *Expectation {
 	return e.Do(func(*edda.Context, *edda.Message) (*edda.Reply, error) { return nil, err })
 }

@@ -83,6 +83,12 @@ func Invoke(t testing.TB, s *edda.Service, method, key string, payload any, opti
 	return out
 }
 
+// WithStep makes the invocation one of a step of the saga, which may be left pending
+// and add steps. Undo says that it is the step's compensation.
+func WithStep(saga string, undo bool) func(*edda.Dispatch) {
+	return func(d *edda.Dispatch) { d.Step = &edda.StepRef{SagaID: saga, Undo: undo} }
+}
+
 // WithState is the state that the key has when the handler begins. Those that
 // handlers read with edda.Get are JSON.
 func WithState(state map[string]string) func(*edda.Dispatch) {
@@ -115,12 +121,25 @@ func (o *Outcome) AssertSends(want ...string) {
 	assertLines(o.t, "messages sent", got, want)
 }
 
+// AssertPending fails the test unless the handler left its step pending.
+func (o *Outcome) AssertPending() {
+	o.t.Helper()
+	switch {
+	case o.Err != nil:
+		o.t.Errorf("eddatest: the handler returned an error, expected edda.ErrPending: %v%s", o.Err, stack(o.Stack))
+	case !o.Pending:
+		o.t.Errorf("eddatest: the handler replied %s, expected edda.ErrPending", shownReply(o.Reply))
+	}
+}
+
 // AssertFinal fails the test unless the handler returned a final error (edda.Final)
 // with the reason.
 func (o *Outcome) AssertFinal(reason string) {
 	o.t.Helper()
 	e, ok := finalError(o.Err)
 	switch {
+	case o.Pending:
+		o.t.Errorf("eddatest: the handler left the step pending, expected the final error %s", reason)
 	case o.Err == nil:
 		o.t.Errorf("eddatest: the handler replied %s, expected the final error %s", shownReply(o.Reply), reason)
 	case !ok:
@@ -137,6 +156,9 @@ func ReplyOf[T any](o *Outcome) T {
 	var v T
 	if o.Err != nil {
 		o.t.Fatalf("eddatest: the handler returned an error, expected a reply: %v%s", o.Err, stack(o.Stack))
+	}
+	if o.Pending {
+		o.t.Fatalf("eddatest: the handler left the step pending, expected a reply")
 	}
 	if o.Reply.EffectiveStatus() >= 400 {
 		o.t.Fatalf("eddatest: the handler replied %s, expected a status below 400", shownReply(o.Reply))

@@ -75,6 +75,31 @@ func TestInvokeOptions(t *testing.T) {
 	}
 }
 
+// A handler that is a step of a saga may leave it pending, and add steps.
+func TestInvokeStep(t *testing.T) {
+	s := edda.NewBalanced("s")
+	edda.Handle(s, "pend", func(ctx *edda.Context, _ []byte) (string, error) {
+		return "", errors.Join(ctx.AddSteps(edda.StepSpec{ID: "x", Task: edda.Task{Service: "s", Method: "m"}}), edda.ErrPending)
+	})
+	edda.Handle(s, "text", func(*edda.Context, []byte) (string, error) { return "text", nil })
+	step := eddatest.WithStep("trip", false)
+	out := eddatest.Invoke(t, s, "pend", "", nil, step)
+	out.AssertPending()
+	if len(out.Steps) != 1 || out.Steps[0].ID != "x" {
+		t.Errorf("added are %+v", out.Steps)
+	}
+	for want, f := range map[string]func(t testing.TB){
+		"the handler replied 200 \"text\", expected edda.ErrPending": func(t testing.TB) { eddatest.Invoke(t, s, "text", "", nil, step).AssertPending() },
+		"a compensation was left pending": func(t testing.TB) {
+			eddatest.Invoke(t, s, "pend", "", nil, eddatest.WithStep("trip", true)).AssertPending()
+		},
+		"left the step pending, expected a reply":            func(t testing.TB) { eddatest.ReplyOf[string](eddatest.Invoke(t, s, "pend", "", nil, step)) },
+		"left the step pending, expected the final error NO": func(t testing.TB) { eddatest.Invoke(t, s, "pend", "", nil, step).AssertFinal("NO") },
+	} {
+		t.Run(want, func(t *testing.T) { has(t, failing(t, f), want) })
+	}
+}
+
 // Failures of helpers say what came and what was expected.
 func TestOutcomeFailures(t *testing.T) {
 	s := edda.NewBalanced("s")

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -14,14 +15,16 @@ import (
 
 // attempt is one handler running, or about to run, for one request.
 type attempt struct {
-	s     *session
-	h     *hosted
-	id    uint64
-	msg   edda.Message
-	d     edda.Dispatch
-	ctx   attemptContext
-	state state
-	parts partLine
+	s   *session
+	h   *hosted
+	id  uint64
+	msg edda.Message
+	d   edda.Dispatch
+	ctx attemptContext
+	// timeout is the request's own; zero means that of the service.
+	timeout time.Duration
+	state   state
+	parts   partLine
 
 	progressed atomic.Int64 // when Progress was told to the node last, in Unix nanoseconds
 
@@ -129,10 +132,11 @@ var _ edda.Renewer = (*attempt)(nil)
 func (a *attempt) Progress() {
 	now := time.Now().UnixNano()
 	last := a.progressed.Load()
-	if now-last < int64(a.h.timeout)/progressEvery || !a.progressed.CompareAndSwap(last, now) {
+	timeout := int64(cmp.Or(a.timeout, a.h.timeout))
+	if now-last < timeout/progressEvery || !a.progressed.CompareAndSwap(last, now) {
 		return
 	}
-	limit := now + int64(a.h.timeout)
+	limit := now + timeout
 	if !a.msg.Deadline.IsZero() {
 		limit = min(limit, a.msg.Deadline.UnixNano())
 	}

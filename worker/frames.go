@@ -77,7 +77,9 @@ func outcomeFrame(b []byte, id uint64, out *edda.Outcome) ([]byte, error) {
 	b, inner := wire.Begin(b, wfOutcome)
 	b = wire.AppendUint(b, 1, id)
 	var err error
-	if b, err = nested(b, 2, rpcconn.ValidReply(out.Reply)); err != nil {
+	if out.Pending {
+		b = wire.AppendUint(b, 4, 1)
+	} else if b, err = nested(b, 2, rpcconn.ValidReply(out.Reply)); err != nil {
 		return nil, err
 	}
 	for _, e := range out.Set {
@@ -102,6 +104,11 @@ func outcomeFrame(b []byte, id uint64, out *edda.Outcome) ([]byte, error) {
 			return nil, err
 		}
 		if b, err = nested(b, 8, m); err != nil {
+			return nil, err
+		}
+	}
+	for i := range out.Steps {
+		if b, err = rpcconn.AppendStep(b, 9, &out.Steps[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -273,6 +280,14 @@ func (a *attempt) read(b []byte) error {
 			a.ctx.SetDeadline(int64(f.Uint))
 		case 6:
 			a.state.raw, a.state.known = f.Bytes, true
+		case 7:
+			step, err := readStepRef(f.Bytes)
+			if err != nil {
+				return fmt.Errorf("dispatch %d: %w", a.id, err)
+			}
+			a.d.Step = step
+		case 8:
+			a.timeout = time.Duration(f.Uint)
 		}
 	}
 	if err := r.Err(); err != nil {
@@ -283,6 +298,22 @@ func (a *attempt) read(b []byte) error {
 	}
 	a.msg.To.Namespace = cmp.Or(a.msg.To.Namespace, edda.DefaultNamespace)
 	return nil
+}
+
+// readStepRef reads of which saga an attempt's message is a step.
+func readStepRef(b []byte) (*edda.StepRef, error) {
+	s := &edda.StepRef{}
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case 1:
+			s.SagaID = string(f.Bytes)
+		case 2:
+			s.Undo = f.Uint != 0
+		}
+	}
+	return s, r.Err()
 }
 
 // readFenced reads which attempt was given up, and why.

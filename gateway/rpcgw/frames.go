@@ -2,7 +2,6 @@ package rpcgw
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"time"
 
@@ -91,19 +90,9 @@ func (s *session) outcome(o *eddav1.Outcome) error {
 func outcomeOf(o *eddav1.Outcome) (*edda.Outcome, error) {
 	switch r := o.GetResult().(type) {
 	case *eddav1.Outcome_Reply:
-		out := &edda.Outcome{Reply: replyOf(r.Reply), Delete: o.GetDelete()}
-		for _, e := range o.GetSet() {
-			// The node takes nil for a deletion.
-			out.Set = append(out.Set, edda.StateEntry{Name: e.GetName(), Value: append([]byte{}, e.GetValue()...)})
-		}
-		for i, m := range o.GetSends() {
-			sent, err := messageOf(m)
-			if err != nil {
-				return nil, badFrame("attempt %d: sends[%d]: %w", o.GetAttemptId(), i, err)
-			}
-			out.Sends = append(out.Sends, sent)
-		}
-		return out, nil
+		return kept(o, &edda.Outcome{Reply: replyOf(r.Reply)})
+	case *eddav1.Outcome_Pending:
+		return kept(o, &edda.Outcome{Pending: true})
 	case *eddav1.Outcome_Failure:
 		f := r.Failure
 		out := &edda.Outcome{Err: &edda.HandlerError{
@@ -113,11 +102,26 @@ func outcomeOf(o *eddav1.Outcome) (*edda.Outcome, error) {
 			out.Stack = []byte("in the worker")
 		}
 		return out, nil
-	case *eddav1.Outcome_Pending:
-		return &edda.Outcome{Err: errors.New("only the step of a saga may be left pending")}, nil
 	default:
 		return nil, badFrame("the outcome of attempt %d has no result", o.GetAttemptId())
 	}
+}
+
+// kept reads what is kept with a result that is no failure.
+func kept(o *eddav1.Outcome, out *edda.Outcome) (*edda.Outcome, error) {
+	out.Delete, out.Steps = o.GetDelete(), stepSpecsOf(o.GetAddSteps())
+	for _, e := range o.GetSet() {
+		// The node takes nil for a deletion.
+		out.Set = append(out.Set, edda.StateEntry{Name: e.GetName(), Value: append([]byte{}, e.GetValue()...)})
+	}
+	for i, m := range o.GetSends() {
+		sent, err := messageOf(m)
+		if err != nil {
+			return nil, badFrame("attempt %d: sends[%d]: %w", o.GetAttemptId(), i, err)
+		}
+		out.Sends = append(out.Sends, sent)
+	}
+	return out, nil
 }
 
 // part takes a part of a reply.

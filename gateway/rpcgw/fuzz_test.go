@@ -17,6 +17,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/internal/wire"
 	"github.com/edda-io/edda/node"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
@@ -131,6 +132,37 @@ func (es entries) List(context.Context, string) iter.Seq2[edda.StateEntry, error
 			if !yield(e, nil) {
 				return
 			}
+		}
+	}
+}
+
+// What is written by hand is what protobuf writes.
+func TestStepIsOfTheProtocol(t *testing.T) {
+	for _, s := range []edda.StepRef{{}, {SagaID: "trip"}, {SagaID: "trip", Undo: true}} {
+		got := new(eddav1.Dispatch)
+		if err := proto.Unmarshal(wire.AppendUint(appendStep(nil, &s), fieldTimeout, 5), got); err != nil {
+			t.Fatal(err)
+		}
+		want := &eddav1.Dispatch{Step: &eddav1.StepRef{SagaId: s.SagaID, Undo: s.Undo}, AttemptTimeout: 5}
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+}
+
+// What a worker says of a step is what the node gets, whatever the result is.
+func TestOutcomeOfAStep(t *testing.T) {
+	step := &eddav1.StepSpec{Id: "x", Task: &eddav1.Task{Service: "cars", Method: "rent"}}
+	for _, o := range []*eddav1.Outcome{
+		{Result: &eddav1.Outcome_Pending{Pending: true}}, {Result: &eddav1.Outcome_Reply{Reply: &eddav1.Reply{}}},
+	} {
+		o.AddSteps = []*eddav1.StepSpec{step}
+		o.Set, o.Delete = []*eddav1.StateEntry{{Name: "a"}}, []string{"b"}
+		o.Sends = []*eddav1.Message{{Service: "s", Type: "m"}}
+		out, err := outcomeOf(o)
+		if err != nil || out.Pending != o.GetPending() || (out.Reply == nil) != out.Pending || len(out.Set) != 1 || len(out.Delete) != 1 || len(out.Sends) != 1 ||
+			len(out.Steps) != 1 || out.Steps[0].Service != "cars" {
+			t.Errorf("%v is read as %+v, %v", o, out, err)
 		}
 	}
 }

@@ -125,6 +125,11 @@ const (
 	fieldFence     = 4
 	fieldDeadline  = 5
 	fieldState     = 6
+	fieldStep      = 7
+	fieldTimeout   = 8
+
+	fieldSagaID = 1 // of StepRef
+	fieldUndo   = 2
 
 	fieldEntries = 1 // of State
 	fieldPartial = 2
@@ -163,10 +168,25 @@ func (b *batch) dispatch(h *held) {
 	if d.State != nil {
 		f = append(wire.AppendLen(f, fieldState, len(b.state)), b.state...)
 	}
+	if d.Step != nil {
+		f = appendStep(f, d.Step)
+		f = wire.AppendUint(f, fieldTimeout, uint64(h.AttemptTimeout()))
+	}
 	b.fields = f
 	*b.bytes = wire.AppendLen(*b.bytes, fieldFrames, sizeOf(len(f)))
 	*b.bytes = wire.AppendLen(*b.bytes, fieldDispatch, len(f))
 	*b.bytes = append(*b.bytes, f...)
+}
+
+// appendStep appends which saga an attempt is for.
+func appendStep(b []byte, s *edda.StepRef) []byte {
+	b, mark := wire.Begin(b, fieldStep)
+	b = wire.AppendString(b, fieldSagaID, s.SagaID)
+	if s.Undo {
+		b = wire.AppendUint(b, fieldUndo, 1)
+	}
+	wire.End(b, mark)
+	return b
 }
 
 // overtaken notes that an attempt is about to be sent, and reports whether it was

@@ -19,9 +19,6 @@ import (
 // maxRetryAfter is the longest delay that an endpoint may ask for.
 const maxRetryAfter = time.Hour
 
-// errPending ends an attempt that says it will be completed later.
-var errPending = errors.New("the endpoint answered that the request is pending, which only a saga's step can be")
-
 // answer makes the endpoint's answer the outcome of the attempt.
 func (t *target) answer(c *edda.Context, res *http.Response) (*edda.Reply, error) {
 	switch status := res.StatusCode; {
@@ -44,7 +41,7 @@ func (t *target) answer(c *edda.Context, res *http.Response) (*edda.Reply, error
 	case err != nil:
 		return nil, err
 	case strings.EqualFold(res.Header.Get("Edda-Pending"), "true"):
-		return nil, errPending
+		return nil, edda.ErrPending
 	case inEnvelope:
 		return t.opened(c, body)
 	}

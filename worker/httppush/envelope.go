@@ -13,6 +13,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/jsondata"
+	"github.com/edda-io/edda/internal/specjson"
 )
 
 const (
@@ -121,10 +122,11 @@ type reply struct {
 	Headers     *jsondata.Headers `json:"headers"`
 	ContentType string            `json:"contentType"`
 	jsondata.Data
-	State   *change  `json:"state"`
-	Send    []send   `json:"send"`
-	Pending bool     `json:"pending"`
-	Error   *declare `json:"error"`
+	State    *change         `json:"state"`
+	Send     []send          `json:"send"`
+	AddSteps json.RawMessage `json:"addSteps"`
+	Pending  bool            `json:"pending"`
+	Error    *declare        `json:"error"`
 }
 
 // change is what becomes of the key's state.
@@ -162,8 +164,6 @@ func (t *target) opened(c *edda.Context, body []byte) (*edda.Reply, error) {
 	switch {
 	case r.Error != nil:
 		return nil, &edda.HandlerError{Reason: r.Error.Reason, Message: r.Error.text(), Final: r.Error.Final}
-	case r.Pending:
-		return nil, errPending
 	case r.Status != 0 && (r.Status < 200 || r.Status > 599):
 		return nil, inEnvelope(fmt.Errorf("status is %d, must be 200 to 599", r.Status))
 	}
@@ -181,10 +181,31 @@ func (t *target) opened(c *edda.Context, body []byte) (*edda.Reply, error) {
 			}
 		}
 	}
-	if err != nil {
+	if err == nil {
+		err = addSteps(c, r.AddSteps)
+	}
+	switch {
+	case err != nil:
 		return nil, inEnvelope(err)
+	case r.Pending:
+		return nil, edda.ErrPending
 	}
 	return &edda.Reply{Status: r.Status, Headers: headersOf(r.Headers), ContentType: contentType, Payload: payload}, nil
+}
+
+// addSteps adds steps to the saga of the step that was handled.
+func addSteps(c *edda.Context, b json.RawMessage) error {
+	if b == nil || string(b) == "null" {
+		return nil
+	}
+	steps, err := specjson.Steps(b)
+	if err == nil {
+		err = c.AddSteps(steps...)
+	}
+	if err != nil {
+		return fmt.Errorf("addSteps: %w", err)
+	}
+	return nil
 }
 
 func inEnvelope(err error) error { return fmt.Errorf("the endpoint's envelope: %w", err) }

@@ -105,7 +105,7 @@ func TestEnvelopeReply(t *testing.T) {
 			result{Status: 204, Sends: []sent{{"mail", "post", "application/json", `{"to":"a@x"}`, ""}, {"users/k/2", "allow", "text/plain", "hi", "once"}}},
 		},
 		{"not pending, no error", `{"pending":false,"error":null}`, result{Status: 204}},
-		{"nulls", `{"status":null,"headers":null,"contentType":null,"state":{"set":null,"delete":null},"send":null,"pending":null}`, result{Status: 204}},
+		{"nulls", `{"status":null,"headers":null,"contentType":null,"state":{"set":null,"delete":null},"send":null,"addSteps":null,"pending":null}`, result{Status: 204}},
 		{"null is a value", `{"data":null}`, result{Status: 200, Type: "application/json", Payload: "null"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -185,6 +185,7 @@ func TestNoEnvelopes(t *testing.T) {
 		{"two payloads", 200, `{"data":"a","dataBase64":"YQ=="}`, "dataBase64"},
 		{"not text", 200, `{"data":{},"contentType":"text/plain"}`, "data"},
 		{"pending", 200, `{"pending":true}`, "pending"},
+		{"steps outside of a saga", 200, `{"addSteps":{"id":"a","service":"cars","method":"rent"}}`, "addSteps: add steps: the request is no step of a saga"},
 		{"set and deleted", 200, `{"state":{"set":{"a":1},"delete":["a"]}}`, `"a"`},
 		{"set twice", 200, `{"state":{"set":{"a":1},"setBase64":{"a":""}}}`, `"a"`},
 		{"no name", 200, `{"state":{"set":{"":1}}}`, "state.set"},

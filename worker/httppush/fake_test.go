@@ -215,6 +215,12 @@ func answerWith(status int, body string, header ...string) http.HandlerFunc {
 // try1 makes one attempt at a message of a key and returns its outcome.
 func try1(t *testing.T, spec edda.EndpointSpec, m *edda.Message, st edda.StateReader) *edda.Outcome {
 	t.Helper()
+	return tryStep(t, spec, m, st, nil)
+}
+
+// tryStep is try1 for a step of a saga.
+func tryStep(t *testing.T, spec edda.EndpointSpec, m *edda.Message, st edda.StateReader, step *edda.StepRef) *edda.Outcome {
+	t.Helper()
 	r, _ := serveRunner(t, spec, Options{})
 	if m.To.Name == "" {
 		m.To = edda.Address{Name: spec.Name}
@@ -226,6 +232,7 @@ func try1(t *testing.T, spec edda.EndpointSpec, m *edda.Message, st edda.StateRe
 		m.Type = "login"
 	}
 	a := attemptAt(t.Context(), m, st)
+	a.d.Step = step
 	r.start(a)
 	return a.outcome(t)
 }

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/record"
@@ -65,6 +66,9 @@ func (m *Machine) undoNested(s *Saga, i int) error {
 	}
 	m.touchStep(s, i).state = stepCompensating
 	s.undoing++
+	if child.EndedAt == m.env.Time { // it had ended for a moment only
+		m.effects = slices.DeleteFunc(m.effects, func(e Effect) bool { return e.Kind == Ended && e.Saga == child })
+	}
 	child.EndedAt = 0
 	return m.fail(child, record.Failure{Reason: s.Reason, Message: fmt.Sprintf("saga %q, which it is a step of, is undone", s.ID)}, false)
 }
