@@ -208,6 +208,7 @@ func FuzzRecords(f *testing.F) {
 		f.Add(rec[0], rec[record.HeaderBytes:])
 	}
 	ready := func(t *testing.T) *world {
+		t.Helper()
 		w := newWorld(t)
 		w.create(nest(saga("a b:a c:b"), "c", inner("x")))
 		w.ok("t.a", "1")
