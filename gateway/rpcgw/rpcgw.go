@@ -96,10 +96,7 @@ type Gateway struct {
 
 // New returns the gateway of a node. The error names the option that makes no
 // sense.
-func New(n *node.Node, opts Options) (*Gateway, error) {
-	sagas, _ := any(n).(edda.SagaBackend)
-	return build(n, n, sagas, opts)
-}
+func New(n *node.Node, opts Options) (*Gateway, error) { return build(n, n, n, opts) }
 
 func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Options) (*Gateway, error) {
 	opts.Heartbeat = cmp.Or(opts.Heartbeat, DefaultHeartbeat)
@@ -166,9 +163,7 @@ func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
 	)...)
 	eddav1.RegisterEddaServiceServer(s, g)
 	eddav1.RegisterWorkerServiceServer(s, g)
-	if g.sagas != nil {
-		eddav1.RegisterSagaServiceServer(s, g)
-	}
+	eddav1.RegisterSagaServiceServer(s, g)
 	healthv1.RegisterHealthServer(s, g.health)
 	reflection.Register(s)
 	return s
