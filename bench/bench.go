@@ -53,7 +53,9 @@ type Options struct {
 	// InFlight selects the variants of rows that have several. Empty means all.
 	InFlight []int
 	// Completed and Pending are the numbers of requests in the directory of
-	// start-loaded. Zero means DefaultCompleted and DefaultPending.
+	// start-loaded. Zero means DefaultCompleted and DefaultPending. Pending is also the
+	// number of sagas that wait in that of saga-waiting; the saga of saga-wide has at
+	// most Completed steps.
 	Completed, Pending int
 	// Child makes the command that runs Child with these arguments in a process of
 	// its own. The rows of starts need it.

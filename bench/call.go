@@ -44,13 +44,13 @@ func stopNode(n *node.Node) error {
 // openOnNode readies a row whose operation is a call into a node; the function
 // stop is what has to end before the node does, or nil.
 func openOnNode(ctx context.Context, e *env,
-	ready func(n *node.Node) (op func(context.Context, int) error, stop func() error, err error),
+	ready func(n *node.Node) (op func(context.Context, int) error, stop func() error, err error), more ...*edda.Service,
 ) (*driver, error) {
 	dir, remove, err := e.subdir()
 	if err != nil {
 		return nil, err
 	}
-	n, err := openNode(ctx, dir, e.Durability)
+	n, err := openNode(ctx, dir, e.Durability, more...)
 	if err != nil {
 		remove()
 		return nil, err

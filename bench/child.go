@@ -21,6 +21,7 @@ const (
 	roleBare   = "bare"  // serves HTTP without a node
 	roleServe  = "serve" // serves a node
 	roleLoad   = "load"  // fills a node's directory
+	roleSagas  = "sagas" // fills one with sagas that wait
 	saidLoaded = "loaded"
 	roleWork   = "work" // connects workers that echo
 	roleJobs   = "jobs" // connects workers whose handlers take a second
@@ -64,19 +65,26 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 	case roleEcho:
 		return echoChild(ctx, stdout)
 	case roleLoad:
-		n, err := openNode(ctx, *dir, d, parkService())
-		if err == nil {
-			err = load(ctx, n, *completed, *pending)
-		}
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(stdout, saidLoaded)
-		<-ctx.Done()
-		return errors.Join(err, stopNode(n))
+		return loadChild(ctx, stdout, *dir, d, func(n *node.Node) error { return load(ctx, n, *completed, *pending) }, parkService())
+	case roleSagas:
+		return loadChild(ctx, stdout, *dir, d, func(n *node.Node) error { return leaveSagas(ctx, n, *pending) }, stepService(stepName, edda.Balanced))
 	default:
 		return fmt.Errorf("no role %q", *role)
 	}
+}
+
+// loadChild fills a node's directory, says so, and stays.
+func loadChild(ctx context.Context, stdout io.Writer, dir string, d edda.Durability, fill func(*node.Node) error, services ...*edda.Service) error {
+	n, err := openNode(ctx, dir, d, services...)
+	if err != nil {
+		return err
+	}
+	if err := fill(n); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, saidLoaded)
+	<-ctx.Done()
+	return errors.Join(err, stopNode(n))
 }
 
 // serveChild says where the server listens and stops it when ctx ends. It takes

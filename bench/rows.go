@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
+
+	"github.com/edda-io/edda"
 )
 
 // spec describes one row.
@@ -69,6 +71,7 @@ func specs() []spec {
 		loop("append", 1024, openAppend, against("append-floor", 1024), reach(ratioAtLeast(0.8))),
 		loop("call", 1, openCall, against("flush", 1), byP50, reach(ratioAtMost(3))),
 		loop("call", 64, openCall, against("flush", 1), byP50, reach(ratioAtMost(6), valueAtLeast(40_000))),
+		loop("call", 256, openCall),
 		loop("call", 1024, openCall, against("append-floor", 1024), reach(ratioAtLeast(0.2), valueAtLeast(100_000))),
 		loop("accept", 1, openAccept, against("flush", 1), byP50, reach(ratioAtMost(1.6))),
 		loop("hot-key", 64, openHotKey, against("flush", 1), reach(ratioAtLeast(0.7))),
@@ -88,6 +91,12 @@ func specs() []spec {
 		}},
 		{name: "jobs", inFlight: jobs, unit: "s", measure: measureJobs, targets: []target{valueAtMost(1.5)}},
 		{name: "idle-workers", inFlight: idleWorkers, unit: "s", measure: measureIdleWorkers, targets: []target{residentAtMost(200)}},
+		loop("saga", 1, openSaga(edda.Balanced), against("flush", 1), byP50, reach(ratioAtMost(5))),
+		loop("saga", 256, openSaga(edda.Balanced), against("call", 256), reach(ratioAtLeast(0.1), valueAtLeast(5_000))),
+		loop("saga-keyed", 1, openSaga(edda.Ordered), against("flush", 1), byP50, reach(ratioAtMost(8))),
+		loop("saga-undo", 256, openSagaUndo, against("saga", 256), reach(ratioAtLeast(0.6))),
+		{name: "saga-wide", inFlight: 100, unit: "s", measure: measureSagaWide, targets: []target{valueAtMost(3), ratioAtMost(1.5)}},
+		{name: "saga-waiting", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(3), residentAtMost(200)}},
 		{name: "log-bytes", inFlight: 64, unit: "B", measure: measureLogBytes, targets: []target{valueAtMost(220)}},
 		{name: "start-empty", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(0.3), residentAtMost(60)}},
 		{name: "start-loaded", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(3), residentAtMost(300)}},

@@ -25,6 +25,10 @@ const (
 
 var errNoChild = errors.New("Options.Child is not set")
 
+// loaders are who fills the directories of the rows that do not start with an empty
+// one.
+var loaders = map[string]string{"start-loaded": roleLoad, "saga-waiting": roleSagas}
+
 // measureStart measures how long a process takes from its start to the first
 // answer that it is ready. Its floor is the same process without a node.
 func measureStart(ctx context.Context, e *env, s *spec) (r Result, err error) {
@@ -32,8 +36,8 @@ func measureStart(ctx context.Context, e *env, s *spec) (r Result, err error) {
 		return r, errNoChild
 	}
 	prepare := func() (string, func(), error) { return e.subdir() }
-	if s.name == "start-loaded" {
-		dir, remove, err := e.loadedDir(ctx)
+	if role := loaders[s.name]; role != "" {
+		dir, remove, err := e.loadedDir(ctx, role)
 		if err != nil {
 			return r, err
 		}
@@ -84,12 +88,12 @@ func (e *env) startOnce(ctx context.Context, into *series, r *Result, role, dir 
 }
 
 // loadedDir has a process fill a directory, and kills it where it stands.
-func (e *env) loadedDir(ctx context.Context) (string, func(), error) {
+func (e *env) loadedDir(ctx context.Context, role string) (string, func(), error) {
 	dir, remove, err := e.subdir()
 	if err != nil {
 		return "", nil, err
 	}
-	p, err := e.launch(ctx, roleLoad, dir)
+	p, err := e.launch(ctx, role, dir)
 	if err != nil {
 		remove()
 		return "", nil, err

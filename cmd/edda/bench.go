@@ -46,8 +46,8 @@ func newBenchCommand() *cobra.Command {
 	fl.StringVar(&o.Dir, "dir", "", "directory on the disk to measure (default a temporary one)")
 	fl.StringVar(&f.durability, "durability", string(edda.Fsync), "fsync or os")
 	fl.StringVar(&f.cpuProfile, "cpuprofile", "", "write a CPU profile to this file; floors have the label row=floor")
-	fl.IntVar(&o.Completed, "completed", bench.DefaultCompleted, "completed requests in the directory of start-loaded")
-	fl.IntVar(&o.Pending, "pending", bench.DefaultPending, "pending requests in the directory of start-loaded")
+	fl.IntVar(&o.Completed, "completed", bench.DefaultCompleted, "completed requests in the directory of start-loaded; the saga of saga-wide has no more steps")
+	fl.IntVar(&o.Pending, "pending", bench.DefaultPending, "pending requests in the directory of start-loaded, and sagas in that of saga-waiting")
 	fl.BoolVar(&f.check, "check", false, "exit with 1 when a target is missed")
 	c.AddCommand(newBenchChildCommand())
 	return c
