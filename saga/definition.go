@@ -83,7 +83,7 @@ func (s *Steps) AddSaga(id string, d *Definition) *Step {
 	step := s.add(id)
 	if d == nil {
 		step.fail(edda.BadValue, errors.New("its saga is nil"))
-		d = &Definition{}
+		return step
 	}
 	step.saga = d
 	return step
@@ -175,6 +175,9 @@ func (d *Definition) Err() error {
 // spec returns the saga as a backend takes it. Outer are the definitions that this one
 // is in.
 func (d *Definition) spec(outer []*Definition) (*edda.SagaSpec, error) {
+	if d == nil {
+		return nil, &edda.Error{Op: "define saga", Reason: edda.BadValue, Err: errors.New("the definition is nil")}
+	}
 	steps, errs := d.specs(append(outer, d))
 	if len(errs) > 0 {
 		op := "define saga"
@@ -191,6 +194,9 @@ func (d *Definition) spec(outer []*Definition) (*edda.SagaSpec, error) {
 
 // all returns the steps as a backend takes them, for a saga that is there.
 func (s *Steps) all() ([]edda.StepSpec, error) {
+	if s == nil {
+		return nil, nil
+	}
 	specs, errs := s.specs(nil)
 	if len(errs) > 0 {
 		return nil, mistakes("define steps", errs)

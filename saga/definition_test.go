@@ -150,6 +150,9 @@ func TestMistakesInDefinitions(t *testing.T) {
 	if err := hammer().Err(); err != nil {
 		t.Error(err)
 	}
+	if _, err := saga.NewClient(nil).Start(t.Context(), nil); edda.ReasonOf(err) != edda.BadValue {
+		t.Errorf("no definition: got %v, want BAD_VALUE", err)
+	}
 }
 
 // All mistakes are told at once, so that nobody mends them one by one.

@@ -116,6 +116,9 @@ func TestAddStepsToRunningSaga(t *testing.T) {
 		must(client.StepFinished(t.Context(), saga.Ref{Saga: id, Step: "a"}, "z"))
 		wantSteps(t, must(client.Wait(t.Context(), id)), "succeeded: a succeeded, b succeeded, c succeeded")
 
+		if _, err := client.AddSteps(t.Context(), id, nil); edda.ReasonOf(err) == "" {
+			t.Error("no steps were added without an error")
+		}
 		var tooLate saga.Steps
 		tooLate.AddStep("d", "work", "do", "x")
 		if _, err := client.AddSteps(t.Context(), id, &tooLate); edda.ReasonOf(err) != edda.SagaEnded {
