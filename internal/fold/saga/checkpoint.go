@@ -32,8 +32,8 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 	if err := m.expire(b); err != nil {
 		return err
 	}
-	for key := range m.gone {
-		if err := m.deleteFamily(b, key); err != nil {
+	for ref := range m.gone {
+		if err := m.deleteFamily(b, ref); err != nil {
 			return err
 		}
 	}
@@ -46,7 +46,7 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 		case err == nil && !hidden:
 			m.write(b, s)
 		case err == nil && s.stored.state != 0:
-			err = m.deleteFamily(b, s.key)
+			err = m.deleteFamily(b, s.Ref())
 		}
 		if err != nil {
 			return err
@@ -58,21 +58,22 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 // write writes what changed of a saga.
 func (m *Machine) write(b *store.Batch, s *Saga) {
 	was, is := s.stored, s.storedNow()
-	b.Set(sagaRow(s.key), s.row())
+	ref := s.Ref()
+	b.Set(sagaRow(ref), s.row())
 	for i := range s.steps {
 		if s.steps[i].is(dirtyStep) {
-			b.Set(stepRow(s.key, i), s.steps[i].row())
+			b.Set(stepRow(ref, i), s.steps[i].row())
 		}
 	}
 	if was.state != is.state && was.state != 0 {
 		b.Delete(listRow(s.Namespace, was.state, CursorOf(s)))
 	}
 	b.Set(listRow(s.Namespace, is.state, CursorOf(s)), s.listValue())
-	toggle(b, was.armed, is.armed, timeRow(rowDeadline, s.Deadline, s.key))
-	toggle(b, was.unadvanced, is.unadvanced, fold.Row(rowAdvance, []byte(s.key)))
+	toggle(b, was.armed, is.armed, timeRow(rowDeadline, s.Deadline, ref))
+	toggle(b, was.unadvanced, is.unadvanced, fold.Row(rowAdvance, ref.key()))
 	if was.keepUntil != is.keepUntil {
-		toggle(b, was.keepUntil != 0, false, timeRow(rowExpiry, was.keepUntil, s.key))
-		toggle(b, false, is.keepUntil != 0, timeRow(rowExpiry, is.keepUntil, s.key))
+		toggle(b, was.keepUntil != 0, false, timeRow(rowExpiry, was.keepUntil, ref))
+		toggle(b, false, is.keepUntil != 0, timeRow(rowExpiry, is.keepUntil, ref))
 	}
 }
 
@@ -102,11 +103,11 @@ func (m *Machine) expire(b *store.Batch) error {
 		if len(p.Key) < 9 {
 			return fmt.Errorf("expiry row of %d bytes, want more than 9", len(p.Key))
 		}
-		key := string(p.Key[9:])
-		if m.gone[key] {
+		ref := parseKey(string(p.Key[9:]))
+		if m.gone[ref] {
 			continue // it is removed with those
 		}
-		if err := m.deleteFamily(b, key); err != nil {
+		if err := m.deleteFamily(b, ref); err != nil {
 			return err
 		}
 		if n++; n == maxExpire {
@@ -117,22 +118,22 @@ func (m *Machine) expire(b *store.Batch) error {
 }
 
 // deleteFamily deletes the rows of a saga, and of all that its steps are.
-func (m *Machine) deleteFamily(b *store.Batch, key string) error {
-	row, found, err := m.env.Table.Get(sagaRow(key))
+func (m *Machine) deleteFamily(b *store.Batch, ref Ref) error {
+	row, found, err := m.env.Table.Get(sagaRow(ref))
 	if err != nil || !found {
 		return err
 	}
-	if err := m.deleteRows(b, key, row); err != nil {
+	if err := m.deleteRows(b, ref, row); err != nil {
 		return err
 	}
-	from := sagaRow(key + nested)
+	from := append(sagaRow(ref), nested...)
 	end := slices.Clone(from)
 	end[len(end)-1]++
 	for p, err := range m.env.Table.Scan(from, end) {
 		if err != nil {
 			return err
 		}
-		if err := m.deleteRows(b, string(p.Key[1:]), slices.Clone(p.Value)); err != nil {
+		if err := m.deleteRows(b, parseKey(string(p.Key[1:])), slices.Clone(p.Value)); err != nil {
 			return err
 		}
 	}
@@ -142,25 +143,25 @@ func (m *Machine) deleteFamily(b *store.Batch, key string) error {
 // manySteps are deleted as a range.
 const manySteps = 16
 
-func (m *Machine) deleteRows(b *store.Batch, key string, row []byte) error {
-	s, err := m.readRow(parseKey(key), row)
+func (m *Machine) deleteRows(b *store.Batch, ref Ref, row []byte) error {
+	s, err := m.readRow(ref, row)
 	if err != nil {
 		return err
 	}
-	b.Delete(sagaRow(key))
+	b.Delete(sagaRow(ref))
 	if s.count > manySteps {
-		b.DeleteRange(stepRow(key, 0), stepRow(key, s.count))
+		b.DeleteRange(stepRow(ref, 0), stepRow(ref, s.count))
 	} else {
 		for i := range s.count {
-			b.Delete(stepRow(key, i))
+			b.Delete(stepRow(ref, i))
 		}
 	}
 	b.Delete(listRow(s.Namespace, stateNumber(s.State), CursorOf(s)))
 	if s.Deadline != 0 {
-		b.Delete(timeRow(rowDeadline, s.Deadline, key))
+		b.Delete(timeRow(rowDeadline, s.Deadline, ref))
 	}
 	if until := s.keepUntil(); until != 0 {
-		b.Delete(timeRow(rowExpiry, until, key))
+		b.Delete(timeRow(rowExpiry, until, ref))
 	}
 	return nil
 }
@@ -194,13 +195,13 @@ func (m *Machine) Load() error {
 		if len(p.Key) < 9 {
 			return fmt.Errorf("deadline row of %d bytes, want more than 9", len(p.Key))
 		}
-		m.deadlines.ReplaceOrInsert(deadline{int64(binary.BigEndian.Uint64(p.Key[1:])), string(p.Key[9:])})
+		m.deadlines.ReplaceOrInsert(deadline{int64(binary.BigEndian.Uint64(p.Key[1:])), parseKey(string(p.Key[9:]))})
 	}
 	for p, err := range m.env.Table.Scan([]byte{rowAdvance}, fold.RowEnd(rowAdvance)) {
 		if err != nil {
 			return err
 		}
-		m.unadvanced[string(p.Key[1:])] = true
+		m.unadvanced[parseKey(string(p.Key[1:]))] = true
 	}
 	return nil
 }

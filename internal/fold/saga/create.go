@@ -14,7 +14,7 @@ func (m *Machine) applyCreated(body []byte) error {
 		return err
 	}
 	ref := Ref{c.Namespace, c.ID}
-	m.reserve(ref.key(), c.Starts)
+	m.reserve(ref, c.Starts)
 	known, err := m.load(ref)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (m *Machine) newSaga(ref Ref, name string) *Saga {
 	ref.Namespace = same(&m.last.namespace, ref.Namespace)
 	return &Saga{
 		Namespace: ref.Namespace, ID: ref.ID, Name: same(&m.last.name, name), State: edda.SagaCreated, CreatedAt: m.env.Time,
-		key: ref.key(), hash: Hash(ref.Namespace, ref.ID),
+		hash: Hash(ref.Namespace, ref.ID),
 	}
 }
 
@@ -79,7 +79,7 @@ func same(last *string, s string) string {
 
 // admit takes in a new saga.
 func (m *Machine) admit(s *Saga) {
-	m.sagas[s.key] = s
+	m.sagas[s.Ref()] = s
 	m.touch(s)
 	m.effect(Created, s)
 	m.arm(s)

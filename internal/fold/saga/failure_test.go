@@ -156,7 +156,7 @@ func TestCompensationFails(t *testing.T) {
 	check(t, w.ok("-t.c", ""), "step t.c succeeded; ended t compensation_failed")
 	check(t, w.compensation("t", "c", edda.RetryCompensation), "unchanged t")
 	check(t, w.compensation("t", "e", edda.RetryCompensation), `refused NO_STEP saga "t" has no step "e"`)
-	late := w.m().sagas[Ref{"default", "t"}.key()].requestID(1, true, 0, Hash("default", "t"))
+	late := w.m().sagas[Ref{"default", "t"}].requestID(1, true, 0, Hash("default", "t"))
 	check(t, w.compensation("t", "b", edda.RetryCompensation), "applied t")
 	w.want("compensating a:succeeded b:compensating/running c:compensated/succeeded d:failed", "-t.b")
 	if a := w.asked("-t.b"); a.step.Run != 1 || a.msg.ID == late {

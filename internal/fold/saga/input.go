@@ -1,7 +1,6 @@
 package saga
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -82,12 +81,22 @@ func (s *Saga) requestID(i int, undo bool, run, hash uint64) edda.ID {
 	return id
 }
 
-// mac returns the HMAC-SHA256 of a text under the saga's secret, half of it.
-func (s *Saga) mac(text string) (out [secretBytes]byte) {
-	h := hmac.New(sha256.New, s.secret[:])
-	h.Write([]byte(text))
-	copy(out[:], h.Sum(nil))
-	return out
+// mac returns the HMAC-SHA256 of a text under the saga's secret, half of it. It is
+// spelled out (RFC 2104) because it is made for each step, and crypto/hmac allocates.
+func (s *Saga) mac(text string) [secretBytes]byte {
+	var inner [sha256.BlockSize + 2*edda.MaxNameBytes]byte
+	var outer [sha256.BlockSize + sha256.Size]byte
+	for i := range sha256.BlockSize {
+		var k byte
+		if i < secretBytes {
+			k = s.secret[i]
+		}
+		inner[i], outer[i] = k^0x36, k^0x5c
+	}
+	sum := sha256.Sum256(append(inner[:sha256.BlockSize], text...))
+	copy(outer[sha256.BlockSize:], sum[:])
+	sum = sha256.Sum256(outer[:])
+	return [secretBytes]byte(sum[:])
 }
 
 // CompletionKey returns the right to finish a step, for whoever has no credentials.

@@ -131,7 +131,7 @@ func (l *lister) row(c Cursor, value []byte) (*Saga, error) {
 		return nil, fmt.Errorf("list row of saga %q: %w", c.ID, err)
 	}
 	ref := Ref{l.f.Namespace, c.ID}
-	if keepUntil != 0 && keepUntil <= l.now || l.m.sagas[ref.key()] != nil || !l.wants(string(name), edda.Principal(principal), c) {
+	if keepUntil != 0 && keepUntil <= l.now || l.m.sagas[ref] != nil || !l.wants(string(name), edda.Principal(principal), c) {
 		return nil, nil
 	}
 	s, err := l.m.readWithoutSteps(ref)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold"
@@ -15,7 +14,7 @@ import (
 // read from the table, and is then a copy.
 func (m *Machine) Get(namespace, id string, now int64) (*Saga, error) {
 	ref := Ref{namespace, id}
-	s := m.sagas[ref.key()]
+	s := m.sagas[ref]
 	if s == nil {
 		var err error
 		if s, err = m.read(ref); err != nil || s == nil {
@@ -30,12 +29,11 @@ func (m *Machine) Get(namespace, id string, now int64) (*Saga, error) {
 
 // hidden reports whether the saga, or the one that it belongs to, is kept no longer.
 func (m *Machine) hidden(s *Saga, now int64) (bool, error) {
-	root, _, isNested := strings.Cut(s.ID, nested)
-	if !isNested {
+	if !s.Nested() {
 		return s.expired(now), nil
 	}
-	ref := Ref{s.Namespace, root}
-	if r := m.sagas[ref.key()]; r != nil {
+	ref := s.Ref().root()
+	if r := m.sagas[ref]; r != nil {
 		return r.expired(now), nil
 	}
 	r, err := m.readWithoutSteps(ref)
@@ -44,13 +42,13 @@ func (m *Machine) hidden(s *Saga, now int64) (bool, error) {
 
 // load returns a saga for a record that is applied, or nil. It is in memory then.
 func (m *Machine) load(ref Ref) (*Saga, error) {
-	s := m.sagas[ref.key()]
+	s := m.sagas[ref]
 	if s == nil {
 		var err error
 		if s, err = m.read(ref); err != nil || s == nil {
 			return nil, err
 		}
-		m.sagas[s.key] = s
+		m.sagas[ref] = s
 	}
 	s.touched = true
 	return s, nil
@@ -58,20 +56,14 @@ func (m *Machine) load(ref Ref) (*Saga, error) {
 
 // readWithoutSteps reads the row of a saga.
 func (m *Machine) readWithoutSteps(ref Ref) (*Saga, error) {
-	if m.gone[rootKey(ref.key())] {
+	if m.gone[ref.root()] {
 		return nil, nil
 	}
-	row, found, err := m.env.Table.Get(sagaRow(ref.key()))
+	row, found, err := m.env.Table.Get(sagaRow(ref))
 	if err != nil || !found {
 		return nil, err
 	}
 	return m.readRow(ref, row)
-}
-
-// rootKey returns the key of the saga that a nested one belongs to, however deep.
-func rootKey(key string) string {
-	root, _, _ := strings.Cut(key, nested)
-	return root
 }
 
 // read reads a saga from the table.
@@ -80,8 +72,8 @@ func (m *Machine) read(ref Ref) (*Saga, error) {
 	if err != nil || s == nil {
 		return nil, err
 	}
-	prefix := append(fold.Row(rowStep, []byte(s.key)), 0)
-	end := append(fold.Row(rowStep, []byte(s.key)), 1)
+	prefix := append(fold.Row(rowStep, ref.key()), 0)
+	end := append(fold.Row(rowStep, ref.key()), 1)
 	s.steps = make([]step, 0, s.count)
 	for p, err := range m.env.Table.Scan(prefix, end) {
 		if err != nil {
@@ -147,10 +139,10 @@ func (s *Saga) restore() error {
 
 // remove lets go of a saga that has ended, and of those that its steps are.
 func (m *Machine) remove(s *Saga) {
-	m.gone[rootKey(s.key)] = true
+	m.gone[s.Ref().root()] = true
 	s.dropped = true
 	m.disarm(s)
-	delete(m.sagas, s.key)
+	delete(m.sagas, s.Ref())
 	for i := range s.steps {
 		if s.steps[i].is(isSaga) {
 			m.removeNested(s, i)
@@ -159,7 +151,7 @@ func (m *Machine) remove(s *Saga) {
 }
 
 func (m *Machine) removeNested(s *Saga, i int) {
-	if child := m.sagas[Ref{s.Namespace, s.childID(i)}.key()]; child != nil {
+	if child := m.sagas[Ref{s.Namespace, s.childID(i)}]; child != nil {
 		m.remove(child)
 	}
 }
@@ -177,7 +169,7 @@ func (m *Machine) Due(now int64, n int) []Ref {
 		if d.at > now || len(due) == n {
 			return false
 		}
-		due = append(due, parseKey(d.key))
+		due = append(due, d.saga)
 		return true
 	})
 	return due
@@ -187,10 +179,10 @@ func (m *Machine) Due(now int64, n int) []Ref {
 // want of room in a record.
 func (m *Machine) Unadvanced() []Ref {
 	refs := make([]Ref, 0, len(m.unadvanced))
-	for key := range m.unadvanced {
-		refs = append(refs, parseKey(key))
+	for ref := range m.unadvanced {
+		refs = append(refs, ref)
 	}
-	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.key(), b.key()) })
+	slices.SortFunc(refs, Ref.compare)
 	return refs
 }
 

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -28,11 +29,11 @@ type Machine struct {
 	outbox   *outbox.Machine
 	requests Requests
 
-	sagas      map[string]*Saga // those in memory, by key
-	dirty      []*Saga          // changed since the last checkpoint
-	gone       map[string]bool  // keys whose rows of the last checkpoint count no more
+	sagas      map[Ref]*Saga // those in memory
+	dirty      []*Saga       // changed since the last checkpoint
+	gone       map[Ref]bool  // roots whose rows of the last checkpoint count no more
 	deadlines  *btree.BTreeG[deadline]
-	unadvanced map[string]bool
+	unadvanced map[Ref]bool
 
 	queue     []*Saga // those with something to go on with in this record
 	advancing *Saga   // what a saga-advanced record is for
@@ -46,17 +47,17 @@ type Machine struct {
 
 // deadline is one that matters.
 type deadline struct {
-	at  int64
-	key string
+	at   int64
+	saga Ref
 }
 
 func (d deadline) less(other deadline) bool {
-	return d.at < other.at || d.at == other.at && d.key < other.key
+	return cmp.Or(cmp.Compare(d.at, other.at), d.saga.compare(other.saga)) < 0
 }
 
 // slots are reserved for steps of one saga by the record that is applied.
 type slots struct {
-	saga  string // key
+	saga  Ref
 	steps []uint32
 	used  []bool
 }
@@ -67,8 +68,8 @@ type texts struct{ namespace, name, principal string }
 // New returns a machine without sagas.
 func New(env *fold.Env, box *outbox.Machine, requests Requests) *Machine {
 	return &Machine{
-		env: env, outbox: box, requests: requests, sagas: map[string]*Saga{}, gone: map[string]bool{},
-		deadlines: btree.NewG(32, deadline.less), unadvanced: map[string]bool{},
+		env: env, outbox: box, requests: requests, sagas: map[Ref]*Saga{}, gone: map[Ref]bool{},
+		deadlines: btree.NewG(32, deadline.less), unadvanced: map[Ref]bool{},
 	}
 }
 
@@ -151,7 +152,7 @@ func (m *Machine) finish(err error) error {
 			m.answer(Spare, m.sagas[m.slots.saga], int(index))
 		}
 	}
-	m.slots.saga, m.slots.steps = "", nil
+	m.slots.saga, m.slots.steps = Ref{}, nil
 	return err
 }
 
@@ -164,14 +165,14 @@ func (m *Machine) goOn(s *Saga) {
 }
 
 // reserve notes for which steps of a saga the record has slots.
-func (m *Machine) reserve(key string, steps []uint32) {
-	m.slots.saga, m.slots.steps = key, steps
+func (m *Machine) reserve(saga Ref, steps []uint32) {
+	m.slots.saga, m.slots.steps = saga, steps
 	m.slots.used = append(m.slots.used[:0], make([]bool, len(steps))...)
 }
 
 // slot returns the place of the slot that is reserved for a step, -1 without one.
 func (m *Machine) slot(s *Saga, i int) int {
-	if len(m.slots.steps) == 0 || m.slots.saga != s.key {
+	if len(m.slots.steps) == 0 || m.slots.saga != s.Ref() {
 		return -1
 	}
 	at := slices.Index(m.slots.steps, uint32(i))
@@ -204,14 +205,14 @@ func (m *Machine) arm(s *Saga) {
 		return
 	}
 	s.armed = true
-	m.deadlines.ReplaceOrInsert(deadline{s.Deadline, s.key})
+	m.deadlines.ReplaceOrInsert(deadline{s.Deadline, s.Ref()})
 	m.effect(Arm, s)
 }
 
 func (m *Machine) disarm(s *Saga) {
 	if s.armed {
 		s.armed = false
-		m.deadlines.Delete(deadline{s.Deadline, s.key})
+		m.deadlines.Delete(deadline{s.Deadline, s.Ref()})
 	}
 }
 

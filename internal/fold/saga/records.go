@@ -41,7 +41,7 @@ func (m *Machine) applyChanged(r record.Record) error {
 	if err := c.Decode(r.Body); err != nil {
 		return err
 	}
-	m.reserve(Ref{c.Namespace, c.ID}.key(), c.Starts)
+	m.reserve(Ref{c.Namespace, c.ID}, c.Starts)
 	s, err := m.find(c.Namespace, c.ID)
 	if err != nil || s == nil {
 		return err
@@ -95,7 +95,7 @@ func (m *Machine) applyStepFinished(body []byte) error {
 	if err := f.Decode(body); err != nil {
 		return err
 	}
-	m.reserve(Ref{f.Namespace, f.ID}.key(), f.Starts)
+	m.reserve(Ref{f.Namespace, f.ID}, f.Starts)
 	s, i, err := m.findStep(f.Namespace, f.ID, f.Step)
 	if err != nil || s == nil {
 		return err
@@ -193,7 +193,7 @@ func (m *Machine) applyStepEnded(body []byte) error {
 		return err
 	}
 	if e.Origin.Number != 0 && !m.outbox.Receive(e.Origin) {
-		m.reserve(Ref{e.Namespace, e.Step.Saga}.key(), e.Starts)
+		m.reserve(Ref{e.Namespace, e.Step.Saga}, e.Starts)
 		return m.finish(nil)
 	}
 	return m.StepEnded(&e, e.Starts)
@@ -203,7 +203,7 @@ func (m *Machine) applyStepEnded(body []byte) error {
 // reserved for.
 func (m *Machine) StepEnded(e *record.StepEnded, starts []uint32) error {
 	ref := Ref{e.Namespace, e.Step.Saga}
-	m.reserve(ref.key(), starts)
+	m.reserve(ref, starts)
 	s, err := m.load(ref)
 	if err == nil && s != nil && int(e.Step.Index) < len(s.steps) {
 		if e.Step.Undo {

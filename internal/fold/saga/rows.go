@@ -92,10 +92,10 @@ func stateNumber(s edda.SagaState) byte {
 	panic(fmt.Sprintf("saga: no number for state %q", s))
 }
 
-func sagaRow(key string) []byte { return fold.Row(rowSaga, []byte(key)) }
+func sagaRow(ref Ref) []byte { return fold.Row(rowSaga, ref.key()) }
 
-func stepRow(key string, i int) []byte {
-	return binary.BigEndian.AppendUint64(append(fold.Row(rowStep, []byte(key)), 0), uint64(i))
+func stepRow(ref Ref, i int) []byte {
+	return binary.BigEndian.AppendUint64(append(fold.Row(rowStep, ref.key()), 0), uint64(i))
 }
 
 func listRow(namespace string, state byte, c Cursor) []byte {
@@ -103,8 +103,8 @@ func listRow(namespace string, state byte, c Cursor) []byte {
 	return append(binary.BigEndian.AppendUint64(b, ^uint64(c.Created)), c.ID...)
 }
 
-func timeRow(kind byte, at int64, key string) []byte {
-	return append(fold.RowNumber(kind, uint64(at)), key...)
+func timeRow(kind byte, at int64, ref Ref) []byte {
+	return append(fold.RowNumber(kind, uint64(at)), ref.key()...)
 }
 
 // row encodes the saga without its steps.
@@ -141,7 +141,7 @@ func appendBool(b []byte, field int, v bool) []byte {
 
 // readRow decodes a saga without its steps. It keeps the row.
 func (m *Machine) readRow(ref Ref, row []byte) (*Saga, error) {
-	s := &Saga{Namespace: ref.Namespace, ID: ref.ID, OnFailure: edda.WaitForSteps, key: ref.key(), hash: Hash(ref.Namespace, ref.ID)}
+	s := &Saga{Namespace: ref.Namespace, ID: ref.ID, OnFailure: edda.WaitForSteps, hash: Hash(ref.Namespace, ref.ID)}
 	rd := wire.NewReader(row)
 	for f := (wire.Field{}); rd.Next(&f); {
 		switch f.Num {
@@ -175,8 +175,8 @@ func (m *Machine) readRow(ref Ref, row []byte) (*Saga, error) {
 	if s.State == "" {
 		return nil, fmt.Errorf("row of saga %q has no state", ref.ID)
 	}
-	s.armed = s.Deadline != 0 && m.deadlines.Has(deadline{s.Deadline, s.key})
-	s.unadvanced = m.unadvanced[s.key]
+	s.armed = s.Deadline != 0 && m.deadlines.Has(deadline{s.Deadline, ref})
+	s.unadvanced = m.unadvanced[ref]
 	s.stored = s.storedNow()
 	return s, nil
 }

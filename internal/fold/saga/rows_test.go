@@ -154,7 +154,7 @@ func TestMalformedRows(t *testing.T) {
 		side.checkpoint(t)
 	}
 	whole := w.sides[0].tree
-	for _, key := range [][]byte{sagaRow("default\x00t"), stepRow("default\x00t", 1), stepRow("default\x00t", 5)} {
+	for _, key := range [][]byte{sagaRow(Ref{"default", "t"}), stepRow(Ref{"default", "t"}, 1), stepRow(Ref{"default", "t"}, 5)} {
 		value, found, _ := whole.Get(key)
 		if !found {
 			t.Fatalf("no row %q", key)

@@ -72,7 +72,7 @@ func (m *Machine) leaveOver(s *Saga, at int) {
 	}
 	m.advancing = nil
 	s.unadvanced = true
-	m.unadvanced[s.key] = true
+	m.unadvanced[s.Ref()] = true
 	m.touch(s)
 }
 
@@ -81,7 +81,7 @@ func (m *Machine) nothingLeft(s *Saga) {
 	s.ready = nil
 	if s.unadvanced {
 		s.unadvanced = false
-		delete(m.unadvanced, s.key)
+		delete(m.unadvanced, s.Ref())
 		m.touch(s)
 	}
 }

@@ -21,8 +21,21 @@ import (
 // Ref names a saga.
 type Ref struct{ Namespace, ID string }
 
-// key is how sagas are sorted and found: no name has a zero byte.
-func (r Ref) key() string { return r.Namespace + "\x00" + r.ID }
+// key is how a saga is named in rows: no name has a zero byte.
+func (r Ref) key() []byte {
+	return append(append(append(make([]byte, 0, len(r.Namespace)+len(r.ID)+16), r.Namespace...), 0), r.ID...)
+}
+
+// compare orders sagas like their keys.
+func (r Ref) compare(other Ref) int {
+	return cmp.Or(cmp.Compare(r.Namespace, other.Namespace), cmp.Compare(r.ID, other.ID))
+}
+
+// root returns the saga that a nested one belongs to, however deep.
+func (r Ref) root() Ref {
+	r.ID, _, _ = strings.Cut(r.ID, nested)
+	return r
+}
 
 func parseKey(key string) Ref {
 	ns, id, _ := strings.Cut(key, "\x00")
@@ -61,7 +74,6 @@ type Saga struct {
 	EndedAt   int64
 	Deadline  int64
 
-	key         string
 	hash        uint64
 	secret      [secretBytes]byte
 	keep        time.Duration // after its end

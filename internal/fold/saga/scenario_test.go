@@ -1,6 +1,9 @@
 package saga
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"testing"
 
@@ -104,4 +107,19 @@ func TestHandlerAddsSteps(t *testing.T) {
 	w.dies("t.b")
 	check(t, w.end("t.a", added("c")), "step t.a succeeded")
 	w.want("compensating a:compensating/running b:failed", "-t.a")
+}
+
+// Completion keys are what anybody makes of the secret with a library.
+func TestCompletionKeysAreHMACs(t *testing.T) {
+	s := &Saga{secret: [secretBytes]byte(secret), steps: []step{{id: "hotel"}, {id: strings.Repeat("x", edda.MaxNameBytes)}}}
+	for i := range s.steps {
+		h := hmac.New(sha256.New, secret)
+		h.Write([]byte(s.steps[i].id))
+		if got, want := s.CompletionKey(i), hex.EncodeToString(h.Sum(nil)[:16]); got != want {
+			t.Errorf("completion key is %s, want %s", got, want)
+		}
+	}
+	if allocs := testing.AllocsPerRun(100, func() { s.childSecret(0) }); allocs > 1 {
+		t.Errorf("%v allocations", allocs)
+	}
 }

@@ -326,7 +326,7 @@ func (s *side) asked(name string) *asked {
 	at := strings.LastIndex(step, ".")
 	var found *asked
 	for _, a := range s.req.open {
-		saga := s.m.sagas[Ref{edda.DefaultNamespace, step[:at]}.key()]
+		saga := s.m.sagas[Ref{edda.DefaultNamespace, step[:at]}]
 		if saga == nil {
 			saga, _ = s.m.read(Ref{edda.DefaultNamespace, step[:at]})
 		}
