@@ -1,6 +1,8 @@
 package rpcgw_test
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -17,12 +20,13 @@ import (
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the transcript into docs/protocol.md")
+var rewrite = flag.Bool("rewrite", false, "write the transcripts into docs/protocol.md")
 
 const (
-	protocolDoc = "../../docs/protocol.md"
-	beginMark   = "<!-- transcript: written by a test -->\n```\n"
-	endMark     = "```\n<!-- end of the transcript -->"
+	protocolDoc   = "../../docs/protocol.md"
+	beginMark     = "<!-- transcript: written by a test -->\n```\n"
+	beginSagaMark = "<!-- transcript of a saga: written by a test -->\n```\n"
+	endMark       = "```\n<!-- end of the transcript -->"
 )
 
 // transcript plays a worker and writes down what both sides say.
@@ -71,8 +75,14 @@ func hide(v any) {
 	case map[string]any:
 		for name, field := range v {
 			switch name {
-			case "id", "time", "deadline", "nodeId", "fence", "requestId", "correlationId":
+			case "id":
+				if text, isText := field.(string); isText && len(text) == base64.StdEncoding.EncodedLen(len(edda.ID{})) {
+					v[name] = "..." // and not a name
+				}
+			case "time", "deadline", "nodeId", "fence", "requestId", "correlationId", "createdAt", "startedAt", "endedAt", "completionKey":
 				v[name] = "..."
+			case "payload":
+				v[name] = readable(field)
 			default:
 				hide(field)
 			}
@@ -82,6 +92,21 @@ func hide(v any) {
 			hide(e)
 		}
 	}
+}
+
+// readable is a payload in base64, or, when it is JSON, the value itself without what
+// is different each time.
+func readable(field any) any {
+	text, err := base64.StdEncoding.DecodeString(field.(string))
+	var v any
+	if err != nil || json.Unmarshal(text, &v) != nil {
+		return field
+	}
+	if _, isObject := v.(map[string]any); !isObject {
+		return field
+	}
+	hide(v)
+	return v
 }
 
 // The transcript in the documentation is what is really said.
@@ -151,11 +176,71 @@ func TestTranscript(t *testing.T) {
 	w.write("←", &eddav1.NodeFrames{Frames: []*eddav1.NodeFrame{drain}})
 	w.say(&eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_Drain{Drain: &eddav1.Drain{}}})
 	w.leave()
-	compareTranscript(t, strings.TrimPrefix(w.String(), "\n"))
+	compareTranscript(t, beginMark, w)
 }
 
-func compareTranscript(t *testing.T, got string) {
+// ask makes a call and writes down both sides.
+func ask[Req, Res proto.Message](w *transcript, method string, r Req, call func(context.Context, Req, ...grpc.CallOption) (Res, error)) Res {
+	w.t.Helper()
+	w.write("→ "+method, r)
+	res, err := call(within(w.t), r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write("←", res)
+	return res
+}
+
+// The same of a saga whose second step fails, so that the first is undone.
+func TestSagaTranscript(t *testing.T) {
+	s := serve(t, options{Options: rpcgw.Options{Heartbeat: time.Minute}})
+	sagas := eddav1.NewSagaServiceClient(s.dial(t))
+	w := &transcript{link: s.join(t, "w1", balanced("flights"), balanced("hotels"))}
+	w.note("A client creates a saga of two steps: a flight, and a room in a hotel once there is a flight.")
+	ask(w, "CreateSaga", &eddav1.CreateSagaRequest{Saga: &eddav1.SagaSpec{Id: "trip-1", Name: "trip", Start: true, Steps: []*eddav1.StepSpec{
+		{
+			Id: "fly", Task: &eddav1.Task{Service: "flights", Method: "book", Args: [][]byte{[]byte(`"LH 1"`)}},
+			Compensate: &eddav1.Task{Service: "flights", Method: "cancel"},
+		},
+		{Id: "sleep", Task: &eddav1.Task{Service: "hotels", Method: "book"}, After: []string{"fly"}},
+	}}}, sagas.CreateSaga)
+
+	w.note("A worker is given the first step, as a request like any other, and books the flight.")
+	d := w.hear().GetDispatch()
+	w.say(outcome(&eddav1.Outcome{AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_Reply{Reply: &eddav1.Reply{Payload: []byte(`{"seat":"12A"}`)}}}))
+	w.note("The second step is sent the first one's result. The hotel will answer later: the step is left pending.")
+	d = w.hear().GetDispatch()
+	w.say(outcome(&eddav1.Outcome{AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_Pending{Pending: true}}))
+	for pending := false; !pending; { // the outcome and the question come over different streams
+		v, err := sagas.GetSaga(within(t), &eddav1.GetSagaRequest{Id: "trip-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending = v.GetSteps()[1].GetPending()
+	}
+	ask(w, "GetSaga", &eddav1.GetSagaRequest{Id: "trip-1"}, sagas.GetSaga)
+
+	w.note("It has no room. Whoever was given the completion key says so, without credentials.")
+	var in edda.StepInput
+	if err := json.Unmarshal(d.GetMessage().GetPayload(), &in); err != nil {
+		t.Fatal(err)
+	}
+	ask(w, "FinishStep", &eddav1.FinishStepRequest{
+		Id: "trip-1", Step: "sleep", CompletionKey: in.CompletionKey,
+		Outcome: &eddav1.FinishStepRequest_Error{Error: &eddav1.StepError{Message: "no room"}},
+	}, sagas.FinishStep)
+	w.note("So the flight is cancelled: a compensation is a request too.")
+	d = w.hear().GetDispatch()
+	w.say(outcome(&eddav1.Outcome{AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_Reply{Reply: &eddav1.Reply{}}}))
+	w.note("With wait, GetSaga answers once the saga has ended.")
+	ask(w, "GetSaga", &eddav1.GetSagaRequest{Id: "trip-1", Wait: int64(patience)}, sagas.GetSaga)
+	compareTranscript(t, beginSagaMark, w)
+}
+
+// compareTranscript compares what was said with the documentation, after the mark.
+func compareTranscript(t *testing.T, beginMark string, w *transcript) {
 	t.Helper()
+	got := strings.TrimPrefix(w.String(), "\n")
 	doc, err := os.ReadFile(protocolDoc)
 	if err != nil {
 		t.Fatal(err)
