@@ -220,6 +220,9 @@ settings say.`,
 				return a.prune(cmd, client, filters.query)
 			}
 			for _, id := range ids {
+				if err := checkSagaID(id); err != nil {
+					return err
+				}
 				a.saga = id
 				if err := client.RemoveSaga(cmd.Context(), id); err != nil {
 					return err

@@ -178,17 +178,20 @@ func (a *app) withCompensation(action edda.CompensationAction, short, long strin
 			if err != nil {
 				return err
 			}
+			// What comes after does not tell whether it was there before.
+			before, err := client.Saga(cmd.Context(), args[0], 0)
+			if err != nil {
+				return err
+			}
+			if err := canBeActedOn(before, args[1]); err != nil {
+				return err
+			}
 			s, err := client.Compensate(cmd.Context(), args[0], args[1], action)
 			if err != nil {
 				return err
 			}
 			if a.json {
-				if err := a.printJSON(s); err != nil {
-					return err
-				}
-			}
-			if err := acted(s, args[1], action); err != nil || a.json {
-				return err
+				return a.printJSON(s)
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s %s of %s, which is %s now\n", actedWords[action], plain(args[1]), plain(s.ID), s.State)
 			return err
@@ -200,23 +203,16 @@ var actedWords = map[edda.CompensationAction]string{
 	edda.RetryCompensation: "retried", edda.SkipCompensation: "skipped", edda.ResolveCompensation: "resolved",
 }
 
-// acted returns an error when the compensation is not what the action makes of it.
-func acted(s *edda.Saga, step string, action edda.CompensationAction) error {
+// canBeActedOn returns an error for a step whose compensation has not failed. A step
+// that is not there is for the node to refuse.
+func canBeActedOn(s *edda.Saga, step string) error {
 	i := slices.IndexFunc(s.Steps, func(t edda.Step) bool { return t.ID == step })
-	if i < 0 {
-		return nil // the node has no such answer
-	}
-	c := s.Steps[i].Compensation
-	if c == nil {
+	switch {
+	case i < 0 || s.Steps[i].Compensation != nil && s.Steps[i].Compensation.State == edda.CompensationFailed:
+		return nil
+	case s.Steps[i].Compensation == nil:
 		return fmt.Errorf("nothing was changed: step %s of saga %s has no compensation", step, s.ID)
+	default:
+		return fmt.Errorf("nothing was changed: the compensation of step %s of saga %s is %s, not failed", step, s.ID, s.Steps[i].Compensation.State)
 	}
-	ok := map[edda.CompensationAction]bool{
-		edda.RetryCompensation:   c.State != edda.CompensationWaiting && c.State != edda.CompensationSkipped && c.State != edda.CompensationResolved,
-		edda.SkipCompensation:    c.State == edda.CompensationSkipped,
-		edda.ResolveCompensation: c.State == edda.CompensationResolved,
-	}
-	if !ok[action] {
-		return fmt.Errorf("nothing was changed: the compensation of step %s of saga %s is %s, not failed", step, s.ID, c.State)
-	}
-	return nil
 }

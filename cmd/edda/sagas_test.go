@@ -92,10 +92,6 @@ func TestSagaCommands(t *testing.T) {
 		{"complete trip-1 car 17 --completion-key k", `{"applied":true,"state":"succeeded"}`, `POST /v1/sagas/trip-1/steps/car/complete?completionKey=k {"result":17}`, 0, "completed car of trip-1\n", ""},
 		{"complete trip-1 car", `{"applied":false,"state":"failed"}`, `POST /v1/sagas/trip-1/steps/car/complete {"result":null}`, 1, "", "nothing was changed: step car of saga trip-1 is failed"},
 		{"fail trip-1 car no", `{"applied":true,"state":"failed"}`, `POST /v1/sagas/trip-1/steps/car/fail {"error":{"message":"no"}}`, 0, "failed car of trip-1\n", ""},
-		{"skip trip-1 hotel", sagaJSON(t, edda.SagaCompensated, compensation(edda.CompensationSkipped)), "POST /v1/sagas/trip-1/steps/hotel/compensation/skip", 0, "skipped hotel of trip-1, which is compensated now\n", ""},
-		{"resolve trip-1 hotel", sagaJSON(t, edda.SagaCompensated, compensation(edda.CompensationSkipped)), "POST /v1/sagas/trip-1/steps/hotel/compensation/resolve", 1, "", "is skipped, not failed"},
-		{"retry trip-1 hotel", sagaJSON(t, edda.SagaCompensating, compensation(edda.CompensationRunning)), "POST /v1/sagas/trip-1/steps/hotel/compensation/retry", 0, "retried hotel of trip-1, which is compensating now\n", ""},
-		{"retry trip-1 hotel", running, "POST /v1/sagas/trip-1/steps/hotel/compensation/retry", 1, "", "step hotel of saga trip-1 has no compensation"},
 		{"prune --state succeeded --until 2026-11-21", `{"removed":12}`, "DELETE /v1/sagas?state=succeeded&until=2026-11-21T00%3A00%3A00Z", 0, "removed 12\n", ""},
 		{"prune trip-1", ``, "DELETE /v1/sagas/trip-1", 0, "removed trip-1\n", ""},
 		{"ls --name trip --limit 7 --since 2026-11-21T10:00:00+01:00", `{"items":[` + running + `]}`, "GET /v1/sagas?limit=7&name=trip&since=2026-11-21T09%3A00%3A00Z", 0, "trip-1  trip  running  1/2", ""},
@@ -124,6 +120,40 @@ func TestSagaCommands(t *testing.T) {
 			}
 			if !strings.Contains(r.errOut, c.errOut) || c.errOut == "" && r.errOut != "" {
 				t.Errorf("got on stderr:\n%swant %q", r.errOut, c.errOut)
+			}
+		})
+	}
+}
+
+// A compensation that has failed is acted on; of any other it is said that nothing
+// was changed.
+func TestCompensationCommands(t *testing.T) {
+	failed := sagaJSON(t, edda.SagaCompensationFailed, compensation(edda.CompensationFailed))
+	for _, c := range []struct {
+		args, before, after string
+		asked               int
+		out, errOut         string
+	}{
+		{"skip trip-1 hotel", failed, sagaJSON(t, edda.SagaCompensated, nil), 2, "skipped hotel of trip-1, which is compensated now\n", ""},
+		{"resolve trip-1 hotel", failed, sagaJSON(t, edda.SagaCompensated, nil), 2, "resolved hotel of trip-1, which is compensated now\n", ""},
+		{"retry trip-1 hotel", failed, sagaJSON(t, edda.SagaCompensating, nil), 2, "retried hotel of trip-1, which is compensating now\n", ""},
+		{"retry trip-1 hotel", sagaJSON(t, edda.SagaCompensated, compensation(edda.CompensationSucceeded)), "", 1, "", "hotel of saga trip-1 is succeeded, not failed"},
+		{"retry trip-1 car", failed, "", 1, "", "step car of saga trip-1 has no compensation"},
+		{"skip trip-1 bus", failed, `{"status":404,"code":"not_found","reason":"NO_STEP","detail":"no"}`, 2, "", "(NO_STEP)"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			node := newSagaNode(t, c.before, c.after)
+			r := command(t, []string{"EDDA_URL=" + node.URL}, "", append([]string{"sagas"}, strings.Fields(c.args)...)...)
+			if len(node.asked) != c.asked {
+				t.Errorf("the node was asked %q, want %d times", node.asked, c.asked)
+			}
+			step := strings.ReplaceAll(strings.Replace(c.args, " trip-1 ", " /v1/sagas/trip-1/steps/", 1), " ", "")
+			action, path, _ := strings.Cut(step, "/")
+			if want := "POST /" + path + "/compensation/" + action; c.asked == 2 && node.asked[1] != want {
+				t.Errorf("the node was asked %q, want %q", node.asked[1], want)
+			}
+			if ok := c.errOut == ""; r.out != c.out || !strings.Contains(r.errOut, c.errOut) || (r.code == exitDone) != ok {
+				t.Errorf("got %+v, want %q and %q", r, c.out, c.errOut)
 			}
 		})
 	}
