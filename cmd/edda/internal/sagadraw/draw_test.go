@@ -98,6 +98,25 @@ func TestAll(t *testing.T) {
 	}
 }
 
+// What a list says below a step keeps to the width too.
+func TestNotesAreWrapped(t *testing.T) {
+	s := wideSaga()
+	s.Steps[18].Error.Message = strings.Repeat("out of ink ", 100)
+	text, _ := Text(s, Options{Width: 60})
+	notes := 0
+	for l := range strings.Lines(text) {
+		if strings.Contains(l, "out of ink") {
+			notes++
+			if n := widthOf(l) - 1; n > 60 {
+				t.Errorf("a note has %d columns, want at most 60: %s", n, l)
+			}
+		}
+	}
+	if notes != 3 {
+		t.Errorf("got %d lines of notes, want 3:\n%s", notes, text)
+	}
+}
+
 // A saga in which each level is another mixture is told in few lines too.
 func TestManyMixtures(t *testing.T) {
 	s := &edda.Saga{State: edda.SagaCompensated}

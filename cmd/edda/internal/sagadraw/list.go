@@ -11,7 +11,6 @@ import (
 const (
 	mostName = 32
 	mostTask = 40
-	mostText = 60
 	// mostAfter is how many dependencies of a step are listed.
 	mostAfter = 3
 )
@@ -60,14 +59,15 @@ func makeRow(g *graph, i int, o Options) row {
 		look: lookOf(seen(t)), name: clip(plain(t.ID), mostName), task: clip(what(t), mostTask),
 		state: stateAndTime(t, o), from: afterWords(t.After),
 	}
-	if text := problem(t.Error); text != "" {
-		r.notes = append(r.notes, line{left: text, style: red})
+	note := func(text string, s style) {
+		for _, part := range wrap(text, max(o.Width-8, mostTask), 3) {
+			r.notes = append(r.notes, line{left: part, style: s})
+		}
 	}
-	if text, s := undo(g.saga, t, o.Now); text != "" {
-		r.notes = append(r.notes, line{left: text, style: s})
-	}
-	if c := t.Compensation; c != nil && c.Error != nil {
-		r.notes = append(r.notes, line{left: problem(c.Error), style: red})
+	note(problem(t.Error), red)
+	note(undo(g.saga, t, o.Now))
+	if c := t.Compensation; c != nil {
+		note(problem(c.Error), red)
 	}
 	return r
 }
