@@ -100,7 +100,7 @@ func (c *SagaCreated) Decode(body []byte) error {
 		case 16:
 			c.Starts, err = readIndexes(f.Bytes)
 		default:
-			c.readOrigin(f)
+			c.readCaller(f)
 		}
 		return err
 	})
@@ -110,8 +110,8 @@ func (c *SagaCreated) Decode(body []byte) error {
 	return err
 }
 
-// readOrigin reads who wanted the saga.
-func (c *SagaCreated) readOrigin(f *wire.Field) {
+// readCaller reads who wanted the saga.
+func (c *SagaCreated) readCaller(f *wire.Field) {
 	switch f.Num {
 	case 8:
 		c.IdempotencyKey = string(f.Bytes)

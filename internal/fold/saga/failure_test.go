@@ -272,3 +272,48 @@ func TestInputTooLarge(t *testing.T) {
 		t.Errorf("error is %s", toJSON(e))
 	}
 }
+
+// What another partition tells counts once, also when it comes again.
+func TestToldFromElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.create(saga("a/key b:a"))
+	a := w.asked("t.a")
+	e := record.StepEnded{
+		Namespace: "default", Step: *a.step, State: edda.StateSucceeded, Reply: encodeReply(&edda.Reply{Payload: []byte("1")}),
+		Origin: record.Origin{From: 3, Number: 1}, Attempts: 2, Starts: []uint32{1},
+	}
+	check(t, w.do(e.AppendTo(nil)), "step t.a succeeded")
+	check(t, w.do(e.AppendTo(nil)), "spare 1")
+	if got := w.sides[0].box.Received(3); got != 1 {
+		t.Errorf("received up to %d", got)
+	}
+	if v := w.view("t").Steps[0]; v.Attempts != 2 || v.Key != "key" || v.State != edda.StepSucceeded {
+		t.Errorf("step is %s", toJSON(v))
+	}
+}
+
+func TestDeadlineBeforeTheStart(t *testing.T) {
+	w := newWorld(t)
+	w.create(&edda.SagaSpec{Steps: steps("a")}, func(c *record.SagaCreated) { c.Deadline = 5000 })
+	check(t, w.cancel("t", edda.DeadlineExceeded), "applied t; ended t cancelled")
+	if v := w.view("t"); v.Reason != edda.DeadlineExceeded || len(w.m().Due(1<<62, 1)) != 0 {
+		t.Errorf("saga is %s", toJSON(v))
+	}
+}
+
+// Errors keep the beginning of a long reply, whole letters.
+func TestLongErrors(t *testing.T) {
+	w := newWorld(t)
+	w.create(saga("a"))
+	w.end("t.a", func(e *record.StepEnded) {
+		e.Reply = encodeReply(&edda.Reply{Status: 500, Payload: []byte("x" + strings.Repeat("ü", 1000))})
+	})
+	if got, want := w.view("t").Steps[0].Error.Message, "x"+strings.Repeat("ü", 511); got != want {
+		t.Errorf("message of %d bytes: %q", len(got), got)
+	}
+	s, _ := w.m().Get("default", "t", w.time)
+	service, method := s.Asks(0, true)
+	if service != "svc" || method != "undo-a" || s.StepState(0) != edda.StepFailed {
+		t.Errorf("step asks for %s %s, and is %s", service, method, s.StepState(0))
+	}
+}
