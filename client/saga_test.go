@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -270,4 +272,63 @@ func TestSagaRefusedHere(t *testing.T) {
 	wantReason(t, err, edda.BadName)
 	_, _, err = c.Sagas(t.Context(), edda.SagaFilter{}, -1, "")
 	wantReason(t, err, edda.BadValue)
+}
+
+// Whatever breaks, a saga is created once, or at most once, which its creator knows
+// or knows not to know; and its steps are finished once.
+func TestSagasWhileConnectionsBreak(t *testing.T) {
+	pending := make(chan edda.StepInput, 1000)
+	n := open(t, smithy(pending))
+	w := newWire(t, serve(t, n))
+	c := dial(t, w.url(), client.Options{})
+	stop := make(chan struct{})
+	var cutting, callers sync.WaitGroup
+	cutting.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				w.cut()
+			}
+		}
+	})
+	var sure, perhaps atomic.Int64
+	for range 8 {
+		callers.Go(func() {
+			for range 25 {
+				_, err := c.CreateSaga(t.Context(), started("", smithyStep("a", "later")))
+				switch edda.ReasonOf(err) {
+				case "":
+					sure.Add(1)
+				case edda.OutcomeUnknown:
+					perhaps.Add(1)
+				case edda.Unavailable:
+				default:
+					t.Errorf("create: %v", err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	all, _, err := n.Sagas(t.Context(), edda.SagaFilter{}, 1000, "")
+	if got := int64(len(all)); err != nil || got < sure.Load() || got > sure.Load()+perhaps.Load() {
+		t.Errorf("there are %d sagas, %v, want %d to %d", got, err, sure.Load(), sure.Load()+perhaps.Load())
+	}
+	for range all {
+		in := recv(t, pending)
+		callers.Go(func() {
+			var err error
+			for first := true; first || retriable(err); first = false {
+				_, err = c.FinishStep(t.Context(), "", in.SagaID, in.StepID, edda.StepResult{CompletionKey: in.CompletionKey})
+			}
+			s, errWait := c.WaitSaga(t.Context(), "", in.SagaID)
+			if err != nil || errWait != nil || s.State != edda.SagaSucceeded {
+				t.Errorf("saga %s: %v; %v, %v", in.SagaID, err, s, errWait)
+			}
+		})
+	}
+	callers.Wait()
+	close(stop)
+	cutting.Wait()
 }
