@@ -52,6 +52,7 @@ type Attempt struct {
 	after      time.Duration // what the handler says of the next attempt's delay
 	handedBack bool
 	lost       bool // its worker went away
+	status     int  // of the reply, if it has one
 	ended      time.Time
 
 	// of the partition's goroutine
@@ -166,6 +167,9 @@ func (a *Attempt) keep(out *edda.Outcome) {
 		return
 	}
 	a.rec = rec
+	if out.Reply != nil {
+		a.status = out.Reply.Status
+	}
 }
 
 // failed notes the error that a handler returned.

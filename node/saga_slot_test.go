@@ -151,10 +151,15 @@ func randomSaga(chance func(int) int) *edda.SagaSpec {
 
 // A level of a saga of balanced steps costs one flush when slots are free: the record
 // that ends the last dependency starts the step, also when several end in one round.
+// So it is when steps are undone.
 func TestSagaStepsStartWithTheRecord(t *testing.T) {
 	bubble(t, "records", func(t *testing.T) {
 		var j journal
-		n := start(t, node.Options{Partitions: 1}, tool("a", logged(&j, "a", 1)))
+		n := start(t, node.Options{Partitions: 1}, tool("a", logged(&j, "a", 1)), tool("bad", failing(&j, "bad")),
+			tool("slow", func(*edda.Context, *edda.StepInput) (any, error) {
+				time.Sleep(time.Millisecond)
+				return 1, nil
+			}))
 		sp := sagaOf("", ask("a", "a", "", ""), ask("b", "a", "", ""), ask("c", "a", "", "a b"), ask("d", "a", "", "c"), ask("e", "a", "", "c"), ask("f", "a", "", "e d"))
 		endsAs(t, n, create(t, n, sp), edda.SagaSucceeded)
 		later := sagaOf("", ask("a", "a", "", ""), ask("b", "a", "", "a"))
@@ -164,6 +169,10 @@ func TestSagaStepsStartWithTheRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		endsAs(t, n, id, edda.SagaSucceeded)
+		bad := sagaOf("", undo(ask("a", "a", "", ""), "a", ""), undo(ask("b", "a", "", "a"), "a", ""), undo(ask("c", "a", "", "a"), "a", ""),
+			ask("d", "a", "", "a"), ask("e", "bad", "", "b c d"))
+		endsAs(t, n, create(t, n, bad), edda.SagaCompensated)
+		endsAs(t, n, create(t, n, sagaOf("", undo(ask("a", "slow", "", ""), "a", ""), ask("b", "bad", "", ""))), edda.SagaCompensated)
 		synctest.Wait()
 		for e, err := range n.Memlog().Read(t.Context(), engine.Start{Partition: 0, Position: 1}) {
 			if err != nil {
@@ -175,6 +184,6 @@ func TestSagaStepsStartWithTheRecord(t *testing.T) {
 				}
 			}
 		}
-		noSlotIsLost(t, n, "a")
+		noSlotIsLost(t, n, "a", "bad")
 	})
 }

@@ -13,7 +13,7 @@ type sagaPart struct {
 	change *sagaChange
 	// slots are for the steps that the record may make ready.
 	slots *reserved
-	// ends is the step that the record ends, if ending says so.
+	// ends is what the record ends, if ending says so.
 	ends   stepRef
 	ending bool
 	// starts says that somebody starts a saga by the record.
@@ -22,10 +22,11 @@ type sagaPart struct {
 	due bool
 }
 
-// stepRef names a step.
+// stepRef names a step, or its compensation.
 type stepRef struct {
 	saga  sagafold.Ref
 	index uint32
+	undo  bool
 }
 
 // reserved are slots for steps of one saga. Those that the record does not start are
@@ -73,7 +74,7 @@ func (r *reserved) indexes() []uint32 {
 
 // take returns the slot of a step's request; nil when there is none.
 func (r *reserved) take(namespace string, s *record.Step) *host {
-	if r == nil || s == nil || s.Undo || s.Saga != r.saga.ID || namespace != r.saga.Namespace {
+	if r == nil || s == nil || s.Saga != r.saga.ID || namespace != r.saga.Namespace {
 		return nil
 	}
 	for i, index := range r.steps {
@@ -119,18 +120,29 @@ func (pr *proposal) spare() {
 	}
 }
 
-// ending reserves slots for the steps that may start once the request of a step has
-// ended well, which a record is about to say. Other steps whose end is on its way
-// count as ended.
-func (p *partition) ending(s *sagaPart, saga sagafold.Ref, index uint32) {
-	s.slots = p.reserve(saga, p.sagas.Starts(saga, index, func(other uint32) bool {
-		return p.stepEnds[stepRef{saga, other}] > 0
-	}))
-	s.ends, s.ending = stepRef{saga, index}, true
-	p.stepEnds[s.ends]++
+// ending reserves slots for the steps that may start, or be undone, once the request
+// of a step or of a compensation has ended, well or not, which a record is about to
+// say. Others whose end is on its way count as ended.
+func (p *partition) ending(s *sagaPart, ends stepRef, well bool) {
+	s.ends, s.ending = ends, true
+	ended := func(other uint32) bool { return p.stepEnds[stepRef{ends.saga, other, ends.undo}] > 0 }
+	switch {
+	case !ends.undo:
+		var starts []sagafold.Start
+		if well {
+			starts = p.sagas.Starts(ends.saga, ends.index, ended)
+		}
+		if starts == nil {
+			starts = p.sagas.Undoes(ends.saga, ends.index, well, ended)
+		}
+		s.slots = p.reserve(ends.saga, starts)
+	case well:
+		s.slots = p.reserve(ends.saga, p.sagas.UndoesAfter(ends.saga, ends.index, ended))
+	}
+	p.stepEnds[ends]++
 }
 
-// endApplied forgets that the end of a step is on its way.
+// endApplied forgets that the end is on its way.
 func (p *partition) endApplied(s *sagaPart) {
 	if !s.ending {
 		return
@@ -141,14 +153,14 @@ func (p *partition) endApplied(s *sagaPart) {
 }
 
 // endedHere is ending for an attempt at a step of a saga in this partition, if it is
-// one and has a reply.
+// one.
 func (p *partition) endedHere(a *Attempt) *sagaPart {
-	step := a.req.Step
-	if step == nil || step.Undo || a.failure.Reason != "" || p.n.homeOf(step.Hash) != p {
+	if a.step == nil || p.n.homeOf(a.step.Hash) != p {
 		return nil
 	}
 	s := &sagaPart{}
-	p.ending(s, sagafold.Ref{Namespace: a.req.To.Namespace, ID: step.Saga}, step.Index)
+	well := a.failure.Reason == "" && a.status < 400
+	p.ending(s, stepRef{sagafold.Ref{Namespace: a.req.To.Namespace, ID: a.step.Saga}, a.step.Index, a.step.Undo}, well)
 	return s
 }
 
@@ -159,10 +171,10 @@ func (p *partition) endedElsewhere(body []byte) *sagaPart {
 	if e.Decode(body) != nil {
 		return nil // the fold will say what is wrong with it
 	}
-	if e.Step.Undo || e.Pending || e.State != edda.StateSucceeded {
+	if e.Pending {
 		return nil
 	}
 	s := &sagaPart{}
-	p.ending(s, sagafold.Ref{Namespace: e.Namespace, ID: e.Step.Saga}, e.Step.Index)
+	p.ending(s, stepRef{sagafold.Ref{Namespace: e.Namespace, ID: e.Step.Saga}, e.Step.Index, e.Step.Undo}, e.State == edda.StateSucceeded)
 	return s
 }

@@ -65,10 +65,8 @@ func (n *Node) FinishStep(ctx context.Context, namespace, id, step string, r edd
 		if answer.State = s.StepState(i); answer.State != edda.StepRunning {
 			return nil, nil
 		}
-		if finished.Error == nil {
-			p.ending(part, ref, uint32(i))
-			finished.Starts = part.slots.indexes()
-		}
+		p.ending(part, stepRef{saga: ref, index: uint32(i)}, finished.Error == nil)
+		finished.Starts = part.slots.indexes()
 		return finished.AppendTo(nil), nil
 	}
 	c.applied = func(e *sagafold.Effect) {

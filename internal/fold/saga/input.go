@@ -37,10 +37,7 @@ func (m *Machine) request(s *Saga, i int, t *record.StepTask, payload []byte, u 
 		m.outbox.Push(to, record.TypeAccepted, a.AppendBody(nil))
 		return true, nil
 	}
-	slot := -1
-	if u == nil {
-		slot = m.slot(s, i)
-	}
+	slot := m.slot(s, i)
 	room, err = m.requests.AdmitStep(&a, msg, slot >= 0)
 	if room && slot >= 0 {
 		m.slots.used[slot] = true

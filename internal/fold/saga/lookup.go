@@ -7,7 +7,6 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold"
-	"github.com/edda-io/edda/internal/record"
 )
 
 // Get returns what is known of a saga at a time, or nil. One that is not in memory is
@@ -188,69 +187,3 @@ func (m *Machine) Unadvanced() []Ref {
 
 // Loaded returns the number of sagas in memory.
 func (m *Machine) Loaded() int { return len(m.sagas) }
-
-// fewWaits is how many other dependencies of a step are looked at one by one.
-const fewWaits = 16
-
-// Starts returns the steps that may start once a step of a saga has succeeded. Ended
-// says of another step that its end is on its way too; nil says it of none.
-func (m *Machine) Starts(ref Ref, index uint32, ended func(other uint32) bool) []Start {
-	s, err := m.load(ref)
-	if err != nil || s == nil || s.State != edda.SagaRunning || int(index) >= len(s.steps) || s.steps[index].state != stepRunning {
-		return nil
-	}
-	var starts []Start
-	for _, n := range s.steps[index].next {
-		st := &s.steps[n]
-		if st.waits > fewWaits || len(starts) > 0 && starts[len(starts)-1].Index == n {
-			continue
-		}
-		left := st.waits
-		for _, d := range st.deps {
-			if !s.steps[d].hasSucceeded() && (d == index || ended != nil && ended(d)) {
-				left--
-			}
-		}
-		if left == 0 {
-			starts = s.appendStart(starts, n)
-		}
-	}
-	return starts
-}
-
-func (s *Saga) appendStart(starts []Start, i uint32) []Start {
-	var t record.StepTask
-	if s.steps[i].is(isSaga) || t.Decode(s.steps[i].spec, false) != nil {
-		return starts
-	}
-	return append(starts, Start{
-		Index: i, Address: edda.Address{Namespace: s.Namespace, Name: t.Service, Key: t.Key}, Method: t.Method, Hash: s.hashOf(&t.Task),
-	})
-}
-
-// Roots returns the steps that start with the saga: those that depend on none.
-func (s *Saga) Roots() []Start {
-	var starts []Start
-	for i := range s.steps {
-		if len(s.steps[i].deps) == 0 {
-			starts = s.appendStart(starts, uint32(i))
-		}
-	}
-	return starts
-}
-
-// Roots returns the steps that start with a saga which is to be created.
-func Roots(c *record.SagaCreated) []Start {
-	s := &Saga{Namespace: c.Namespace, ID: c.ID, hash: Hash(c.Namespace, c.ID)}
-	var h record.StepHead
-	var starts []Start
-	for i, spec := range c.Steps {
-		if h.Decode(spec) != nil || len(h.Places)+len(h.After) > 0 {
-			s.steps = append(s.steps, step{})
-			continue
-		}
-		s.steps = append(s.steps, step{spec: spec, flags: flagsOf(&h)})
-		starts = s.appendStart(starts, uint32(i))
-	}
-	return starts
-}

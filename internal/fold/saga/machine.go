@@ -170,7 +170,9 @@ func (m *Machine) reserve(saga Ref, steps []uint32) {
 	m.slots.used = append(m.slots.used[:0], make([]bool, len(steps))...)
 }
 
-// slot returns the place of the slot that is reserved for a step, -1 without one.
+// slot returns the place of the slot that is reserved for a step, or for its
+// compensation, -1 without one. Which of the two it is for need not be said: no step
+// both starts and is undone before the record that ends it.
 func (m *Machine) slot(s *Saga, i int) int {
 	if len(m.slots.steps) == 0 || m.slots.saga != s.Ref() {
 		return -1

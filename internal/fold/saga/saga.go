@@ -275,7 +275,7 @@ type Effect struct {
 	Undone    edda.CompensationState
 }
 
-// Start is a step that may start soon.
+// Start is a step that may start soon, or be undone.
 type Start struct {
 	Index   uint32
 	Address edda.Address
