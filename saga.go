@@ -100,7 +100,8 @@ const (
 
 // Limits of a saga.
 const (
-	// MaxSagaSteps is how many steps a saga has at most, those of nested ones included.
+	// MaxSagaSteps is how many steps a saga has at most. In the request that brings them
+	// those of nested sagas count too.
 	MaxSagaSteps = 100_000
 	// MaxSagaDepth is how deep sagas may be nested: a saga whose steps are requests has
 	// the depth 1.

@@ -14,8 +14,16 @@ import (
 
 const secretBytes = record.SagaSecretBytes
 
-// request makes the request of a step, or with u that of its compensation.
+// maxPayload bounds what one record puts into requests, in bytes: more than the
+// largest of them. A result that many steps depend on is copied for each.
+const maxPayload = 32 << 20
+
+// request makes the request of a step, or with u that of its compensation. It is
+// false, and nothing happens, when the record has no room for it.
 func (m *Machine) request(s *Saga, i int, t *record.StepTask, payload []byte, u *undoing) (room bool, err error) {
+	if m.payload += len(payload); m.payload > maxPayload {
+		return false, nil
+	}
 	step := record.Step{Hash: s.hash, Saga: s.ID, Index: uint32(i), AttemptTimeout: t.AttemptTimeout, Retry: t.Retry}
 	if u != nil {
 		step.Undo, step.Run = true, u.run

@@ -254,3 +254,16 @@ func TestSlots(t *testing.T) {
 	late := record.StepEnded{Namespace: "default", Step: record.Step{Saga: "t"}, State: edda.StateSucceeded, Starts: []uint32{3}}
 	check(t, w.do(late.AppendTo(nil)), "spare 3")
 }
+
+// A large result that many steps depend on is copied for so many at a time.
+func TestNoRoomForLargeInputs(t *testing.T) {
+	w := newWorld(t)
+	w.create(saga("a b:a c:a d:a e:a f:a g:a h:a i:a j:a"))
+	large := `"` + strings.Repeat("x", 5<<20) + `"`
+	check(t, w.ok("t.a", large), "step t.a succeeded; advance t")
+	w.want("running a:succeeded b:running c:running d:running e:running f:running g:running h:ready i:ready j:ready",
+		"t.b t.c t.d t.e t.f t.g")
+	check(t, w.changed(record.TypeSagaAdvanced, "t"), "applied t")
+	w.want("running a:succeeded b:running c:running d:running e:running f:running g:running h:running i:running j:running",
+		"t.b t.c t.d t.e t.f t.g t.h t.i t.j")
+}

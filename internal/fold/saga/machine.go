@@ -37,6 +37,7 @@ type Machine struct {
 
 	queue     []*Saga // those with something to go on with in this record
 	advancing *Saga   // what a saga-advanced record is for
+	payload   int     // bytes that this record has put into requests
 	slots     slots
 	effects   []Effect
 	taken     int // as many effects were handed out last
@@ -146,7 +147,7 @@ func (m *Machine) finish(err error) error {
 	}
 	clear(m.queue)
 	m.queue = m.queue[:0]
-	m.advancing = nil
+	m.advancing, m.payload = nil, 0
 	for i, index := range m.slots.steps {
 		if !m.slots.used[i] {
 			m.answer(Spare, m.sagas[m.slots.saga], int(index))
