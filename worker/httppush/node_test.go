@@ -2,6 +2,7 @@ package httppush
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -556,5 +557,48 @@ func TestEndpointsUnderStress(t *testing.T) {
 		}
 		cancel()
 		busy.Wait()
+	}
+}
+
+// An endpoint leaves its step pending, and somebody else finishes it with the key that
+// the endpoint was given.
+func TestEndpointIsAStep(t *testing.T) {
+	keys := make(chan string, 2)
+	pending := server(t, func(w http.ResponseWriter, r *http.Request) {
+		var in edda.StepInput
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.SagaID != "trip" {
+			t.Errorf("got %+v, %v", in, err)
+		}
+		keys <- in.CompletionKey
+		w.Header().Set("Edda-Pending", "true")
+		w.WriteHeader(http.StatusAccepted)
+	})
+	adds := server(t, answerWith(200, `{"data":2,"addSteps":{"id":"more","service":"plain","method":"run","after":["a"]}}`))
+	n := open(t, "")
+	set(t, n, edda.EndpointSpec{ServiceSpec: edda.ServiceSpec{Name: "plain", Kind: edda.Balanced}, URL: pending})
+	set(t, n, edda.EndpointSpec{ServiceSpec: edda.ServiceSpec{Name: "adds", Kind: edda.Balanced}, URL: adds, Protocol: edda.Envelope})
+	task := func(service string) edda.Task { return edda.Task{Service: service, Method: "run"} }
+	spec := &edda.SagaSpec{ID: "trip", Start: true, Steps: []edda.StepSpec{{ID: "a", Task: task("plain")}, {ID: "b", Task: task("adds"), After: []string{"a"}}}}
+	if _, err := n.CreateSaga(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []string{"a", "more"} {
+		var key string
+		select {
+		case key = <-keys:
+		case <-time.After(patience):
+			s, err := n.Saga(t.Context(), "", "trip")
+			t.Fatalf("step %s was not started: %+v, %v", step, s, err)
+		}
+		a, err := n.FinishStep(t.Context(), "", "trip", step, edda.StepResult{Result: json.RawMessage(`1`), CompletionKey: key})
+		if err != nil || !a.Applied {
+			t.Errorf("finish %s: %+v, %v", step, a, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := n.WaitSaga(ctx, "", "trip")
+	if err != nil || s.State != edda.SagaSucceeded || len(s.Steps) != 3 || string(s.Steps[1].Result) != "2" {
+		t.Errorf("got %+v, %v", s, err)
 	}
 }
