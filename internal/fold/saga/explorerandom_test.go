@@ -1,0 +1,148 @@
+package saga_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/edda-io/edda"
+)
+
+var exploreSeed = flag.Uint64("explore.seed", 0, "take the random walks of this seed alone")
+
+// randomSaga returns a saga of at most so many steps, of all kinds.
+func randomSaga(rng *rand.Rand, most int) *edda.SagaSpec {
+	s := &edda.SagaSpec{ID: exploreSaga, Start: rng.IntN(8) > 0, OnFailure: edda.WaitForSteps}
+	if rng.IntN(2) == 0 {
+		s.OnFailure = edda.CancelSteps
+	}
+	s.Steps = randomSteps(rng, 1+rng.IntN(most), 1)
+	return s
+}
+
+func randomSteps(rng *rand.Rand, n, depth int) []edda.StepSpec {
+	wide := 1 + rng.IntN(n) // how far back a step looks for what it depends on
+	steps := make([]edda.StepSpec, n)
+	for i := range steps {
+		st := &steps[i]
+		st.ID = fmt.Sprint("s", i)
+		for range min(i, rng.IntN(4)) {
+			after := fmt.Sprint("s", max(0, i-1-rng.IntN(wide)))
+			if len(st.After) == 0 || st.After[len(st.After)-1] != after {
+				st.After = append(st.After, after)
+			}
+		}
+		st.After = distinct(st.After)
+		if depth < 3 && rng.IntN(8) == 0 {
+			st.Saga = &edda.SagaSpec{OnFailure: edda.WaitForSteps, Steps: randomSteps(rng, 1+rng.IntN(4), depth+1)}
+			if rng.IntN(2) == 0 {
+				st.Saga.OnFailure = edda.CancelSteps
+			}
+			continue
+		}
+		st.Task = randomTask(rng, "do")
+		if rng.IntN(4) > 0 {
+			st.Compensate = new(randomTask(rng, "undo"))
+		}
+	}
+	// What is declared in another order is the same saga.
+	if rng.IntN(2) == 0 {
+		rng.Shuffle(n, func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
+	}
+	return steps
+}
+
+func distinct(ids []string) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, id := range ids {
+		if !seen[id] {
+			out = append(out, id)
+		}
+		seen[id] = true
+	}
+	return out
+}
+
+func randomTask(rng *rand.Rand, method string) edda.Task {
+	t := edda.Task{Service: balanced, Method: method, Args: []json.RawMessage{json.RawMessage(fmt.Sprint(rng.IntN(9)))}}
+	switch rng.IntN(5) {
+	case 0:
+		t.Service, t.Key = ordered, hereKey
+	case 1:
+		t.Service, t.Key = ordered, awayKey
+	}
+	return t
+}
+
+// walk takes actions until none is left, or the choices are at an end: choose returns
+// one of so many, -1 to stop, and may look whether an action is bad.
+func walk(tb testing.TB, seed uint64, most int, choose func([]action) int) {
+	tb.Helper()
+	rng := rand.New(rand.NewPCG(seed, 1))
+	x := &explorer{tb: tb, how: mixed, reserve: rng.IntN(2) == 0}
+	p := newPlace(tb, mixed)
+	p.rng = rng
+	n := &node{left: budget{calls: 1 + rng.IntN(10), pendings: rng.IntN(10), adds: rng.IntN(6), retries: rng.IntN(6), cancels: rng.IntN(3)}}
+	n.path = append(n.path, fmt.Sprint("seed ", seed))
+	x.create(p, n, randomSaga(rng, most))
+	for {
+		actions := x.actions(p, n)
+		if len(actions) == 0 {
+			return
+		}
+		at := choose(actions)
+		if at < 0 {
+			return
+		}
+		n.path = append(n.path, actions[at].name)
+		actions[at].do(x, p, n)
+		if rng.IntN(20) == 0 {
+			x.nothingsIn(p, n)
+		}
+	}
+}
+
+// Whatever happens to larger sagas, in any order, is right.
+func TestExploreRandom(t *testing.T) {
+	first, last := uint64(1), uint64(80)
+	switch {
+	case *exploreSeed != 0:
+		first, last = *exploreSeed, *exploreSeed
+	case long():
+		last = 4000
+	}
+	for seed := first; seed <= last; seed++ {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		calm, steps := rng.IntN(100), 0
+		walk(t, seed, 40, func(actions []action) int {
+			at := rng.IntN(len(actions))
+			if steps++; steps > 1000 {
+				return -1
+			}
+			if actions[at].bad && rng.IntN(100) < calm {
+				at = rng.IntN(len(actions))
+			}
+			return at
+		})
+	}
+}
+
+// The bytes choose what happens.
+func FuzzExplore(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(seed, []byte("some choices, whatever they are"))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, choices []byte) {
+		walk(t, seed, 8, func(actions []action) int {
+			if len(choices) == 0 {
+				return -1
+			}
+			c := int(choices[0])
+			choices = choices[1:]
+			return c % len(actions)
+		})
+	})
+}
