@@ -66,6 +66,34 @@ func TestStepPending(t *testing.T) {
 	})
 }
 
+// The record that ends a step may start the next one of its key and cancel that, too:
+// then its handler does not run, and its slot is free again.
+func TestStepIsStartedAndCancelledAtOnce(t *testing.T) {
+	bubble(t, "at once", func(t *testing.T) {
+		var j journal
+		gate := make(chan struct{})
+		s := ordered("shelf", func(_ *edda.Context, m *edda.Message) (*edda.Reply, error) {
+			<-gate
+			j.addf("%s", m.Payload)
+			return edda.TextReply(400, "no"), nil
+		})
+		s.Concurrency = 1
+		n := start(t, node.Options{Partitions: 1}, s)
+		spec := sagaOf("", ask("a", "shelf/1", "", ""), ask("b", "shelf/1", "", ""))
+		spec.OnFailure = edda.CancelSteps
+		id := create(t, n, spec)
+		isIn(t, n, id, "running: a=running b=running")
+		close(gate)
+		if got := states(endsAs(t, n, id, edda.SagaCompensated)); got != "compensated: a=failed b=cancelled" {
+			t.Errorf("got %s", got)
+		}
+		noSlotIsLost(t, n, "shelf")
+		if lines := j.all(); len(lines) != 1 {
+			t.Errorf("handlers wrote %q, want one line", lines)
+		}
+	})
+}
+
 // Outside of a saga, and in a compensation, pending is a failed attempt that says so.
 func TestPendingWhereItMayNotBe(t *testing.T) {
 	everywhere(t, func(t *testing.T, far bool) {
