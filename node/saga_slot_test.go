@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,5 +186,58 @@ func TestSagaStepsStartWithTheRecord(t *testing.T) {
 			}
 		}
 		noSlotIsLost(t, n, "a", "bad")
+	})
+}
+
+// A saga with more steps than a record has room for, and one of many levels.
+func TestSagaManySteps(t *testing.T) {
+	bubble(t, "wide", func(t *testing.T) {
+		var ran, undone atomic.Int64
+		d := newDisk()
+		services := func() []*edda.Service {
+			return []*edda.Service{
+				tool("a", func(*edda.Context, *edda.StepInput) (any, error) { return ran.Add(1), nil }),
+				tool("undo", func(*edda.Context, *edda.StepInput) (any, error) { return undone.Add(1), nil }),
+				tool("bad", failing(&journal{}, "bad")),
+			}
+		}
+		n := d.open(t, node.Options{Partitions: 2}, services()...)
+		sp := sagaOf("")
+		var all []string
+		for i := range 3000 {
+			id := fmt.Sprint("s", i)
+			all = append(all, id)
+			sp.Steps = append(sp.Steps, undo(ask(id, "a", "", ""), "undo", ""))
+		}
+		sp.Steps = append(sp.Steps, edda.StepSpec{ID: "bad", Task: task("bad", ""), After: all})
+		id := create(t, n, sp)
+		stop(t, n) // in the middle of it
+		n = d.open(t, node.Options{Partitions: 2}, services()...)
+		defer func() { stop(t, n) }()
+		endsAs(t, n, id, edda.SagaCompensated)
+		if ran.Load() != 3000 || undone.Load() != 3000 {
+			t.Errorf("%d steps ran, %d were undone, want 3000 each", ran.Load(), undone.Load())
+		}
+		noSlotIsLost(t, n, "a", "undo", "bad")
+	})
+	bubble(t, "deep", func(t *testing.T) {
+		n := start(t, node.Options{Partitions: 1}, tool("a", func(*edda.Context, *edda.StepInput) (any, error) { return 1, nil }))
+		const levels, width = 30, 40
+		sp := sagaOf("")
+		before := ""
+		for l := range levels {
+			level := ""
+			for i := range width {
+				id := fmt.Sprintf("l%d-%d", l, i)
+				sp.Steps = append(sp.Steps, ask(id, "a", "", before))
+				level += " " + id
+			}
+			before = level
+		}
+		s := endsAs(t, n, create(t, n, sp), edda.SagaSucceeded)
+		if s.SucceededCount != levels*width {
+			t.Errorf("%d steps have succeeded, want %d", s.SucceededCount, levels*width)
+		}
+		noSlotIsLost(t, n, "a")
 	})
 }
