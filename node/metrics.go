@@ -75,7 +75,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_handlers_running", Help: "Handlers and interceptors that run.",
 		}, func() float64 { return float64(n.handlers.n.Load()) }),
 	}
-	all = append(all, m.sagas.collectors()...)
+	all = append(append(all, m.sagas.collectors()...), openSagas{n})
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			m.unregister()

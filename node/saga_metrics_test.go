@@ -32,6 +32,8 @@ func TestSagaMetrics(t *testing.T) {
 		}{
 			{"edda_sagas_created_total", `hammer,default`, 3},
 			{"edda_sagas_started_total", `hammer,default`, 2},
+			{"edda_sagas_open", `hammer,default,created`, 1},
+			{"edda_sagas_open", `hammer,default,running`, 0},
 			{"edda_sagas_ended_total", `hammer,default,succeeded`, 2},
 			{"edda_sagas_ended_total", `bad,default,compensated`, 1},
 			{"edda_saga_steps_ended_total", `run,default,head,succeeded`, 3},

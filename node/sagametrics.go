@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,6 +39,7 @@ type stepKind struct{ namespace, service, method string }
 
 // sagaCounters are the figures of the sagas of one name.
 type sagaCounters struct {
+	kind             sagaKind
 	created, started prometheus.Counter
 	ended            map[edda.SagaState]prometheus.Counter
 }
@@ -82,7 +85,7 @@ func (m *sagaMetrics) created(s *sagafold.Saga) {
 func (m *sagaMetrics) of(namespace, name string) *sagaCounters {
 	return find(m, m.kinds, sagaKind{namespace, name}, sagaKind{otherName, otherName}, maxSagaKinds, func(k sagaKind) *sagaCounters {
 		c := &sagaCounters{
-			created: m.createdTotal.WithLabelValues(k.namespace, k.name), started: m.startedTotal.WithLabelValues(k.namespace, k.name),
+			kind: k, created: m.createdTotal.WithLabelValues(k.namespace, k.name), started: m.startedTotal.WithLabelValues(k.namespace, k.name),
 			ended: map[edda.SagaState]prometheus.Counter{},
 		}
 		for _, s := range []edda.SagaState{edda.SagaSucceeded, edda.SagaCompensated, edda.SagaCompensationFailed, edda.SagaCancelled} {
@@ -127,4 +130,36 @@ func find[K comparable, V any](m *sagaMetrics, all map[K]*V, key, other K, most 
 		all[key] = fresh(key)
 	}
 	return all[key]
+}
+
+// openSagas shows how many sagas have not ended.
+type openSagas struct{ n *Node }
+
+var openSagasDesc = prometheus.NewDesc("edda_sagas_open", "Sagas that have not ended, by name and state.", []string{"namespace", "name", "state"}, nil)
+
+// Describe implements prometheus.Collector.
+func (openSagas) Describe(ch chan<- *prometheus.Desc) { ch <- openSagasDesc }
+
+// openWait bounds how long all partitions are waited for.
+const openWait = time.Second
+
+// Collect implements prometheus.Collector. Of a partition that does not answer nothing
+// is counted.
+func (v openSagas) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), openWait)
+	defer cancel()
+	sum := map[sagafold.Kind]int{}
+	for _, p := range v.n.parts {
+		var open map[sagafold.Kind]int
+		if v.n.inPartition(ctx, p, "count sagas", func() { open = p.sagas.Open() }) != nil {
+			continue
+		}
+		for k, n := range open {
+			kind := v.n.metrics.sagas.of(k.Namespace, k.Name).kind
+			sum[sagafold.Kind{Namespace: kind.namespace, Name: kind.name, State: k.State}] += n
+		}
+	}
+	for k, n := range sum {
+		ch <- prometheus.MustNewConstMetric(openSagasDesc, prometheus.GaugeValue, float64(n), k.Namespace, k.Name, string(k.State))
+	}
 }

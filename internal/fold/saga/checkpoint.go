@@ -171,6 +171,7 @@ func (m *Machine) deleteRows(b *store.Batch, ref Ref, row []byte) error {
 func (m *Machine) Committed() {
 	for _, s := range m.dirty {
 		s.dirty = false
+		m.open.move(s)
 		s.stored = s.storedNow()
 		for i := range s.steps {
 			s.steps[i].flags &^= dirtyStep
@@ -203,5 +204,5 @@ func (m *Machine) Load() error {
 		}
 		m.unadvanced[parseKey(string(p.Key[1:]))] = true
 	}
-	return nil
+	return m.loadOpen()
 }

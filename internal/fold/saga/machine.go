@@ -34,6 +34,7 @@ type Machine struct {
 	gone       map[Ref]bool  // roots whose rows of the last checkpoint count no more
 	deadlines  *btree.BTreeG[deadline]
 	unadvanced map[Ref]bool
+	open       counts // in the table
 
 	queue     []*Saga // those with something to go on with in this record
 	advancing *Saga   // what a saga-advanced record is for
@@ -70,7 +71,7 @@ type texts struct{ namespace, name, principal string }
 func New(env *fold.Env, box *outbox.Machine, requests Requests) *Machine {
 	return &Machine{
 		env: env, outbox: box, requests: requests, sagas: map[Ref]*Saga{}, gone: map[Ref]bool{},
-		deadlines: btree.NewG(32, deadline.less), unadvanced: map[Ref]bool{},
+		deadlines: btree.NewG(32, deadline.less), unadvanced: map[Ref]bool{}, open: counts{},
 	}
 }
 

@@ -3,6 +3,7 @@ package saga
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -202,13 +203,22 @@ func (s *side) seen(tb testing.TB) seen {
 		tb.Fatal(err)
 	}
 	v := seen{Due: s.m.Due(1<<62, 1000), Unadvanced: s.m.Unadvanced()}
+	open := map[Kind]int{}
 	for _, one := range list {
+		if !one.State.Ended() {
+			open[Kind{one.Namespace, one.Name, one.State}]++
+		}
 		v.Listed = append(v.Listed, fmt.Sprintf("%s %s %d/%d", one.ID, one.State, one.succeeded, one.count))
 		full, err := s.m.Get(one.Namespace, one.ID, s.env.Time)
 		if err != nil || full == nil {
 			tb.Fatalf("saga %q is listed, but there is %v, %v", one.ID, full, err)
 		}
 		v.Sagas = append(v.Sagas, full.View(true))
+	}
+	got := s.m.Open()
+	maps.DeleteFunc(got, func(k Kind, _ int) bool { return k.Namespace != edda.DefaultNamespace })
+	if !maps.Equal(got, open) {
+		tb.Errorf("sagas that have not ended: counted %v, want %v", got, open)
 	}
 	for id, a := range s.req.open {
 		v.Requests = append(v.Requests, fmt.Sprintf("%s %v %v %s", id, *a.step, a.cancels, a.msg.Payload))
