@@ -43,7 +43,8 @@ type Options struct {
 	Endpoints func(spec edda.EndpointSpec) (Endpoint, error)
 	// OnAccept sees each message from outside before it is accepted, in the caller's
 	// goroutine. It may change the message; an error refuses it with NOT_ALLOWED, or
-	// with the reason of an *edda.Error.
+	// with the reason of an *edda.Error. Steps of sagas are requests that the node makes:
+	// they are not shown to it.
 	OnAccept func(ctx context.Context, m *edda.Message) error
 	// OnReply sees each outcome once it is durable and before a waiting caller gets
 	// it; reply is nil unless the request succeeded. It runs in a goroutine of its

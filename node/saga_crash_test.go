@@ -202,3 +202,39 @@ func checkUndoOrder(t *testing.T, s *edda.Saga) {
 		}
 	}
 }
+
+// The node is lost again and again while sagas run, and comes back on what its disk
+// has kept. What was acknowledged comes to its end.
+func TestSagaManyCrashes(t *testing.T) {
+	bubble(t, "crashes", func(t *testing.T) {
+		o := node.Options{CheckpointBytes: 20_000}
+		d := newDisk()
+		n := d.open(t, o, crashServices()...)
+		rng := randFor(t)
+		known := map[string]edda.SagaState{}
+		i := 0
+		for range 12 {
+			for range 5 {
+				for k, sp := range crashSagas(i) {
+					sp.ID = fmt.Sprintf("saga-%d-%d", i, k)
+					create(t, n, sp)
+					known[sp.ID] = ""
+				}
+				i++
+				time.Sleep(time.Duration(rng.IntN(5000)) * time.Microsecond)
+			}
+			for id := range known {
+				if s := look(t, n, id); s.State.Ended() {
+					known[id] = s.State
+				}
+			}
+			left := &disk{d.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})}
+			ctx := ended(t) // what runs is not waited for
+			_ = n.Stop(ctx)
+			d = left
+			n = d.open(t, o, crashServices()...)
+		}
+		stop(t, n)
+		(&diskCopy{d.fs, known}).check(t)
+	})
+}

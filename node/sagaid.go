@@ -12,6 +12,10 @@ import (
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 )
 
+// sagaFamily stands in the id of a saga that is a step of another: after the id of
+// that one, and before the step's.
+const sagaFamily = "~"
+
 // sagaHome returns the partition of a saga.
 func (n *Node) sagaHome(ref sagafold.Ref) *partition {
 	return n.homeOf(sagafold.Hash(ref.Namespace, ref.ID))
@@ -24,7 +28,7 @@ func sagaRef(namespace, id string) (sagafold.Ref, error) {
 	if err := edda.CheckName("namespace", ref.Namespace); err != nil {
 		return ref, err
 	}
-	for part := range strings.SplitSeq(id, "~") {
+	for part := range strings.SplitSeq(id, sagaFamily) {
 		if err := edda.CheckName("saga id", part); err != nil {
 			return ref, err
 		}

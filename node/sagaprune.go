@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"strings"
 
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
@@ -37,7 +38,7 @@ const pruneChunk = 100
 func (n *Node) removeSagas(ctx context.Context, l *sagaList) (removed int, err error) {
 	var changes []*sagaChange
 	for _, s := range l.sagas {
-		if !s.State.Ended() || s.State == edda.SagaCompensationFailed && l.filter.State == "" && l.filter.ID == "" {
+		if !s.State.Ended() || strings.Contains(s.ID, sagaFamily) || s.State == edda.SagaCompensationFailed && l.filter.State == "" && l.filter.ID == "" {
 			continue
 		}
 		rec := record.SagaChanged{Namespace: s.Namespace, ID: s.ID}

@@ -10,7 +10,7 @@ import (
 
 // sagaWaiter is somebody who waits for a saga's end.
 type sagaWaiter struct {
-	ended chan *edda.Saga // gets one
+	ended chan *edda.Saga // gets one, which others get too
 }
 
 // Saga returns what is known of a saga. See edda.SagaBackend.
@@ -38,7 +38,7 @@ func (n *Node) WaitSaga(ctx context.Context, namespace, id string) (*edda.Saga, 
 	}
 	select {
 	case v = <-w.ended:
-		return v, nil
+		return ownView(v), nil
 	case <-n.halt:
 		return nil, n.notRunning(op)
 	case <-ctx.Done():
@@ -49,7 +49,7 @@ func (n *Node) WaitSaga(ctx context.Context, namespace, id string) (*edda.Saga, 
 	}
 	select {
 	case v = <-w.ended: // it came at the same time
-		return v, nil
+		return ownView(v), nil
 	default:
 		return n.lookAtSaga(always, op, ref, nil)
 	}
@@ -85,9 +85,28 @@ func (p *partition) wakeWaiters(ref sagafold.Ref, s *sagafold.Saga) {
 		return
 	}
 	delete(p.sagaWaiters, ref)
+	v := s.View(true)
 	for _, w := range waiters {
-		w.ended <- s.View(true) // each gets its own
+		w.ended <- v
 	}
+}
+
+// ownView returns a view that others have too as one's own. It is not the partition
+// that copies it, which has more to do.
+func ownView(v *edda.Saga) *edda.Saga {
+	own := *v
+	own.Steps = slices.Clone(v.Steps)
+	for i := range own.Steps {
+		st := &own.Steps[i]
+		st.After = slices.Clone(st.After)
+		if st.Error != nil {
+			st.Error = new(*st.Error)
+		}
+		if st.Compensation != nil {
+			st.Compensation = new(*st.Compensation)
+		}
+	}
+	return &own
 }
 
 func (p *partition) forgetWaiter(ref sagafold.Ref, w *sagaWaiter) {
