@@ -128,7 +128,7 @@ type SagaSpec struct {
 	Deadline time.Time
 	// DeadlineAfter is the same, counted from the saga's creation, so that a repeated
 	// request says the same; for a saga that is a step that is when the step starts. At most
-	// one of the two may be set; zero means none.
+	// one of the two may be set; zero means none, and a century is the longest.
 	DeadlineAfter time.Duration
 	// OnFailure is WaitForSteps when empty.
 	OnFailure OnFailure
@@ -155,7 +155,8 @@ type StepSpec struct {
 	Task
 	// After names the steps whose results it needs, in the order it gets them.
 	After []string
-	// AttemptTimeout is how long an attempt may take. Zero means the service's.
+	// AttemptTimeout is how long an attempt may take, a century at most. Zero means the
+	// service's.
 	AttemptTimeout time.Duration
 	// Compensate undoes the step; nil when nothing does. It is sent the step's result
 	// as its only dependency. A step that is a saga has none: its steps are undone.

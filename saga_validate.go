@@ -46,6 +46,8 @@ func (s *SagaSpec) validate(depth int, left *int) error {
 		return badSaga(BadValue, "onFailure is %q, must be %q or %q", clip(string(s.OnFailure)), WaitForSteps, CancelSteps)
 	case s.DeadlineAfter < 0:
 		return badSaga(BadValue, "the deadline is %s after the creation, must not be negative", s.DeadlineAfter)
+	case s.DeadlineAfter > longest:
+		return badSaga(BadValue, "the deadline is %s after the creation, at most %s are allowed", s.DeadlineAfter, longest)
 	case s.DeadlineAfter != 0 && !s.Deadline.IsZero():
 		return badSaga(BadValue, "the deadline is given twice, as a time and as %s after the creation", s.DeadlineAfter)
 	case !s.Deadline.IsZero() && (s.Deadline.Before(earliest) || s.Deadline.After(latest)):
@@ -88,6 +90,10 @@ var (
 	latest   = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
+// longest is how long anything may take: a century, which added to the time still
+// fits Unix nanoseconds.
+const longest = 100 * 365 * 24 * time.Hour
+
 // Validate checks a step by itself, with what is nested in it, by the rules of
 // SagaSpec.Validate. Whether its dependencies exist depends on its saga.
 func (s *StepSpec) Validate() error {
@@ -101,6 +107,9 @@ func (s *StepSpec) validate(depth int, left *int) error {
 	}
 	if s.AttemptTimeout < 0 {
 		return s.bad(BadValue, "attemptTimeout is %s, must not be negative", s.AttemptTimeout)
+	}
+	if s.AttemptTimeout > longest {
+		return s.bad(BadValue, "attemptTimeout is %s, at most %s are allowed", s.AttemptTimeout, longest)
 	}
 	for _, id := range s.After {
 		if err := CheckName("dependency", id); err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine/memlog"
@@ -44,6 +46,11 @@ func TestSagaRefused(t *testing.T) {
 			"args":          {sagaOf("x", ask("a", "tool", "nojson", "")), edda.BadSchema, "nojson"},
 			"too large":     {sagaOf("x", ask("a", "tool", `"`+strings.Repeat("x", edda.MaxSagaBytes)+`"`, "")), edda.TooLarge, fmt.Sprint(edda.MaxSagaBytes)},
 			"steps too big": {change(func(s *edda.SagaSpec) { s.Steps = make([]edda.StepSpec, edda.MaxSagaSteps+1) }), edda.TooLarge, fmt.Sprint(edda.MaxSagaSteps)},
+			"for ever":      {change(func(s *edda.SagaSpec) { s.DeadlineAfter = math.MaxInt64 }), edda.BadValue, "876000h0m0s"},
+			"never ends":    {change(func(s *edda.SagaSpec) { s.Steps[0].AttemptTimeout = math.MaxInt64 }), edda.BadValue, "876000h0m0s"},
+			"long": {change(func(s *edda.SagaSpec) {
+				s.DeadlineAfter, s.Steps[0].AttemptTimeout = 876000*time.Hour, 876000*time.Hour
+			}), "", ""},
 			"not there yet": {sagaOf("x", ask("a", "unregistered", "", "")), "", ""},
 			"elsewhere":     {change(func(s *edda.SagaSpec) { s.Namespace, s.Steps = "shop", []edda.StepSpec{ask("a", "shelf", "", "")} }), "", ""},
 		} {
