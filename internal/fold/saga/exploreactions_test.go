@@ -56,6 +56,9 @@ func (x *explorer) ends(n *node, who name, do func(*explorer, *place, *node, end
 		out = append(out, action{name: who.String() + " adds a step", do: func(x *explorer, p *place, n *node) {
 			n.left.adds--
 			do(x, p, n, succeeded(who), []edda.StepSpec{newStep(n, who.step)})
+		}}, action{name: who.String() + " adds itself", bad: true, do: func(x *explorer, p *place, n *node) {
+			n.left.adds--
+			do(x, p, n, succeeded(who), []edda.StepSpec{{ID: who.step, Task: edda.Task{Service: balanced, Method: "do"}}})
 		}})
 	}
 	return out

@@ -5,9 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/record"
 )
 
 var exploreSeed = flag.Uint64("explore.seed", 0, "take the random walks of this seed alone")
@@ -90,11 +93,12 @@ func walk(tb testing.TB, seed uint64, most int, choose func([]action) int) {
 	x.create(p, n, randomSaga(rng, most))
 	for {
 		actions := x.actions(p, n)
-		if len(actions) == 0 {
-			return
+		at := -1
+		if len(actions) > 0 {
+			at = choose(actions)
 		}
-		at := choose(actions)
 		if at < 0 {
+			x.remove(p, n)
 			return
 		}
 		n.path = append(n.path, actions[at].name)
@@ -102,6 +106,62 @@ func walk(tb testing.TB, seed uint64, most int, choose func([]action) int) {
 		if rng.IntN(20) == 0 {
 			x.nothingsIn(p, n)
 		}
+	}
+}
+
+// remove removes a saga that has ended: nothing of it is left, here or in the table.
+func (x *explorer) remove(p *place, n *node) {
+	x.tb.Helper()
+	if !n.h.last().sagas[exploreSaga].State.Ended() {
+		return
+	}
+	rec := (&record.SagaChanged{Namespace: exploreNamespace, ID: exploreSaga}).AppendTo(nil, record.TypeSagaRemoved)
+	p.apply(stamped(rec, exploreTime))
+	if left := p.views(); len(left) > 0 {
+		x.fail(n, fmt.Errorf("the saga was removed, and %d are left", len(left)))
+	}
+	p.checkpoint()
+	for pair := range p.tree.Scan(nil, nil) {
+		if strings.IndexByte("ghjklt", pair.Key[0]) >= 0 {
+			x.fail(n, fmt.Errorf("the saga was removed, and the row %q is left", pair.Key))
+		}
+	}
+	if open := p.local(); len(open) > 0 {
+		x.fail(n, fmt.Errorf("the saga was removed, and %d requests are open", len(open)))
+	}
+}
+
+// More steps start, and are undone, than a record has room for.
+func TestExploreWide(t *testing.T) {
+	if !long() {
+		t.Skip("takes a minute; set EDDA_LONG=1")
+	}
+	for _, how := range []memory{plain, mixed} {
+		const wide = 1100
+		spec := &edda.SagaSpec{ID: exploreSaga, Start: true, OnFailure: edda.WaitForSteps}
+		for i := range wide {
+			task := edda.Task{Service: balanced, Method: "do"}
+			spec.Steps = append(spec.Steps, edda.StepSpec{ID: fmt.Sprint("s", i), Task: task, Compensate: &task})
+		}
+		spec.Steps = append(spec.Steps, edda.StepSpec{ID: "last", Task: spec.Steps[0].Task, After: []string{"s7", "s1099"}})
+		x := &explorer{tb: t, how: how}
+		p := newPlace(t, how)
+		p.rng = rand.New(rand.NewPCG(1, 1))
+		n := &node{}
+		x.create(p, n, spec)
+		for turn := 0; n.h.last().sagas[exploreSaga].State != edda.SagaCompensated; turn++ {
+			actions := x.actions(p, n)
+			at := slices.IndexFunc(actions, func(a action) bool { return strings.HasPrefix(a.name, "advance") })
+			if at < 0 || turn%3 == 0 {
+				at = slices.IndexFunc(actions, func(a action) bool {
+					return strings.HasPrefix(a.name, "s/last fails") || strings.HasSuffix(a.name, "succeeds") && !strings.HasPrefix(a.name, "s/last")
+				})
+			}
+			x.blind = turn > 5 && turn%100 > 0 && len(n.h.last().more) == 0
+			actions[at].do(x, p, n)
+			n.log = nil
+		}
+		x.remove(p, n)
 	}
 }
 

@@ -122,7 +122,9 @@ func (p *place) apply(rec []byte) {
 	p.tb.Helper()
 	p.log = append(p.log, rec)
 	p.one(len(p.log))
-	p.said = append(p.said, p.text())
+	if p.how == crashes || p.how == mixed {
+		p.said = append(p.said, p.text())
+	}
 	how := p.how
 	if how == mixed {
 		how = memory(p.rng.IntN(int(memories)))
