@@ -99,7 +99,7 @@ func (p *partition) change(c *sagaChange) {
 	p.propose(rec, proposal{saga: s})
 }
 
-// find returns a saga that there is.
+// findSaga returns a saga that there is.
 func (p *partition) findSaga(op string, ref sagafold.Ref) (*sagafold.Saga, error) {
 	s, err := p.sagas.Get(ref.Namespace, ref.ID, p.now())
 	switch {

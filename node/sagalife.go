@@ -17,8 +17,9 @@ func (n *Node) StartSaga(ctx context.Context, namespace, id string) (*edda.Saga,
 		return nil, err
 	}
 	return n.changeAndSee(ctx, op, ref, 1, true, func(p *partition, s *sagafold.Saga, part *sagaPart) ([]byte, error) {
-		part.starts = true
-		part.slots = p.reserve(ref, s.Roots())
+		if part.starts = s.State == edda.SagaCreated; part.starts {
+			part.slots = p.reserve(ref, s.Roots())
+		}
 		rec := record.SagaChanged{Namespace: s.Namespace, ID: s.ID, Starts: part.slots.indexes()}
 		return rec.AppendTo(nil, record.TypeSagaStarted), nil
 	})
