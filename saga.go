@@ -111,6 +111,10 @@ const (
 	// MaxStepInputBytes bounds what a step is sent: its arguments with the results
 	// that it depends on, 6 MiB. A step that would get more fails with TooLarge.
 	MaxStepInputBytes = 6 << 20
+	// MaxSagaHeldBytes bounds what a saga holds: its steps, encoded, and their results,
+	// 128 MiB together. A step with a result for which there is no room fails with
+	// TooLarge; a nested saga is undone then.
+	MaxSagaHeldBytes = 128 << 20
 )
 
 // SagaSpec is a saga to create: steps that depend on each other without a circle.
@@ -223,8 +227,8 @@ type Saga struct {
 	Namespace string    `json:"-"`
 	Name      string    `json:"name,omitempty"`
 	State     SagaState `json:"state"`
-	// Reason is why it is undone: SagaStepFailed, Cancelled or DeadlineExceeded. Detail says
-	// more.
+	// Reason is why it is undone: SagaStepFailed, Cancelled, DeadlineExceeded, or TooLarge for
+	// a nested one whose result is. Detail says more.
 	Reason    Reason    `json:"reason,omitempty"`
 	Detail    string    `json:"detail,omitempty"`
 	OnFailure OnFailure `json:"onFailure"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,5 +181,28 @@ func TestSagaWaitEnds(t *testing.T) {
 		noSlotIsLost(t, n, "slow")
 		_, err = n.WaitSaga(t.Context(), "", "nothing")
 		wantReason(t, err, edda.NoSaga)
+	})
+}
+
+// A saga that is full takes no result by call, and goes on all the same.
+func TestSagaIsFull(t *testing.T) {
+	bubble(t, "full", func(t *testing.T) {
+		const each = 7 << 20
+		n := start(t, node.Options{Limits: node.Limits{PayloadBytes: each}}, tool("later", pends(new(sync.Map))))
+		var all []edda.StepSpec
+		for i := range edda.MaxSagaHeldBytes/each + 1 {
+			all = append(all, ask(fmt.Sprint("s", i), "later", "", ""))
+		}
+		id := create(t, n, sagaOf("", all...))
+		synctest.Wait()
+		large := json.RawMessage(`"` + strings.Repeat("x", each-2) + `"`)
+		for i := range len(all) - 1 {
+			finish(t, n, id, all[i].ID, edda.StepResult{Result: large}, true, edda.StepSucceeded)
+		}
+		last := all[len(all)-1].ID
+		_, err := n.FinishStep(t.Context(), "", id, last, edda.StepResult{Result: large})
+		wantReason(t, err, edda.TooLarge)
+		finish(t, n, id, last, edda.StepResult{Result: json.RawMessage("1")}, true, edda.StepSucceeded)
+		endsAs(t, n, id, edda.SagaSucceeded)
 	})
 }

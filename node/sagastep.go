@@ -46,7 +46,8 @@ func (n *Node) FinishStep(ctx context.Context, namespace, id, step string, r edd
 	if err := n.checkResult(op, &finished); err != nil {
 		return nil, err
 	}
-	answer := &edda.StepAnswer{} // of the partition's goroutine until the change is done
+	answer := &edda.StepAnswer{} // of the partition's goroutine until the change is done, like full
+	var full error
 	index := 0
 	c := &sagaChange{op: op, saga: ref, bytes: len(r.Result) + 1}
 	c.make = func(p *partition, part *sagaPart) ([]byte, error) {
@@ -71,6 +72,8 @@ func (n *Node) FinishStep(ctx context.Context, namespace, id, step string, r edd
 	}
 	c.applied = func(e *sagafold.Effect) {
 		switch {
+		case e.Kind == sagafold.Refused:
+			full = refused(op, e)
 		case e.Kind != sagafold.Applied && e.Kind != sagafold.Unchanged:
 		case e.Saga.Ref() == ref && e.Step == index:
 			answer.Applied, answer.State = e.Kind == sagafold.Applied, e.Saga.StepState(index)
@@ -78,6 +81,9 @@ func (n *Node) FinishStep(ctx context.Context, namespace, id, step string, r edd
 	}
 	if err := n.change(ctx, c); err != nil {
 		return nil, err
+	}
+	if full != nil {
+		return nil, full
 	}
 	return answer, nil
 }

@@ -94,6 +94,13 @@ func (m *Machine) addSteps(s *Saga, encoded [][]byte) (*refusal, error) {
 	if base+len(encoded) > edda.MaxSagaSteps {
 		return &refusal{edda.TooLarge, fmt.Sprintf("the saga would have %d steps, at most %d are allowed", base+len(encoded), edda.MaxSagaSteps)}, nil
 	}
+	more := 0
+	for _, spec := range encoded {
+		more += len(spec)
+	}
+	if r := s.noRoomFor(more, "the saga's steps"); r != nil {
+		return r, nil
+	}
 	s.steps = slices.Grow(s.steps, len(encoded))
 	r, err := m.readSteps(s, encoded)
 	if err == nil && r == nil {
@@ -113,13 +120,21 @@ func (m *Machine) addSteps(s *Saga, encoded [][]byte) (*refusal, error) {
 		return r, err
 	}
 	s.link(base)
-	s.count = len(s.steps)
+	s.count, s.held = len(s.steps), s.held+more
 	for i := base; i < len(s.steps); i++ {
 		if m.touchStep(s, i).waits == 0 && s.State == edda.SagaRunning {
 			s.makeReady(i)
 		}
 	}
 	return nil, nil
+}
+
+// noRoomFor returns why a saga holds no more of what there is, if so.
+func (s *Saga) noRoomFor(more int, of string) *refusal {
+	if s.held+more <= edda.MaxSagaHeldBytes {
+		return nil
+	}
+	return &refusal{edda.TooLarge, fmt.Sprintf("with %s the saga would hold %d bytes, at most %d are allowed", of, s.held+more, edda.MaxSagaHeldBytes)}
 }
 
 // readSteps appends the steps, with those dependencies that are named by place.

@@ -114,9 +114,8 @@ func (s *Saga) CompletionKey(i int) string {
 // byte, so it is no completion key.
 func (s *Saga) childSecret(i int) [secretBytes]byte { return s.mac("saga\x00" + s.steps[i].id) }
 
-// input returns the edda.StepInput of a step, or of its compensation, as JSON; or why
-// there is none.
-func (s *Saga) input(i int, t *edda.Task, undo bool) ([]byte, *edda.StepError) {
+// inputSize is how large the input of a step, or of its compensation, is at most.
+func (s *Saga) inputSize(i int, t *edda.Task, undo bool) int {
 	st := &s.steps[i]
 	size := len(`{"args":[],"dependencies":[],"sagaId":"","stepId":"","completionKey":""}`) + len(s.ID) + len(st.id) + 2*secretBytes
 	for _, a := range t.Args {
@@ -129,6 +128,13 @@ func (s *Saga) input(i int, t *edda.Task, undo bool) ([]byte, *edda.StepError) {
 			size += len(s.steps[d].result) + 1
 		}
 	}
+	return size
+}
+
+// input returns the edda.StepInput of a step, or of its compensation, as JSON; or why
+// there is none. Its size is at most that given.
+func (s *Saga) input(i int, t *edda.Task, size int, undo bool) ([]byte, *edda.StepError) {
+	st := &s.steps[i]
 	if size > edda.MaxStepInputBytes {
 		return nil, &edda.StepError{Reason: edda.TooLarge, Message: fmt.Sprintf(
 			"its arguments with the results that it depends on have %d bytes, at most %d are allowed", size, edda.MaxStepInputBytes)}

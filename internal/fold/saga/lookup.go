@@ -104,9 +104,13 @@ func (s *Saga) restore() error {
 	s.link(0)
 	for i := range s.steps {
 		st := &s.steps[i]
+		s.held += len(st.spec) + len(st.result)
 		switch {
 		case st.state == stepRunning:
 			s.running++
+			if err := s.findSent(i); err != nil {
+				return err
+			}
 		case st.state == stepCompensating && (st.is(isSaga) || st.undo.state == undoRunning):
 			s.undoing++
 		case st.state == stepCompensating && st.undo.state == undoFailed:

@@ -107,15 +107,20 @@ func (m *Machine) report(child *Saga) error {
 	return m.failStep(s, i, to, &edda.StepError{Reason: child.Reason, Message: child.Detail})
 }
 
-// leaves returns the results of the steps that no other depends on, as an object.
-func (s *Saga) leaves() []byte {
+// leavesSize is how large what leaves returns is at most.
+func (s *Saga) leavesSize() int {
 	size := 2
 	for i := range s.steps {
 		if st := &s.steps[i]; len(st.next) == 0 {
 			size += len(st.id) + len(st.result) + 4
 		}
 	}
-	b := append(make([]byte, 0, size), '{')
+	return size
+}
+
+// leaves returns the results of the steps that no other depends on, as an object.
+func (s *Saga) leaves() []byte {
+	b := append(make([]byte, 0, s.leavesSize()), '{')
 	for i := range s.steps {
 		st := &s.steps[i]
 		if len(st.next) > 0 {

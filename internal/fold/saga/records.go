@@ -109,6 +109,10 @@ func (m *Machine) applyStepFinished(body []byte) error {
 		m.refuse(s, &refusal{edda.BadSchema, "the result is not a JSON value"})
 		return nil
 	}
+	if r := s.noRoomFor(len(f.Result), "the result"); r != nil {
+		m.refuse(s, r)
+		return nil
+	}
 	if _, err := m.cancelRequest(s, i); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (m *Machine) advance(s *Saga) error {
 	}
 	switch {
 	case s.State == edda.SagaRunning && s.succeeded == len(s.steps):
-		return m.end(s, edda.SagaSucceeded)
+		return m.complete(s)
 	case s.State == edda.SagaCompensating && s.running == 0:
 		return m.undoReady(s)
 	default:
@@ -47,12 +47,15 @@ func (m *Machine) advance(s *Saga) error {
 // startReady starts the steps that are ready, as far as the record has room.
 func (m *Machine) startReady(s *Saga) error {
 	for at := 0; s.State == edda.SagaRunning && at < len(s.ready); at++ {
-		room, err := m.startStep(s, int(s.ready[at]))
-		if err != nil {
+		began, err := m.startStep(s, int(s.ready[at]))
+		switch {
+		case err != nil:
 			return err
-		}
-		if !room {
+		case began == noRoom:
 			m.leaveOver(s, at)
+			return nil
+		case began == notYet:
+			m.wait(s, at)
 			return nil
 		}
 	}
@@ -76,6 +79,14 @@ func (m *Machine) leaveOver(s *Saga, at int) {
 	m.touch(s)
 }
 
+// wait keeps the ready steps from at on until one that runs has ended.
+func (m *Machine) wait(s *Saga, at int) {
+	left := slices.Clone(s.ready[at:])
+	slices.Sort(left) // as in leaveOver
+	m.nothingLeft(s)
+	s.ready = left
+}
+
 // nothingLeft says that all ready steps were started.
 func (m *Machine) nothingLeft(s *Saga) {
 	s.ready = nil
@@ -86,25 +97,65 @@ func (m *Machine) nothingLeft(s *Saga) {
 	}
 }
 
-// startStep makes the request of a step, or the saga that it is. It is false when the
-// record has no room for it.
-func (m *Machine) startStep(s *Saga, i int) (room bool, err error) {
+// beginning says what became of a step that was to start.
+type beginning uint8
+
+const (
+	begun  beginning = iota
+	noRoom           // in the record: it starts in another one
+	notYet           // steps that run have to end before
+)
+
+// maxUnderWay bounds what the steps of a saga that run at a time are sent together, in
+// bytes: a large result that many steps depend on is copied for each.
+const maxUnderWay = 64 << 20
+
+// startStep makes the request of a step, or the saga that it is.
+func (m *Machine) startStep(s *Saga, i int) (beginning, error) {
 	if s.steps[i].is(isSaga) {
-		return true, m.startNested(s, i)
+		return begun, m.startNested(s, i)
 	}
 	var t record.StepTask
 	if err := t.Decode(s.steps[i].spec, false); err != nil {
-		return false, err
+		return begun, err
 	}
-	payload, tooLarge := s.input(i, &t.Task, false)
+	size := s.inputSize(i, &t.Task, false)
+	if size <= edda.MaxStepInputBytes && s.underWay+size > maxUnderWay {
+		return notYet, nil
+	}
+	payload, tooLarge := s.input(i, &t.Task, size, false)
 	if tooLarge != nil {
-		return true, m.failStep(s, i, stepFailed, tooLarge)
+		return begun, m.failStep(s, i, stepFailed, tooLarge)
 	}
-	room, err = m.request(s, i, &t, payload, nil)
-	if room && err == nil {
-		m.run(s, i)
+	room, err := m.request(s, i, &t, payload, nil)
+	if err != nil || !room {
+		return noRoom, err
 	}
-	return room, err
+	m.run(s, i)
+	s.steps[i].sent = uint32(size)
+	s.underWay += size
+	return begun, nil
+}
+
+// findSent finds out what a step that runs was sent.
+func (s *Saga) findSent(i int) error {
+	st := &s.steps[i]
+	if st.is(isSaga | pending) {
+		return nil
+	}
+	var t record.StepTask
+	if err := t.Decode(st.spec, false); err != nil {
+		return err
+	}
+	st.sent = uint32(s.inputSize(i, &t.Task, false))
+	s.underWay += int(st.sent)
+	return nil
+}
+
+// requestOver says that the request of a step is not under way any more.
+func (s *Saga) requestOver(i int) {
+	s.underWay -= int(s.steps[i].sent)
+	s.steps[i].sent = 0
 }
 
 // run says that a step runs.
@@ -135,6 +186,9 @@ func (m *Machine) requestEnded(s *Saga, i int, e *record.StepEnded) error {
 		if result, bad = resultOf(e.Reply); bad != nil {
 			return m.failStep(s, i, stepFailed, bad)
 		}
+		if r := s.noRoomFor(len(result), "the result"); r != nil {
+			return m.failStep(s, i, stepFailed, &edda.StepError{Reason: r.reason, Message: r.detail})
+		}
 	}
 	if s.State == edda.SagaRunning && len(e.Added) > 0 {
 		r, err := m.addSteps(s, ownAll(e.Added))
@@ -153,6 +207,8 @@ func (m *Machine) requestEnded(s *Saga, i int, e *record.StepEnded) error {
 		return m.failStep(s, i, stepCancelled, cancelled())
 	default:
 		s.steps[i].flags |= pending
+		s.requestOver(i)
+		m.goOn(s)
 		return nil
 	}
 }
@@ -235,6 +291,8 @@ func (m *Machine) succeed(s *Saga, i int, result []byte) error {
 	st.flags &^= pending
 	s.running--
 	s.succeeded++
+	s.held += len(result)
+	s.requestOver(i)
 	m.stepEnded(s, i)
 	if s.State == edda.SagaRunning {
 		for _, n := range st.next {
@@ -260,6 +318,7 @@ func (m *Machine) failStep(s *Saga, i int, to stepState, e *edda.StepError) erro
 	st := m.touchStep(s, i)
 	if st.state == stepRunning {
 		s.running--
+		s.requestOver(i)
 	}
 	st.state, st.err, st.endedAt = to, e, m.env.Time
 	st.flags &^= pending
@@ -366,6 +425,25 @@ func (m *Machine) cancelRequest(s *Saga, i int) (elsewhere bool, err error) {
 	c := record.StepCancelled{ID: id}
 	m.outbox.Push(to, record.TypeStepCancelled, c.AppendBody(nil))
 	return true, nil
+}
+
+// complete ends a saga of which all steps have succeeded. One that is a step is undone
+// when there is no room for its result.
+func (m *Machine) complete(s *Saga) error {
+	if s.Nested() {
+		ref, name := s.parent()
+		parent, err := m.load(ref)
+		if err != nil {
+			return err
+		}
+		if parent == nil {
+			return fmt.Errorf("nested saga %q belongs to none", s.ID)
+		}
+		if r := parent.noRoomFor(s.leavesSize(), fmt.Sprintf("the result of step %q", name)); r != nil {
+			return m.fail(s, record.Failure{Reason: r.reason, Message: r.detail}, false)
+		}
+	}
+	return m.end(s, edda.SagaSucceeded)
 }
 
 // end ends a saga, and tells the one that it is a step of.

@@ -88,6 +88,8 @@ type Saga struct {
 	running          int // steps
 	undoing          int // compensations that run
 	undoFailed       int // compensations that have failed
+	held             int // bytes of steps and results
+	underWay         int // bytes of what steps that run were sent, of those not pending
 	// ready are the steps that may start, or be undone, and were not yet: in the order
 	// in which they became so, but those left over from earlier records by index.
 	ready []uint32
@@ -151,6 +153,7 @@ type step struct {
 	waits    uint32
 	base     uint32 // the place in steps at which those it was added with begin
 	attempts uint32
+	sent     uint32 // bytes of what it was sent, while its request is under way
 	state    stepState
 	flags    flags
 }

@@ -86,7 +86,7 @@ func (m *Machine) undoStep(s *Saga, i int) (room bool, err error) {
 	if u == nil {
 		u = &undoing{}
 	}
-	payload, tooLarge := s.input(i, &t.Task, true)
+	payload, tooLarge := s.input(i, &t.Task, s.inputSize(i, &t.Task, true), true)
 	if tooLarge == nil {
 		if room, err := m.request(s, i, &t, payload, u); err != nil || !room {
 			return false, err
