@@ -107,7 +107,7 @@ func (a *app) dumpRecord(d *dumpedRecord) error {
 	if !d.ID.IsZero() {
 		id = " " + d.ID.String()
 	}
-	_, err := fmt.Fprintf(a.stdout, "%4d %8d  %-27s  %-15s %6d B%s %s\n", d.Partition, d.Position, at, d.Type, d.Bytes, id, plain(d.Text))
+	_, err := fmt.Fprintf(a.stdout, "%4d %8d  %-27s  %-20s %6d B%s %s\n", d.Partition, d.Position, at, d.Type, d.Bytes, id, plain(d.Text))
 	return err
 }
 
@@ -133,7 +133,14 @@ func (d *dumpedRecord) text(r *record.Record) (string, error) {
 	case record.TypeCompleted:
 		var c record.Completed
 		err := c.Decode(r.Body)
-		return fmt.Sprintf("request %d fence %d%s, %d state changes, %d sends", c.Seq, c.Fence, failure(c.Failure), len(c.Changes), len(c.Sends)), err
+		text := fmt.Sprintf("request %d fence %d%s, %d state changes, %d sends", c.Seq, c.Fence, failure(c.Failure), len(c.Changes), len(c.Sends))
+		if c.Pending {
+			text += ", pending"
+		}
+		if len(c.Added) > 0 {
+			text += fmt.Sprintf(", %d steps added", len(c.Added))
+		}
+		return text, err
 	case record.TypeAttemptFailed:
 		var f record.AttemptFailed
 		err := f.Decode(r.Body)
@@ -188,7 +195,7 @@ func (d *dumpedRecord) text(r *record.Record) (string, error) {
 		err := o.Decode(r.Body)
 		return fmt.Sprintf("by partition %d up to %d", o.To, o.Number), err
 	}
-	return "", nil
+	return d.sagaText(r)
 }
 
 func (d *dumpedRecord) accepted(body []byte) (string, error) {
@@ -201,7 +208,11 @@ func (d *dumpedRecord) accepted(body []byte) (string, error) {
 		return "", err
 	}
 	d.ID = m.ID
-	return fmt.Sprintf("%s %s from %s, payload %d B", m.To, m.Type, m.Principal, len(m.Payload)), nil
+	text := fmt.Sprintf("%s %s from %s, payload %d B", m.To, m.Type, m.Principal, len(m.Payload))
+	if acc.Step != nil {
+		text += ", " + stepName(m.To.Namespace, acc.Step)
+	}
+	return text, nil
 }
 
 func failure(f record.Failure) string {

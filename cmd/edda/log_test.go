@@ -33,6 +33,34 @@ func TestLogDump(t *testing.T) {
 	}
 }
 
+// Of each record of a saga the dump says what it is about.
+func TestLogDumpOfSagas(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	node := dev(t, "--example", "--dir", dir)
+	edda := func(stdin string, args ...string) {
+		t.Helper()
+		if r := command(t, []string{"EDDA_URL=" + node.url}, stdin, args...); r.code != exitDone {
+			t.Fatalf("%v: got %+v", args, r)
+		}
+	}
+	edda("", "call", "flights/LH1", "open", `{"places":5}`)
+	edda(`{"name":"trip","steps":[{"id":"flight","service":"flights","key":"LH1","method":"book","args":[2]}]}`, "sagas", "start", "-", "--id", "t1", "--hold")
+	edda(`{"id":"nap","service":"slow","method":"nap","after":["flight"]}`, "sagas", "add", "t1", "-")
+	edda("", "sagas", "cancel", "t1")
+	edda("", "sagas", "prune", "t1")
+	edda(`{"name":"trip","steps":[{"id":"flight","service":"flights","key":"LH1","method":"book","args":[2]}]}`, "sagas", "start", "-", "--id", "t2", "--wait")
+	node.stop()
+	r := command(t, nil, "", "log", "dump", dir)
+	for _, want := range []string{
+		"saga t1 trip from anonymous, 1 steps, not started", "saga t1, 1 steps\n", "saga t1 CANCELLED\n", "saga-removed", "saga t1\n",
+		"saga t2 trip from anonymous, 1 steps\n", "flights/LH1 book from anonymous, payload", "B, saga t2 step 0\n", "saga t2 step 0 succeeded, attempts 1\n",
+	} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("no %q in\n%s%s", want, r.out, r.errOut)
+		}
+	}
+}
+
 func TestLogVerify(t *testing.T) {
 	dir := written(t)
 	if r := command(t, nil, "", "log", "verify", dir); r.code != exitDone || !strings.Contains(r.out, "no damage") {

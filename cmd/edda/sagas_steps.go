@@ -171,7 +171,7 @@ func (a *app) withCompensation(action edda.CompensationAction, short, long strin
 	return &cobra.Command{
 		Use:   string(action) + " ID STEP",
 		Short: short,
-		Long:  long + " The exit code is 1 when\nno compensation of the step had failed: then nothing was changed.",
+		Long:  long + "\nThe exit code is 1 when no compensation of the step had failed: then nothing was\nchanged.",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.sagaStep(args)
