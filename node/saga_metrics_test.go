@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/node"
@@ -84,23 +85,28 @@ func TestSagaTrace(t *testing.T) {
 		var j journal
 		provider, recorded := traced()
 		n := start(t, node.Options{TracerProvider: provider}, tool("a", logged(&j, "a", 1)), shelf("shelf", logged(&j, "s", 1)))
-		sp := sagaOf("two", ask("a", "a", "", ""), ask("b", "shelf/k", "", "a"))
+		sp := sagaOf("two", ask("a", "a", "", ""), ask("b", "shelf/"+keyIn(n, "shelf", 0), "", "a"), ask("c", "shelf/"+keyIn(n, "shelf", 1), "", "b"))
 		sp.TraceParent, sp.TraceState = callersOwn, "vendor=1"
 		id := create(t, n, sp)
 		endsAs(t, n, id, edda.SagaSucceeded)
 		_, err := n.CreateSaga(t.Context(), sagaOf("none"))
 		wantReason(t, err, edda.BadSchema)
 		got := spans(recorded)
-		created, a, b, refused := got["create saga two"], got["attempt a.run"], got["attempt shelf.run"], got["create saga none"]
-		if len(got) != 4 || created == nil || a == nil || b == nil || refused == nil {
+		created, a, b, c, refused := got["create saga two"], got["attempt a.run"], got["attempt shelf.run"], got["attempt shelf.run 2"], got["create saga none"]
+		if len(got) != 5 || created == nil || a == nil || b == nil || c == nil || refused == nil {
 			t.Fatalf("got spans %v", got)
 		}
 		if created.Parent().SpanID().String() != callersSpan || attr(created, "edda.saga.id") != id {
 			t.Errorf("got parent %s, %v", created.Parent().SpanID(), created.Attributes())
 		}
 		for _, s := range got {
-			if parent := s.Parent().SpanID(); (s == a || s == b) && parent != created.SpanContext().SpanID() || s != refused && s.SpanContext().TraceID().String() != callersTrace {
+			if parent := s.Parent().SpanID(); (s == a || s == b || s == c) && parent != created.SpanContext().SpanID() || s != refused && s.SpanContext().TraceID().String() != callersTrace {
 				t.Errorf("%s: got trace %s, parent %s", s.Name(), s.SpanContext().TraceID(), parent)
+			}
+		}
+		for _, s := range []sdktrace.ReadOnlySpan{a, b, c} { // one in the saga's partition, and at least one that came from it to its key's
+			if attr(s, "edda.namespace") != edda.DefaultNamespace || attr(s, "edda.saga.id") != id {
+				t.Errorf("%s: got %v, want the namespace %s and the saga %s", s.Name(), s.Attributes(), edda.DefaultNamespace, id)
 			}
 		}
 		if attr(refused, "error.type") != string(edda.BadSchema) {

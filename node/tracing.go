@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -82,6 +83,9 @@ func (a *Attempt) trace() {
 	if span.IsRecording() {
 		span.SetAttributes(attributesOf(a.msg)...)
 		span.SetAttributes(attribute.Int("edda.attempt", a.number), attribute.String("edda.worker", a.host.w.spec.ID))
+		if a.step != nil {
+			span.SetAttributes(attribute.String("edda.saga.id", a.step.Saga))
+		}
 	}
 	m := *a.msg // the request's own stays as it was accepted
 	putTrace(ctx, &m)
@@ -120,7 +124,7 @@ func failSpan(span trace.Span, reason edda.Reason, why string) {
 func attributesOf(m *edda.Message) []attribute.KeyValue {
 	all := []attribute.KeyValue{
 		attribute.String("messaging.system", "edda"), attribute.String("messaging.destination.name", m.To.Name),
-		attribute.String("edda.namespace", m.To.Namespace), attribute.String("edda.method", m.Type),
+		attribute.String("edda.namespace", cmp.Or(m.To.Namespace, edda.DefaultNamespace)), attribute.String("edda.method", m.Type),
 	}
 	if m.To.Key != "" {
 		all = append(all, attribute.String("edda.key", m.To.Key))
