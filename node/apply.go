@@ -162,6 +162,9 @@ func (p *partition) ended(r *request.Request) {
 	p.waitsNoMore(l)
 	p.timers.set(l, 0)
 	p.n.metrics.ended(l.svc, r.State)
+	if l.names {
+		p.n.unnamed(l.svc)
+	}
 	l.res = p.resultOf(r, false)
 	res := &l.res
 	res.shared = res.shared || len(l.waiters) > 1 || p.n.opts.OnReply != nil

@@ -97,3 +97,10 @@ func StepEnds(t testing.TB, n *Node) (ends, waiters int) {
 	}
 	return ends, waiters
 }
+
+// Strangers returns how many services are known by name alone.
+func Strangers(n *Node) int {
+	n.registry.mu.Lock()
+	defer n.registry.mu.Unlock()
+	return len(n.registry.strangers)
+}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ type metrics struct {
 	partsTotal    *prometheus.CounterVec
 	appends       prometheus.Histogram
 	sagas         *sagaMetrics
+	strangers     func() *serviceMetrics // of all services that are not there
 	refused       atomic.Int64
 }
 
@@ -59,6 +61,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 		}),
 		sagas: newSagaMetrics(reg != nil),
 	}
+	m.strangers = sync.OnceValue(func() *serviceMetrics { return m.fresh(otherName, otherName) })
 	if reg == nil {
 		return m, nil
 	}
@@ -95,12 +98,22 @@ func (m *metrics) unregister() {
 	m.registered = nil
 }
 
-// of returns the figures of a service.
+// of returns the figures of a service. Those that are not there, which anybody may
+// name, are not told apart.
 func (m *metrics) of(s *service) *serviceMetrics {
 	if sm := s.metrics.Load(); sm != nil {
 		return sm
 	}
-	ns, name := s.addr.Namespace, s.addr.Name
+	if v := s.view(); !v.registered && !v.hosted {
+		return m.strangers()
+	}
+	sm := m.fresh(s.addr.Namespace, s.addr.Name)
+	s.metrics.Store(sm)
+	return sm
+}
+
+// fresh returns figures that are shown under a name.
+func (m *metrics) fresh(ns, name string) *serviceMetrics {
 	sm := &serviceMetrics{
 		accepted: m.acceptedTotal.WithLabelValues(ns, name),
 		ended:    map[edda.State]prometheus.Counter{},
@@ -112,7 +125,6 @@ func (m *metrics) of(s *service) *serviceMetrics {
 	for _, st := range []edda.State{edda.StateSucceeded, edda.StateFailed, edda.StateDead, edda.StateCancelled} {
 		sm.ended[st] = m.endedTotal.WithLabelValues(ns, name, string(st))
 	}
-	s.metrics.Store(sm)
 	return sm
 }
 

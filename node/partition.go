@@ -105,6 +105,7 @@ type live struct {
 	// closing says that a record which ends the attempt or the request is on its
 	// way, so that no other is proposed.
 	closing bool
+	names   bool  // a stranger; the registry is told when it does no more
 	waiting bool  // for a slot
 	absent  int64 // when the attempt at a step fails for want of a service, if there is none by then
 	queue   queue // where, while waiting
@@ -131,7 +132,7 @@ func (p *partition) liveFrom(r *request.Request, c *call) *live {
 	if c != nil {
 		l.svc = c.svc
 	} else {
-		l.svc = p.n.service(r.To.Namespace, r.To.Name)
+		l.svc, l.names = p.n.named(r.To.Namespace, r.To.Name)
 	}
 	r.Aux = l
 	return l

@@ -12,22 +12,65 @@ import (
 	"github.com/edda-io/edda/internal/record"
 )
 
-// registry is what the node knows of services: those registered in partition 0,
-// and those that requests name though they are not.
+// registry is what the node knows of services: those registered in partition 0 or
+// hosted, now or before, and those that requests name though they never were.
 type registry struct {
 	// all is replaced, never changed, so that calls read it without a lock.
 	all atomic.Pointer[map[edda.Address]*service]
 
-	mu      sync.Mutex    // held by whoever replaces all; guards changed; a service's mutex may be locked under it
-	changed chan struct{} // closed and replaced at each change
+	mu        sync.Mutex // held by whoever replaces all; guards what follows; a service's mutex may be locked under it
+	strangers map[edda.Address]*stranger
+	changed   chan struct{} // closed and replaced at each change
+}
+
+// stranger is a service that is known by name alone. Anybody may name services in the
+// steps of a saga, so it is forgotten when no request names it any more.
+type stranger struct {
+	svc      *service
+	requests int // that have not ended
 }
 
 func (r *registry) init() {
 	r.all.Store(&map[edda.Address]*service{})
+	r.strangers = map[edda.Address]*stranger{}
 	r.changed = make(chan struct{})
 }
 
-// service returns the service, made when nobody has heard of it.
+// named returns the service that a request names, and whether it is a stranger, which
+// unnamed has to be told of when the request has ended.
+func (n *Node) named(namespace, name string) (s *service, isStranger bool) {
+	if s := n.known(namespace, name); s != nil {
+		return s, false
+	}
+	r, a := &n.registry, serviceAddress(namespace, name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := (*r.all.Load())[a]; s != nil {
+		return s, false
+	}
+	st := r.strangers[a]
+	if st == nil {
+		st = &stranger{svc: newService(a)}
+		r.strangers[a] = st
+	}
+	st.requests++
+	return st.svc, true
+}
+
+// unnamed forgets a stranger that no request names any more.
+func (n *Node) unnamed(s *service) {
+	r := &n.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if st := r.strangers[s.addr]; st != nil && st.svc == s { // else it is a stranger no more
+		if st.requests--; st.requests == 0 {
+			delete(r.strangers, s.addr)
+		}
+	}
+}
+
+// service returns the service that somebody registers or hosts, made when it is
+// missing.
 func (n *Node) service(namespace, name string) *service {
 	if s := n.known(namespace, name); s != nil {
 		return s
@@ -38,17 +81,23 @@ func (n *Node) service(namespace, name string) *service {
 	return r.get(serviceAddress(namespace, name))
 }
 
-// known returns the service, or nil when nobody has heard of it.
+// known returns the service, or nil when nobody has ever registered or hosted it.
 func (n *Node) known(namespace, name string) *service {
 	return (*n.registry.all.Load())[serviceAddress(namespace, name)]
 }
 
-// get returns the service, made when it is missing. The caller holds mu.
+// get returns the service, a stranger no more, made when it is missing. The caller
+// holds mu.
 func (r *registry) get(a edda.Address) *service {
 	all := *r.all.Load()
 	s := all[a]
 	if s == nil {
-		s = newService(a)
+		if st := r.strangers[a]; st != nil {
+			delete(r.strangers, a)
+			s = st.svc // which requests wait for
+		} else {
+			s = newService(a)
+		}
 		all = maps.Clone(all)
 		all[a] = s
 		r.all.Store(&all)
@@ -63,7 +112,7 @@ func (n *Node) registryChanged() <-chan struct{} {
 	return n.registry.changed
 }
 
-// each calls f for every service.
+// each calls f for every service but strangers.
 func (r *registry) each(f func(*service)) {
 	for _, s := range *r.all.Load() {
 		f(s)
