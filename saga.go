@@ -62,7 +62,7 @@ const (
 	// StepNotCompensated: it had succeeded, and its saga was undone without it: it has
 	// no compensation, or a person skipped that.
 	StepNotCompensated StepState = "not_compensated"
-	// StepSkipped: it was never started, because its saga failed before.
+	// StepSkipped: it was never started, because its saga failed or was cancelled before.
 	StepSkipped StepState = "skipped"
 	// StepCancelled: it was running, and was cancelled with its saga.
 	StepCancelled StepState = "cancelled"

@@ -16,7 +16,7 @@ import (
 // the reasons that this surface answers with.
 var titles = map[edda.Reason]string{
 	edda.BadJSON:             "The body is not JSON",
-	edda.BadSchema:           "The payload does not fit the method",
+	edda.BadSchema:           "The body does not fit its schema",
 	edda.BadName:             "A name, key or path is malformed",
 	edda.BadValue:            "A header, parameter or member is malformed",
 	edda.UnknownField:        "The body has an unknown member",
