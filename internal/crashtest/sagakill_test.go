@@ -132,6 +132,7 @@ type sagaTally struct{ succeeded, compensated, flagged, completed atomic.Int64 }
 // would be there twice.
 func journals() *edda.Service {
 	s := edda.NewOrdered("journals")
+	s.Retry = edda.RetryPolicy{Max: -1, Delay: time.Millisecond, MaxDelay: 20 * time.Millisecond}
 	write := func(ctx *edda.Context, line string) error {
 		lines, _, err := edda.Get[[]string](ctx, "lines")
 		if err != nil {
@@ -145,6 +146,12 @@ func journals() *edda.Service {
 			return "", err
 		}
 		return "", saga.Pending
+	})
+	saga.Handle(s, "grow", func(ctx *saga.Context, last string) (string, error) {
+		journal := "journals/" + ctx.Key()
+		ctx.AddStep("b", journal, "write", "b").After(ctx.StepID()).CompensateWith(journal, "strike")
+		ctx.AddStep("c", journal, last, "c").After("b").CompensateWith(journal, "strike")
+		return "a", write(ctx.Context, "do a")
 	})
 	saga.Handle(s, "refuse", func(*saga.Context, string) (string, error) {
 		return "", edda.Final("TOLD", "refused, as it was told to")
@@ -202,7 +209,7 @@ func (c *sagaClient) headers() http.Header {
 
 // one creates a saga of some kind and sees it to its end.
 func (c *sagaClient) one(ctx context.Context) error {
-	switch c.rng.IntN(6) {
+	switch c.rng.IntN(10) {
 	case 0:
 		return c.hammer(ctx, "assemble", edda.SagaSucceeded)
 	case 1:
@@ -213,8 +220,16 @@ func (c *sagaClient) one(ctx context.Context) error {
 		return c.journal(ctx, false)
 	case 4:
 		return c.journal(ctx, true)
-	default:
+	case 5:
 		return c.stuck(ctx)
+	case 6:
+		return c.grows(ctx)
+	case 7:
+		return c.nested(ctx)
+	case 8:
+		return c.cancelled(ctx)
+	default:
+		return c.late(ctx)
 	}
 }
 
@@ -235,7 +250,11 @@ func spec(id, service, key, method string, arg any, after []string, undo string)
 
 // create creates a saga, and returns its id.
 func (c *sagaClient) create(ctx context.Context, kind string, steps ...map[string]any) (string, error) {
-	doc := map[string]any{"name": kind, "start": true, "steps": steps}
+	return c.createFrom(ctx, map[string]any{"name": kind, "start": true, "steps": steps})
+}
+
+// createFrom is create for a saga of which more is to be said.
+func (c *sagaClient) createFrom(ctx context.Context, doc map[string]any) (string, error) {
 	if c.rng.IntN(2) == 0 {
 		doc["onFailure"] = "cancel"
 	}
@@ -249,7 +268,7 @@ func (c *sagaClient) create(ctx context.Context, kind string, steps ...map[strin
 	}
 	var s edda.Saga
 	if err := json.Unmarshal(a.body, &s); err != nil || a.status != http.StatusCreated && a.status != http.StatusOK || s.ID == "" {
-		return "", fmt.Errorf("create a %s: got %v", kind, a)
+		return "", fmt.Errorf("create a %s: got %v", doc["name"], a)
 	}
 	return s.ID, nil
 }
@@ -266,9 +285,9 @@ func (c *sagaClient) get(ctx context.Context, id, query string) (*edda.Saga, err
 	return s, nil
 }
 
-// end waits for a saga's end, which must be the wanted one, in an order that makes
-// sense.
-func (c *sagaClient) end(ctx context.Context, id string, want edda.SagaState) (*edda.Saga, error) {
+// end waits for a saga's end, which must be one of the wanted ones, in an order that
+// makes sense.
+func (c *sagaClient) end(ctx context.Context, id string, wanted ...edda.SagaState) (*edda.Saga, error) {
 	for {
 		s, err := c.get(ctx, id, "?wait=10s")
 		if err != nil {
@@ -277,10 +296,10 @@ func (c *sagaClient) end(ctx context.Context, id string, want edda.SagaState) (*
 		if !s.State.Ended() {
 			continue
 		}
-		if s.State != want {
-			return nil, fmt.Errorf("saga %s %s is %s, reason %s: %s; want %s", s.Name, id, s.State, s.Reason, s.Detail, want)
+		if !slices.Contains(wanted, s.State) {
+			return nil, fmt.Errorf("saga %s %s is %s, reason %s: %s; want %s", s.Name, id, s.State, s.Reason, s.Detail, wanted)
 		}
-		switch want {
+		switch s.State {
 		case edda.SagaSucceeded:
 			c.tally.succeeded.Add(1)
 		case edda.SagaCompensated:
@@ -289,7 +308,7 @@ func (c *sagaClient) end(ctx context.Context, id string, want edda.SagaState) (*
 			c.tally.flagged.Add(1)
 			return s, inOrder(s)
 		}
-		c.ended[id] = want
+		c.ended[id] = s.State
 		return s, inOrder(s)
 	}
 }

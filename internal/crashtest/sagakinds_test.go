@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -159,34 +158,4 @@ func (c *sagaClient) stuck(ctx context.Context) error {
 		return fmt.Errorf("after %s: %w", action, err)
 	}
 	return c.reads(ctx, key, order...)
-}
-
-// post posts nothing, and wants 200.
-func (c *sagaClient) post(ctx context.Context, path string) error {
-	a, err := c.load.ask(ctx, "POST", path, "", http.Header{})
-	if err == nil && a.status != http.StatusOK {
-		err = fmt.Errorf("POST %s: got %v", path, a)
-	}
-	return err
-}
-
-// reads compares a journal with the lines that it should have. A line is one of several
-// when they are separated by bars; each of them is there once.
-func (c *sagaClient) reads(ctx context.Context, key string, want ...string) error {
-	a, err := c.load.ask(ctx, "POST", "/v1/call/journals/"+key+"/read", "", http.Header{})
-	if err != nil {
-		return err
-	}
-	var got []string
-	if err := json.Unmarshal(a.body, &got); err != nil {
-		return fmt.Errorf("read journal %s: got %v", key, a)
-	}
-	good := len(got) == len(want) && len(slices.Compact(slices.Sorted(slices.Values(got)))) == len(got)
-	for i := 0; good && i < len(got); i++ {
-		good = slices.Contains(strings.Split(want[i], "|"), got[i])
-	}
-	if !good {
-		return fmt.Errorf("journal %s says %q, want %q", key, got, want)
-	}
-	return nil
 }
