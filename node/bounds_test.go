@@ -143,7 +143,7 @@ func TestOutboxIsBounded(t *testing.T) {
 			return nil, nil
 		})
 		n := start(t, o, s)
-		// Acknowledgements wait 50 ms for company: until then the outbox is full.
+		// Acknowledgements wait for company, not for so long when it is that full.
 		call(t, n, msg("s/k", "start", "")).replied(t, 204, "")
 		synctest.Wait()
 		_, err := n.Client().Send(t.Context(), msg("s/k", "m", ""))

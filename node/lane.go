@@ -17,8 +17,12 @@ import (
 const laneWindow = 64
 
 // ackDelay is how long an acknowledgement waits for another record to share a
-// batch with.
-const ackDelay = 50 * time.Millisecond
+// batch with. What it lets go of is a record in memory, so there is no hurry, and a
+// flush for it alone would be in the way of others.
+const ackDelay = 500 * time.Millisecond
+
+// ackHurry is ackDelay once half of what may be on its way is.
+const ackHurry = 50 * time.Millisecond
 
 // lane is what the node knows of the way to another partition.
 type lane struct {
@@ -59,8 +63,12 @@ func (p *partition) acked(a ack) {
 		p.ackLanes++
 	}
 	l.acked = a.number
-	if p.ackAt == 0 {
-		p.ackAt = p.now() + int64(ackDelay)
+	delay := ackDelay
+	if p.outbox.Bytes() > p.n.opts.Limits.OutboxBytes/2 {
+		delay = ackHurry
+	}
+	if at := p.now() + int64(delay); p.ackAt == 0 || at < p.ackAt {
+		p.ackAt = at
 	}
 	p.pump(a.from)
 }

@@ -178,11 +178,18 @@ func (p *partition) unhurried(m *mail) bool {
 		return false
 	}
 	for _, a := range m.outcomes {
-		if l := liveOf(a.req); a.req.Step != nil || l != nil && len(l.waiters) > 0 {
+		if l := liveOf(a.req); l != nil && len(l.waiters) > 0 || a.req.Step != nil && !p.othersRun(a, m) {
 			return false
 		}
 	}
 	return true
+}
+
+// othersRun reports whether nothing follows from the end of a step before others of
+// its saga have ended too, which may be about to happen: then one flush does for all.
+func (p *partition) othersRun(a *Attempt, m *mail) bool {
+	return len(m.outcomes) == 1 && len(p.stepEnds) == 0 &&
+		p.sagas.Awaits(sagafold.Ref{Namespace: a.req.To.Namespace, ID: a.req.Step.Saga}, a.req.Step)
 }
 
 // lullTime is how long an outcome that nobody waits for lets others go first, so

@@ -36,6 +36,21 @@ func (m *Machine) Starts(ref Ref, index uint32, ended func(other uint32) bool) [
 	return starts
 }
 
+// Awaits reports whether a saga of this partition waits, once the step has succeeded,
+// for others that run now.
+func (m *Machine) Awaits(ref Ref, st *record.Step) bool {
+	s := m.sagas[ref]
+	if s == nil || st.Undo || s.running < 2 || int(st.Index) >= len(s.steps) {
+		return false
+	}
+	for _, n := range s.steps[st.Index].next {
+		if s.steps[n].waits < 2 {
+			return false
+		}
+	}
+	return true
+}
+
 // appendStart appends a step, or its compensation. A saga has no request.
 func (s *Saga) appendStart(starts []Start, i uint32, undo bool) []Start {
 	var t record.StepTask

@@ -66,3 +66,29 @@ func TestUndoSlots(t *testing.T) {
 	}
 	w.want("compensating a:compensating/running b:compensated/succeeded c:not_compensated d:failed x:failed", "-t.a")
 }
+
+// A saga awaits others when nothing starts, or ends, because of a step alone.
+func TestAwaits(t *testing.T) {
+	ref := Ref{"default", "t"}
+	w := newWorld(t)
+	want := func(awaits bool, index uint32) {
+		t.Helper()
+		if got := w.m().Awaits(ref, &record.Step{Index: index}); got != awaits {
+			t.Errorf("after step %d others are awaited: %v, want %v", index, got, awaits)
+		}
+	}
+	w.create(saga("a b c:a,b d:b e"))
+	want(true, 0)  // c comes after b too
+	want(false, 1) // d starts
+	want(true, 4)  // nothing depends on it, and others run
+	want(false, 9)
+	if w.m().Awaits(ref, &record.Step{Undo: true}) || w.m().Awaits(Ref{"default", "x"}, &record.Step{}) {
+		t.Error("a compensation, or an unknown saga, awaits others")
+	}
+	w.ok("t.b", "1")
+	want(false, 0) // c starts
+	w.ok("t.a", "1")
+	w.ok("t.c", "1")
+	w.ok("t.d", "1")
+	want(false, 4) // the saga ends
+}
