@@ -206,3 +206,24 @@ func TestSagaIsFull(t *testing.T) {
 		endsAs(t, n, id, edda.SagaSucceeded)
 	})
 }
+
+// To add steps to a nested saga does not nest sagas deeper than they may be.
+func TestAddStepsTooDeep(t *testing.T) {
+	bubble(t, "deep", func(t *testing.T) {
+		n := start(t, node.Options{}, tool("later", pends(new(sync.Map))))
+		nested := func(depth int) edda.StepSpec {
+			s := ask("a", "later", "", "")
+			for range depth {
+				s = edda.StepSpec{ID: "n", Saga: &edda.SagaSpec{Steps: []edda.StepSpec{s}}}
+			}
+			return s
+		}
+		id := create(t, n, sagaOf("", nested(edda.MaxSagaDepth-2)))
+		id += strings.Repeat("~n", edda.MaxSagaDepth-2)
+		_, err := n.AddSteps(t.Context(), "", id, []edda.StepSpec{nested(2)})
+		wantReason(t, err, edda.TooLarge)
+		if _, err = n.AddSteps(t.Context(), "", id, []edda.StepSpec{nested(1)}); err != nil {
+			t.Error(err)
+		}
+	})
+}

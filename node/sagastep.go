@@ -24,6 +24,9 @@ func (n *Node) AddSteps(ctx context.Context, namespace, id string, steps []edda.
 			return nil, err
 		}
 	}
+	if sagafold.Depth(id)+depth(steps) > edda.MaxSagaDepth {
+		return nil, &edda.Error{Op: op, Reason: edda.TooLarge, Err: fmt.Errorf("sagas would be nested deeper than %d", edda.MaxSagaDepth)}
+	}
 	if err := n.checkTasks(op, ref.Namespace, steps); err != nil {
 		return nil, err
 	}
@@ -33,6 +36,16 @@ func (n *Node) AddSteps(ctx context.Context, namespace, id string, steps []edda.
 		return nil, sagaTooLarge(op, len(rec))
 	}
 	return n.changeAndSee(ctx, op, ref, len(rec), false, func(*partition, *sagafold.Saga, *sagaPart) ([]byte, error) { return rec, nil })
+}
+
+// depth returns how deep sagas are nested in steps: 0 when all are requests.
+func depth(steps []edda.StepSpec) (most int) {
+	for i := range steps {
+		if s := steps[i].Saga; s != nil {
+			most = max(most, 1+depth(s.Steps))
+		}
+	}
+	return most
 }
 
 // FinishStep completes or fails a running step. See edda.SagaBackend.

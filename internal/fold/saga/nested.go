@@ -19,6 +19,11 @@ func (m *Machine) startNested(s *Saga, i int) error {
 		return err
 	}
 	child := m.newSaga(Ref{s.Namespace, s.childID(i)}, n.Name)
+	if Depth(child.ID) > edda.MaxSagaDepth { // it was added to a nested one
+		return m.failStep(s, i, stepFailed, &edda.StepError{
+			Reason: edda.TooLarge, Message: fmt.Sprintf("sagas would be nested deeper than %d", edda.MaxSagaDepth),
+		})
+	}
 	child.OnFailure, child.Deadline = n.OnFailure, n.Deadline
 	if n.DeadlineAfter != 0 {
 		child.Deadline = m.env.Time + int64(n.DeadlineAfter)

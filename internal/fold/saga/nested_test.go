@@ -158,3 +158,25 @@ func TestNestedGrows(t *testing.T) {
 	w.ok("t~a.y", "1")
 	check(t, w.ok("t~a.z", "2"), "step t~a.z succeeded; ended t~a succeeded; step t.a succeeded; ended t succeeded")
 }
+
+// Steps that are added do not nest sagas deeper than they may be.
+func TestNestedTooDeep(t *testing.T) {
+	w := newWorld(t)
+	id, deep := "t", inner("x")
+	for range edda.MaxSagaDepth - 2 {
+		deep = &edda.SagaSpec{Steps: []edda.StepSpec{{ID: "n", Saga: deep}}}
+		id += "~n"
+	}
+	w.create(nest(saga("n"), "n", deep.Steps[0].Saga))
+	w.end(id+".x", func(e *record.StepEnded) {
+		e.Added = [][]byte{
+			record.AppendStepSpec(nil, &edda.StepSpec{ID: "y", Saga: inner("z")}),
+			record.AppendStepSpec(nil, &edda.StepSpec{ID: "deeper", Saga: &edda.SagaSpec{Steps: []edda.StepSpec{{ID: "n", Saga: inner("z")}}}}),
+		}
+	})
+	deepest := w.view(id + "~deeper")
+	if e := deepest.Steps[0].Error; e == nil || e.Reason != edda.TooLarge || deepest.State != edda.SagaCompensated {
+		t.Errorf("got %s", toJSON(deepest))
+	}
+	check(t, w.states(id+"~y"), "running z:running")
+}

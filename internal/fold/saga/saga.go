@@ -45,6 +45,9 @@ func parseKey(key string) Ref {
 // nested separates the id of a saga from that of the step which is a saga itself.
 const nested = "~"
 
+// Depth returns how deep a saga is nested: 1 for one that is no step of another.
+func Depth(id string) int { return 1 + strings.Count(id, nested) }
+
 // Hash returns the address hash that a saga lives at, with all sagas that its steps
 // are.
 func Hash(namespace, id string) uint64 {
