@@ -124,7 +124,8 @@ type SagaSpec struct {
 	// ID names the saga within its namespace, like a service. When empty the node makes
 	// one.
 	ID string
-	// Name says what kind of saga it is, in lists and metrics.
+	// Name says what kind of saga it is, in lists and metrics: a name like a service's,
+	// or empty.
 	Name string
 	// Start says that it starts at once.
 	Start bool

@@ -17,7 +17,8 @@ type Definition struct {
 	// ID names the saga within its namespace, like a service. When empty the node makes
 	// one.
 	ID string
-	// Name says what kind of saga it is, in lists and metrics.
+	// Name says what kind of saga it is, in lists and metrics: a name like a service's,
+	// or empty.
 	Name string
 	// IdempotencyKey makes a repeated Start answer with the first one's saga. Its scope
 	// is namespace and principal, and the ID when there is one.
