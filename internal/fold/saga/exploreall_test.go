@@ -85,8 +85,9 @@ var (
 )
 
 // Every order of what can happen to a saga of few steps is right. By default that is
-// each saga of at most two steps, and some larger ones, with some of what can happen
-// at a time; EDDA_LONG=1 explores all.
+// each saga of at most two steps, and some larger ones, with one kind of what can
+// happen beside at a time. EDDA_LONG=1 explores the small ones with all of it, each
+// saga of three steps, a quarter of those of four, and some of them with all of it.
 func TestExplore(t *testing.T) {
 	var all []shape
 	for n := 1; n <= 3; n++ {
@@ -108,20 +109,26 @@ func (s shape) explore(t *testing.T, at int) {
 	t.Helper()
 	var total tally
 	for i, v := range s.variants() {
-		turn := i + at
-		switch {
-		case long():
-			for j, b := range budgets {
+		turn, few := i+at, len(s) <= 2
+		if !long() {
+			if few || turn%17 == 0 {
+				total.explore(t, s.spec(v), budgets[turn%len(budgets)], turn)
+			}
+			continue
+		}
+		if len(s) > 3 && turn%4 > 0 {
+			continue
+		}
+		for j, b := range budgets {
+			if few || (turn+j)%2 == 0 {
 				total.explore(t, s.spec(v), b, turn+j)
 			}
-			if len(s) <= 2 || turn%8 == 0 {
-				total.explore(t, s.spec(v), allBudgets, turn)
-			}
-			if len(s) <= 2 {
-				total.explore(t, s.spec(v), budget{adds: 2, cancels: 1}, turn+1)
-			}
-		case len(s) <= 2 || turn%17 == 0:
-			total.explore(t, s.spec(v), budgets[turn%len(budgets)], turn)
+		}
+		if few || turn%24 == 0 {
+			total.explore(t, s.spec(v), allBudgets, turn)
+		}
+		if few {
+			total.explore(t, s.spec(v), budget{adds: 2, cancels: 1}, turn+1)
 		}
 	}
 	total.log(t)
