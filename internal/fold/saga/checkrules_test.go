@@ -244,7 +244,10 @@ func should(s *edda.Saga) error {
 		if count[edda.StepSucceeded] == n {
 			return fmt.Errorf("every step has succeeded")
 		}
-		if err := only(count, edda.StepWaiting, edda.StepRunning, edda.StepSucceeded); err != nil {
+		if err := only(count, edda.StepWaiting, edda.StepReady, edda.StepRunning, edda.StepSucceeded); err != nil {
+			return err
+		}
+		if err := crowded(s); err != nil {
 			return err
 		}
 		return begun(s)
@@ -276,6 +279,38 @@ func only(count map[edda.StepState]int, allowed ...edda.StepState) error {
 	for _, state := range slices.Sorted(maps.Keys(count)) {
 		if !slices.Contains(allowed, state) {
 			return fmt.Errorf("%d steps are %s", count[state], state)
+		}
+	}
+	return nil
+}
+
+// crowded: what the steps that run are sent together is bounded, and a step that is
+// ready starts as soon as there is room. Sizes are those of results; what goes with
+// them is small.
+func crowded(s *edda.Saga) error {
+	const most, little = 64 << 20, 1 << 10
+	size := func(st *edda.Step) (n int) {
+		for _, id := range st.After {
+			n += len(find(s, id).Result)
+		}
+		return n
+	}
+	sent, rest := 0, 0
+	for i := range s.Steps {
+		if st := &s.Steps[i]; st.State == edda.StepRunning && !st.Pending && st.SagaID == "" {
+			sent += size(st)
+			rest += little
+		}
+	}
+	if sent > most {
+		return fmt.Errorf("%d bytes are under way", sent)
+	}
+	for i := range s.Steps {
+		if st := &s.Steps[i]; st.State == edda.StepReady {
+			if sent+size(st)+rest+little <= most {
+				return fmt.Errorf("step %s is ready and does not start, with %d bytes under way", st.ID, sent)
+			}
+			break // the others wait for this one
 		}
 	}
 	return nil

@@ -16,7 +16,16 @@ var (
 )
 
 // succeeded is how a step, or its compensation, succeeds.
-func succeeded(n name) end { return end{result: fmt.Sprintf("%q", "result of "+n.step)} }
+func succeeded(n name) end {
+	what := "result of " + n.step
+	if n.step == largeStep {
+		what += strings.Repeat(" and more of it", largeBytes/15)
+	}
+	return end{result: fmt.Sprintf("%q", what)}
+}
+
+// largeStep has a result of so many bytes.
+const largeStep, largeBytes = "large", 4 << 20
 
 // actions are all that may change something in a state.
 func (x *explorer) actions(p *place, n *node) []action {

@@ -85,12 +85,21 @@ func randomTask(rng *rand.Rand, method string) edda.Task {
 func walk(tb testing.TB, seed uint64, most int, choose func([]action) int) {
 	tb.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
+	left := budget{calls: 1 + rng.IntN(10), pendings: rng.IntN(10), adds: rng.IntN(6), retries: rng.IntN(6), cancels: rng.IntN(3)}
+	start(tb, seed, randomSaga(rng, most), left, true, choose)
+}
+
+// start is walk with a saga that is known. Nothings says that now and then it is seen
+// to that what should change nothing does not.
+func start(tb testing.TB, seed uint64, spec *edda.SagaSpec, left budget, nothings bool, choose func([]action) int) {
+	tb.Helper()
+	rng := rand.New(rand.NewPCG(seed, 4))
 	x := &explorer{tb: tb, how: mixed, reserve: rng.IntN(2) == 0}
 	p := newPlace(tb, mixed)
 	p.rng = rng
-	n := &node{left: budget{calls: 1 + rng.IntN(10), pendings: rng.IntN(10), adds: rng.IntN(6), retries: rng.IntN(6), cancels: rng.IntN(3)}}
+	n := &node{left: left}
 	n.path = append(n.path, fmt.Sprint("seed ", seed))
-	x.create(p, n, randomSaga(rng, most))
+	x.create(p, n, spec)
 	for {
 		actions := x.actions(p, n)
 		at := -1
@@ -103,7 +112,7 @@ func walk(tb testing.TB, seed uint64, most int, choose func([]action) int) {
 		}
 		n.path = append(n.path, actions[at].name)
 		actions[at].do(x, p, n)
-		if rng.IntN(20) == 0 {
+		if nothings && rng.IntN(20) == 0 {
 			x.nothingsIn(p, n)
 		}
 	}
@@ -162,6 +171,31 @@ func TestExploreWide(t *testing.T) {
 			n.log = nil
 		}
 		x.remove(p, n)
+	}
+}
+
+// Many steps depend on a result that is large.
+func TestExploreLarge(t *testing.T) {
+	spec := &edda.SagaSpec{ID: exploreSaga, Start: true, OnFailure: edda.WaitForSteps}
+	task := edda.Task{Service: balanced, Method: "do"}
+	spec.Steps = append(spec.Steps, edda.StepSpec{ID: largeStep, Task: task, Compensate: &task})
+	for i := range 24 {
+		spec.Steps = append(spec.Steps, edda.StepSpec{ID: fmt.Sprint("s", i), Task: task, After: []string{largeStep}, Compensate: &task})
+	}
+	seeds := uint64(2)
+	if long() {
+		seeds = 20
+	}
+	for seed := range seeds {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		left := budget{calls: 5, pendings: 5, retries: 2}
+		start(t, seed, spec, left, false, func(actions []action) int {
+			at := rng.IntN(len(actions))
+			if actions[at].bad && rng.IntN(20) > 0 {
+				at = 0
+			}
+			return at
+		})
 	}
 }
 
