@@ -14,6 +14,7 @@ func (p *partition) sagasApplied(s *sagaPart) {
 		switch e.Kind {
 		case sagafold.Created:
 			p.n.metrics.sagas.created(e.Saga)
+			p.n.appended(sagaMemory)
 		case sagafold.Ended:
 			p.sagaEnded(e.Saga)
 		case sagafold.StepEnded:
@@ -45,6 +46,10 @@ func (p *partition) sagasApplied(s *sagaPart) {
 		s.change.finish(nil)
 	}
 }
+
+// sagaMemory is about what a small saga takes in memory until the next checkpoint.
+// It counts as if it were in the log, so that many do not take more than that.
+const sagaMemory = 1 << 10
 
 // sagaEnded tells whoever waits.
 func (p *partition) sagaEnded(s *sagafold.Saga) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/fold"
 	"github.com/edda-io/edda/internal/store"
 	"github.com/edda-io/edda/internal/wire"
@@ -166,8 +167,8 @@ func (m *Machine) deleteRows(b *store.Batch, ref Ref, row []byte) error {
 	return nil
 }
 
-// Committed lets go of what the table now has: sagas that have ended, and those that
-// were not touched since the checkpoint before.
+// Committed lets go of what the table now has: sagas that have ended, those that
+// rest, and those that were not touched since the checkpoint before.
 func (m *Machine) Committed() {
 	for _, s := range m.dirty {
 		s.dirty = false
@@ -178,13 +179,30 @@ func (m *Machine) Committed() {
 		}
 	}
 	for key, s := range m.sagas {
-		if !s.touched || s.State.Ended() {
+		if !s.touched || s.State.Ended() || s.rests() {
 			delete(m.sagas, key)
 		}
 		s.touched = false
 	}
 	m.dirty = nil
 	clear(m.gone)
+}
+
+// rests reports whether nothing of the saga happens until somebody from outside does
+// something about it, which may be days.
+func (s *Saga) rests() bool {
+	if s.State == edda.SagaCreated {
+		return true
+	}
+	if s.State != edda.SagaRunning || len(s.ready) > 0 {
+		return false
+	}
+	for i := range s.steps {
+		if st := &s.steps[i]; st.state == stepRunning && !st.is(pending) {
+			return false
+		}
+	}
+	return true
 }
 
 // Load reads from the table what has to be known of all sagas.

@@ -115,6 +115,25 @@ func TestSagasLeaveMemory(t *testing.T) {
 	}
 }
 
+// A saga that waits for somebody outside is dropped at once.
+func TestSagasThatRestLeaveMemory(t *testing.T) {
+	w := newWorld(t)
+	s := w.sides[0]
+	loaded := func(want int) {
+		t.Helper()
+		s.checkpoint(t)
+		if got := s.m.Loaded(); got != want {
+			t.Errorf("%d sagas are in memory, want %d", got, want)
+		}
+	}
+	w.create(saga("a b"))
+	w.end("t.a", func(e *record.StepEnded) { e.Pending = true })
+	loaded(1) // b runs
+	w.end("t.b", func(e *record.StepEnded) { e.Pending = true })
+	loaded(0)
+	w.want("running a:running(pending) b:running(pending)", "")
+}
+
 func TestList(t *testing.T) {
 	w := newWorld(t)
 	for i := range 10 {
