@@ -12,9 +12,6 @@ import (
 
 var _ edda.SagaBackend = (*Node)(nil)
 
-// errNoSaga: nothing is known of a saga.
-var errNoSaga = errors.New("there is no such saga: it never was, or it is not kept any more")
-
 // sagaChange is a record about a saga on its way in, and whoever waits for what
 // becomes of it.
 type sagaChange struct {
@@ -106,7 +103,7 @@ func (p *partition) findSaga(op string, ref sagafold.Ref) (*sagafold.Saga, error
 	case err != nil:
 		return nil, errInternal(op, err)
 	case s == nil:
-		return nil, &edda.Error{Op: op, Reason: edda.NoSaga, Err: fmt.Errorf("saga %q: %w", ref.ID, errNoSaga)}
+		return nil, &edda.Error{Op: op, Reason: edda.NoSaga, Err: fmt.Errorf("there is no saga %q: it never was, or it is not kept any more", ref.ID)}
 	}
 	return s, nil
 }
