@@ -26,7 +26,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/edda-io/edda"
@@ -53,30 +52,36 @@ type Options struct {
 	// ConnectTimeout is how long a request waits for a connection, when there is none,
 	// before it is refused with Unavailable. Zero means DefaultConnectTimeout.
 	ConnectTimeout time.Duration
-	// Logger is told of connections lost. Nil discards it.
+	// Logger is told of connections that are lost or cannot be made: why, once until
+	// that changes. Nil discards it.
 	Logger *slog.Logger
 }
 
 // Conn is a connection to a node. It is safe for concurrent use.
 //
 // Beside the errors that the node gives, its methods return Unavailable when there
-// is no connection, which promises that nothing was stored; OutcomeUnknown when
+// is no connection, or at once NoRoute when what is there is no node that this side
+// can talk to, both of which promise that nothing was stored; OutcomeUnknown when
 // it broke before the answer came; and TooLarge for a message beyond what a node
 // takes.
 type Conn struct {
+	url    string
 	opts   Options
 	log    *slog.Logger
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	base   *grpc.ClientConn // of the calls that do not travel together
+	base   *rpcconn.Conn // of the calls that do not travel together
 	large  *lane
 	wg     sync.WaitGroup
 	closed sync.Once
 	small  atomic.Pointer[[]*lane] // the first Connections of them have one each
 
 	mu    sync.Mutex // held while a lane is added; guards what follows
-	ccs   []*grpc.ClientConn
+	ccs   []*rpcconn.Conn
 	ended bool
+
+	toldMu sync.Mutex // guards told
+	told   string     // why there is no connection, as the log has it; empty: there is one
 }
 
 var (
@@ -101,7 +106,7 @@ func Dial(url string, o Options) (*Conn, error) {
 	if o.ConnectTimeout < 0 {
 		return bad("option ConnectTimeout is %v, must be positive", o.ConnectTimeout)
 	}
-	c := &Conn{opts: o, log: o.Logger}
+	c := &Conn{url: url, opts: o, log: o.Logger}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -163,7 +168,7 @@ const (
 )
 
 // start starts a lane on a connection.
-func (c *Conn) start(cc *grpc.ClientConn) *lane {
+func (c *Conn) start(cc *rpcconn.Conn) *lane {
 	l := newLane(c, cc)
 	c.wg.Go(l.run)
 	return l
@@ -277,15 +282,37 @@ func (c *Conn) ask(ctx context.Context, op, method string, id edda.ID, req []byt
 		var answer []byte
 		err := c.base.Invoke(ctx, method, req, &answer)
 		if err == nil {
+			c.found()
 			return answer, nil
 		}
 		if e := c.final(ctx, op, id, err); e != nil {
 			return nil, e
 		}
-		if e := r.again(ctx, c, c.base); e != nil {
+		if e := r.again(ctx, c, c.base, err); e != nil {
 			return nil, &edda.Error{Op: op, Reason: edda.Unavailable, RequestID: id, RetryAfter: time.Second, Err: rpcconn.Why(err)}
 		}
 	}
+}
+
+// lost logs why there is no connection, unless the log has it.
+func (c *Conn) lost(why error) {
+	text := why.Error()
+	c.toldMu.Lock()
+	known := c.told == text
+	c.told = text
+	c.toldMu.Unlock()
+	level := slog.LevelWarn
+	if known {
+		level = slog.LevelDebug
+	}
+	c.log.Log(c.ctx, level, "no connection to the node", "url", c.url, "why", why)
+}
+
+// found notes that there is a connection.
+func (c *Conn) found() {
+	c.toldMu.Lock()
+	defer c.toldMu.Unlock()
+	c.told = ""
 }
 
 // within returns a context that ends with ctx and with the connection.
@@ -330,8 +357,10 @@ const (
 // errGivenUp: there was no connection for too long.
 var errGivenUp = errors.New("no connection for too long")
 
-// again waits for the time of the next try. The error says that there is none.
-func (r *retry) again(ctx context.Context, c *Conn, cc *grpc.ClientConn) error {
+// again waits for the time of the next try, after one that failed because of why. The
+// error says that there is none.
+func (r *retry) again(ctx context.Context, c *Conn, cc *rpcconn.Conn, why error) error {
+	c.lost(rpcconn.Why(why))
 	now := time.Now()
 	if r.since.IsZero() {
 		r.since, r.delay = now, firstDelay

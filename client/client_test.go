@@ -419,7 +419,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	_, err := dial(t, "https://"+addr, client.Options{ConnectTimeout: time.Second}).Client().Call(t.Context(), msg("echo", "say", "a"))
-	wantReason(t, err, edda.Unavailable)
+	wantReason(t, err, edda.NoRoute)
 	if !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the roots: %v", err)
 	}

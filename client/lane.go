@@ -22,7 +22,7 @@ import (
 // opens another one when it breaks.
 type lane struct {
 	c     *Conn
-	cc    *grpc.ClientConn
+	cc    *rpcconn.Conn
 	calls atomic.Int64  // queued or sent
 	wake  chan struct{} // there is something to send; has room for one
 
@@ -63,7 +63,7 @@ const (
 	answerWait = 100 * time.Millisecond
 )
 
-func newLane(c *Conn, cc *grpc.ClientConn) *lane {
+func newLane(c *Conn, cc *rpcconn.Conn) *lane {
 	return &lane{c: c, cc: cc, wake: make(chan struct{}, 1), sent: map[uint64]*call{}}
 }
 
@@ -210,12 +210,12 @@ func (l *lane) run() {
 				err = last
 			}
 			last = err
-			l.c.log.Debug("stream of calls ended", "why", err)
 			l.broke(err, answered)
 			if answered {
 				r = retry{}
+				l.c.found()
 			}
-			if r.again(l.c.ctx, l.c, l.cc) != nil {
+			if r.again(l.c.ctx, l.c, l.cc, err) != nil {
 				r = retry{}
 			}
 			l.refuseLate(err)
@@ -370,7 +370,7 @@ func (l *lane) broke(why error, answered bool) {
 		switch {
 		case k.left:
 		case isRefusal:
-			k.done <- outcome{err: refused}
+			k.done <- outcome{err: k.refused(refused, k.times > 1)}
 		case k.keyed && k.times < maxTimes:
 			k.since = time.Now()
 			again = append(again, k)
@@ -382,11 +382,20 @@ func (l *lane) broke(why error, answered bool) {
 	if isRefusal {
 		for _, k := range l.queue {
 			if !k.left {
-				k.done <- outcome{err: refused}
+				k.done <- outcome{err: k.refused(refused, k.times > 0)}
 			}
 		}
 		l.queue = nil
 	}
+}
+
+// refused is the error of a call that was not let in, this time: before, it was sent on
+// a stream that broke, or was not.
+func (k *call) refused(why *edda.Error, before bool) error {
+	if before {
+		return unknown(why)
+	}
+	return why
 }
 
 // atTheDoor reports whether a stream that ends with the reason was never let in, so

@@ -40,7 +40,7 @@ func (c *Conn) Parts(ctx context.Context, namespace string, id edda.ID, after ed
 				yield(edda.Part{}, e)
 				return
 			}
-			if e := r.again(ctx, c, c.base); e != nil {
+			if e := r.again(ctx, c, c.base, err); e != nil {
 				yield(edda.Part{}, &edda.Error{Op: op, Reason: edda.Unavailable, RequestID: id, RetryAfter: time.Second, Err: rpcconn.Why(err)})
 				return
 			}

@@ -215,9 +215,13 @@ func (c *Conn) tell(ctx context.Context, op, method string, req []byte, again bo
 		}
 		answer, sent, err := c.once(ctx, sagaService+method, req)
 		if err == nil {
+			c.found()
 			return answer, repeated, nil
 		}
 		if e, ok := rpcconn.FromStatus(op, err); ok {
+			if repeated && atTheDoor(e.Reason) {
+				return nil, repeated, unknownTo(op, e)
+			}
 			return nil, repeated, e
 		}
 		repeated = repeated || sent
@@ -228,7 +232,7 @@ func (c *Conn) tell(ctx context.Context, op, method string, req []byte, again bo
 		case ctx.Err() != nil:
 			why = errWaitOver
 		case repeated && !again:
-		case r.again(ctx, c, c.base) == nil:
+		case r.again(ctx, c, c.base, err) == nil:
 			continue
 		}
 		if repeated {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -78,13 +79,14 @@ func (r *runner) connect(ctx context.Context, url string) error {
 	delay := firstDelay
 	lifetime := unknownLifetime
 	var known bool      // the node has registered the worker before
+	var told string     // why there is no connection, as the log has it
 	var inUse time.Time // since when its id is in use
 	disown := time.AfterFunc(lifetime, r.recheck)
 	defer disown.Stop()
 	for {
 		e := r.converse(ctx, url)
 		if !e.since.IsZero() {
-			known, inUse = true, time.Time{}
+			known, inUse, told = true, time.Time{}, ""
 			if time.Since(e.since) > delay {
 				delay = firstDelay
 			}
@@ -110,7 +112,13 @@ func (r *runner) connect(ctx context.Context, url string) error {
 			return e.err
 		}
 		pause := time.Duration(float64(delay) * (0.5 + rand.Float64()))
-		r.log.Warn("no connection to the node", "url", url, "worker", r.id, "why", e.err, "again_in", pause)
+		level := slog.LevelWarn
+		if why := e.err.Error(); why != told {
+			told = why
+		} else {
+			level = slog.LevelDebug // it is known already
+		}
+		r.log.Log(ctx, level, "no connection to the node", "url", url, "worker", r.id, "why", e.err, "again_in", pause)
 		delay = min(2*delay, lastDelay)
 		t := time.NewTimer(pause)
 		select {
@@ -123,7 +131,8 @@ func (r *runner) connect(ctx context.Context, url string) error {
 }
 
 // forGood reports whether an error would come again for ever. What does not speak
-// the protocol may be a proxy, where a node is known to be.
+// the protocol may be a proxy, or a node that is given other certificates, where a
+// node is known to be.
 func forGood(err error, known bool) bool {
 	e, ok := errors.AsType[*edda.Error](err)
 	if !ok {
@@ -211,9 +220,6 @@ func (r *runner) converse(ctx context.Context, url string) end {
 // why says why a conversation ended.
 func (r *runner) why(sctx context.Context, err error) error {
 	op := "run worker " + r.id
-	if e, ok := errors.AsType[*edda.Error](err); ok {
-		return e
-	}
 	if e, ok := rpcconn.FromStatus(op, err); ok {
 		return e
 	}

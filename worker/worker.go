@@ -99,7 +99,9 @@ func Run(ctx context.Context, url string, services ...*edda.Service) error {
 // option is wrong (BadName, BadValue), the credentials are refused (NoCredentials,
 // NotAllowed), a service is in use with the other kind (KindInUse), the id is in
 // use by another worker for longer than it takes to notice that one is gone
-// (Exists), or nothing there speaks the protocol (NoRoute); and ErrDrained.
+// (Exists), or what is there is no node that the worker can talk to (NoRoute): it
+// speaks TLS and the worker does not, or the reverse, its certificate is not
+// trusted, or it does not speak the protocol; and ErrDrained.
 func (o Options) Run(ctx context.Context, url string, services ...*edda.Service) error {
 	r, err := newRunner(ctx, &o, services)
 	if err != nil {

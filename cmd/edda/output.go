@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -171,8 +173,14 @@ func (a *app) hint(e *edda.Error) string {
 		if errors.Is(e, context.Canceled) {
 			return "" // the node is there
 		}
-		if _, ok := errors.AsType[*tls.CertificateVerificationError](e); ok {
+		if _, ok := errors.AsType[x509.UnknownAuthorityError](e); ok {
 			return "say with --ca or EDDA_CA which CA the node's certificate is of"
+		}
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](e); ok {
+			return "" // the node is there
+		}
+		if errors.Is(e, http.ErrSchemeMismatch) {
+			return "say so with --url or EDDA_URL"
 		}
 		return "start a node with: " + a.program + " dev --example\nor say where one is with --url or EDDA_URL"
 	case edda.NoService, edda.UnknownService:

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,15 @@ grants:
 
 	wantFailed(t, "(NO_CREDENTIALS)", env, "call", "counter/c", "add", `{"n":1}`)
 	wantFailed(t, "with --ca or EDDA_CA", env[:1], "services", "ls")
+	wantFailed(t, "is not trusted here", env[:1], "call", "echo", "x")
+	plainURL := []string{"EDDA_URL=http" + strings.TrimPrefix(node.url, "https")}
+	wantFailed(t, "speaks TLS: its URL begins with https://", plainURL, "services", "ls")
+	wantFailed(t, "speaks TLS: its URL begins with https://", plainURL, "call", "echo", "x")
+	site := httptest.NewServer(http.NotFoundHandler())
+	defer site.Close()
+	noTLS := []string{"EDDA_URL=https" + strings.TrimPrefix(site.URL, "http"), "EDDA_CA=" + ca.File}
+	wantFailed(t, "does not speak TLS: its URL begins with http://", noTLS, "call", "echo", "x")
+	wantFailed(t, "say so with --url or EDDA_URL", noTLS, "services", "ls")
 	wantDone(t, ada, "call", "counter/c", "add", `{"n":1}`)
 	wantFailed(t, `"ada" may not call echo (NOT_ALLOWED)`, ada, "call", "echo", "x")
 	wantFailed(t, `"ada" may not manage this node (NOT_ALLOWED)`, ada, "services", "pause", "counter")

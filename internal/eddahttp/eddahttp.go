@@ -25,11 +25,15 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/certwhy"
 )
 
 // maxAnswer bounds what is read of an answer. A reply has at most
 // edda.MaxOutcomeBytes; a page of dead letters may have more.
 const maxAnswer = 1 << 30
+
+// shortAnswer is how much is looked at of an answer that no node gave.
+const shortAnswer = 512
 
 // Options are what a client needs besides the node's URL.
 type Options struct {
@@ -44,6 +48,7 @@ type Options struct {
 // Client speaks to one node about one namespace.
 type Client struct {
 	base   string // without a slash at the end
+	host   string // of base, with its port where it names one
 	prefix string // "/v1", or "/v1/ns/{namespace}"
 	token  string
 	http   http.Client
@@ -56,7 +61,7 @@ func New(nodeURL string, o Options) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("the node's URL is %q, must be like http://127.0.0.1:7400", nodeURL)
 	}
-	c := &Client{base: strings.TrimRight(nodeURL, "/"), prefix: "/v1", token: o.Token}
+	c := &Client{base: strings.TrimRight(nodeURL, "/"), host: u.Host, prefix: "/v1", token: o.Token}
 	if o.Namespace != "" && o.Namespace != edda.DefaultNamespace {
 		if err := edda.CheckName("namespace", o.Namespace); err != nil {
 			return nil, err
@@ -157,13 +162,36 @@ func (c *Client) broken(x exchange, err error) error {
 	reason := edda.Unavailable
 	dial, ok := errors.AsType[*net.OpError](err)
 	connected := !ok || dial.Op != "dial"
-	if x.unsure && connected {
-		reason = edda.OutcomeUnknown
-	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the URL, which is said once
 	}
-	return &edda.Error{Op: x.op, Reason: reason, Err: fmt.Errorf("no answer from %s: %w", c.base, interrupted(err))}
+	err = interrupted(err)
+	if why := c.mismatch(err); why != "" {
+		err, connected = &explained{why, err}, false
+	}
+	if x.unsure && connected {
+		reason = edda.OutcomeUnknown
+	}
+	return &edda.Error{Op: x.op, Reason: reason, Err: fmt.Errorf("no answer from %s: %w", c.base, err)}
+}
+
+// explained is an error in other words.
+type explained struct {
+	text string
+	error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.error }
+
+// mismatch says which of TLS or the certificate keeps the two sides apart; it is empty
+// when neither does.
+func (c *Client) mismatch(err error) string {
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return "it does not speak TLS: its URL begins with http://"
+	}
+	text, _, _ := certwhy.Explain(c.host, err)
+	return text
 }
 
 // get sends the request and decodes a 2xx answer into out, unless out is nil.
@@ -189,6 +217,9 @@ func (c *Client) get(ctx context.Context, x exchange, out any) error {
 func (c *Client) refusal(op string, res *response) error {
 	if e := problem(op, res); e != nil {
 		return e
+	}
+	if strings.HasPrefix(c.base, "http://") && certwhy.WantsTLS(res.body[:min(len(res.body), shortAnswer)]) {
+		return &edda.Error{Op: op, Reason: edda.Unavailable, Err: &explained{c.base + " speaks TLS: its URL begins with https://", http.ErrSchemeMismatch}}
 	}
 	return fmt.Errorf("%s: %s answered %d %s: is it an Edda node?", op, c.base, res.status, http.StatusText(res.status))
 }

@@ -57,10 +57,15 @@ func ReadError(op string, b []byte) (*edda.Error, error) {
 // errorType is the name of Error among the details of a status.
 const errorType = "/edda.v1.Error"
 
-// FromStatus returns what the node said of a call that failed, and false when the
-// error does not come from the node: then the connection broke, or there was none,
-// or the context ended.
+// FromStatus returns what the node said of a call that failed, or that there is no
+// node to talk to and will be none, and false for any other error: then the
+// connection broke, or there was none, or the context ended.
 func FromStatus(op string, err error) (*edda.Error, bool) {
+	if e, ok := errors.AsType[*edda.Error](err); ok { // of Conn
+		mine := *e
+		mine.Op = op
+		return &mine, true
+	}
 	st, ok := status.FromError(err)
 	if !ok || errors.Is(err, io.EOF) {
 		return nil, false

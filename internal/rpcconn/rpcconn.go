@@ -64,7 +64,7 @@ func Check(rawURL string, o Options) error {
 // "https://host:port", or "host:port", which is https when there is a TLS
 // configuration. It connects when it is first used, and again whenever it has to.
 // The error is an *edda.Error, BadValue.
-func Dial(rawURL string, o Options) (*grpc.ClientConn, error) {
+func Dial(rawURL string, o Options) (*Conn, error) {
 	addr, secure, err := target(rawURL, o.TLS != nil)
 	if err != nil {
 		return nil, badURL(rawURL, err)
@@ -73,8 +73,9 @@ func Dial(rawURL string, o Options) (*grpc.ClientConn, error) {
 	if secure {
 		creds = credentials.NewTLS(o.TLS)
 	}
+	w := &witness{addr: addr}
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
+		grpc.WithTransportCredentials(watched{creds, w, secure}),
 		grpc.WithUserAgent(o.Agent),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -95,7 +96,7 @@ func Dial(rawURL string, o Options) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, badURL(rawURL, err)
 	}
-	return conn, nil
+	return &Conn{conn, w}, nil
 }
 
 func badURL(rawURL string, err error) error {
