@@ -26,8 +26,9 @@ func (a *app) sagasStart() *cobra.Command {
 		Use:   "start FILE|- | --id ID",
 		Short: "Create a saga and start it, or start one that was created",
 		Long: `Creates a saga from its definition, a JSON file or - for standard input, and
-starts it; the definition is what POST /v1/sagas takes. Prints its id and where
-to look. --hold leaves the start for later: --id without a file starts it then.
+starts it; the definition is what POST /v1/sagas takes, but for its start, which
+--hold leaves for later: --id without a file starts it then. Prints its id and
+where to look.
 
 With --wait the saga is followed to its end and drawn, and the exit code is 1
 unless it succeeded.`,

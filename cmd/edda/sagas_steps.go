@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -17,7 +18,8 @@ func (a *app) sagasCancel() *cobra.Command {
 		Use:   "cancel ID...",
 		Short: "Undo sagas",
 		Long: `Cancels sagas: steps that run are cancelled, and what had succeeded is undone. One
-of which nothing was started is cancelled at once.`,
+of which nothing was started is cancelled at once. The exit code is 1 when one was
+not cancelled, because it had ended, or was being undone for another reason.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			client, err := a.client()
@@ -25,19 +27,47 @@ of which nothing was started is cancelled at once.`,
 				return err
 			}
 			for _, id := range ids {
-				if err := a.cancelSaga(cmd.Context(), client, id); err != nil {
+				if err := checkSagaID(id); err != nil {
 					return err
 				}
 			}
-			return nil
+			return a.cancelSagas(cmd.Context(), client, ids)
 		},
 	}
 }
 
-func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string) error {
-	if err := checkSagaID(id); err != nil {
-		return err
+// cancelSagas cancels sagas. One that cannot be cancelled keeps none of the others from
+// it; a node that does not answer does.
+func (a *app) cancelSagas(ctx context.Context, client *eddahttp.Client, ids []string) error {
+	var not error
+	for _, id := range ids {
+		err := a.cancelSaga(ctx, client, id)
+		switch {
+		case err == nil:
+			continue
+		case not == nil:
+			not = err
+		default:
+			not = fmt.Errorf("%w; %w", not, err)
+		}
+		if _, ended := errors.AsType[*notCancelledError](err); !ended && edda.ReasonOf(err) != edda.NoSaga {
+			break
+		}
 	}
+	return not
+}
+
+// notCancelledError says that a saga was not cancelled, because of how it stands.
+type notCancelledError struct {
+	id    string
+	state edda.SagaState
+}
+
+func (e *notCancelledError) Error() string {
+	return fmt.Sprintf("saga %s was not cancelled: it is %s", e.id, e.state)
+}
+
+func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string) error {
 	a.saga = id
 	s, err := client.CancelSaga(ctx, id)
 	if err != nil {
@@ -50,7 +80,7 @@ func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string
 	}
 	switch {
 	case s.State != edda.SagaCancelled && s.Reason != edda.Cancelled:
-		return fmt.Errorf("saga %s was not cancelled: it is %s", id, s.State)
+		return &notCancelledError{id, s.State}
 	case a.json:
 		return nil
 	}

@@ -69,6 +69,20 @@ func compensation(state edda.CompensationState) func(s *edda.Saga) {
 	return func(s *edda.Saga) { s.Steps[0].Compensation = &edda.Compensation{State: state} }
 }
 
+// A saga that is not cancelled keeps none of the others from it.
+func TestSagasCancelled(t *testing.T) {
+	none := `{"status":404,"code":"not_found","reason":"NO_SAGA","detail":"there is no saga"}`
+	node := newSagaNode(t, sagaJSON(t, edda.SagaSucceeded, nil), none, sagaJSON(t, edda.SagaCancelled, nil))
+	r := command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "b", "trip-1")
+	if r.code != exitFailed || r.out != "cancelled trip-1: it is cancelled\n" || !strings.Contains(r.errOut, "saga a was not cancelled: it is succeeded; cancel saga b: ") {
+		t.Errorf("got %+v, want trip-1 cancelled and what is with a and b", r)
+	}
+	r = command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "..")
+	if r.code != exitUsage || len(node.asked) != 3 {
+		t.Errorf("got %+v and the node was asked %v, want nothing done for an id that is none", r, node.asked)
+	}
+}
+
 // What the commands ask of a node, what they print of its answer, and their exit codes.
 func TestSagaCommands(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "trip.json")
