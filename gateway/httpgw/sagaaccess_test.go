@@ -2,6 +2,7 @@ package httpgw
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/edda-io/edda"
@@ -87,6 +88,13 @@ func TestSagaAccess(t *testing.T) {
 		g := sagasOf(t, &fakeSagas{state: edda.SagaCompensated}, Options{Authenticator: authenticator})
 		if w := as(g, tc.who, tc.method, tc.target, tc.body); w.Code != tc.status {
 			t.Errorf("%s %s %.60s as %q: got %d %s, want %d", tc.method, tc.target, tc.body, tc.who, w.Code, w.Body, tc.status)
+		}
+	}
+	for who, asked := range map[string]string{"ada": "glance finish", "ops": "finish", "worker": "glance show finish"} {
+		f := &fakeSagas{}
+		w := as(sagasOf(t, f, Options{Authenticator: authenticator}), who, "POST", "/v1/sagas/trip/steps/flight/complete", "")
+		if got := strings.Join(f.asked, " "); w.Code != 200 || got != asked {
+			t.Errorf("to let %s finish a step (%d) the backend was asked to %q, want %q: a saga may have many steps", who, w.Code, got, asked)
 		}
 	}
 	for who, sees := range map[string]edda.Principal{"ada": "ada", "bob": "bob", "ops": ""} {

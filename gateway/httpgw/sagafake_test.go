@@ -100,6 +100,15 @@ func (f *fakeSagas) WaitSaga(ctx context.Context, namespace, id string) (*edda.S
 }
 
 func (f *fakeSagas) Sagas(_ context.Context, filter edda.SagaFilter, limit int, after string) ([]edda.Saga, string, error) {
+	if filter.ID != "" {
+		f.asked = append(f.asked, "glance")
+		s, err := f.look(filter.Namespace, filter.ID)
+		if err != nil {
+			return nil, "", nil
+		}
+		s.Steps = nil
+		return []edda.Saga{*s}, "", nil
+	}
 	f.found, f.limit, f.after = filter, limit, after
 	if err := f.ask("list"); err != nil || after != "" {
 		return nil, "", err

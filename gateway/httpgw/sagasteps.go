@@ -82,10 +82,17 @@ func (g *Gateway) mayFinish(x *exchange, q url.Values, r *edda.StepResult) error
 		}
 		return nil
 	}
-	if x.grant.Manage {
+	if len(x.grant.Host) == 0 || x.grant.Manage {
+		return g.ownSaga(x)
+	}
+	s, err := g.sagaAlone(x)
+	if err != nil {
+		return err
+	}
+	if x.grant.CheckSaga(s) == nil {
 		return nil
 	}
-	s, err := g.sagas.Saga(x.r.Context(), x.namespace, x.args[0])
+	s, err = g.sagas.Saga(x.r.Context(), x.namespace, x.args[0])
 	if err != nil {
 		return err
 	}
