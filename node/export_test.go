@@ -104,3 +104,6 @@ func Strangers(n *Node) int {
 	defer n.registry.mu.Unlock()
 	return len(n.registry.strangers)
 }
+
+// UnfinishedBytes returns how much memory unfinished requests take.
+func UnfinishedBytes(n *Node) int64 { return n.bytes.Load() }

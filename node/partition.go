@@ -461,6 +461,9 @@ func (p *partition) refuse(b *batch) {
 // report tells the node how many requests there are and how much memory they
 // take.
 func (p *partition) report() {
+	if grown := p.sagas.Grown(); grown > 0 {
+		p.n.appended(grown)
+	}
 	if now := p.requests.Bytes(); now != p.bytes {
 		p.n.bytes.Add(int64(now - p.bytes))
 		p.bytes = now

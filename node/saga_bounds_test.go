@@ -227,3 +227,27 @@ func TestAddStepsTooDeep(t *testing.T) {
 		}
 	})
 }
+
+// What steps that wait are sent does not stay in memory, though it is in no record.
+func TestSagaStepsThatWaitAreStored(t *testing.T) {
+	bubble(t, "wait", func(t *testing.T) {
+		const each = 1 << 20
+		gate := make(chan struct{})
+		one := tool("one", gated(gate, logged(&journal{}, "one", 1)))
+		one.Concurrency = 1
+		root := tool("root", func(*edda.Context, *edda.StepInput) (any, error) { return strings.Repeat("x", each), nil })
+		n := newDisk().open(t, node.Options{CheckpointBytes: 4 * each}, one, root)
+		all := []edda.StepSpec{ask("root", "root", "", "")}
+		for i := range 20 {
+			all = append(all, ask(fmt.Sprint("s", i), "one", "", "root"))
+		}
+		id := create(t, n, sagaOf("", all...))
+		synctest.Wait()
+		if got := node.UnfinishedBytes(n); got > 4*each {
+			t.Errorf("unfinished requests take %d bytes", got)
+		}
+		close(gate)
+		endsAs(t, n, id, edda.SagaSucceeded)
+		stop(t, n)
+	})
+}

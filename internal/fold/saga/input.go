@@ -18,11 +18,18 @@ const secretBytes = record.SagaSecretBytes
 // largest of them. A result that many steps depend on is copied for each.
 const maxPayload = 32 << 20
 
+// smallPayload is what a step is sent at most that does not count for Grown: about as
+// much stood in records.
+const smallPayload = 1 << 10
+
 // request makes the request of a step, or with u that of its compensation. It is
 // false, and nothing happens, when the record has no room for it.
 func (m *Machine) request(s *Saga, i int, t *record.StepTask, payload []byte, u *undoing) (room bool, err error) {
 	if m.payload += len(payload); m.payload > maxPayload {
 		return false, nil
+	}
+	if len(payload) > smallPayload {
+		m.grown += len(payload)
 	}
 	step := record.Step{Hash: s.hash, Saga: s.ID, Index: uint32(i), AttemptTimeout: t.AttemptTimeout, Retry: t.Retry}
 	if u != nil {

@@ -204,3 +204,27 @@ func TestNestedResultTooLarge(t *testing.T) {
 		t.Errorf("the whole is %s, its step %s %+v", s.State, s.Steps[2].State, e)
 	}
 }
+
+// What comes into memory without a record is told, so that a checkpoint comes in time.
+func TestGrown(t *testing.T) {
+	h := newHoard(t)
+	apply(t, h.m, h.env, created(t, "wide", steps("root! a!:root b!:root c!")))
+	h.end("wide", 3, []byte("1"))
+	if got := h.m.Grown(); got != 0 {
+		t.Errorf("small steps count for %d bytes", got)
+	}
+	h.end("wide", 0, large)
+	if got := h.m.Grown(); got < 2*len(large) || got > 2*len(large)+1000 {
+		t.Errorf("two steps that were sent %d bytes count for %d", len(large), got)
+	}
+	h.reload()
+	h.saga("wide")
+	if got := h.m.Grown(); got != 0 {
+		t.Errorf("to look at a saga counts for %d bytes", got)
+	}
+	h.end("wide", 1, []byte("1"))
+	h.end("wide", 2, []byte("1"))
+	if got := h.m.Grown(); got < len(large) || got > len(large)+1000 {
+		t.Errorf("a saga of %d bytes that is read counts for %d", len(large), got)
+	}
+}

@@ -48,6 +48,7 @@ func (m *Machine) load(ref Ref) (*Saga, error) {
 			return nil, err
 		}
 		m.sagas[ref] = s
+		m.grown += s.held
 	}
 	s.touched = true
 	return s, nil

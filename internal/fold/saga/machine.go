@@ -39,6 +39,7 @@ type Machine struct {
 	queue     []*Saga // those with something to go on with in this record
 	advancing *Saga   // what a saga-advanced record is for
 	payload   int     // bytes that this record has put into requests
+	grown     int     // see Grown
 	slots     slots
 	effects   []Effect
 	taken     int // as many effects were handed out last
@@ -93,6 +94,15 @@ func (m *Machine) Effects() []Effect {
 	m.taken = len(e)
 	m.effects = e[:0]
 	return e
+}
+
+// Grown returns about how many bytes have come into memory since the last call that
+// stood in no record: sagas read from the table, and what steps were sent. A checkpoint
+// lets go of them.
+func (m *Machine) Grown() int {
+	n := m.grown
+	m.grown = 0
+	return n
 }
 
 func (m *Machine) effect(k EffectKind, s *Saga) {
