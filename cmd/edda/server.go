@@ -89,7 +89,8 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		return nil, err
 	}
 	rpc, err := rpcgw.New(n, rpcgw.Options{
-		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, Logger: logger,
+		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, Registerer: registry, TracerProvider: tracer,
+		Logger: logger,
 	})
 	if err != nil {
 		forget()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -57,10 +58,12 @@ func (g *Gateway) admit(ctx context.Context, method, completionKey string) (cont
 }
 
 func (g *Gateway) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
+	begin := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, g.panicked(info.FullMethod, p)
 		}
+		g.metrics.ended(info.FullMethod, err, begin)
 		err = statusOf(err)
 	}()
 	finish, _ := req.(*eddav1.FinishStepRequest)
@@ -71,10 +74,12 @@ func (g *Gateway) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo
 }
 
 func (g *Gateway) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+	ended := g.metrics.opened(info.FullMethod)
 	defer func() {
 		if p := recover(); p != nil {
 			err = g.panicked(info.FullMethod, p)
 		}
+		ended(err)
 		err = statusOf(err)
 	}()
 	ctx, err := g.admit(ss.Context(), info.FullMethod, "")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/edda-io/edda"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
@@ -127,12 +128,12 @@ func (c *calls) read(stream eddav1.EddaService_BatchServer) error {
 
 func (c *calls) start(r *eddav1.BatchRequest) error {
 	var m *eddav1.Message
-	do := c.send
+	do, method := c.send, batchSend
 	switch q := r.GetRequest().(type) {
 	case *eddav1.BatchRequest_Send:
 		m = q.Send
 	case *eddav1.BatchRequest_Call:
-		m, do = q.Call, c.call
+		m, do, method = q.Call, c.call, batchCall
 	case *eddav1.BatchRequest_Forget:
 		c.forget(r.GetRef())
 		return nil
@@ -157,13 +158,15 @@ func (c *calls) start(r *eddav1.BatchRequest) error {
 	}
 	c.wg.Go(func() {
 		defer cancel()
-		c.run(ctx, r.GetRef(), m, do)
+		begin := time.Now()
+		err := c.run(ctx, r.GetRef(), m, do)
+		c.g.metrics.ended(method, err, begin)
 	})
 	return nil
 }
 
-// run does one request and has its answer sent.
-func (c *calls) run(ctx context.Context, ref uint64, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) {
+// run does one request and has its answer sent. The error is in the answer.
+func (c *calls) run(ctx context.Context, ref uint64, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) error {
 	answer, err := c.answer(ctx, m, do)
 	if err != nil {
 		answer = &eddav1.BatchResponse{Response: &eddav1.BatchResponse_Error{Error: errorOf(err)}}
@@ -174,6 +177,7 @@ func (c *calls) run(ctx context.Context, ref uint64, m *eddav1.Message, do func(
 	c.ready = append(c.ready, answer)
 	c.mu.Unlock()
 	c.ring()
+	return err
 }
 
 func (c *calls) answer(ctx context.Context, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) (answer *eddav1.BatchResponse, err error) {
@@ -190,7 +194,9 @@ func (c *calls) answer(ctx context.Context, m *eddav1.Message, do func(context.C
 }
 
 func (c *calls) send(ctx context.Context, m *edda.Message) (*eddav1.BatchResponse, error) {
+	ctx, ended := c.g.traceCall(ctx, batchSend, m)
 	ack, err := c.g.calls.Send(ctx, m)
+	ended(err)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +204,9 @@ func (c *calls) send(ctx context.Context, m *edda.Message) (*eddav1.BatchRespons
 }
 
 func (c *calls) call(ctx context.Context, m *edda.Message) (*eddav1.BatchResponse, error) {
+	ctx, ended := c.g.traceCall(ctx, batchCall, m)
 	reply, err := c.g.calls.Call(ctx, m)
+	ended(err)
 	if err != nil {
 		return nil, err
 	}

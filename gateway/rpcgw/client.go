@@ -24,7 +24,9 @@ func (g *Gateway) Send(ctx context.Context, r *eddav1.SendRequest) (*eddav1.Ack,
 	if err != nil {
 		return nil, err
 	}
+	ctx, ended := g.traceCall(ctx, eddav1.EddaService_Send_FullMethodName, m)
 	ack, err := g.calls.Send(ctx, m)
+	ended(err)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +39,9 @@ func (g *Gateway) Call(ctx context.Context, r *eddav1.CallRequest) (*eddav1.Call
 	if err != nil {
 		return nil, err
 	}
+	ctx, ended := g.traceCall(ctx, eddav1.EddaService_Call_FullMethodName, m)
 	reply, err := g.calls.Call(ctx, m)
+	ended(err)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -60,6 +62,11 @@ type Options struct {
 	// Stall is how long a worker may leave what is sent to it unread before its
 	// stream ends, and how long it has to register. Zero means DefaultStall.
 	Stall time.Duration
+	// Registerer takes the metrics of the gateway. Nil means that there are none.
+	Registerer prometheus.Registerer
+	// TracerProvider gets a span for each call, send and saga created, which is the parent
+	// of the node's own; give it to the node too. There are none when nil.
+	TracerProvider trace.TracerProvider
 	// Logger is slog.DiscardHandler's when nil.
 	Logger *slog.Logger
 }
@@ -76,6 +83,9 @@ type Gateway struct {
 	sagas edda.SagaBackend // the node
 	opts  Options
 	log   *slog.Logger
+
+	metrics *metrics     // nil: nobody wants them
+	tracer  trace.Tracer // nil: nobody traces
 
 	// own serves connections that gRPC has for itself, shared requests of connections
 	// that net/http has.
@@ -131,6 +141,12 @@ func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Option
 		"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName, eddav1.SagaService_ServiceDesc.ServiceName,
 	} {
 		g.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
+	}
+	if g.metrics, err = newMetrics(opts.Registerer); err != nil {
+		return nil, err
+	}
+	if opts.TracerProvider != nil {
+		g.tracer = opts.TracerProvider.Tracer(tracerName)
 	}
 	g.own, g.shared = g.server(grpc.Creds(handshaken{})), g.server()
 	return g, nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/edda-io/edda"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
@@ -28,7 +30,9 @@ func (g *Gateway) CreateSaga(ctx context.Context, r *eddav1.CreateSagaRequest) (
 		return nil, err
 	}
 	s.Principal = grant.Principal
+	ctx, ended := g.trace(ctx, eddav1.SagaService_CreateSaga_FullMethodName, &s.TraceParent, &s.TraceState, attribute.String("edda.namespace", s.Namespace))
 	ack, err := g.sagas.CreateSaga(ctx, s)
+	ended(err)
 	if err != nil {
 		return nil, err
 	}

@@ -209,6 +209,7 @@ func (s *session) read() error {
 			return badFrame("the message is no WorkerFrames: %w", in.err)
 		}
 		frames := in.GetFrames()
+		s.g.metrics.received(len(frames))
 		if first {
 			if len(frames) == 0 {
 				return badFrame("the first frame must be Register, there is none")

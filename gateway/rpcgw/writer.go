@@ -52,11 +52,12 @@ func (s *session) write() error {
 
 // sendFrame sends a frame alone.
 func (s *session) sendFrame(f *eddav1.NodeFrame) error {
-	return s.send(&eddav1.NodeFrames{Frames: []*eddav1.NodeFrame{f}})
+	return s.send(&eddav1.NodeFrames{Frames: []*eddav1.NodeFrame{f}}, 1)
 }
 
 // send sends a message. A worker that leaves it unread for too long is given up.
-func (s *session) send(m any) error {
+func (s *session) send(m any, frames int) error {
+	s.g.metrics.sent(frames)
 	stalled := time.AfterFunc(s.g.opts.Stall, func() { s.end(errStalled) })
 	defer stalled.Stop()
 	return s.stream.SendMsg(m)
@@ -67,6 +68,7 @@ type batch struct {
 	s       *session
 	bytes   *[]byte // of the pool; nil when there is nothing
 	answers int
+	frames  int
 
 	message, state, fields []byte // used again for each dispatch
 }
@@ -77,7 +79,7 @@ func (b *batch) add(i *item) error {
 		if err := b.flush(); err != nil {
 			return err
 		}
-		return b.s.send(&encoded{bytes: i.shared, shared: true})
+		return b.s.send(&encoded{bytes: i.shared, shared: true}, 1)
 	}
 	if b.bytes == nil {
 		b.bytes = buffers.Get(firstBuffer)
@@ -86,6 +88,7 @@ func (b *batch) add(i *item) error {
 	if i.answer {
 		b.answers++
 	}
+	b.frames++
 	if i.dispatch != nil {
 		b.dispatch(i.dispatch)
 	} else if err := appendFrame(b.bytes, i.frame); err != nil {
@@ -103,10 +106,10 @@ func (b *batch) flush() error {
 	}
 	var err error
 	if len(*b.bytes) > 0 {
-		err = b.s.send(&encoded{bytes: *b.bytes})
+		err = b.s.send(&encoded{bytes: *b.bytes}, b.frames)
 	}
 	b.s.out.sent(b.answers)
-	b.bytes, b.answers = nil, 0
+	b.bytes, b.answers, b.frames = nil, 0, 0
 	if cap(b.fields) > batchBytes {
 		b.message, b.state, b.fields = nil, nil, nil
 	}
@@ -147,12 +150,14 @@ func appendFrame(to *[]byte, f *eddav1.NodeFrame) (err error) {
 // dispatch appends the frame of an attempt, unless it is not the worker's any more.
 func (b *batch) dispatch(h *held) {
 	if b.s.overtaken(h) {
+		b.frames--
 		h.HandBack()
 		return
 	}
 	d := h.Dispatch()
 	var err error
 	if b.state, err = appendState(h.Context(), b.state[:0], d.State); err != nil {
+		b.frames--
 		b.s.release(h)
 		_ = h.Done(&edda.Outcome{Err: fmt.Errorf("read the key's state: %w", err)})
 		return
