@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda"
 )
 
 // oddHandlers is a worker whose handlers end in every way that main.js does not
 // need.
 const oddHandlers = `
-import { Final, Worker, reply } from "./edda.js";
+import { Final, Worker, pending, reply } from "./edda.js";
 
 const odd = {
   name: "odd",
@@ -31,6 +33,9 @@ const odd = {
       case "lost":
         req.set("name", "value");
         throw new Error("so nothing is kept");
+      case "later":
+        req.set("name", "asked by " + req.json().stepId);
+        return pending;
       case "set":
         req.set("name", "value");
         return reply(200, String(req.get("name")));
@@ -80,6 +85,22 @@ func TestNodejsHandlersEndInEveryWay(t *testing.T) {
 				t.Errorf("%s: got %s, want something with %s", c.method, answer, part)
 			}
 		}
+	}
+	// A step that is left pending keeps what its handler set, and is finished by its saga's id and its own.
+	post(t, url+"/v1/sagas", `{"id":"asked","steps":[{"id":"first","service":"odd","key":"b","method":"later"}]}`)
+	for pending := false; !pending; {
+		var saga struct{ Steps []edda.Step }
+		get(t, url+"/v1/sagas/asked", &saga)
+		pending = saga.Steps[0].Pending
+		if state := saga.Steps[0].State; state != edda.StepRunning {
+			t.Fatalf("the step is %s, want it running", state)
+		}
+	}
+	if status, answer := post(t, url+"/v1/call/odd/b/get", "{}"); status != 200 || answer != "asked by first" {
+		t.Errorf("got %d %s, want what the pending step has set", status, answer)
+	}
+	if _, answer := post(t, url+"/v1/sagas/asked/steps/first/complete", `{"result":1}`); !strings.Contains(answer, `"applied":true`) {
+		t.Errorf("got %s, want the step finished", answer)
 	}
 	w.kill()
 	if said := strings.Join(w.said, "\n"); strings.Contains(said, "connection lost") {

@@ -31,6 +31,10 @@ const state64KiB = "the key's state is larger than 64 KiB; ask for it with State
 // Final is an error after which the request fails and is not tried again.
 export class Final extends Error {}
 
+// pending is what a step of a saga returns to be finished later, by whoever has
+// req.json().completionKey. What it set, deleted and sent is kept.
+export const pending = Symbol("pending");
+
 // reply makes a reply; strings are text, buffers are bytes, anything else is JSON.
 export function reply(status, body, contentType) {
   if (body === undefined) return { status, payload: Buffer.alloc(0) };
@@ -86,13 +90,14 @@ class Invocation {
   }
 
   outcome(result) {
-    if (result !== undefined && !(Number.isInteger(result?.status) && Buffer.isBuffer(result.payload))) {
-      throw new TypeError("a handler must return what reply() makes, or nothing");
+    if (result !== undefined && result !== pending && !(Number.isInteger(result?.status) && Buffer.isBuffer(result.payload))) {
+      throw new TypeError("a handler must return what reply() makes, pending, or nothing");
     }
     const set = [];
     const gone = [];
     for (const [name, value] of this.changed) value === null ? gone.push(name) : set.push({ name, value });
-    return { reply: result ?? reply(204), set, delete: gone, sends: this.sends };
+    const changes = { set, delete: gone, sends: this.sends };
+    return result === pending ? { pending: true, ...changes } : { reply: result ?? reply(204), ...changes };
   }
 }
 
