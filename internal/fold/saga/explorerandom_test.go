@@ -206,7 +206,7 @@ func TestExploreRandom(t *testing.T) {
 	case *exploreSeed != 0:
 		first, last = *exploreSeed, *exploreSeed
 	case long():
-		last = 1500
+		last = 800
 	}
 	for seed := first; seed <= last; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 2))
