@@ -281,15 +281,13 @@ func (p *partition) outcome(a *Attempt) {
 		p.slotBack(a)
 		return
 	}
-	l.closing = true
 	// Its end will not be news to whoever ended it, when the record of it is applied.
 	a.over = a.handedBack || a.rec == nil
 	if a.handedBack {
-		p.slotBack(a)
-		rec := record.Released{Seq: a.seq, Fence: a.fence}
-		p.propose(rec.AppendTo(nil), proposal{})
+		p.takeBack(l, a)
 		return
 	}
+	l.closing, l.backs = true, 0
 	if a.rec == nil {
 		p.slotBack(a)
 		p.attemptFailed(a.req, a.failure, a.after, a.ended)
@@ -355,7 +353,7 @@ func (p *partition) fenced(r *request.Request, fence uint64) {
 	if l == nil {
 		return
 	}
-	l.closing = false
+	l.closing, l.back = false, 0
 	a := l.attempt
 	l.attempt = nil
 	p.schedule(r)
@@ -388,7 +386,9 @@ func (p *partition) schedule(r *request.Request) {
 			at = t
 		}
 	}
-	if l.attempt != nil {
+	if l.attempt != nil && l.back != 0 {
+		earlier(l.back)
+	} else if l.attempt != nil {
 		earlier(l.attempt.timeout)
 	} else {
 		earlier(r.Due)
@@ -415,7 +415,12 @@ func (p *partition) due(l *live, now int64) {
 	switch {
 	case r.Deadline != 0 && r.Deadline <= now:
 		p.proposeEnded(r, record.Failure{Reason: edda.DeadlineExceeded, Message: "the request's deadline has passed"}, nil)
+	case l.back != 0:
+		if l.back <= now {
+			p.releaseAttempt(l)
+		}
 	case l.attempt != nil && l.attempt.timeout <= now:
+		l.backs = 0
 		limit := l.attempt.limit
 		p.attemptFailed(r, record.Failure{Reason: edda.Timeout, Message: fmt.Sprintf("attempt %d took longer than %v", r.Attempts, limit)}, 0, time.Now())
 	case l.absent != 0 && l.absent <= now:

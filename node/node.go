@@ -27,7 +27,6 @@ import (
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
-	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
 )
 
@@ -273,9 +272,7 @@ func (p *partition) quiet(then func()) {
 func (p *partition) handBack(then func()) {
 	for r := range p.requests.All() {
 		if l := liveOf(r); l != nil && l.attempt != nil && !l.closing {
-			l.closing = true
-			rec := record.Released{Seq: r.Seq, Fence: r.Fence}
-			p.propose(rec.AppendTo(nil), proposal{})
+			p.releaseAttempt(l)
 		}
 	}
 	p.quiet(then)

@@ -107,6 +107,8 @@ type live struct {
 	closing bool
 	names   bool  // a stranger; the registry is told when it does no more
 	waiting bool  // for a slot
+	back    int64 // when the attempt, which was handed back, is released; zero: at once, or there is none
+	backs   uint8 // how often attempts were handed back, one after the other, as far as that matters
 	absent  int64 // when the attempt at a step fails for want of a service, if there is none by then
 	queue   queue // where, while waiting
 	at      int64
