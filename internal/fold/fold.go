@@ -38,6 +38,9 @@ type Env struct {
 	Time int64
 	// Epoch is the current owner's.
 	Epoch uint64
+	// RowsVersion is the version of the table's rows. A machine that writes such as
+	// earlier releases do not know raises it.
+	RowsVersion uint64
 }
 
 // Home returns the partition that owns an address hash: partitions own ranges of
@@ -74,9 +77,16 @@ type Fold struct {
 	unknown  []byte // fields of the meta row that a later release wrote
 }
 
-// RowsVersion is the version of the rows of all machines. A later one is
+// RowsVersion is the latest version of the rows of all machines. A later one is
 // refused; rows and fields that are merely new do not need one.
-const RowsVersion = 1
+const RowsVersion = RowsOfSagas
+
+// The versions of rows. A table has the first one until something needs a later one,
+// so that the release before can be gone back to.
+const (
+	RowsAtFirst = 1
+	RowsOfSagas = 2 // requests that are steps are no ordinary ones
+)
 
 // metaKey is the row that says which version the rows have, and what holds of
 // the partition as a whole.
@@ -98,7 +108,7 @@ func New(env *Env, applied uint64, machines ...Machine) (*Fold, error) {
 			f.owner[t] = m
 		}
 	}
-	env.Position = applied
+	env.Position, env.RowsVersion = applied, RowsAtFirst
 	if err := f.loadMeta(); err != nil {
 		return nil, fmt.Errorf("load fold: %w", err)
 	}
@@ -136,6 +146,7 @@ func (f *Fold) loadMeta() error {
 		return fmt.Errorf("the table's rows have version %d, this release knows versions 1 to %d: start the release that wrote them",
 			version, RowsVersion)
 	}
+	f.env.RowsVersion = version
 	return nil
 }
 
@@ -173,7 +184,7 @@ func (f *Fold) Apply(position uint64, rec []byte) error {
 // Checkpoint adds all that changed to b; the caller commits it with the applied
 // position and then calls Committed.
 func (f *Fold) Checkpoint(b *store.Batch) error {
-	meta := wire.AppendUint(nil, metaVersion, RowsVersion)
+	meta := wire.AppendUint(nil, metaVersion, f.env.RowsVersion)
 	meta = wire.AppendUint(meta, metaEpoch, f.env.Epoch)
 	meta = wire.AppendFixed(meta, metaTime, uint64(f.env.Time))
 	b.Set(metaKey, append(meta, f.unknown...))

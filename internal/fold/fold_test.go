@@ -54,11 +54,12 @@ func TestMetaIsKept(t *testing.T) {
 	if err := errors.Join(f.Apply(1, owned(7, 100)), f.Apply(2, owned(8, 50))); err != nil {
 		t.Fatal(err)
 	}
-	if *env != (Env{Table: tree, Partitions: 4, Position: 2, Time: 100, Epoch: 8}) {
+	if *env != (Env{Table: tree, Partitions: 4, Position: 2, Time: 100, Epoch: 8, RowsVersion: RowsAtFirst}) {
 		t.Errorf("after two records: %+v", env)
 	}
 	later := wire.AppendString(nil, 99, "later")
 	f.unknown = later
+	env.RowsVersion = RowsVersion // a machine has written such
 	for range 2 {
 		var b store.Batch
 		if err := f.Checkpoint(&b); err != nil {
@@ -68,7 +69,7 @@ func TestMetaIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Committed()
-		if f, env = newFold(t, tree); env.Epoch != 8 || env.Time != 100 || env.Position != 2 || string(f.unknown) != string(later) {
+		if f, env = newFold(t, tree); env.Epoch != 8 || env.Time != 100 || env.Position != 2 || env.RowsVersion != RowsVersion || string(f.unknown) != string(later) {
 			t.Errorf("reloaded: %+v with %x", env, f.unknown)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -79,6 +80,7 @@ func same(last *string, s string) string {
 
 // admit takes in a new saga.
 func (m *Machine) admit(s *Saga) {
+	m.env.RowsVersion = max(m.env.RowsVersion, fold.RowsOfSagas)
 	m.sagas[s.Ref()] = s
 	m.touch(s)
 	m.effect(Created, s)

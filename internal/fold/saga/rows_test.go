@@ -224,3 +224,22 @@ func FuzzRecords(f *testing.F) {
 		w.cancel("t", edda.DeadlineExceeded)
 	})
 }
+
+// A table that has held a saga is refused by releases that know none; one that has
+// not is as it was.
+func TestRowsVersion(t *testing.T) {
+	w := newWorld(t)
+	w.changed(record.TypeSagaStarted, "none")
+	if got := w.sides[2].env.RowsVersion; got != fold.RowsAtFirst {
+		t.Errorf("without sagas the rows have version %d", got)
+	}
+	w.create(saga("a"))
+	w.ok("t.a", "1")
+	w.changed(record.TypeSagaRemoved, "t")
+	for i, s := range w.sides {
+		s.checkpoint(t)
+		if s.load(t); s.env.RowsVersion != fold.RowsOfSagas {
+			t.Errorf("after a saga the rows of side %d have version %d", i, s.env.RowsVersion)
+		}
+	}
+}
