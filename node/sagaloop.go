@@ -17,8 +17,10 @@ func (p *partition) sagasApplied(s *sagaPart) {
 			p.n.appended(sagaMemory)
 		case sagafold.Ended:
 			p.sagaEnded(e.Saga)
+			p.logSaga(e.Saga)
 		case sagafold.StepEnded:
 			p.stepEnded(e)
+			p.logStep(e)
 		case sagafold.Advance:
 			p.advance(e.Saga.Ref())
 		case sagafold.Applied:
