@@ -386,11 +386,12 @@ func (p *partition) schedule(r *request.Request) {
 			at = t
 		}
 	}
-	if l.attempt != nil && l.back != 0 {
+	switch {
+	case l.back != 0:
 		earlier(l.back)
-	} else if l.attempt != nil {
+	case l.attempt != nil:
 		earlier(l.attempt.timeout)
-	} else {
+	default:
 		earlier(r.Due)
 		earlier(l.absent)
 	}

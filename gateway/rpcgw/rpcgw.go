@@ -36,8 +36,10 @@ import (
 
 // Defaults of Options, and limits.
 const (
-	DefaultHeartbeat = time.Second
-	DefaultStall     = 10 * time.Second
+	DefaultHeartbeat   = time.Second
+	DefaultStall       = 10 * time.Second
+	DefaultPing        = 10 * time.Second
+	DefaultPingTimeout = 5 * time.Second
 	// MaxMessageBytes is the largest message that the gateway takes, and the largest
 	// that it sends: 8 MiB.
 	MaxMessageBytes = 8 << 20
@@ -62,6 +64,12 @@ type Options struct {
 	// Stall is how long a worker may leave what is sent to it unread before its
 	// stream ends, and how long it has to register. Zero means DefaultStall.
 	Stall time.Duration
+	// Ping is how long a connection may be silent before it is asked whether it lives,
+	// and PingTimeout how long it then has to answer before it is closed, with the
+	// workers that came over it. Zero means DefaultPing and DefaultPingTimeout; gRPC makes
+	// at least a second of Ping. They hold where gRPC has the connection for
+	// itself.
+	Ping, PingTimeout time.Duration
 	// Registerer takes the metrics of the gateway. Nil means that there are none.
 	Registerer prometheus.Registerer
 	// TracerProvider gets a span for each call, send and saga created, which is the parent
@@ -112,6 +120,8 @@ func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Option
 	opts.Heartbeat = cmp.Or(opts.Heartbeat, DefaultHeartbeat)
 	opts.Lifetime = cmp.Or(opts.Lifetime, 3*opts.Heartbeat)
 	opts.Stall = cmp.Or(opts.Stall, DefaultStall)
+	opts.Ping = cmp.Or(opts.Ping, DefaultPing)
+	opts.PingTimeout = cmp.Or(opts.PingTimeout, DefaultPingTimeout)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -123,6 +133,10 @@ func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Option
 		return bad("option Heartbeat is %v, must be positive", opts.Heartbeat)
 	case opts.Lifetime < opts.Heartbeat:
 		return bad("option Lifetime is %v, must be at least the Heartbeat, %v", opts.Lifetime, opts.Heartbeat)
+	case opts.Ping < 0:
+		return bad("option Ping is %v, must be positive", opts.Ping)
+	case opts.PingTimeout < 0:
+		return bad("option PingTimeout is %v, must be positive", opts.PingTimeout)
 	case opts.Stall < 0:
 		return bad("option Stall is %v, must be positive", opts.Stall)
 	}
@@ -156,8 +170,6 @@ func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Option
 const (
 	maxStreams      = 16 << 10
 	maxHeaderBytes  = 64 << 10
-	pingAfter       = 10 * time.Second // of silence
-	pingTimeout     = 5 * time.Second
 	minClientPing   = time.Second
 	readBufferBytes = 4 << 10 // most connections are idle, most of the time
 )
@@ -172,7 +184,7 @@ func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ReadBufferSize(readBufferBytes),
 		// A peer that is gone without a word is found out, whatever its streams do.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: g.opts.Ping, Timeout: g.opts.PingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(g.unary),
 		grpc.StreamInterceptor(g.stream),
