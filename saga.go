@@ -111,6 +111,9 @@ const (
 	// MaxStepInputBytes bounds what a step is sent: its arguments with the results
 	// that it depends on, 6 MiB. A step that would get more fails with TooLarge.
 	MaxStepInputBytes = 6 << 20
+	// MaxSagaContextBytes bounds a saga's correlation id and trace context together,
+	// which the requests of all its steps have: 4 KiB.
+	MaxSagaContextBytes = 4 << 10
 	// MaxSagaHeldBytes bounds what a saga holds: its steps, encoded, and their results,
 	// 128 MiB together. A step with a result for which there is no room fails with
 	// TooLarge; a nested saga is undone then.

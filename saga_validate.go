@@ -28,6 +28,9 @@ func (s *SagaSpec) Validate() error {
 	if len(s.IdempotencyKey) > MaxIdempotencyKeyBytes {
 		return badSaga(TooLarge, "idempotency key has %d bytes, at most %d are allowed", len(s.IdempotencyKey), MaxIdempotencyKeyBytes)
 	}
+	if n := len(s.CorrelationID) + len(s.TraceParent) + len(s.TraceState); n > MaxSagaContextBytes {
+		return badSaga(TooLarge, "correlation id and trace context have %d bytes, at most %d are allowed", n, MaxSagaContextBytes)
+	}
 	left := MaxSagaSteps
 	return s.validate(1, &left)
 }

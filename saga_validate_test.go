@@ -70,6 +70,9 @@ func TestValidateSaga(t *testing.T) {
 		{"nested with a trace", func(s *SagaSpec) { s.Steps[2].Saga.TraceState = "a" }, BadSchema, "trace"},
 		{"nested without steps", func(s *SagaSpec) { s.Steps[2].Saga.Steps = nil }, BadSchema, "step flight: it has no steps"},
 		{"nested step", func(s *SagaSpec) { s.Steps[2].Saga.Steps[0].Method = "" }, BadSchema, "check saga: step flight: step hotel: method"},
+		{"context", func(s *SagaSpec) {
+			s.CorrelationID, s.TraceState = strings.Repeat("c", MaxSagaContextBytes), "s"
+		}, TooLarge, "correlation id and trace context have 4097 bytes"},
 		{"too deep", func(s *SagaSpec) {
 			for range MaxSagaDepth {
 				s.Steps = []StepSpec{{ID: "a", Saga: &SagaSpec{Steps: s.Steps}}}

@@ -75,6 +75,7 @@ func TestSagaBadCompletions(t *testing.T) {
 			"no saga":   {"nothing", "a", edda.StepResult{}, edda.NoSaga},
 			"no step":   {id, "b", edda.StepResult{}, edda.NoStep},
 			"bad id":    {"..", "a", edda.StepResult{}, edda.BadName},
+			"reason":    {id, "a", edda.StepResult{Error: &edda.StepError{Reason: edda.Reason(strings.Repeat("R", 1000))}}, edda.BadName},
 			"no JSON":   {id, "a", edda.StepResult{Result: json.RawMessage("{")}, edda.BadSchema},
 			"too large": {id, "a", edda.StepResult{Result: json.RawMessage(`"` + strings.Repeat("x", 1000) + `"`)}, edda.TooLarge},
 		} {

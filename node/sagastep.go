@@ -110,6 +110,9 @@ func (n *Node) checkResult(op string, s *record.StepFinished) error {
 		if e.Reason == "" {
 			e.Reason = edda.Failed
 		}
+		if err := edda.CheckName("reason", string(e.Reason)); err != nil {
+			return err
+		}
 		e.Message = clipText(e.Message)
 		s.Error, s.Result = &e, nil
 	case len(s.Result) > most:
