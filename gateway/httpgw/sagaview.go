@@ -1,7 +1,9 @@
 package httpgw
 
 import (
+	"encoding/json"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,8 +12,14 @@ import (
 	"github.com/edda-io/edda"
 )
 
+// manySteps are written one after the other.
+const manySteps = 1000
+
 // saga answers with a saga, which may be shared with others who asked.
 func (x *exchange) saga(status int, s *edda.Saga) error {
+	if len(s.Steps) > manySteps {
+		return x.largeSaga(status, s)
+	}
 	doc := *s
 	sagaInUTC(&doc)
 	doc.Steps = slices.Clone(s.Steps)
@@ -19,6 +27,50 @@ func (x *exchange) saga(status int, s *edda.Saga) error {
 		stepInUTC(&doc.Steps[i])
 	}
 	return x.json(status, &doc)
+}
+
+// largeSaga is saga for one with many steps, of which each answer would take as much
+// memory again as the steps do, three times.
+func (x *exchange) largeSaga(status int, s *edda.Saga) error {
+	doc := *s
+	sagaInUTC(&doc)
+	doc.Steps = nil // which come last
+	b, err := json.Marshal(&doc)
+	if err != nil {
+		return err
+	}
+	h := x.w.Header()
+	h["Content-Type"] = typeJSON
+	h["Cache-Control"] = noStore
+	x.status = status
+	x.w.WriteHeader(status)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	c := http.NewResponseController(x.w)
+	if c.SetWriteDeadline(time.Now().Add(bodyTimeout)) == nil {
+		defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
+	}
+	b = append(b[:len(b)-1], `,"steps":[`...)
+	for i := range s.Steps {
+		st := s.Steps[i]
+		stepInUTC(&st)
+		one, err := json.Marshal(&st)
+		if err != nil {
+			return errBroken
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = append(b, one...); len(b) >= largeBody {
+			if _, err := x.w.Write(b); err != nil {
+				return errBroken // the caller is gone
+			}
+			b = b[:0]
+		}
+	}
+	_, _ = x.w.Write(append(b, ']', '}'))
+	return nil
 }
 
 // sagaInUTC puts the times of a saga itself into UTC.
