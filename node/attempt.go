@@ -266,8 +266,7 @@ func (p *partition) outcome(a *Attempt) {
 		p.n.metrics.attempt(a)
 	}
 	if slow := p.n.opts.SlowAttempt; slow > 0 && a.ended.Sub(a.started) > slow {
-		p.n.log.Warn("slow handler", "service", a.req.To.Name, "key", a.req.To.Key, "method", a.req.Method,
-			"request", a.req.ID, "attempt", a.number, "took", a.ended.Sub(a.started))
+		a.warnSlow()
 	}
 	if a.over || l == nil || l.attempt != a || l.closing {
 		p.slotBack(a)
@@ -307,6 +306,17 @@ func (p *partition) outcome(a *Attempt) {
 		a.rec = record.AppendStarts(a.rec, pr.saga.slots.indexes())
 	}
 	p.propose(a.rec, pr)
+}
+
+// warnSlow logs that the handler took long, unless that was just logged of one of its
+// service.
+func (a *Attempt) warnSlow() {
+	more, ok := a.svc.slow.Pass()
+	if !ok {
+		return
+	}
+	a.p.n.log.Warn("slow handler", "service", a.req.To.Name, "key", a.req.To.Key, "method", a.req.Method,
+		"request", a.req.ID, "attempt", a.number, "took", a.ended.Sub(a.started), "others", more)
 }
 
 // slotBack gives back the attempt's slot once its handler has returned.

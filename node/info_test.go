@@ -169,6 +169,33 @@ func TestSlowHandlersAreLogged(t *testing.T) {
 	}
 }
 
+// Of many slow handlers of a service one in a few seconds is told, and how many others.
+func TestSlowHandlersAreToldSeldom(t *testing.T) {
+	bubble(t, "1000 of two services", func(t *testing.T) {
+		logged := new(journalHandler)
+		slow := func(*edda.Context, *edda.Message) (*edda.Reply, error) {
+			time.Sleep(2 * time.Second)
+			return nil, nil
+		}
+		a, b := balanced("a", slow), balanced("b", slow)
+		a.Concurrency, b.Concurrency = 1000, 1000
+		n := start(t, node.Options{Logger: slog.New(logged)}, a, b)
+		for range 500 {
+			calling(t, n, msg("a", "m", ""))
+			calling(t, n, msg("b", "m", ""))
+		}
+		time.Sleep(3 * time.Second)
+		if got := logged.all(); len(got) != 2 {
+			t.Errorf("logged %d lines %q, want one for each service", len(got), got)
+		}
+		time.Sleep(5 * time.Second)
+		call(t, n, msg("a", "m", ""))
+		if got := logged.all(); len(got) != 3 || !strings.Contains(got[2], "others=499") {
+			t.Errorf("logged %q, want the third line to say that there were 499 others", got)
+		}
+	})
+}
+
 // A node says what it is.
 func TestInfo(t *testing.T) {
 	bubble(t, "memory", func(t *testing.T) {

@@ -60,7 +60,8 @@ type Options struct {
 	KeepSagas time.Duration
 	// Limits bound what the node takes in.
 	Limits Limits
-	// SlowAttempt is how long a handler may run before a warning is logged; 1 s
+	// SlowAttempt is how long a handler may run before a warning is logged, of each
+	// service one in 5 s that says how many others there were since the last; 1 s
 	// when zero, never when negative.
 	SlowAttempt time.Duration
 	// Logger gets what an operator should know; discarded when nil.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/seldom"
 )
 
 // service is a service as the node runs it: what is registered, who hosts it,
@@ -17,6 +18,7 @@ type service struct {
 	addr    edda.Address
 	metrics atomic.Pointer[serviceMetrics]
 	seen    atomic.Pointer[view]
+	slow    seldom.Gate // of warnings about slow handlers
 
 	mu         sync.Mutex // guards what follows; nothing is locked under it
 	registered bool

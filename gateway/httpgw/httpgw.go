@@ -59,7 +59,8 @@ type Options struct {
 	// Version stands in /openapi.json. Empty means the node's.
 	Version string
 	// SlowWarning is how long a request may take before it is logged, the time that
-	// its sender asked to wait not counted. Zero means DefaultSlowWarning, a
+	// its sender asked to wait not counted; of each route one is logged in 5 s, with how
+	// many others there were since the last. Zero means DefaultSlowWarning, a
 	// negative value never.
 	SlowWarning time.Duration
 }
@@ -198,9 +199,14 @@ func (g *Gateway) observe(x *exchange, took time.Duration) {
 	if g.opts.SlowWarning < 0 || took < g.opts.SlowWarning || x.waits {
 		return
 	}
+	more, ok := x.route.meter.slow.Pass()
+	if !ok {
+		return
+	}
 	g.log.LogAttrs(context.WithoutCancel(x.r.Context()), slog.LevelWarn, "slow request",
 		slog.String("route", x.route.template), slog.String("method", methodLabel(x.r.Method)),
-		slog.Int("status", status), slog.Duration("took", took), slog.String("requestId", x.id.String()))
+		slog.Int("status", status), slog.Duration("took", took), slog.String("requestId", x.id.String()),
+		slog.Int64("others", more))
 }
 
 // refuse returns an error whose text is all there is to say.

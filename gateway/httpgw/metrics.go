@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edda-io/edda/internal/seldom"
 )
 
 // metrics are the gateway's own. Labels are routes' templates and known methods
@@ -57,6 +59,7 @@ type meter struct {
 	route    string
 	requests *prometheus.CounterVec
 	seconds  prometheus.Observer
+	slow     seldom.Gate // of warnings about slow requests
 
 	// counters is replaced, never changed, so that readers need no lock.
 	counters atomic.Pointer[map[counterKey]prometheus.Counter]

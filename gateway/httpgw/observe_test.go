@@ -115,6 +115,23 @@ func TestSlowWarning(t *testing.T) {
 	}
 }
 
+// Of many slow requests of a route one in a few seconds is told, and how many others.
+func TestSlowRequestsAreToldSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		g := gatewayOf(t, &fake{call: func(context.Context, *edda.Message) (*edda.Reply, error) {
+			time.Sleep(time.Second)
+			return &edda.Reply{RequestID: fakeID, Position: "1-1"}, nil
+		}}, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		for range 10 {
+			do(g, http.MethodPost, "/v1/call/users/1/x", "x")
+		}
+		if n := strings.Count(log.String(), "slow request"); n != 2 || !strings.Contains(log.String(), "others=4") {
+			t.Errorf("logged %d lines, want 2 of which one tells of 4 others:\n%s", n, log.String())
+		}
+	})
+}
+
 func TestOptions(t *testing.T) {
 	if _, err := build(nil, &fake{}, nil, edda.Memory, Options{MaxBody: -1}); edda.ReasonOf(err) != edda.BadValue {
 		t.Errorf("got %v, want %s", err, edda.BadValue)

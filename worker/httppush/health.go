@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/edda-io/edda/internal/seldom"
 )
 
 const (
@@ -31,6 +33,9 @@ type watcher struct {
 	asking bool          // a probe is on its way
 	delay  time.Duration // to the next probe while out of service
 	timer  *time.Timer
+
+	told      bool        // ready, as the log has it
+	ins, outs seldom.Gate // of the lines that tell
 }
 
 // probed is what a probe found.
@@ -46,7 +51,7 @@ func (r *Runner) watch(ctx context.Context, w worker) {
 	defer probes.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &watcher{r: r, w: w, ready: true, timer: time.NewTimer(time.Hour)}
+	s := &watcher{r: r, w: w, ready: true, told: true, timer: time.NewTimer(time.Hour)}
 	defer s.timer.Stop()
 	s.begin()
 	for {
@@ -91,6 +96,7 @@ func (s *watcher) begin() {
 	}
 	if !known {
 		s.set(false, nil)
+		s.told = false
 	}
 	s.timer.Reset(0)
 }
@@ -110,12 +116,16 @@ func (s *watcher) took(p probed) {
 		s.timer.Reset(0)
 	case p.err != nil:
 		s.set(false, p.err)
+		s.tell(p.err)
 		s.again()
 	default:
 		s.w.Beat()
 		s.set(true, nil)
+		s.tell(nil)
 		if s.delay = 0; s.t.health != nil {
 			s.timer.Reset(s.t.spec.HealthInterval)
+		} else if s.told != s.ready {
+			s.timer.Reset(seldom.Every)
 		}
 	}
 }
@@ -136,11 +146,29 @@ func (s *watcher) set(ready bool, why error) {
 	}
 	s.ready = ready
 	s.w.SetReady(ready)
-	switch name := s.t.spec.Name; {
-	case ready:
-		s.r.log.Info("endpoint is in service", "service", name, "endpoint", s.t.spec.URL)
-	case why != nil:
-		s.r.log.Warn("endpoint is out of service", "service", name, "endpoint", s.t.spec.URL, "error", why)
+	s.tell(why)
+}
+
+// tell logs whether the endpoint is in service, if that is not what was logged last. Of
+// one that goes in and out again and again the log gets only now and then a line, and
+// in the end what holds, with the next probe.
+func (s *watcher) tell(why error) {
+	if s.ready == s.told || !s.ready && why == nil {
+		return
+	}
+	gate := &s.outs
+	if s.ready {
+		gate = &s.ins
+	}
+	more, ok := gate.Pass()
+	if !ok {
+		return
+	}
+	s.told = s.ready
+	if s.ready {
+		s.r.log.Info("endpoint is in service", "service", s.t.spec.Name, "endpoint", s.t.spec.URL, "others", more)
+	} else {
+		s.r.log.Warn("endpoint is out of service", "service", s.t.spec.Name, "endpoint", s.t.spec.URL, "error", why, "others", more)
 	}
 }
 

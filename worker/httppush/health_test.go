@@ -11,13 +11,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/seldom"
 )
 
 func one(t *testing.T) *fakeAttempt {
@@ -111,7 +114,51 @@ func TestHealthCheck(t *testing.T) {
 	if !bytes.Contains(logs.bytes(), []byte("out of service")) || !bytes.Contains(logs.bytes(), []byte("health check answered 500")) {
 		t.Errorf("logged %s", logs.bytes())
 	}
+	if outs := bytes.Count(logs.bytes(), []byte("out of service")); outs > 2 {
+		t.Errorf("that it is out of service is logged %d times in a moment:\n%s", outs, logs.bytes())
+	}
 	<-w.beats
+}
+
+// indifferent is a worker that does not care.
+type indifferent struct{}
+
+func (indifferent) SetReady(bool) {}
+func (indifferent) Beat()         {}
+
+// Of an endpoint that goes in and out of service the log tells now and then, with how
+// often, and in the end what holds.
+func TestFlappingIsToldSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logs bytes.Buffer
+		s := &watcher{
+			r: &Runner{log: slog.New(slog.NewTextHandler(&logs, nil))}, w: indifferent{}, ready: true, told: true,
+			timer: time.NewTimer(time.Hour), t: &target{spec: users("http://a"), health: new(url.URL)},
+		}
+		defer s.timer.Stop()
+		s.t.spec.HealthInterval = time.Second
+		count := func(text string) int { return bytes.Count(logs.Bytes(), []byte(text)) }
+		for range 500 {
+			time.Sleep(10 * time.Millisecond)
+			s.took(probed{s.t, errors.New("no")})
+			s.took(probed{s.t, nil})
+		}
+		s.took(probed{s.t, errors.New("no")})
+		if outs, ins := count("out of service"), count("in service"); outs > 2 || ins > 2 {
+			t.Errorf("in 5 s the log has %d lines, and %d:\n%s", outs, ins, logs.Bytes())
+		}
+		logs.Reset()
+		time.Sleep(seldom.Every)
+		s.took(probed{s.t, errors.New("no")}) // still
+		if count("out of service") != 1 || count("others=0") > 0 {
+			t.Errorf("the log does not say that it is out of service, and after how many others:\n%s", logs.Bytes())
+		}
+		s.took(probed{s.t, errors.New("no")})
+		s.took(probed{s.t, nil})
+		if count("out of service") != 1 || count("endpoint is in service") != 1 {
+			t.Errorf("the log does not say once that it is in service:\n%s", logs.Bytes())
+		}
+	})
 }
 
 // An endpoint with a health check that refuses connections is out of service
