@@ -44,6 +44,7 @@ func TestEndpointSpecValidate(t *testing.T) {
 		{"schemas", func(e *edda.EndpointSpec) { e.Schemas = map[string]string{"a": "{}"} }, "schemas"},
 		{"a method twice", func(e *edda.EndpointSpec) { e.Methods = []string{"a", "b", "a"} }, `methods has "a" twice`},
 		{"of every service", func(e *edda.EndpointSpec) { e.Concurrency = -1 }, "concurrency"},
+		{"too many at a time", func(e *edda.EndpointSpec) { e.Concurrency = edda.MaxConcurrency + 1 }, "concurrency is 65537, must be at most 65536"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := endpointAt(tc.change)

@@ -38,6 +38,8 @@ const (
 // Defaults of a service.
 const (
 	DefaultConcurrency    = 1024
+	// MaxConcurrency is the most that one worker, or endpoint, may be given of a service.
+	MaxConcurrency = 65_536
 	DefaultAttemptTimeout = 30 * time.Second
 )
 
@@ -73,7 +75,8 @@ type Service struct {
 	Name string
 	// Kind is how requests are given out.
 	Kind Kind
-	// Concurrency is how many handlers run at a time. Zero means DefaultConcurrency.
+	// Concurrency is how many handlers run at a time. Zero means DefaultConcurrency; at
+	// most MaxConcurrency.
 	Concurrency int
 	// AttemptTimeout is how long one attempt may take before it is fenced, its
 	// context cancelled, and the request retried. Zero means DefaultAttemptTimeout.

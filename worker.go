@@ -19,7 +19,7 @@ type ServiceSpec struct {
 	// has one.
 	Schemas map[string]string
 	// Concurrency is how many handlers of one worker run at a time. Zero means
-	// DefaultConcurrency.
+	// DefaultConcurrency; at most MaxConcurrency.
 	Concurrency int
 	// AttemptTimeout is how long one attempt may take. Zero means
 	// DefaultAttemptTimeout.
@@ -48,6 +48,8 @@ func (s *ServiceSpec) Validate() error {
 		return bad("kind %q is neither ordered nor balanced", s.Kind)
 	case s.Concurrency < 0:
 		return bad("concurrency is %d, must be positive", s.Concurrency)
+	case s.Concurrency > MaxConcurrency:
+		return bad("concurrency is %d, must be at most %d; more workers carry more", s.Concurrency, MaxConcurrency)
 	case s.AttemptTimeout < 0:
 		return bad("attempt timeout is %v, must be positive", s.AttemptTimeout)
 	}

@@ -175,7 +175,7 @@ var (
 func endpointSchema() obj {
 	return object("kind endpoint", obj{
 		"kind": obj{"enum": []edda.Kind{edda.Ordered, edda.Balanced}}, "methods": arrayOf(text), "endpoint": uri, "protocol": protocol,
-		"concurrency":    obj{"type": "integer", "minimum": 1, "default": edda.DefaultEndpointConcurrency},
+		"concurrency":    obj{"type": "integer", "minimum": 1, "maximum": edda.MaxConcurrency, "default": edda.DefaultEndpointConcurrency},
 		"attemptTimeout": duration, "retry": retrySchema, "onDead": onDead, "health": healthSchema,
 		"secret": obj{"type": "string", "description": "Signs what is posted: whsec_ and base64, or text. The node makes one where none is given."},
 	})

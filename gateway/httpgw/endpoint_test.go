@@ -112,6 +112,7 @@ func TestPutServiceRefuses(t *testing.T) {
 		{`{` + ok + `,"protocol":"grpc"}`, edda.BadValue, "protocol"},
 		{`{` + ok + `,"protocol":""}`, edda.BadValue, "protocol"},
 		{`{` + ok + `,"concurrency":0}`, edda.BadValue, "concurrency"},
+		{`{` + ok + `,"concurrency":65537}`, edda.BadValue, "must be at most 65536"},
 		{`{` + ok + `,"concurrency":1.5}`, edda.BadValue, "concurrency"},
 		{`{` + ok + `,"concurrency":"4"}`, edda.BadValue, "concurrency"},
 		{`{` + ok + `,"attemptTimeout":"soon"}`, edda.BadValue, "attemptTimeout"},

@@ -29,6 +29,10 @@ func (s *session) take(f *eddav1.WorkerFrame) error {
 	case *eddav1.WorkerFrame_StateGet:
 		s.stateGet(f.StateGet)
 	case *eddav1.WorkerFrame_Credit:
+		if f.Credit.GetConcurrency() > edda.MaxConcurrency {
+			return &edda.Error{Op: "set concurrency", Reason: edda.BadValue,
+				Err: fmt.Errorf("concurrency is %d, must be at most %d", f.Credit.GetConcurrency(), edda.MaxConcurrency)}
+		}
 		a := edda.Address{Namespace: cmp.Or(f.Credit.GetNamespace(), edda.DefaultNamespace), Name: f.Credit.GetService()}
 		return s.worker.SetConcurrency(a, slots(f.Credit.GetConcurrency()))
 	case *eddav1.WorkerFrame_Part:

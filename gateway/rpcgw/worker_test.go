@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -430,5 +431,24 @@ func TestTextsThatAreNotUTF8(t *testing.T) {
 	w.send(reply(d.GetAttemptId(), ""))
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A worker that wants more at a time than a node gives is told so, when it registers
+// and later.
+func TestConcurrencyIsBounded(t *testing.T) {
+	s := serve(t, options{})
+	greedy := balanced("echo")
+	greedy.Concurrency = edda.MaxConcurrency + 1
+	w := s.open(t)
+	w.register("greedy", greedy)
+	if e, _ := w.ends(); e.GetReason() != string(edda.BadValue) || !strings.Contains(e.GetMessage(), "must be at most 65536") {
+		t.Errorf("got %v, want BAD_VALUE", e)
+	}
+	greedy.Concurrency = edda.MaxConcurrency
+	w = s.join(t, "greedy", greedy)
+	w.send(&eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_Credit{Credit: &eddav1.Credit{Service: "echo", Concurrency: math.MaxUint32}}})
+	if e, _ := w.ends(); e.GetReason() != string(edda.BadValue) || !strings.Contains(e.GetMessage(), "must be at most 65536") {
+		t.Errorf("got %v, want BAD_VALUE", e)
 	}
 }
