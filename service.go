@@ -37,9 +37,9 @@ const (
 
 // Defaults of a service.
 const (
-	DefaultConcurrency    = 1024
+	DefaultConcurrency = 1024
 	// MaxConcurrency is the most that one worker, or endpoint, may be given of a service.
-	MaxConcurrency = 65_536
+	MaxConcurrency        = 65_536
 	DefaultAttemptTimeout = 30 * time.Second
 )
 
@@ -61,7 +61,9 @@ type Method struct {
 	// Output is the Go type of the reply, for documentation. Nil is unknown.
 	Output reflect.Type
 	// Check, when not nil, checks a payload in place of Input's schema before it is
-	// accepted. It must be safe for concurrent use and must not keep the payload.
+	// accepted. It must be safe for concurrent use and must not keep the payload. In a
+	// worker elsewhere it is asked at the start of each attempt; what it refuses is failed
+	// for good, as by Final with BadSchema or the reason of the *Error that it returns.
 	Check func(contentType string, payload []byte) error
 }
 

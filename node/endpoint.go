@@ -133,7 +133,7 @@ func endpointSpec(s *record.ServiceSet) *edda.EndpointSpec {
 	return &edda.EndpointSpec{
 		ServiceSpec: edda.ServiceSpec{
 			Namespace: s.Address.Namespace, Name: s.Address.Name, Kind: s.Kind, Methods: s.Methods,
-			Concurrency: min(s.Concurrency, edda.MaxConcurrency), // earlier nodes took any
+			Concurrency:    min(s.Concurrency, edda.MaxConcurrency), // earlier nodes took any
 			AttemptTimeout: s.AttemptTimeout, Retry: s.Retry, OnDead: s.OnDead,
 		},
 		URL: s.Endpoint.URL, Protocol: s.Endpoint.Protocol,

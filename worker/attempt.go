@@ -70,6 +70,10 @@ func (a *attempt) invoke() {
 		a.state.a = a
 		a.d.State = &a.state
 	}
+	if err := a.check(); err != nil {
+		a.end(&edda.Outcome{Err: err})
+		return
+	}
 	keys := a.h.r.keys
 	if keys != nil && a.h.svc.Kind == edda.Ordered {
 		k, err := keys.enter(a)
@@ -81,6 +85,30 @@ func (a *attempt) invoke() {
 	}
 	out := a.h.svc.Invoke(&a.ctx, &a.d)
 	a.end(&out)
+}
+
+// check has the method's own Check look at the payload, which a node cannot do for a
+// worker elsewhere. What it refuses fails for good: no retry mends it.
+func (a *attempt) check() (err error) {
+	m := a.h.svc.Method(a.msg.Type)
+	if m == nil || m.Check == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			a.logPanic(fmt.Sprintf("the method's check panicked: %v", p), debug.Stack())
+			err = edda.Final(string(edda.Panicked), "the method's check panicked: %v", p)
+		}
+	}()
+	refused := m.Check(a.msg.ContentType, a.msg.Payload)
+	if refused == nil {
+		return nil
+	}
+	reason := edda.BadSchema
+	if own, ok := errors.AsType[*edda.Error](refused); ok && own.Reason != "" {
+		reason = own.Reason
+	}
+	return edda.Final(string(reason), "%v", refused)
 }
 
 // end encodes the outcome and hands it to the session.
