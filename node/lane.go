@@ -48,6 +48,7 @@ func (p *partition) pump(to uint64) {
 			origin: record.Origin{From: uint64(p.id), Number: e.Number}, typ: e.Type, body: e.Body,
 		})
 		l.handed = e.Number
+		p.n.handed.Add(1)
 	}
 }
 

@@ -48,6 +48,7 @@ type Node struct {
 
 	bytes    atomic.Int64 // memory of unfinished requests
 	logBytes atomic.Int64 // appended since the last checkpoint
+	handed   atomic.Int64 // records of outboxes that were handed over and are about to be appended
 	started  atomic.Bool
 	draining atomic.Bool
 

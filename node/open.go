@@ -97,7 +97,7 @@ func (n *Node) openDisk() error {
 		}
 		l, err := filelog.Open(o.FS.PathJoin(dir, "log"), filelog.Options{
 			FS: o.FS, Durability: o.Durability, Partitions: o.Partitions, MinSegmentBytes: min(int64(o.SegmentBytes), 1<<20), MaxSegmentBytes: int64(o.SegmentBytes),
-			Gather: o.gather, Logger: o.Logger,
+			Gather: o.gather, Coming: func() bool { return n.handed.Load() > 0 }, Logger: o.Logger,
 		})
 		if err != nil {
 			return err

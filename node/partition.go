@@ -315,6 +315,7 @@ func (p *partition) round(m *mail) error {
 		p.call(c)
 	}
 	p.flush()
+	p.n.handed.Add(-int64(len(m.deliveries)))
 	p.report()
 	return nil
 }

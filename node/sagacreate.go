@@ -26,7 +26,9 @@ func (n *Node) CreateSaga(ctx context.Context, s *edda.SagaSpec) (ack *edda.Saga
 		return nil, err
 	}
 	created := record.NewSagaCreated(s)
-	created.ID = cmp.Or(s.ID, newSagaID(s.Principal, s.IdempotencyKey))
+	if created.ID = s.ID; created.ID == "" {
+		created.ID = n.newSagaID(s)
+	}
 	if s.IdempotencyKey != "" {
 		created.Fingerprint = sagaFingerprint(s, created)
 	}

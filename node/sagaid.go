@@ -38,11 +38,61 @@ func sagaRef(namespace, id string) (sagafold.Ref, error) {
 
 // newSagaID returns the id of a saga that was given none: from chance, or from the
 // idempotency key, so that the same key finds the same saga.
-func newSagaID(p edda.Principal, key string) string {
-	if key == "" {
-		return strings.ToLower(rand.Text())
+func (n *Node) newSagaID(s *edda.SagaSpec) string {
+	if s.IdempotencyKey == "" {
+		return n.idNearSteps(s)
 	}
 	// A principal may be called anything, so its length says where the key begins.
-	sum := sha256.Sum256([]byte(strconv.Itoa(len(p)) + " " + string(p) + key))
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+	p := string(s.Principal)
+	sum := sha256.Sum256([]byte(strconv.Itoa(len(p)) + " " + p + s.IdempotencyKey))
+	return idText.EncodeToString(sum[:16])
+}
+
+// idText is how ids are written: in lower case.
+var idText = base32.NewEncoding(idDigits).WithPadding(base32.NoPadding)
+
+const idDigits = "abcdefghijklmnopqrstuvwxyz234567"
+
+// idTries is how often, for each partition, another id is tried.
+const idTries = 16
+
+// idNearSteps returns an id from chance: one by which the saga lives with its keyed
+// steps, as far as one partition has them, because every way to another one costs two
+// flushes. A few of the id's digits are chosen for that.
+func (n *Node) idNearSteps(s *edda.SagaSpec) string {
+	id := strings.ToLower(rand.Text())
+	home := n.homeOfSteps(s)
+	if home == nil {
+		return id
+	}
+	b := []byte(id)
+	for i := range idTries * len(n.parts) {
+		if n.sagaHome(sagafold.Ref{Namespace: s.Namespace, ID: string(b)}) == home {
+			return string(b)
+		}
+		for at, v := len(b)-1, i; v >= 0; at, v = at-1, v/len(idDigits)-1 {
+			b[at] = idDigits[v%len(idDigits)]
+		}
+	}
+	return id
+}
+
+// homeOfSteps returns the partition that has most of the keyed steps, of several the
+// one that has the last of them; nil when no step has a key.
+func (n *Node) homeOfSteps(s *edda.SagaSpec) (home *partition) {
+	var count map[*partition]int
+	for i := range s.Steps {
+		t := &s.Steps[i].Task
+		if t.Key == "" {
+			continue
+		}
+		if count == nil {
+			count = map[*partition]int{}
+		}
+		p := n.homeOf(edda.Address{Namespace: s.Namespace, Name: t.Service, Key: t.Key}.Hash())
+		if count[p]++; count[p] >= count[home] {
+			home = p
+		}
+	}
+	return home
 }

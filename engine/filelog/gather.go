@@ -70,3 +70,17 @@ func (g *gatherer) poll(in *inbox, there, target int64) int64 {
 	}
 	return there
 }
+
+// fewWaiting is how many items are company enough.
+const fewWaiting = 8
+
+// company waits for items that are about to come, as whoever appends them says, for a
+// fraction of a flush.
+func (g *gatherer) company(in *inbox, coming func() bool, flush time.Duration) {
+	if g.most <= 0 || coming == nil || in.waiting.Load() >= fewWaiting || !coming() {
+		return
+	}
+	for begin := time.Now(); time.Since(begin) < min(flush/4, g.most) && coming(); {
+		runtime.Gosched()
+	}
+}

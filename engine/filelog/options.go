@@ -39,6 +39,10 @@ type Options struct {
 	// it just released to come back before it flushes again; it waits only while
 	// they do come. Zero means DefaultGather, a negative value not at all.
 	Gather time.Duration
+	// Coming, when not nil, says that Append is about to be called: the writer then
+	// waits for it, for a fraction of a flush. It is called often, by the writer's
+	// goroutine, and must not block.
+	Coming func() bool
 	// Logger gets what an operator should know: a torn tail that was cut, a
 	// segment that could not be prepared. Default: nothing is logged.
 	Logger *slog.Logger

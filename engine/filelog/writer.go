@@ -61,6 +61,7 @@ func (l *Log) write() {
 		refuse := closing
 		if !refuse {
 			l.inbox.await()
+			l.w.gather.company(&l.inbox, l.opts.Coming, l.w.took)
 		}
 		items, closing = l.inbox.take(empty)
 		if len(items) == 0 {
