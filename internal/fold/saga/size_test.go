@@ -128,7 +128,7 @@ func TestWaitingSagasAreSmall(t *testing.T) {
 	}
 	each := (heap() - before) / n
 	runtime.KeepAlive(m)
-	if each > 1200 {
+	if each > 1300 { // 1,194, and 1,224 with -race
 		t.Errorf("a saga of two steps takes %d bytes", each)
 	}
 	t.Logf("%d bytes each", each)
