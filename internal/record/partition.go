@@ -189,7 +189,13 @@ func readRetry(b []byte) (edda.RetryPolicy, error) {
 			p.Jitter = math.Float64frombits(f.Uint)
 		}
 	}
-	return p, r.Err()
+	if err := r.Err(); err != nil {
+		return p, err
+	}
+	if math.IsNaN(p.Backoff) || math.IsNaN(p.Jitter) {
+		return p, fmt.Errorf("retry policy has backoff %v and jitter %v, both must be numbers", p.Backoff, p.Jitter)
+	}
+	return p, nil
 }
 
 // Decode reads the body of a record.
