@@ -222,6 +222,7 @@ func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
+	n.logBytes.Add(int64(read)) // else a node that dies again and again would never write a checkpoint
 	if read > longLog {
 		debug.FreeOSMemory()
 	}
