@@ -46,6 +46,8 @@ type Dispatch struct {
 	Parts PartWriter
 	// Step is nil unless the message is a step of a saga, or the compensation of one.
 	Step *StepRef
+	// Delivery is nil unless the message is one of a stream.
+	Delivery *DeliveryRef
 }
 
 // Renewer gives an attempt its timeout anew. It is safe for concurrent use.
@@ -83,6 +85,9 @@ type Outcome struct {
 	Sends []*Message
 	// Steps are added to the saga that the message is a step of.
 	Steps []StepSpec
+	// Appends are messages for streams, in the order they were appended; MaxSends
+	// bounds them and Sends together.
+	Appends []*Append
 }
 
 // Context is a handler's view of its invocation: a context.Context that ends

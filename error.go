@@ -50,6 +50,12 @@ const (
 	NoWorkerID          Reason = "NO_WORKER_ID" // no worker has the id
 	NoSaga              Reason = "NO_SAGA"
 	NoStep              Reason = "NO_STEP"
+	NoStream            Reason = "NO_STREAM"
+	NoShard             Reason = "NO_SHARD" // the stream lists its shards, and not this one
+	NoGroup             Reason = "NO_GROUP"
+	NoMessage           Reason = "NO_MESSAGE"      // no message of the stream has the id
+	ExpectedOffset      Reason = "EXPECTED_OFFSET" // the shard's last message is another one; not appended
+	GroupFull           Reason = "GROUP_FULL"      // the group has as many members as it may
 	UnknownService      Reason = "UNKNOWN_SERVICE" // managing a service that is not registered
 	Exists              Reason = "EXISTS"
 	SagaEnded           Reason = "SAGA_ENDED"  // the saga has ended or is being undone; nothing was changed
@@ -105,6 +111,12 @@ var reasons = map[Reason]struct {
 	NoWorkerID:          {CodeNotFound, 404},
 	NoSaga:              {CodeNotFound, 404},
 	NoStep:              {CodeNotFound, 404},
+	NoStream:            {CodeNotFound, 404},
+	NoShard:             {CodeNotFound, 404},
+	NoGroup:             {CodeNotFound, 404},
+	NoMessage:           {CodeNotFound, 404},
+	ExpectedOffset:      {CodeFailedPrecondition, 412},
+	GroupFull:           {CodeResourceExhausted, 429},
 	UnknownService:      {CodeNotFound, 404},
 	Exists:              {CodeAlreadyExists, 409},
 	Conflict:            {CodeAborted, 409},

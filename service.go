@@ -87,6 +87,10 @@ type Service struct {
 	Retry RetryPolicy
 	// OnDead is Continue when empty.
 	OnDead OnDead
+	// Group makes the service the consumer of a group: Name is Group.Service() then,
+	// Kind is Ordered, methods are the types of messages, and timeout and retry policy
+	// are the group's. NewConsumer makes one.
+	Group *GroupSpec
 
 	methods map[string]*Method
 	any     HandlerFunc

@@ -28,6 +28,8 @@ type ServiceSpec struct {
 	Retry RetryPolicy
 	// OnDead is Continue when empty.
 	OnDead OnDead
+	// Group is that of Service.Group; nil for what is no consumer.
+	Group *GroupSpec
 }
 
 // Address is the address of the service as a whole.

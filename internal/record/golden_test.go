@@ -70,6 +70,20 @@ func newBody(t Type) body {
 		return new(StepEnded)
 	case TypeStepCancelled:
 		return new(StepCancelled)
+	case TypeStreamAppended:
+		return new(StreamAppended)
+	case TypeStreamSet:
+		return new(StreamSet)
+	case TypeStreamRemoved:
+		return new(StreamRemoved)
+	case TypeStreamTrimmed:
+		return new(StreamTrimmed)
+	case TypeGroupSet:
+		return new(GroupSet)
+	case TypeGroupRemoved, TypeGroupAdvanced:
+		return new(GroupChanged)
+	case TypeGroupReset:
+		return new(GroupReset)
 	default:
 		return nil
 	}
@@ -167,6 +181,29 @@ func full(t Type) body {
 		}
 	case TypeStepCancelled:
 		return &StepCancelled{ID: id, Origin: Origin{From: 0, Number: 7}}
+	case TypeStreamAppended:
+		return &StreamAppended{
+			Namespace: "shop", Stream: "orders", Shard: "eu", Expect: 43, Messages: [][]byte{[]byte("message"), {}},
+			Origin: Origin{From: 0, Number: 7}, Starts: []GroupStart{{Group: 1 << 20, Index: 1}, {Group: 3}},
+		}
+	case TypeStreamSet:
+		return &StreamSet{edda.StreamSpec{
+			Namespace: "shop", Name: "orders", Shards: []string{"eu", "us"}, Dedupe: time.Hour,
+			Retention: edda.Retention{Age: time.Hour, Count: 1000, Bytes: 1 << 20},
+		}}
+	case TypeStreamRemoved:
+		return &StreamRemoved{Namespace: "shop", Name: "orders"}
+	case TypeStreamTrimmed:
+		return &StreamTrimmed{Namespace: "shop", Name: "orders", Shard: "eu", Offset: 42, Time: 5}
+	case TypeGroupSet:
+		return &GroupSet{edda.GroupSpec{
+			Namespace: "shop", Stream: "orders", Name: "billing", From: edda.FromOffset(42), MinMembers: 2, MaxMembers: 4,
+			ProcessingTimeout: time.Second, IdleTimeout: time.Minute, Retry: edda.RetryPolicy{Max: 3, Delay: time.Second},
+		}}
+	case TypeGroupRemoved, TypeGroupAdvanced:
+		return &GroupChanged{Namespace: "shop", Stream: "orders", Group: "billing"}
+	case TypeGroupReset:
+		return &GroupReset{GroupChanged: GroupChanged{Namespace: "shop", Stream: "orders", Group: "billing"}, Shard: "eu", To: edda.FromStart}
 	default:
 		panic(t)
 	}
@@ -186,6 +223,10 @@ func stepForms() map[string]body {
 		"completed/step": &Completed{
 			Seq: 1025, Fence: 1 << 32, Sends: []Accepted{accepted}, Pending: true, Added: [][]byte{[]byte("step"), {}}, Starts: []uint32{0, 300},
 		},
+		"completed/appends": &Completed{Seq: 1025, Fence: 1 << 32, Appends: []StreamAppended{
+			{Namespace: "shop", Stream: "orders", Shard: "eu", Messages: [][]byte{[]byte("message")}},
+			{Namespace: edda.DefaultNamespace, Stream: "orders", Shard: edda.DefaultShard, Messages: [][]byte{{}}},
+		}},
 	}
 }
 
@@ -205,6 +246,9 @@ func plain(v body) body {
 	if c, ok := v.(*Completed); ok {
 		for i := range c.Sends {
 			c.Sends[i].raw = nil
+		}
+		for i := range c.Appends {
+			c.Appends[i].raw = nil
 		}
 	}
 	return v

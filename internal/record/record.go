@@ -71,6 +71,22 @@ const (
 	TypeSagaRemoved Type = 25
 	// TypeStepCancelled: the request of a saga's step is cancelled from its saga's partition.
 	TypeStepCancelled Type = 26
+	// TypeStreamAppended: messages for a stream.
+	TypeStreamAppended Type = 27
+	// TypeStreamSet: a stream was created or changed.
+	TypeStreamSet Type = 28
+	// TypeStreamRemoved: a stream was removed.
+	TypeStreamRemoved Type = 29
+	// TypeStreamTrimmed: the first messages of a stream were removed.
+	TypeStreamTrimmed Type = 30
+	// TypeGroupSet: a consumer group was created or changed.
+	TypeGroupSet Type = 31
+	// TypeGroupRemoved: a consumer group was removed.
+	TypeGroupRemoved Type = 32
+	// TypeGroupReset: the cursor of a consumer group was set.
+	TypeGroupReset Type = 33
+	// TypeGroupAdvanced: more of the messages that a consumer group is behind become requests.
+	TypeGroupAdvanced Type = 34
 )
 
 var typeNames = [...]string{
@@ -81,7 +97,9 @@ var typeNames = [...]string{
 	TypeServicePaused: "service-paused", TypePart: "part", TypeSagaCreated: "saga-created", TypeSagaStarted: "saga-started",
 	TypeSagaStepsAdded: "saga-steps-added", TypeStepEnded: "step-ended", TypeStepFinished: "step-finished", TypeSagaCancelled: "saga-cancelled",
 	TypeCompensationChanged: "compensation-changed", TypeSagaAdvanced: "saga-advanced", TypeSagaRemoved: "saga-removed",
-	TypeStepCancelled: "step-cancelled",
+	TypeStepCancelled: "step-cancelled", TypeStreamAppended: "stream-appended", TypeStreamSet: "stream-set",
+	TypeStreamRemoved: "stream-removed", TypeStreamTrimmed: "stream-trimmed", TypeGroupSet: "group-set", TypeGroupRemoved: "group-removed",
+	TypeGroupReset: "group-reset", TypeGroupAdvanced: "group-advanced",
 }
 
 // String returns the type's name.

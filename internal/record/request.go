@@ -53,6 +53,9 @@ type Accepted struct {
 	Refused Failure
 	// Step is nil unless the request is a step of a saga, or the compensation of one.
 	Step *Step
+	// Delivery is nil unless the request is a message of a stream. Such requests are made
+	// by the fold; they stand in no record.
+	Delivery *Delivery
 
 	raw []byte // the body it was read from, as one of Completed.Sends
 }
@@ -216,6 +219,8 @@ type Completed struct {
 	// Starts are the indexes of steps for which a worker's slot is reserved: those that
 	// the end of this step may make ready.
 	Starts []uint32
+	// Appends are messages for streams.
+	Appends []StreamAppended
 }
 
 // AppendTo appends the whole record.
@@ -236,6 +241,9 @@ func (c *Completed) AppendTo(b []byte) []byte {
 	b = wire.AppendFixed(b, 7, uint64(c.KeepUntil))
 	b = appendBool(b, 8, c.Pending)
 	b = appendEach(b, 9, c.Added)
+	for i := range c.Appends {
+		b = wire.AppendBytes(b, 11, c.Appends[i].AppendBody(nil))
+	}
 	return appendIndexes(b, 10, c.Starts)
 }
 
@@ -280,6 +288,11 @@ func (c *Completed) Decode(body []byte) error {
 			c.Added = append(c.Added, f.Bytes)
 		case 10:
 			c.Starts, err = readIndexes(f.Bytes)
+		case 11:
+			var a StreamAppended
+			err = a.Decode(f.Bytes)
+			a.raw = f.Bytes
+			c.Appends = append(c.Appends, a)
 		}
 	}
 	return ended(TypeCompleted, &r, &f, err)

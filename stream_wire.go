@@ -1,0 +1,48 @@
+package edda
+
+import "cmp"
+
+// A message of a stream is kept as a Message: the id that its producer gave it stands
+// in IdempotencyKey, and one that the node made in ID.
+
+// Envelope returns the message as the one envelope there is. An id that the producer
+// did not give is made of the address hash that the stream lives at; see NewID.
+func (m *StreamMessage) Envelope() Message {
+	return Message{
+		Type: cmp.Or(m.Type, DefaultMessageType), To: Address{Key: m.Key}, ReplyTo: m.ReplyTo, Source: m.Source,
+		Principal: cmp.Or(m.Principal, Anonymous), Headers: m.Headers, ContentType: m.ContentType, Payload: m.Payload,
+		CorrelationID: m.CorrelationID, CausationID: m.CausationID, TraceParent: m.TraceParent, TraceState: m.TraceState,
+		IdempotencyKey: m.ID, Time: m.Time,
+	}
+}
+
+// UnmarshalBinary reads a message that Envelope was made of. Payload aliases b. Shard
+// and Offset are left as they are.
+func (m *StreamMessage) UnmarshalBinary(b []byte) error {
+	var e Message
+	if err := e.UnmarshalBinary(b); err != nil {
+		return err
+	}
+	m.Set(&e)
+	return nil
+}
+
+// Set makes m the message that an envelope holds; Shard and Offset are left as they
+// are.
+func (m *StreamMessage) Set(e *Message) {
+	*m = StreamMessage{
+		Shard: m.Shard, Offset: m.Offset,
+		ID: e.IdempotencyKey, Type: e.Type, Key: e.To.Key, Source: e.Source, Principal: e.Principal, ReplyTo: e.ReplyTo,
+		Headers: e.Headers, ContentType: e.ContentType, Payload: e.Payload, CorrelationID: e.CorrelationID, CausationID: e.CausationID,
+		TraceParent: e.TraceParent, TraceState: e.TraceState, Time: e.Time,
+	}
+	if m.ID == "" {
+		m.ID = e.ID.String()
+	}
+}
+
+// StreamHash returns the address hash that a stream lives at, with all its shards and
+// groups.
+func StreamHash(namespace, stream string) uint64 {
+	return Address{Namespace: namespace, Name: "edda.stream", Key: stream}.Hash()
+}
