@@ -419,6 +419,8 @@ func newName(t Type) string {
 		return TypeServicePaused.String()
 	case TypeSagaAdvanced, TypeSagaRemoved:
 		return TypeSagaStarted.String()
+	case TypeGroupReset, TypeGroupAdvanced:
+		return TypeGroupRemoved.String()
 	default:
 		return t.String()
 	}
