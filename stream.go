@@ -221,8 +221,8 @@ type StreamBackend interface {
 	// handlers that run end as if they had been fenced.
 	DeleteStream(ctx context.Context, namespace, name string) error
 	// Append makes messages durable, in a stream that it creates when there is none.
-	// ExpectedOffset when IfLast or IfEmpty does not hold, TooLarge naming the message that
-	// is; then nothing was appended.
+	// ExpectedOffset, with an *OffsetError as its Err, when IfLast or IfEmpty does not hold,
+	// TooLarge naming the message that is; then nothing was appended.
 	Append(ctx context.Context, a *Append) (*AppendAck, error)
 	// ReadStream returns messages that are there, or the first to come within Wait. A shard
 	// that has had no message is empty.
