@@ -33,20 +33,26 @@ type Rights struct {
 	// Host holds the services that it may host as a worker. It may finish steps of
 	// sagas that call them.
 	Host []Pattern
-	// Manage allows all there is beside calling and hosting: to see everybody's
-	// requests and sagas, and to change services, workers, dead letters and
-	// compensations.
+	// Append holds the streams that it may append to, and have others append replies
+	// to. One that is not there yet is created by that.
+	Append []Pattern
+	// Read holds the streams that it may read, and be a member of their groups.
+	Read []Pattern
+	// Manage allows all there is beside calling, hosting, appending and consuming: to
+	// see everybody's requests, sagas and streams, and to change services, workers, dead
+	// letters, compensations, streams and groups.
 	Manage bool
 }
 
 // Everything returns the right to do all there is in every namespace.
 func Everything() Rights {
-	return Rights{Call: []Pattern{"*:*"}, Host: []Pattern{"*:*"}, Manage: true}
+	all := func() []Pattern { return []Pattern{"*:*"} }
+	return Rights{Call: all(), Host: all(), Append: all(), Read: all(), Manage: true}
 }
 
 // Validate checks the patterns.
 func (r Rights) Validate() error {
-	for _, ps := range [...][]Pattern{r.Call, r.Host} {
+	for _, ps := range [...][]Pattern{r.Call, r.Host, r.Append, r.Read} {
 		for _, p := range ps {
 			if err := p.Validate(); err != nil {
 				return err
@@ -102,9 +108,9 @@ func (g *Grant) forbid(what, namespace, service string) error {
 	return &edda.Error{Reason: edda.NotAllowed, Err: fmt.Errorf("%q may not %s %s", g.Principal, what, a)}
 }
 
-// Pattern names services: NAME in the default namespace, or NAMESPACE:NAME. Each
+// Pattern names services, or streams: NAME in the default namespace, or NAMESPACE:NAME. Each
 // of the two may be "*", or end in it, for whatever follows: "shop-*", "test:*".
-// So "*" is every service of the default namespace, and "*:*" every one there is.
+// So "*" is every one of the default namespace, and "*:*" every one there is.
 type Pattern string
 
 // Validate checks the form.
@@ -116,13 +122,13 @@ func (p Pattern) Validate() error {
 			continue
 		}
 		if err := edda.CheckName(part.what, s); err != nil {
-			return badOption("service pattern %q must be NAME or NAMESPACE:NAME, either with * at its end: %w", string(p), reasonOf(err))
+			return badOption("pattern %q must be NAME or NAMESPACE:NAME, either with * at its end: %w", string(p), reasonOf(err))
 		}
 	}
 	return nil
 }
 
-// Match reports whether it names the service. An empty namespace is the default
+// Match reports whether it names the service or stream. An empty namespace is the default
 // one.
 func (p Pattern) Match(namespace, service string) bool {
 	if namespace == "" {

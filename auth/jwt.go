@@ -44,10 +44,10 @@ type JWTOptions struct {
 	// Prefix is put before the principal, so that an issuer cannot name those of
 	// other authenticators; nothing when empty.
 	Prefix string
-	// CallClaim and HostClaim name claims that list patterns of services, as an array
-	// or as text with spaces between; what is no Pattern in them is passed over.
-	// ManageClaim names one that is true. None is read when empty.
-	CallClaim, HostClaim, ManageClaim string
+	// CallClaim and HostClaim name claims that list patterns of services, AppendClaim and
+	// ReadClaim of streams, as an array or as text with spaces between; what is no Pattern
+	// in them is passed over. ManageClaim names one that is true. None is read when empty.
+	CallClaim, HostClaim, AppendClaim, ReadClaim, ManageClaim string
 	// Rights returns what a principal may do beside what the claims allow. Nil adds
 	// nothing.
 	Rights func(edda.Principal) Rights
@@ -209,6 +209,7 @@ func (a *JWT) grant(c *claimSet) (*Grant, error) {
 		Principal: p,
 		Rights: Rights{
 			Call: slices.Concat(r.Call, c.patterns(a.opts.CallClaim)), Host: slices.Concat(r.Host, c.patterns(a.opts.HostClaim)),
+			Append: slices.Concat(r.Append, c.patterns(a.opts.AppendClaim)), Read: slices.Concat(r.Read, c.patterns(a.opts.ReadClaim)),
 			Manage: r.Manage || a.opts.ManageClaim != "" && c.all[a.opts.ManageClaim] == true,
 		},
 		Expires: c.Expiry.Time().Add(a.opts.Leeway),

@@ -260,7 +260,7 @@ func TestJWTRights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := openJWT(t, newIssuer(published("d", edKey())), func(o *auth.JWTOptions) {
 			o.PrincipalClaim, o.Prefix = "email", "id:"
-			o.CallClaim, o.HostClaim, o.ManageClaim = "scope", "host", "admin"
+			o.CallClaim, o.HostClaim, o.AppendClaim, o.ReadClaim, o.ManageClaim = "scope", "host", "append", "read", "admin"
 			o.Rights = func(p edda.Principal) auth.Rights {
 				return auth.Rights{Call: []auth.Pattern{auth.Pattern(strings.TrimPrefix(string(p), "id:"))}}
 			}
@@ -273,20 +273,24 @@ func TestJWTRights(t *testing.T) {
 			{"none", nil, auth.Rights{Call: []auth.Pattern{"ada"}}},
 			{"text", claims{"scope": "openid https://x/y shop:*"}, auth.Rights{Call: []auth.Pattern{"ada", "openid", "shop:*"}}},
 			{"lists", claims{"scope": []any{"a", 1, "b c"}, "host": []string{"c*"}}, auth.Rights{Call: []auth.Pattern{"ada", "a"}, Host: []auth.Pattern{"c*"}}},
+			{"streams", claims{"append": "orders", "read": []any{"shop:*"}}, auth.Rights{
+				Call: []auth.Pattern{"ada"}, Append: []auth.Pattern{"orders"}, Read: []auth.Pattern{"shop:*"},
+			}},
 			{"managing", claims{"admin": true}, auth.Rights{Call: []auth.Pattern{"ada"}, Manage: true}},
 			{"not quite managing", claims{"admin": "true", "": true, "scope": 1}, auth.Rights{Call: []auth.Pattern{"ada"}}},
 		} {
 			c := good(tc.claims)
 			c["email"] = "ada"
 			g := wantAdmitted(t, tc.name, a, signed(jose.EdDSA, edKey(), "d", c))
-			if g.Principal != "id:ada" || !slices.Equal(g.Call, tc.want.Call) || !slices.Equal(g.Host, tc.want.Host) || g.Manage != tc.want.Manage {
+			if g.Principal != "id:ada" || !slices.Equal(g.Call, tc.want.Call) || !slices.Equal(g.Host, tc.want.Host) ||
+				!slices.Equal(g.Append, tc.want.Append) || !slices.Equal(g.Read, tc.want.Read) || g.Manage != tc.want.Manage {
 				t.Errorf("%s: got %+v, want %+v", tc.name, g, tc.want)
 			}
 		}
 		// A claim that no option names is none, whatever its name.
 		plain := openJWT(t, newIssuer(published("d", edKey())), nil)
 		g := wantAdmitted(t, "plain", plain, signed(jose.EdDSA, edKey(), "d", good(claims{"": true, "scope": "users"})))
-		if g.Manage || len(g.Call)+len(g.Host) > 0 {
+		if g.Manage || len(g.Call)+len(g.Host)+len(g.Append)+len(g.Read) > 0 {
 			t.Errorf("got %+v, want no rights", g)
 		}
 	})

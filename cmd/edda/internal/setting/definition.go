@@ -117,6 +117,8 @@ func jwtDefinitions() []definition {
 		{"jwt.prefix", "", "`TEXT` put before it", text(func(n *Node) *string { return &n.JWT.Prefix })},
 		{"jwt.callClaim", "", claim("that lists services it may call"), text(func(n *Node) *string { return &n.JWT.CallClaim })},
 		{"jwt.hostClaim", "", claim("that lists services it may host as a worker"), text(func(n *Node) *string { return &n.JWT.HostClaim })},
+		{"jwt.appendClaim", "", claim("that lists streams it may append to"), text(func(n *Node) *string { return &n.JWT.AppendClaim })},
+		{"jwt.readClaim", "", claim("that lists streams it may read, and consume in groups"), text(func(n *Node) *string { return &n.JWT.ReadClaim })},
 		{"jwt.manageClaim", "", claim("that is true for those who may manage the node"), text(func(n *Node) *string { return &n.JWT.ManageClaim })},
 	}
 }

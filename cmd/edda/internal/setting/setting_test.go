@@ -71,14 +71,14 @@ func TestSourcesInOrder(t *testing.T) {
 	everything.Certificates = auth.CertificateOptions{Identity: auth.URIName, Prefix: "cert:"}
 	everything.JWT = auth.JWTOptions{
 		Keys: "https://id.example/keys", Issuer: "https://id.example", Audience: "edda", Leeway: time.Second, Refresh: time.Hour,
-		PrincipalClaim: "email", Prefix: "id:", CallClaim: "c", HostClaim: "h", ManageClaim: "m",
+		PrincipalClaim: "email", Prefix: "id:", CallClaim: "c", HostClaim: "h", AppendClaim: "a", ReadClaim: "r", ManageClaim: "m",
 	}
 	everything.Limits = node.Limits{
 		PayloadBytes: 1000, KeyQueue: 1, NodeBytes: 1 << 30, PartitionRequests: 2, PartitionBytes: 3 << 10, OutboxBytes: 4,
 		RequestParts: 5, RequestPartBytes: 6, ReplyBytes: 7, NoServiceWait: time.Second, NoWorkerWait: time.Minute,
 	}
 	everything.Grants = map[edda.Principal]auth.Rights{
-		"ada@example.com": {Call: []auth.Pattern{"users", "shop:*"}, Host: []auth.Pattern{"users"}, Manage: true},
+		"ada@example.com": {Call: []auth.Pattern{"users", "shop:*"}, Host: []auth.Pattern{"users"}, Append: []auth.Pattern{"orders"}, Read: []auth.Pattern{"shop:*", "o*"}, Manage: true},
 		"eve":             {},
 		"*":               {Call: []auth.Pattern{"echo"}},
 	}
@@ -107,6 +107,8 @@ jwt:
   prefix: 'id:'
   callClaim: c
   hostClaim: h
+  appendClaim: a
+  readClaim: r
   manageClaim: m
 limits:
   payloadBytes: 1000
@@ -125,7 +127,7 @@ credentials:
   bob: sha256:` + fmt.Sprintf("%x", sha256.Sum256([]byte("t2"))) + `
   eve: t3
 grants:
-  ada@example.com: {call: [users, 'shop:*'], host: users, manage: true}
+  ada@example.com: {call: [users, 'shop:*'], host: users, append: orders, read: ['shop:*', 'o*'], manage: true}
   eve:
   '*': {call: echo}
 `
@@ -198,10 +200,10 @@ func TestRefusals(t *testing.T) {
 		{"grants for nobody", "grants: {ada: {manage: true}}", nil, nil, []string{"grants are set, but there are no credentials"}},
 		{"grants without anything", "grants:", nil, nil, []string{"grants in ", "must map principals"}},
 		{"grants are no map", "grants: [ada]", nil, nil, []string{"must map principals"}},
-		{"grant is no map", "grants: {ada: all}", nil, nil, []string{`"ada": must have call, host or manage`}},
+		{"grant is no map", "grants: {ada: all}", nil, nil, []string{`"ada": must have call, host, append, read or manage`}},
 		{"unknown right", "grants: {ada: {cal: x}}", nil, nil, []string{`"ada": "cal" is no right`}},
-		{"pattern", "grants: {ada: {call: [a*b]}}", nil, nil, []string{`"ada": call has a mistake: service pattern "a*b"`}},
-		{"no pattern", "grants: {ada: {host: [1]}}", nil, nil, []string{"host must be a list of services"}},
+		{"pattern", "grants: {ada: {call: [a*b]}}", nil, nil, []string{`"ada": call has a mistake: pattern "a*b"`}},
+		{"no pattern", "grants: {ada: {host: [1]}}", nil, nil, []string{"host must be a list of names"}},
 		{"manage", "grants: {ada: {manage: 'yes'}}", nil, nil, []string{"manage must be true or false"}},
 		{"grants in the environment", "", []string{"EDDA_GRANTS=x"}, nil, []string{"EDDA_GRANTS in the environment is no setting"}},
 		{"a number with a wrong unit", "limits: {nodeBytes: 1MB}", nil, nil, []string{"limits.nodeBytes in ", `"1MB"`, "65536 or 64KiB"}},
