@@ -21,10 +21,11 @@ const (
 	MaxStateNameBytes = 512
 	// MaxStateValueBytes is the largest value in a key's state: 1 MiB.
 	MaxStateValueBytes = 1 << 20
-	// MaxOutcomeBytes bounds reply, state changes, sends and added steps of one
+	// MaxOutcomeBytes bounds reply, state changes, sends, appends and added steps of one
 	// invocation together: 6 MiB.
 	MaxOutcomeBytes = 6 << 20
-	// MaxSends is how many messages one invocation may send.
+	// MaxSends is how many messages one invocation may send, and how often it may
+	// append, together.
 	MaxSends = 1000
 )
 
@@ -101,6 +102,7 @@ type Context struct {
 	mu      sync.Mutex        // guards what follows
 	changed map[string][]byte // nil value: deleted
 	sends   []*Message
+	appends []*Append
 	steps   []StepSpec
 	bytes   int
 	over    bool
@@ -264,8 +266,8 @@ func (c *Context) Send(m *Message) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.over && len(c.sends) >= MaxSends {
-		return fmt.Errorf("send message %d of one invocation, at most %d are allowed", len(c.sends)+1, MaxSends)
+	if n := len(c.sends) + len(c.appends); !c.over && n >= MaxSends {
+		return fmt.Errorf("send message %d of one invocation, at most %d are allowed", n+1, MaxSends)
 	}
 	if err := c.admit(c.bytes + sent.BinarySize()); err != nil {
 		return err
@@ -273,6 +275,36 @@ func (c *Context) Send(m *Message) error {
 	c.sends = append(c.sends, &sent)
 	return nil
 }
+
+// Append appends messages to a stream when, and only if, the handler returns a reply.
+// The stream is one of the handler's namespace unless a names another, and is created
+// when there is none. The node fills in principal, correlation, causation and trace. An
+// invocation cannot append under a condition (IfLast, IfEmpty): it is part of an outcome
+// that holds as a whole. What may not be appended because the stream lists its shards,
+// and not this one, is dropped, which the node logs. On error nothing is appended, and
+// what was appended before still is. MaxSends bounds how often one invocation appends
+// and sends. The context keeps what the messages refer to.
+func (c *Context) Append(a *Append) error {
+	own := *a
+	own.Messages = slices.Clone(a.Messages)
+	if err := c.d.completeAppend(&own); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.sends) + len(c.appends); !c.over && n >= MaxSends {
+		return fmt.Errorf("append number %d of one invocation, sends included, at most %d are allowed", n+1, MaxSends)
+	}
+	if err := c.admit(c.bytes + own.binarySize()); err != nil {
+		return err
+	}
+	c.appends = append(c.appends, &own)
+	return nil
+}
+
+// Delivery returns which message of which stream is handled, and for which group; nil
+// when it is none.
+func (c *Context) Delivery() *DeliveryRef { return c.d.Delivery }
 
 // Step returns of which saga the request is a step, or the compensation of one, and
 // nil when it is neither. The payload is StepInput as JSON then.
@@ -373,7 +405,7 @@ func (s *Service) Invoke(ctx context.Context, d *Dispatch) Outcome {
 	}
 	slices.Sort(out.Delete)
 	slices.SortFunc(out.Set, func(a, b StateEntry) int { return cmp.Compare(a.Name, b.Name) })
-	out.Sends, out.Steps = c.sends, c.steps
+	out.Sends, out.Appends, out.Steps = c.sends, c.appends, c.steps
 	return out
 }
 

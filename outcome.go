@@ -44,14 +44,20 @@ func (d *Dispatch) admit(out *Outcome) error {
 		}
 		size += len(name)
 	}
-	if n := len(out.Sends); n > MaxSends {
-		return badOutcome(fmt.Errorf("%d messages are sent, at most %d are allowed", n, MaxSends))
+	if n := len(out.Sends) + len(out.Appends); n > MaxSends {
+		return badOutcome(fmt.Errorf("%d messages are sent or appended, at most %d are allowed", n, MaxSends))
 	}
 	for _, m := range out.Sends {
 		if err := d.complete(m); err != nil {
 			return badOutcome(err)
 		}
 		size += m.BinarySize()
+	}
+	for _, a := range out.Appends {
+		if err := d.completeAppend(a); err != nil {
+			return badOutcome(err)
+		}
+		size += a.binarySize()
 	}
 	if len(out.Steps) > 0 {
 		n, err := d.checkSteps(out.Steps)
@@ -157,6 +163,32 @@ func (d *Dispatch) complete(m *Message) error {
 	m.TraceParent = cmp.Or(m.TraceParent, parent.TraceParent)
 	m.TraceState = cmp.Or(m.TraceState, parent.TraceState)
 	m.Chain, m.Time = nil, time.Time{} // nobody waits, and the node says when
+	return nil
+}
+
+// completeAppend is complete for messages that the handler appends to a stream. It
+// changes them in place.
+func (d *Dispatch) completeAppend(a *Append) error {
+	if a.IfLast != nil || a.IfEmpty {
+		return badOf("append", BadValue, "IfLast and IfEmpty are for producers: what a handler appends is part of its outcome, which nothing may refuse any more")
+	}
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	parent := d.Message
+	a.Namespace = cmp.Or(a.Namespace, parent.To.Namespace)
+	a.Principal = parent.Principal
+	correlation := "" // made of the id when it is asked for first
+	for i := range a.Messages {
+		m := &a.Messages[i]
+		if m.CorrelationID == "" {
+			correlation = cmp.Or(correlation, parent.Correlation())
+			m.CorrelationID = correlation
+		}
+		m.Principal, m.CausationID = parent.Principal, parent.ID
+		m.TraceParent = cmp.Or(m.TraceParent, parent.TraceParent)
+		m.TraceState = cmp.Or(m.TraceState, parent.TraceState)
+	}
 	return nil
 }
 

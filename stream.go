@@ -23,10 +23,29 @@ const (
 	MaxMessageIDBytes = 255
 	// MaxMessageTypeBytes is the longest type of a message on a stream.
 	MaxMessageTypeBytes = 255
+	// MaxMessageContextBytes bounds what a message on a stream has beside id, type, key
+	// and payload: headers, source, principal, content type, correlation id and trace
+	// context together, 64 KiB.
+	MaxMessageContextBytes = 64 << 10
 	// MaxShards is how many shards a stream has at most.
 	MaxShards = 65_536
+	// MaxShardNamesBytes bounds the names in StreamSpec.Shards together: 1 MiB.
+	MaxShardNamesBytes = 1 << 20
+	// DefaultReadLimit and MaxReadLimit are how many messages one read returns at most.
+	DefaultReadLimit = 100
+	MaxReadLimit     = 10_000
+	// MaxReadBytes bounds what the messages of one read have together, one aside: 4 MiB.
+	MaxReadBytes = 4 << 20
 	// MaxGroups is how many consumer groups a stream has at most.
 	MaxGroups = 1_000
+	// MaxMembers is the most that GroupSpec.MinMembers and MaxMembers may be.
+	MaxMembers = 1_000_000
+	// MaxGroupRead is how many messages a member gets at most in one read.
+	MaxGroupRead = 1_000
+	// MaxLeases is how many leases are settled at most at a time, and MaxLeaseBytes how
+	// long one is at most.
+	MaxLeases     = 10_000
+	MaxLeaseBytes = 255
 	// DefaultProcessingTimeout is how long a member of a group may keep a message.
 	DefaultProcessingTimeout = 30 * time.Second
 	// DefaultIdleTimeout is how long a member that reads may be silent until it is gone.
@@ -222,7 +241,7 @@ type StreamBackend interface {
 	DeleteStream(ctx context.Context, namespace, name string) error
 	// Append makes messages durable, in a stream that it creates when there is none.
 	// ExpectedOffset, with an *OffsetError as its Err, when IfLast or IfEmpty does not hold,
-	// TooLarge naming the message that is; then nothing was appended.
+	// TooLarge naming the message that is ("messages[7]: …"); then nothing was appended.
 	Append(ctx context.Context, a *Append) (*AppendAck, error)
 	// ReadStream returns messages that are there, or the first to come within Wait. A shard
 	// that has had no message is empty.

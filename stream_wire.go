@@ -16,6 +16,31 @@ func (m *StreamMessage) Envelope() Message {
 	}
 }
 
+// BinarySize is an upper bound of what the encoded Envelope takes, like
+// Message.BinarySize, with an id that the node makes.
+func (m *StreamMessage) BinarySize() int {
+	const tag = 6 // a tag and a length
+	n := 18 + 20 + 11*tag + len(m.Type) + len(DefaultMessageType) + len(m.Key) + len(m.ID) + m.contextBytes() + len(m.Payload)
+	n += 3 * tag * len(m.Headers)
+	if m.ReplyTo != (Address{}) {
+		n += 4*tag + len(m.ReplyTo.Namespace) + len(m.ReplyTo.Name) + len(m.ReplyTo.Key)
+	}
+	if !m.Time.IsZero() {
+		n += 10
+	}
+	return n
+}
+
+// binarySize is about what the append takes encoded, and not less.
+func (a *Append) binarySize() int {
+	const tag = 6
+	n := 8*tag + len(a.Namespace) + len(a.Stream) + len(a.Shard)
+	for i := range a.Messages {
+		n += tag + a.Messages[i].BinarySize()
+	}
+	return n
+}
+
 // UnmarshalBinary reads a message that Envelope was made of. Payload aliases b. Shard
 // and Offset are left as they are.
 func (m *StreamMessage) UnmarshalBinary(b []byte) error {
