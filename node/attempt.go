@@ -101,7 +101,8 @@ func (a *Attempt) renew(deadline int64, from time.Time) {
 	a.ctx.SetDeadline(at)
 }
 
-// run is the goroutine of a handler in this process.
+// run is the goroutine of a handler in this process, which ends what handlers.add
+// has counted.
 func (a *Attempt) run() {
 	returned := false
 	defer func() {
@@ -111,6 +112,7 @@ func (a *Attempt) run() {
 		a.ended = time.Now()
 		a.traced(a.ctx.Err() != nil)
 		a.p.in.outcome(a)
+		a.p.n.handlers.done()
 	}()
 	a.taken.Store(true)
 	a.invoke()

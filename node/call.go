@@ -182,11 +182,12 @@ func (n *Node) ask(ctx context.Context, m *edda.Message, c *call, keep bool) (er
 		defer t.Stop()
 		noWorker = t.C
 	}
-	return n.await(ctx, c, noWorker)
+	return c.await(ctx, n.homeOf(c.hash), noWorker)
 }
 
-// await returns nil once the call has what its caller wants, else why not.
-func (n *Node) await(ctx context.Context, c *call, noWorker <-chan time.Time) error {
+// await returns nil once the call, of which p has heard, has what its caller wants,
+// else why not.
+func (c *call) await(ctx context.Context, p *partition, noWorker <-chan time.Time) error {
 	reason, why := edda.Timeout, errWaitOver
 	for waiting := true; waiting; {
 		waiting = false
@@ -197,7 +198,7 @@ func (n *Node) await(ctx context.Context, c *call, noWorker <-chan time.Time) er
 		case <-noWorker:
 			reason, why = edda.NoWorker, errNoWorker
 			noWorker, waiting = nil, c.svc.view().hosted // somebody came meanwhile
-		case <-n.halted:
+		case <-p.halted:
 			why = errNodeStopped
 		}
 	}
@@ -206,7 +207,7 @@ func (n *Node) await(ctx context.Context, c *call, noWorker <-chan time.Time) er
 		select {
 		case <-c.done:
 			return c.error()
-		case <-n.halted:
+		case <-p.halted:
 		}
 	}
 	select {

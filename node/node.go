@@ -166,6 +166,9 @@ func (n *Node) close() {
 		p.close()
 	}
 	close(n.halted)
+	for _, p := range n.parts {
+		close(p.halted)
+	}
 	n.endEndpoints()
 	if n.Err() != nil {
 		err = nil // the first failure says more

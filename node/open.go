@@ -153,7 +153,7 @@ func (n *Node) recover(ctx context.Context) error {
 
 func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*partition, error) {
 	p := &partition{
-		n: n, id: id, in: newInbox(), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
+		n: n, id: id, in: newInbox(), halted: make(chan struct{}), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
 		ready: map[queue]*ready{}, lanes: map[uint64]*lane{}, readers: map[uint64][]*partReader{},
 		sagaWaiters: map[sagafold.Ref][]*sagaWaiter{}, stepEnds: map[stepRef]int{},
 	}

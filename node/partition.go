@@ -24,6 +24,9 @@ type partition struct {
 	id    engine.Partition
 	in    *inbox
 	table *store.PartitionTable
+	// halted is closed with the node's. Callers wait on this one, so that those of all
+	// partitions do not meet at one channel's lock.
+	halted chan struct{}
 
 	env      fold.Env
 	fold     *fold.Fold
@@ -315,7 +318,9 @@ func (p *partition) round(m *mail) error {
 		p.call(c)
 	}
 	p.flush()
-	p.n.handed.Add(-int64(len(m.deliveries)))
+	if n := len(m.deliveries); n > 0 {
+		p.n.handed.Add(-int64(n))
+	}
 	p.report()
 	return nil
 }

@@ -83,7 +83,7 @@ func (n *Node) Wait(ctx context.Context, namespace string, id edda.ID) (*edda.Re
 	if err != nil {
 		return nil, err
 	}
-	if err := n.await(ctx, c, nil); err != nil {
+	if err := c.await(ctx, n.home(id.Route()), nil); err != nil {
 		return nil, err
 	}
 	return c.outcome()

@@ -440,7 +440,8 @@ func (n *Node) drainWorkers() {
 // begin hands an attempt to the worker.
 func (w *Worker) begin(a *Attempt) {
 	if w.here() {
-		w.n.handlers.Go(a.run)
+		w.n.handlers.add()
+		go a.run()
 		return
 	}
 	a.id = w.n.attempts.Add(1)
