@@ -229,7 +229,7 @@ func (p *partition) requestView(r *request.Request) *edda.Request {
 		}
 	}
 	if r.ReplyStatus != 0 {
-		v.Reply = &edda.ReplyInfo{Status: r.ReplyStatus, ContentType: r.ReplyType, Size: r.ReplySize}
+		v.Reply = &edda.ReplyInfo{Status: int(r.ReplyStatus), ContentType: r.ReplyType, Size: r.ReplySize}
 	}
 	if r.Failure.Reason != "" && r.State != edda.StateSucceeded {
 		reason := r.Failure.Reason

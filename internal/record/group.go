@@ -130,6 +130,8 @@ type Delivery struct {
 	Offset uint64
 	// ID is the message's; the request has one of its own.
 	ID string
+	// Retried says that the request was a dead letter before, with which the group was done.
+	Retried bool
 
 	unknown string // fields of a later release
 }
@@ -145,6 +147,7 @@ func AppendDeliveryRef(b []byte, field int, d *Delivery) []byte {
 	b = wire.AppendString(b, 3, d.Shard)
 	b = wire.AppendUint(b, 4, d.Offset)
 	b = wire.AppendString(b, 5, d.ID)
+	b = appendBool(b, 6, d.Retried)
 	b = append(b, d.unknown...)
 	wire.End(b, mark)
 	return b
@@ -167,6 +170,8 @@ func ReadDeliveryRef(b []byte) (*Delivery, error) {
 			d.Offset = f.Uint
 		case 5:
 			d.ID = string(f.Bytes)
+		case 6:
+			d.Retried = f.Uint != 0
 		default:
 			d.unknown += string(f.Raw)
 		}

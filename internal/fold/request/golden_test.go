@@ -17,12 +17,20 @@ var goldenRecords = map[string][]string{
 	"table-v1.hex":       goldenRequests,
 	"table-v1-parts.hex": goldenParts,
 	"table-v1-steps.hex": goldenSteps,
+
+	"table-v1-deliveries.hex": goldenDeliveries,
 }
 
 var goldenSteps = []string{
 	"at 10", "own 3",
 	"accept r1 users/1 start step=1", "accept r2 users/1 step=12", "accept r3 echo step=3", "fail r3 fence=0 retry=60",
 	"accept r4 users/2 start step=3", "complete r4 reply=hello", "accept r5 users/3 start step=1", "complete r5 add=admit-6-0",
+}
+
+var goldenDeliveries = []string{
+	"at 10", "own 3",
+	"accept r1 users/1 start step=1", "complete r1 add=deliver-3-0 add=deliver-4-0 add=deliver-5-4 add=deliver-6-1 add=deliver-7-1 starts=4 starts=6 starts=7",
+	"fail r4 retry=60", "fail r6", "complete r7 fail=NO_FUNDS set=name:value", "retry r6",
 }
 
 var goldenParts = []string{

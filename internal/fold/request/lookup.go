@@ -216,9 +216,10 @@ func (m *Machine) loadOpen() error {
 	return nil
 }
 
-// parseFlat is the inverse of FlatAddress.
-func parseFlat(addr string) edda.Address {
+// parseFlat is the inverse of appendFlat.
+func parseFlat(addr string) (a edda.Address, shard string) {
 	ns, rest, _ := strings.Cut(addr, "\x00")
 	name, key, _ := strings.Cut(rest, "\x00")
-	return edda.Address{Namespace: ns, Name: name, Key: key}
+	name, shard, _ = strings.Cut(name, "\x01")
+	return edda.Address{Namespace: ns, Name: name, Key: key}, shard
 }

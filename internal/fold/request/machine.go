@@ -19,6 +19,7 @@ type Machine struct {
 	outbox *outbox.Machine
 	state  *keystate.Keys
 	steps  Steps
+	groups Deliveries
 
 	fence uint64
 	open  map[uint64]*Request  // unfinished, by Seq
@@ -40,7 +41,7 @@ type Machine struct {
 	keptLimit int64
 	bytes     int
 
-	told      []toldEnd // steps that ended in the record being applied
+	told      []toldEnd // steps and deliveries that ended in the record being applied
 	numbers   uint64    // that requests of the record at numbersAt have, the highest
 	numbersAt uint64
 
@@ -207,6 +208,7 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 		Correlation: msg.CorrelationID, Causation: msg.CausationID,
 		State: edda.Accepted, AcceptedAt: m.env.Time, Keep: a.Keep,
 		Message: msg, encoded: a.Message, size: uint32(len(a.Message)), fingerprint: string(a.Fingerprint), Step: a.Step,
+		Delivery: a.Delivery,
 	}
 	if a.Message == nil {
 		req.size = uint32(msg.BinarySize())
@@ -214,10 +216,10 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 	req.Principal = cmp.Or(msg.Principal, edda.Anonymous) // a hint may leave it out
 	req.To = msg.To
 	req.To.Namespace = cmp.Or(msg.To.Namespace, edda.DefaultNamespace)
-	m.flat = appendFlat(m.flat[:0], req.To)
+	m.flat = appendFlat(m.flat[:0], req.To, req.shard())
 	m.lastAddr = same(m.lastAddr, m.flat)
 	req.Addr = m.lastAddr
-	if msg.IdempotencyKey != "" {
+	if msg.IdempotencyKey != "" && req.Delivery == nil { // there it is the message's id
 		req.scope = Scope(req.To, req.Principal, msg.IdempotencyKey)
 	}
 	if !msg.Deadline.IsZero() {
@@ -232,12 +234,16 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 // FlatAddress returns an address as one string: namespace, service and key with
 // zero bytes between, which none of them can hold.
 func FlatAddress(a edda.Address) string {
-	return string(appendFlat(make([]byte, 0, len(a.Namespace)+len(a.Name)+len(a.Key)+16), a))
+	return string(appendFlat(make([]byte, 0, len(a.Namespace)+len(a.Name)+len(a.Key)+16), a, ""))
 }
 
-func appendFlat(b []byte, a edda.Address) []byte {
+// appendFlat appends an address in its flat form; in a shard, if one is given.
+func appendFlat(b []byte, a edda.Address, shard string) []byte {
 	b = append(b, cmp.Or(a.Namespace, edda.DefaultNamespace)...)
 	b = append(append(b, 0), a.Name...)
+	if shard != "" {
+		b = append(append(b, shardMark), shard...)
+	}
 	return append(append(b, 0), a.Key...)
 }
 
@@ -245,7 +251,7 @@ func appendFlat(b []byte, a edda.Address) []byte {
 // anything, so its length says where the key begins.
 func Scope(a edda.Address, p edda.Principal, key string) string {
 	b := make([]byte, 0, len(a.Namespace)+len(a.Name)+len(a.Key)+len(p)+len(key)+16)
-	b = append(appendFlat(b, a), 0)
+	b = append(appendFlat(b, a, ""), 0)
 	b = append(binary.AppendUvarint(b, uint64(len(p))), p...)
 	return string(append(b, key...))
 }
@@ -342,7 +348,7 @@ func (m *Machine) enqueue(req *Request, start bool) {
 func (m *Machine) keyOf(req *Request) *Key {
 	k := m.keys[req.Addr]
 	if k == nil {
-		k = &Key{Address: req.To, addr: req.Addr}
+		k = &Key{Address: req.To, Shard: req.shard(), addr: req.Addr}
 		m.keys[req.Addr] = k
 	}
 	return k
@@ -391,6 +397,15 @@ func (m *Machine) Key(a edda.Address) *Key { return m.keys[FlatAddress(a)] }
 // KeyAt is Key for an address in its flat form.
 func (m *Machine) KeyAt(flat string) *Key { return m.keys[flat] }
 
+// KeyOf returns the queue that a request is in, or will be once its time has come; nil
+// when that is empty and not stopped, and for one of a balanced service.
+func (m *Machine) KeyOf(r *Request) *Key {
+	if r.Kind == edda.Balanced {
+		return nil
+	}
+	return m.keys[r.Addr]
+}
+
 // View returns the state of a request's key as it is now.
 func (m *Machine) View(req *Request) *keystate.View { return m.state.View(req.Addr) }
 
@@ -404,5 +419,5 @@ func service(addr, namespace, name string) bool {
 		return false
 	}
 	rest, ok = strings.CutPrefix(rest, "\x00"+name)
-	return ok && strings.HasPrefix(rest, "\x00")
+	return ok && rest != "" && (rest[0] == 0 || rest[0] == shardMark)
 }

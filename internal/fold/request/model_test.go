@@ -34,7 +34,8 @@ type model struct {
 type modelRequest struct {
 	view
 
-	step *record.Step
+	step     *record.Step
+	delivery *record.Delivery
 
 	scope, fingerprint string
 	yielded            modelParts
@@ -155,11 +156,11 @@ func (m *model) head(a edda.Address) *modelRequest {
 }
 
 func (m *model) isHead(r *modelRequest) bool {
-	return r.Queued && (r.Kind == edda.Balanced || m.head(r.To) == r)
+	return r.Queued && (r.Kind == edda.Balanced || m.head(r.lane()) == r)
 }
 
 func (m *model) ready(r *modelRequest) bool {
-	return m.isHead(r) && (r.Kind != edda.Ordered || !m.stopped[r.To]) && r.Fence == 0 && r.Due <= m.time &&
+	return m.isHead(r) && (r.Kind != edda.Ordered || !m.stopped[r.lane()]) && r.Fence == 0 && r.Due <= m.time &&
 		(r.Deadline == 0 || m.time < r.Deadline)
 }
 
@@ -170,8 +171,9 @@ func (m *model) make(a *record.Accepted, msg *edda.Message, n int) *modelRequest
 		State: edda.Accepted, AcceptedAt: m.time, Keep: a.Keep, Message: string(a.Message),
 		Step: string(record.AppendStep(nil, 1, a.Step)),
 	}, fingerprint: string(a.Fingerprint), step: a.Step}
+	r.setDelivery(a.Delivery)
 	r.To.Namespace = cmp.Or(r.To.Namespace, edda.DefaultNamespace)
-	if msg.IdempotencyKey != "" {
+	if msg.IdempotencyKey != "" && a.Delivery == nil {
 		r.scope = fmt.Sprintf("%q %q %q", r.To, r.Principal, msg.IdempotencyKey)
 	}
 	if !msg.Deadline.IsZero() {
@@ -191,7 +193,7 @@ func (m *model) repeats(r *modelRequest, givenID bool) (k *modelRequest, mismatc
 		}
 	}
 	if k = m.byID(r.ID); k != nil && (givenID || !k.State.Ended()) {
-		return k, k.To != r.To || k.Principal != r.Principal
+		return k, k.lane() != r.lane() || k.Principal != r.Principal
 	}
 	return nil, false
 }
@@ -238,7 +240,7 @@ func (m *model) admit(r *modelRequest, refused record.Failure, start bool) {
 func (m *model) enqueue(r *modelRequest, start bool) {
 	r.Queued, r.Due = true, 0
 	if r.Kind == edda.Ordered {
-		m.queues[r.To] = append(m.queues[r.To], r)
+		m.queues[r.lane()] = append(m.queues[r.lane()], r)
 	}
 	m.startOrWait(r, start)
 }
@@ -285,7 +287,7 @@ func (m *model) completed(c *record.Completed, o op) {
 	if r == nil {
 		return
 	}
-	state := edda.StateFailed
+	state := r.finally()
 	if c.Failure.Reason == "" {
 		state = edda.StateSucceeded
 	}
@@ -300,13 +302,13 @@ func (m *model) completed(c *record.Completed, o op) {
 		if r.Kind != edda.Ordered {
 			break
 		}
-		if m.state[r.To] == nil {
-			m.state[r.To] = map[string]string{}
+		if m.state[r.lane()] == nil {
+			m.state[r.lane()] = map[string]string{}
 		}
 		if ch.Value == nil {
-			delete(m.state[r.To], ch.Name)
+			delete(m.state[r.lane()], ch.Name)
 		} else {
-			m.state[r.To][ch.Name] = string(ch.Value)
+			m.state[r.lane()][ch.Name] = string(ch.Value)
 		}
 	}
 	next := m.end(r, state, c.Failure, c.KeepUntil)
@@ -344,16 +346,16 @@ func (m *model) end(r *modelRequest, s edda.State, f record.Failure, keepUntil i
 		m.sayFence(Fenced, r, r.Fence)
 	}
 	if r.Kind == edda.Ordered && r.Queued {
-		q := m.queues[r.To]
+		q := m.queues[r.lane()]
 		at := slices.Index(q, r)
-		m.queues[r.To] = slices.Delete(slices.Clone(q), at, at+1)
+		m.queues[r.lane()] = slices.Delete(slices.Clone(q), at, at+1)
 		if at == 0 {
-			next = m.head(r.To)
+			next = m.head(r.lane())
 		}
 	}
 	r.State, r.Failure, r.Fence, r.Due, r.Queued = s, f, 0, 0, false
 	r.EndedAt, r.KeepUntil = m.time, keepUntil
-	if r.step != nil {
+	if r.step != nil || r.delivery != nil {
 		r.KeepUntil = 0
 		m.told = append(m.told, toldEndOf{r: r})
 	}
@@ -392,7 +394,7 @@ func (m *model) failed(a *record.AttemptFailed, o op) {
 	}
 	stop := a.Then == record.ThenStopKey && r.Kind == edda.Ordered
 	if stop {
-		m.stopped[r.To] = true
+		m.stopped[r.lane()] = true
 	}
 	next := m.end(r, edda.StateDead, a.Failure, 0)
 	if stop {
@@ -417,7 +419,7 @@ func (m *model) ended(e *record.Ended, o op) {
 		r.renewParts()
 		r.Fence = 0
 	}
-	state := edda.StateFailed
+	state := r.finally()
 	switch e.Reason {
 	case edda.Cancelled:
 		state = edda.StateCancelled
@@ -446,6 +448,11 @@ func (m *model) letter(l *record.Letter, o op) {
 		return
 	}
 	r.State, r.EndedAt, r.KeepUntil = edda.Retrying, 0, 0
+	if r.delivery != nil {
+		d := *r.delivery
+		d.Retried = true
+		r.setDelivery(&d)
+	}
 	m.say(Accepted, r)
 	m.enqueue(r, o.start)
 }
@@ -503,7 +510,7 @@ func (m *model) viewOf(r *modelRequest) *view {
 	v := r.view
 	v.Parts = r.yielded.String()
 	if !v.State.Ended() {
-		v.Head, v.Stopped = m.isHead(r), r.Queued && r.Kind == edda.Ordered && m.stopped[r.To]
+		v.Head, v.Stopped = m.isHead(r), r.Queued && r.Kind == edda.Ordered && m.stopped[r.lane()]
 	}
 	return &v
 }

@@ -22,8 +22,9 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 	state := edda.StateSucceeded
 	switch {
 	case c.Failure.Reason != "":
-		state = edda.StateFailed
+		state = req.finalState()
 	case c.Pending && req.Step != nil: // there is no reply
+	case len(c.Reply) == 0 && req.Delivery != nil: // nobody waits for one
 	default:
 		if err := m.setReply(req, c.Reply); err != nil {
 			return err
@@ -60,7 +61,7 @@ func (m *Machine) setReply(r *Request, encoded []byte) error {
 		return fmt.Errorf("reply of request %d: %w", r.Seq, err)
 	}
 	m.lastType = same(m.lastType, head.ContentType)
-	r.Reply, r.ReplyStatus, r.ReplyType, r.ReplySize = encoded, head.Status, m.lastType, head.Size
+	r.Reply, r.ReplyStatus, r.ReplyType, r.ReplySize = encoded, int32(head.Status), m.lastType, head.Size
 	return nil
 }
 
@@ -110,9 +111,9 @@ func (m *Machine) end(req *Request, s edda.State, f record.Failure, keepUntil in
 	next = m.dequeue(req)
 	m.bytes -= req.memory()
 	req.State, req.Failure, req.Fence, req.Due = s, f, 0, 0
-	if req.Step != nil {
+	if req.Step != nil || req.Delivery != nil {
 		m.told = append(m.told, toldEnd{req: req})
-		keepUntil = 0 // its saga has all that is to be known
+		keepUntil = 0 // its saga, or group, has all that is to be known
 	}
 	req.EndedAt, req.KeepUntil = m.env.Time, keepUntil
 	if req.Letter = s == edda.StateDead && req.Step == nil; req.Letter {
@@ -233,7 +234,7 @@ func (m *Machine) applyEnded(rec record.Record, start bool) error {
 		return nil
 	}
 	m.fenceRunning(req) // whatever the end is called
-	state := edda.StateFailed
+	state := req.finalState()
 	switch e.Reason {
 	case edda.Cancelled:
 		state = edda.StateCancelled
@@ -303,6 +304,9 @@ func (m *Machine) applyLetter(rec record.Record, start bool) error {
 	}
 	req.State, req.EndedAt, req.KeepUntil = edda.Retrying, 0, 0
 	req.order = 0
+	if req.Delivery != nil {
+		req.Delivery.Retried = true
+	}
 	if req.scope != "" {
 		m.scope[req.scope] = req
 	}

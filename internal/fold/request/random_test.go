@@ -264,7 +264,7 @@ func (g *gen) letter() edda.ID {
 }
 
 func (g *gen) stopped() edda.Address {
-	for _, a := range testAddresses {
+	for _, a := range allLanes() {
 		if g.m.stopped[a] {
 			return a
 		}
@@ -278,7 +278,7 @@ func (g *gen) finish(each func(o op, want string)) {
 		o.time = g.time
 		each(o, g.m.apply(o))
 	}
-	for _, a := range testAddresses {
+	for _, a := range allLanes() {
 		if g.m.stopped[a] {
 			do(op{rec: &record.KeyResumed{Address: a}})
 		}

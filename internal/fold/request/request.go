@@ -13,7 +13,7 @@ import (
 )
 
 // seqBits of a Seq tell the requests apart that one record made: 0 is its own, those
-// that the invocation sent follow, then steps of sagas.
+// that the invocation sent follow, then steps of sagas and messages of streams.
 const seqBits = 10
 
 const _ = uint(1<<seqBits - 1 - edda.MaxSends) // does not compile when they are too few
@@ -31,7 +31,8 @@ type Request struct {
 	To     edda.Address
 	Method string
 	// Addr is To in its flat form: namespace, service and key with zero bytes
-	// between.
+	// between. In a shard of a stream other than the default one the shard follows the
+	// service, a byte 1 between.
 	Addr        string
 	Principal   edda.Principal
 	Correlation string
@@ -54,21 +55,25 @@ type Request struct {
 	Letter    bool
 	rowStored bool // the table has its row
 	msgStored bool // the table has its message
+	// ReplyStatus, ReplyType and ReplySize describe the reply, also when its body is
+	// gone; ReplyStatus is zero without one.
+	ReplyStatus int32
 	// KeepUntil is until when an ended request is kept; zero is not at all.
 	KeepUntil int64
 	// Failure is why the last attempt failed, or how the request ended.
-	Failure record.Failure
-	// ReplyStatus, ReplyType and ReplySize describe the reply, also when its body is
-	// gone; ReplyStatus is zero without one.
-	ReplyStatus int
-	ReplyType   string
-	ReplySize   int
+	Failure   record.Failure
+	ReplyType string
+	ReplySize int
 	// Reply is the encoded reply of a request that has succeeded; nil when there is
 	// none or its body is gone.
 	Reply []byte
 	// Step is nil unless the request is a step of a saga, or the compensation of one. Then
 	// nothing is kept of it when it has ended, no dead letter either.
 	Step *record.Step
+	// Delivery is nil unless the request is a message of a stream that a consumer group
+	// handles. Then nothing is kept of it when it has ended, but a dead letter, and it
+	// never fails: it dies, because nobody is there to be told.
+	Delivery *record.Delivery
 	// Message is nil once it lies in the table alone; see Machine.Message.
 	Message *edda.Message
 
@@ -116,6 +121,8 @@ func (r *Request) Ready(now int64) bool {
 type Key struct {
 	// Address is the key's address.
 	Address edda.Address
+	// Shard is the stream's shard that the key is in, when that is not the default one.
+	Shard string
 	// Stopped says that nothing starts until somebody resumes the key.
 	Stopped bool
 	// Len is the number of requests in the queue.

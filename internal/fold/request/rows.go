@@ -68,6 +68,7 @@ const (
 	qSize
 	qParts
 	qStep
+	qDelivery
 )
 
 // states as they stand in rows.
@@ -87,7 +88,7 @@ func stateNumber(s edda.State) uint64 {
 
 func (r *Request) setAddress(a edda.Address) {
 	a.Namespace = cmp.Or(a.Namespace, edda.DefaultNamespace)
-	r.To, r.Addr = a, FlatAddress(a)
+	r.To, r.Addr = a, string(appendFlat(nil, a, r.shard()))
 }
 
 // row encodes the request without its message.
@@ -131,6 +132,7 @@ func (r *Request) row() []byte {
 	b = wire.AppendUint(b, qSize, uint64(r.size))
 	b = appendParts(b, qParts, r.parts)
 	b = record.AppendStep(b, qStep, r.Step)
+	b = record.AppendDeliveryRef(b, qDelivery, r.Delivery)
 	return append(b, r.unknown...)
 }
 
@@ -192,6 +194,11 @@ func readRow(b []byte) (*Request, error) {
 			if r.Step, err = record.ReadStep(f.Bytes); err != nil {
 				return nil, fmt.Errorf("step of request row: %w", err)
 			}
+		case qDelivery:
+			var err error
+			if r.Delivery, err = record.ReadDeliveryRef(f.Bytes); err != nil {
+				return nil, fmt.Errorf("delivery of request row: %w", err)
+			}
 		default:
 			r.readRest(&f)
 		}
@@ -231,7 +238,7 @@ func (r *Request) readRest(f *wire.Field) {
 	case qLetter:
 		r.Letter = true
 	case qReplyStatus:
-		r.ReplyStatus = int(f.Uint)
+		r.ReplyStatus = int32(f.Uint)
 	case qReplyType:
 		r.ReplyType = string(f.Bytes)
 	case qReplySize:
@@ -284,7 +291,9 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 		if again[r] > 0 {
 			again[r]--
 		} else if r.State.Ended() {
-			m.checkpointEnded(b, r)
+			if err := m.checkpointEnded(b, r); err != nil {
+				return err
+			}
 		}
 	}
 	if err := m.shed(b, expired); err != nil {
@@ -306,28 +315,37 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 // checkpoint writes an unfinished request.
 func (r *Request) checkpoint(b *store.Batch) error {
 	if !r.msgStored {
-		if r.encoded == nil { // it stands in no record
-			var err error
-			if r.encoded, err = r.Message.AppendBinary(make([]byte, 0, r.size)); err != nil {
-				return err
-			}
+		if err := r.checkpointMessage(b); err != nil {
+			return err
 		}
-		b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
 	}
 	r.checkpointParts(b)
 	b.Set(fold.RowNumber(rowOpen, r.Seq), r.row())
 	return nil
 }
 
+func (r *Request) checkpointMessage(b *store.Batch) error {
+	if r.encoded == nil { // it stands in no record
+		var err error
+		if r.encoded, err = r.Message.AppendBinary(make([]byte, 0, r.size)); err != nil {
+			return err
+		}
+	}
+	b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
+	return nil
+}
+
 // checkpointEnded writes an ended request that is kept. One that has expired
 // since may have lost its id or scope to another, so it leaves nothing.
-func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
+func (m *Machine) checkpointEnded(b *store.Batch, r *Request) error {
 	if r.rowStored {
 		b.Delete(fold.RowNumber(rowOpen, r.Seq))
 	}
 	switch {
 	case r.Letter && !r.msgStored:
-		b.Set(fold.RowNumber(rowMessage, r.Seq), r.encoded)
+		if err := r.checkpointMessage(b); err != nil {
+			return err
+		}
 	case !r.Letter && r.msgStored:
 		b.Delete(fold.RowNumber(rowMessage, r.Seq))
 	}
@@ -337,7 +355,7 @@ func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
 				rows.remove(b)
 			}
 		}
-		return
+		return nil
 	}
 	r.checkpointParts(b)
 	if r.parts != nil && !r.Letter {
@@ -354,6 +372,7 @@ func (m *Machine) checkpointEnded(b *store.Batch, r *Request) {
 		b.Set(x, expiryValue(r.scope, r.keptBytes()))
 		m.next.add(x, r.keptBytes())
 	}
+	return nil
 }
 
 func expiryRow(id edda.ID, keepUntil int64) []byte {
@@ -473,7 +492,8 @@ func (m *Machine) Load() error {
 			return err
 		}
 		addr := string(p.Key[1:])
-		m.keys[addr] = &Key{Address: parseFlat(addr), addr: addr, Stopped: true}
+		to, shard := parseFlat(addr)
+		m.keys[addr] = &Key{Address: to, Shard: shard, addr: addr, Stopped: true}
 	}
 	return m.loadOpen()
 }

@@ -411,6 +411,9 @@ func showRequest(v view) string {
 	if v.Step != "" {
 		b = append(b, " step"...)
 	}
+	if v.Delivery != "" {
+		b = append(b, " delivery"...)
+	}
 	if v.Parts != "" {
 		b = fmt.Appendf(b, " parts %s", v.Parts)
 	}

@@ -17,7 +17,7 @@ type Steps interface {
 func (m *Machine) SetSteps(s Steps) { m.steps = s }
 
 // toldEnd is a request that has ended and was a step, with what its record says
-// beside.
+// beside, or a message of a group.
 type toldEnd struct {
 	req     *Request
 	pending bool
@@ -33,6 +33,11 @@ type toldEnd struct {
 // then a slot that was reserved is the caller's to give back. A.Refused is not
 // looked at.
 func (m *Machine) AdmitStep(a *record.Accepted, msg *edda.Message, start bool) (room bool, err error) {
+	return m.admitMade(a, msg, start)
+}
+
+// admitMade takes in a request that stands in no record.
+func (m *Machine) admitMade(a *record.Accepted, msg *edda.Message, start bool) (room bool, err error) {
 	n := m.lastNumber() + 1
 	if n >= 1<<seqBits {
 		return false, nil
@@ -97,9 +102,16 @@ func (m *Machine) applyStepCancelled(rec record.Record, start bool) error {
 	return nil
 }
 
-// tell tells of the steps that have ended, where their sagas are.
+// tell tells of the steps that have ended, where their sagas are, and of the messages
+// of groups.
 func (m *Machine) tell() error {
 	for _, t := range m.told {
+		if t.req.Delivery != nil {
+			if err := m.groups.DeliveryEnded(t.req); err != nil {
+				return err
+			}
+			continue
+		}
 		e := t.req.stepEnded()
 		e.Pending, e.Added = t.pending, t.added
 		if to := m.env.Home(e.Step.Hash); to != m.env.Partition {

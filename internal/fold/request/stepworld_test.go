@@ -30,6 +30,8 @@ func (s *told) StepEnded(e *record.StepEnded, starts []uint32) error {
 			if err := s.m.CancelStep(testID(n)); err != nil {
 				return err
 			}
+		} else if err := s.doDelivery(string(do), starts); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -82,7 +84,7 @@ func appendTold(b []byte, e *record.StepEnded, starts []uint32) []byte {
 		e.Namespace, s.Saga, s.Index, s.Undo, s.Run, e.State, e.Failure.Reason, e.Attempts, e.Reply, e.Pending, e.Added, starts, s.AttemptTimeout)
 }
 
-// toldEndOf is what the model tells of the end of a step.
+// toldEndOf is what the model tells of the end of a step, or of a delivery.
 type toldEndOf struct {
 	r      *modelRequest
 	c      *record.Completed // if it was one
@@ -94,6 +96,10 @@ func (m *model) tell() {
 	for len(m.told) > 0 {
 		t := m.told[0]
 		m.told = m.told[1:]
+		if t.r.delivery != nil {
+			m.deliveryEnded(t.r)
+			continue
+		}
 		e := &record.StepEnded{
 			Namespace: t.r.To.Namespace, Step: *t.r.step, State: t.r.State, Failure: t.r.Failure, Attempts: t.r.Attempts,
 		}
@@ -133,6 +139,8 @@ func (m *model) do(what string, starts []uint32) {
 	} else if _, err := fmt.Sscanf(what, "cancel %d", &n); err == nil {
 		m.cancelStep(testID(n))
 		m.told = slices.DeleteFunc(m.told, func(t toldEndOf) bool { return t.silent })
+	} else {
+		m.doDelivery(what, starts)
 	}
 }
 
@@ -182,7 +190,9 @@ func (g *gen) ofStep(c *record.Completed) {
 		c.Pending, c.Reply = true, nil
 	}
 	for range g.IntN(3) {
-		if g.chance(70) {
+		if g.chance(45) {
+			g.ofDelivery(c)
+		} else if g.chance(70) {
 			c.Added = append(c.Added, fmt.Appendf(nil, "admit %d %d", g.ids, g.IntN(len(testAddresses))))
 			if g.chance(50) {
 				c.Starts = append(c.Starts, uint32(g.ids))

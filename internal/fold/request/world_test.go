@@ -151,6 +151,7 @@ func loadFold(tree *store.Tree) (w world, err error) {
 	w.req = New(w.env, w.box)
 	w.told = &told{m: w.req}
 	w.req.SetSteps(w.told)
+	w.req.SetDeliveries(w.told)
 	w.svc = services.New(w.env, w.box)
 	w.fold, err = fold.New(w.env, uint64(tree.Applied()), w.box, w.req, w.svc)
 	return w, err
@@ -281,7 +282,7 @@ type view struct {
 	Reply                                                    string
 	Message                                                  string // encoded
 	Parts                                                    string
-	Step                                                     string // encoded
+	Step, Delivery                                           string // encoded
 }
 
 // view returns what can be seen of a request.
@@ -291,8 +292,8 @@ func (w *world) view(r *Request) view {
 		Principal: r.Principal, Correlation: r.Correlation, State: r.State, Attempts: r.Attempts, Fence: r.Fence,
 		Due: r.Due, Deadline: r.Deadline, AcceptedAt: r.AcceptedAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 		KeepUntil: r.KeepUntil, Keep: r.Keep, Letter: r.Letter, Failure: r.Failure,
-		ReplyStatus: r.ReplyStatus, ReplyType: r.ReplyType, ReplySize: r.ReplySize, Reply: string(r.Reply),
-		Step: string(record.AppendStep(nil, 1, r.Step)),
+		ReplyStatus: int(r.ReplyStatus), ReplyType: r.ReplyType, ReplySize: r.ReplySize, Reply: string(r.Reply),
+		Step: string(record.AppendStep(nil, 1, r.Step)), Delivery: string(record.AppendDeliveryRef(nil, 1, r.Delivery)),
 	}
 	if !r.State.Ended() {
 		v.Queued, v.Head, v.Stopped = r.Queued(), r.Head(), r.Stopped()
@@ -432,7 +433,7 @@ func (w *world) checkKey(addr string, k *Key) {
 		prev, last = r, r.order
 		n++
 	}
-	if k.tail != prev || k.Len != n || n == 0 && !k.Stopped || FlatAddress(k.Address) != addr {
+	if k.tail != prev || k.Len != n || n == 0 && !k.Stopped || FlatAddress(lane(k.Address, k.Shard)) != addr {
 		w.tb.Fatalf("key %q: %d in queue, Len %d, stopped %t", addr, n, k.Len, k.Stopped)
 	}
 }
