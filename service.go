@@ -87,9 +87,10 @@ type Service struct {
 	Retry RetryPolicy
 	// OnDead is Continue when empty.
 	OnDead OnDead
-	// Group makes the service the consumer of a group: Name is Group.Service() then,
-	// Kind is Ordered, methods are the types of messages, and timeout and retry policy
-	// are the group's. NewConsumer makes one.
+	// Group makes the service the consumer of a group; NewConsumer makes one. Name is
+	// Group.Service() then, Kind is Ordered, methods are the types of messages, timeout
+	// and retry policy are the group's, and OnDead is Continue. The group is created when
+	// there is none; of one that there is, the fields that are set here are changed.
 	Group *GroupSpec
 
 	methods map[string]*Method
@@ -102,10 +103,19 @@ func NewOrdered(name string) *Service { return &Service{Name: name, Kind: Ordere
 // NewBalanced returns a balanced service without handlers.
 func NewBalanced(name string) *Service { return &Service{Name: name, Kind: Balanced} }
 
+// NewConsumer returns the consumer of a group of a stream, without handlers. Its
+// methods are the types of messages, which need not be names; HandleAny has those that
+// were not added. A message of a type without a handler is a dead letter. Messages of
+// one key and shard come one at a time, in order; those without a key in no order.
+func NewConsumer(stream, group string) *Service {
+	g := &GroupSpec{Stream: stream, Name: group}
+	return &Service{Name: g.Service(), Kind: Ordered, Group: g}
+}
+
 // Add adds a method. It panics when the name is malformed or taken, or the
 // handler is nil: those are mistakes in the program.
 func (s *Service) Add(m Method) {
-	if err := CheckName("method", m.Name); err != nil {
+	if err := checkMethod(s.Group, m.Name); err != nil {
 		panic(err)
 	}
 	if m.Handler == nil {

@@ -28,7 +28,8 @@ type ServiceSpec struct {
 	Retry RetryPolicy
 	// OnDead is Continue when empty.
 	OnDead OnDead
-	// Group is that of Service.Group; nil for what is no consumer.
+	// Group is that of Service.Group; nil for what is no consumer. Its namespace is the
+	// service's.
 	Group *GroupSpec
 }
 
@@ -42,7 +43,11 @@ func (s *ServiceSpec) Validate() error {
 	bad := func(format string, args ...any) error {
 		return &Error{Op: "check service " + s.Name, Reason: BadValue, Err: fmt.Errorf(format, args...)}
 	}
-	if err := s.Address().Validate(); err != nil {
+	if s.Group != nil {
+		if err := s.checkGroup(bad); err != nil {
+			return err
+		}
+	} else if err := s.Address().Validate(); err != nil {
 		return err
 	}
 	switch {
@@ -56,7 +61,7 @@ func (s *ServiceSpec) Validate() error {
 		return bad("attempt timeout is %v, must be positive", s.AttemptTimeout)
 	}
 	for _, m := range s.Methods {
-		if err := CheckName("method", m); err != nil {
+		if err := checkMethod(s.Group, m); err != nil {
 			return err
 		}
 	}
@@ -72,11 +77,45 @@ func (s *ServiceSpec) Validate() error {
 	return s.Retry.Validate()
 }
 
+// checkGroup checks what a consumer of a group has otherwise than another service.
+func (s *ServiceSpec) checkGroup(bad func(string, ...any) error) error {
+	g := s.Group
+	if err := g.Validate(); err != nil {
+		return err
+	}
+	switch namespace := s.Address().Namespace; {
+	case s.Name != g.Service():
+		return bad("the consumer of group %s of stream %s must be called %s", g.Name, g.Stream, g.Service())
+	case cmp.Or(g.Namespace, namespace) != namespace:
+		return bad("its group is in the namespace %s, must be in its own, %s", g.Namespace, namespace)
+	case s.Kind != Ordered:
+		return bad("kind is %q, that of a consumer must be ordered", s.Kind)
+	case s.AttemptTimeout != 0:
+		return bad("a consumer has no attempt timeout of its own; set the group's processing timeout")
+	case s.Retry != (RetryPolicy{}):
+		return bad("a consumer has no retry policy of its own; set the group's")
+	case cmp.Or(s.OnDead, Continue) != Continue:
+		return bad("onDead is %q, must be continue: the group goes on after a dead letter", s.OnDead)
+	}
+	return CheckName("namespace", s.Address().Namespace)
+}
+
+// checkMethod checks a method's name. That of a consumer is the type of messages.
+func checkMethod(g *GroupSpec, name string) error {
+	switch {
+	case g == nil:
+		return CheckName("method", name)
+	case name == "":
+		return badOf("type", BadValue, "type is empty")
+	}
+	return checkText("type", name, MaxMessageTypeBytes)
+}
+
 // Spec is what a node knows of the service. Its schemas are derived by the node.
 func (s *Service) Spec() ServiceSpec {
 	return ServiceSpec{
 		Namespace: s.Namespace, Name: s.Name, Kind: s.Kind, Methods: s.Methods(), Concurrency: s.Concurrency,
-		AttemptTimeout: s.AttemptTimeout, Retry: s.Retry, OnDead: s.OnDead,
+		AttemptTimeout: s.AttemptTimeout, Retry: s.Retry, OnDead: s.OnDead, Group: s.Group,
 	}
 }
 
