@@ -48,6 +48,7 @@ var rooms = []room{
 	{dir: "internal/rendezvous", stdlib: true},
 	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
 	{dir: "internal/specjson", imports: []string{"."}, stdlib: true},
+	{dir: "internal/streamjson", imports: []string{".", "internal/jsondata"}, stdlib: true},
 	{dir: "internal/httpheader", imports: []string{"."}, stdlib: true},
 	{dir: "internal/lazyctx", stdlib: true},
 	{dir: "internal/ownhost", imports: []string{"."}, stdlib: true},
@@ -76,9 +77,11 @@ var rooms = []room{
 	{dir: "saga", imports: []string{"."}, stdlib: true},
 	{dir: "cqrs", imports: []string{".", "node"}},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
-	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson"}, never: []string{sdk}},
+	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
+		"internal/streamjson", "internal/cloudevents",
+	}, never: []string{sdk}},
 	{dir: "console", imports: []string{}},
-	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/certwhy"}, stdlib: true},
+	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/streamjson", "internal/httpheader", "internal/certwhy"}, stdlib: true},
 	{dir: "examples", imports: []string{".", "saga"}, stdlib: true},
 	{dir: "examples/accounts", imports: []string{".", "node", "gateway"}},
 	{dir: "examples/hammer", imports: []string{".", "node", "saga"}},
@@ -87,7 +90,7 @@ var rooms = []room{
 	}},
 	{dir: "cmd", imports: []string{
 		".", "auth", "engine", "node", "examples", "worker", "stream", "saga", "cqrs", "gateway", "console", "bench",
-		"internal/eddahttp", "internal/jsondata",
+		"internal/eddahttp", "internal/jsondata", "internal/streamjson",
 		"internal/record", // to print a log
 	}},
 }

@@ -50,8 +50,10 @@ type Client struct {
 	base   string // without a slash at the end
 	host   string // of base, with its port where it names one
 	prefix string // "/v1", or "/v1/ns/{namespace}"
-	token  string
-	http   http.Client
+	// namespace is what the prefix names.
+	namespace string
+	token     string
+	http      http.Client
 }
 
 // New returns a client of the node at the URL, such as http://127.0.0.1:7400. It
@@ -61,12 +63,12 @@ func New(nodeURL string, o Options) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("the node's URL is %q, must be like http://127.0.0.1:7400", nodeURL)
 	}
-	c := &Client{base: strings.TrimRight(nodeURL, "/"), host: u.Host, prefix: "/v1", token: o.Token}
-	if o.Namespace != "" && o.Namespace != edda.DefaultNamespace {
-		if err := edda.CheckName("namespace", o.Namespace); err != nil {
+	c := &Client{base: strings.TrimRight(nodeURL, "/"), host: u.Host, prefix: "/v1", namespace: cmp.Or(o.Namespace, edda.DefaultNamespace), token: o.Token}
+	if c.namespace != edda.DefaultNamespace {
+		if err := edda.CheckName("namespace", c.namespace); err != nil {
 			return nil, err
 		}
-		c.prefix += "/ns/" + o.Namespace
+		c.prefix += "/ns/" + c.namespace
 	}
 	// A redirect is an answer, not an order to send the request elsewhere.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -239,6 +241,11 @@ func problem(op string, res *response) *edda.Error {
 	e.Attempts = number(res.header.Get("Edda-Attempts"))
 	e.Replayed = res.header.Get("Idempotency-Replayed") == "true"
 	e.RetryAfter = time.Duration(number(res.header.Get("Retry-After"))) * time.Second
+	if e.Reason == edda.ExpectedOffset {
+		if last := lastOffset(res.header["Etag"]); last != nil {
+			e.Err = last
+		}
+	}
 	return e
 }
 
