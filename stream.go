@@ -110,8 +110,10 @@ type StreamMessage struct {
 	// control characters, unique within the stream. A repeated one is answered as the
 	// first was, for as long as StreamSpec.Dedupe says. When empty the node makes one.
 	ID string
-	// Shard and Offset say where the message is. They are set when it is read; for an
-	// append the shard stands in Append.
+	// Stream, Shard and Offset say where the message is. They are set when it is read,
+	// Stream where several are read together, as package stream does; for an append stream
+	// and shard stand in Append.
+	Stream string
 	Shard  string
 	Offset uint64
 	// Type says what the message is about, 1 to 255 bytes of UTF-8 without control

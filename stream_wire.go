@@ -41,8 +41,8 @@ func (a *Append) binarySize() int {
 	return n
 }
 
-// UnmarshalBinary reads a message that Envelope was made of. Payload aliases b. Shard
-// and Offset are left as they are.
+// UnmarshalBinary reads a message that Envelope was made of. Payload aliases b. Stream,
+// Shard and Offset are left as they are.
 func (m *StreamMessage) UnmarshalBinary(b []byte) error {
 	var e Message
 	if err := e.UnmarshalBinary(b); err != nil {
@@ -52,11 +52,11 @@ func (m *StreamMessage) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// Set makes m the message that an envelope holds; Shard and Offset are left as they
-// are.
+// Set makes m the message that an envelope holds; Stream, Shard and Offset are left as
+// they are.
 func (m *StreamMessage) Set(e *Message) {
 	*m = StreamMessage{
-		Shard: m.Shard, Offset: m.Offset,
+		Stream: m.Stream, Shard: m.Shard, Offset: m.Offset,
 		ID: e.IdempotencyKey, Type: e.Type, Key: e.To.Key, Source: e.Source, Principal: e.Principal, ReplyTo: e.ReplyTo,
 		Headers: e.Headers, ContentType: e.ContentType, Payload: e.Payload, CorrelationID: e.CorrelationID, CausationID: e.CausationID,
 		TraceParent: e.TraceParent, TraceState: e.TraceState, Time: e.Time,

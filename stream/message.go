@@ -1,0 +1,55 @@
+package stream
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/edda-io/edda"
+)
+
+// Types of messages that answer others. Both have the id of the message they answer.
+const (
+	// TypeReply is the type of what a handler returned.
+	TypeReply = "reply"
+	// TypeError is the type of an answer that says why there is no reply; its payload is
+	// {"reason":"NO_FUNDS","message":"..."}.
+	TypeError = "error"
+)
+
+const contentTypeJSON = "application/json"
+
+// None is the type of a payload that is not there.
+type None struct{}
+
+// Decode returns the payload of a message, decoded from JSON. An empty payload is the
+// zero value. The error is BadJSON and says which message it was.
+func Decode[T any](m *edda.StreamMessage) (T, error) {
+	var v T
+	if len(m.Payload) == 0 {
+		return v, nil
+	}
+	if err := json.Unmarshal(m.Payload, &v); err != nil {
+		return v, &edda.Error{Op: fmt.Sprintf("read message %s (type %s)", m.ID, m.Type), Reason: edda.BadJSON, Err: err}
+	}
+	return v, nil
+}
+
+// failure is the payload of a message of TypeError.
+type failure struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// errorOf returns what a message of TypeError says as an error: an *edda.Error with the
+// reason, Failed when that is the handler's own word, around the *edda.HandlerError.
+func errorOf(op string, m *edda.StreamMessage) error {
+	var f failure
+	if err := json.Unmarshal(m.Payload, &f); err != nil {
+		f.Message = string(m.Payload) // whatever it is, it is about a failure
+	}
+	reason := edda.Reason(f.Reason)
+	if reason.Code() == edda.CodeInternal && reason != edda.Internal {
+		reason = edda.Failed
+	}
+	return &edda.Error{Op: op, Reason: reason, Err: &edda.HandlerError{Reason: f.Reason, Message: f.Message, Final: true}}
+}
