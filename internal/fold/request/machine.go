@@ -21,6 +21,8 @@ type Machine struct {
 	steps  Steps
 	groups Deliveries
 
+	appends func(*record.StreamAppended) error
+
 	fence uint64
 	open  map[uint64]*Request  // unfinished, by Seq
 	byID  map[edda.ID]*Request // unfinished, and ended ones the table does not have yet
@@ -70,6 +72,11 @@ func (m *Machine) Types() []record.Type {
 		record.TypeStepCancelled,
 	}
 }
+
+// SetAppends sets who takes what handlers append to streams, within the application of
+// the record that has it and after what the handler sends. It is called once, before
+// the first record. The machine that is called keeps the messages.
+func (m *Machine) SetAppends(f func(*record.StreamAppended) error) { m.appends = f }
 
 // Hint spares decoding the message of the next record, if that is an accepted
 // one: it is the message the record was made from. The machine keeps it.

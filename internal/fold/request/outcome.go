@@ -1,6 +1,7 @@
 package request
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/edda-io/edda"
@@ -40,7 +41,23 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 	}
 	m.startOrWait(next, start)
 	m.takeNumbers(uint64(len(c.Sends)))
-	return m.send(c.Sends)
+	if err := m.send(c.Sends); err != nil {
+		return err
+	}
+	return m.appendEach(c.Appends)
+}
+
+// appendEach hands on what a handler appends to streams.
+func (m *Machine) appendEach(appends []record.StreamAppended) error {
+	for i := range appends {
+		if m.appends == nil {
+			return errors.New("a handler appends to a stream, and there are none here")
+		}
+		if err := m.appends(&appends[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // attempt returns the request whose running attempt has the fence. Otherwise the

@@ -1,0 +1,198 @@
+package stream
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/record"
+)
+
+func (m *Machine) applyAppended(body []byte) error {
+	a := &m.record
+	if err := a.Decode(body); err != nil {
+		return err
+	}
+	if a.Origin.Number == 0 {
+		return m.append(a, a.Starts, Refused)
+	}
+	if !m.outbox.Receive(a.Origin) {
+		return nil
+	}
+	return m.append(a, a.Starts, Dropped)
+}
+
+// Send appends what a handler, or a group, wants to have appended: in the record being
+// applied when the stream lives here, else through the outbox. Slots that a names do not
+// count. What may not be appended is an effect Dropped where the stream lives.
+func (m *Machine) Send(a *record.StreamAppended) error {
+	if to := m.env.Home(edda.StreamHash(a.Namespace, a.Stream)); to != m.env.Partition {
+		m.outbox.Push(to, record.TypeStreamAppended, a.AppendBody(nil))
+		return nil
+	}
+	return m.AppendHere(a)
+}
+
+// AppendHere is Send for a stream that lives here. The machine keeps the messages of a.
+func (m *Machine) AppendHere(a *record.StreamAppended) error { return m.append(a, nil, Dropped) }
+
+// append appends messages, all or none. Otherwise says what there is when that may not
+// be.
+func (m *Machine) append(a *record.StreamAppended, starts []record.GroupStart, otherwise EffectKind) error {
+	s := m.byRef[Ref{a.Namespace, a.Stream}]
+	var sh *Shard
+	if s != nil {
+		sh = s.Shard(a.Shard)
+	}
+	items := len(m.items)
+	if r := m.check(s, sh, a); r != nil {
+		known, err := m.allKnown(s, a.Messages)
+		if err != nil {
+			return err
+		}
+		if !known {
+			m.items = m.items[:items]
+			m.refuse(otherwise, s, sh, r)
+			return nil
+		}
+	} else {
+		if s == nil {
+			s = m.create(edda.StreamSpec{Namespace: a.Namespace, Name: a.Stream})
+		}
+		if sh == nil {
+			sh = &Shard{Name: a.Shard} // the stream has it once there is a message
+		}
+		if err := m.takeIn(s, sh, a.Messages, starts); err != nil {
+			return err
+		}
+		if sh.stream == nil {
+			sh = nil // all were there before
+		}
+	}
+	if otherwise == Refused {
+		m.effects = append(m.effects, Effect{Kind: Answered, Stream: s, Shard: sh, Items: m.items[items:len(m.items):len(m.items)]})
+	} else {
+		m.items = m.items[:items]
+	}
+	return nil
+}
+
+// check says why nothing new may be appended, nil when it may. Stream and shard are nil
+// when they are not there.
+func (m *Machine) check(s *Stream, sh *Shard, a *record.StreamAppended) *refusal {
+	switch {
+	case s == nil && !m.room():
+		return &refusal{edda.TooLarge, fmt.Sprintf("a record makes at most %d streams", 1<<serialBits)}
+	case s != nil && !s.May(a.Shard):
+		return noShard(s, a.Shard)
+	case s != nil && sh == nil && len(s.shards) >= edda.MaxShards:
+		return &refusal{edda.NoShard, fmt.Sprintf("stream %q has %d shards, which is the most", s.Spec.Name, len(s.shards))}
+	case a.Expect == 0:
+		return nil
+	}
+	empty, end := sh == nil || sh.First == sh.End, uint64(0)
+	if sh != nil {
+		end = sh.End
+	}
+	switch {
+	case a.Expect == 1 && empty, a.Expect >= 2 && a.Expect-1 == end:
+		return nil
+	case empty:
+		return &refusal{edda.ExpectedOffset, ""}
+	default:
+		return &refusal{edda.ExpectedOffset, strconv.FormatUint(end-1, 10)}
+	}
+}
+
+// allKnown reports whether all messages were there before, and leaves behind where.
+func (m *Machine) allKnown(s *Stream, msgs [][]byte) (bool, error) {
+	if s == nil {
+		return false, nil
+	}
+	var names record.MessageNames
+	for _, msg := range msgs {
+		if err := names.Read(msg); err != nil {
+			return false, err
+		}
+		if len(names.Given) == 0 {
+			return false, nil
+		}
+		p, known, _, err := m.known(s, names.Given)
+		if err != nil || !known {
+			return false, err
+		}
+		m.replayed(p)
+	}
+	return true, nil
+}
+
+// takeIn appends the messages whose ids are not known.
+func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.GroupStart) error {
+	first := sh.End
+	var names record.MessageNames
+	for _, msg := range msgs {
+		if err := names.Read(msg); err != nil {
+			return err
+		}
+		if len(names.Given) > 0 {
+			p, known, was, err := m.known(s, names.Given)
+			if err != nil {
+				return err
+			}
+			if known {
+				m.replayed(p)
+				continue
+			}
+			m.remember(s, names.Given, Place{Shard: sh.index(s), Offset: sh.End, Position: m.env.Position}, was)
+		}
+		sh.index(s)
+		m.items = append(m.items, Item{Shard: sh.Index, Offset: sh.End, Position: m.env.Position})
+		m.push(sh, msg)
+	}
+	n := int(sh.End - first)
+	if n == 0 {
+		return nil
+	}
+	m.touchShard(sh)
+	m.effects = append(m.effects, Effect{Kind: Appended, Stream: s, Shard: sh, First: first, N: n})
+	if m.feeds != nil {
+		if err := m.feeds.Appended(s, sh, first, n, starts); err != nil {
+			return err
+		}
+	}
+	if s.removed { // cannot be, but then nothing of it is to be kept
+		return fmt.Errorf("stream %q was removed while messages were appended", s.Spec.Name)
+	}
+	if err := m.retain(sh); err != nil {
+		return err
+	}
+	m.arm(sh)
+	return nil
+}
+
+// replayed answers a message that was there before.
+func (m *Machine) replayed(p Place) {
+	m.items = append(m.items, Item{Shard: p.Shard, Offset: p.Offset, Position: p.Position, Replayed: true})
+}
+
+// index makes sure that the shard is one of the stream's, and returns its number.
+func (sh *Shard) index(s *Stream) uint32 {
+	if sh.stream == nil {
+		s.add(sh)
+	}
+	return sh.Index
+}
+
+// push adds one message to the shard.
+func (m *Machine) push(sh *Shard, msg []byte) {
+	if sh.First == sh.End {
+		sh.firstAt = m.env.Time
+	}
+	sh.recent = append(sh.recent, message{m.env.Time, msg})
+	sh.End++
+	sh.LastAt = m.env.Time
+	sh.Bytes += uint64(len(msg))
+	sh.total += uint64(len(msg))
+	sh.recentBytes += uint64(len(msg))
+	m.bytes += len(msg) + messageOverhead
+}
