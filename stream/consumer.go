@@ -53,8 +53,9 @@ const (
 // returns, what it appends and sends, its changes of state and the acknowledgement of the
 // message are kept together, or not at all.
 type Consumer struct {
-	// Group is the group, and how it is to be; it is set when the service is hosted.
-	// Group.Namespace is edda.DefaultNamespace when empty.
+	// Group is the group, which is created, with its stream, where there is none when the
+	// service is hosted. Of one that there is, the fields that are not zero are changed,
+	// but for From.
 	Group edda.GroupSpec
 	// Concurrency is how many handlers run at a time. Zero means edda.DefaultConcurrency.
 	Concurrency int
@@ -161,11 +162,12 @@ func (c *Consumer) Service() (*edda.Service, error) {
 
 // service returns a service that consumes a group.
 func service(g edda.GroupSpec, concurrency int, h edda.HandlerFunc) (*edda.Service, error) {
-	if err := g.Validate(); err != nil {
+	s := edda.NewConsumer(g.Stream, g.Name)
+	s.Namespace, s.Concurrency, *s.Group = g.Namespace, concurrency, g
+	s.HandleAny(h)
+	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	s := &edda.Service{Namespace: g.Namespace, Name: g.Service(), Kind: edda.Ordered, Concurrency: concurrency, Group: &g}
-	s.HandleAny(h)
 	return s, nil
 }
 
