@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -296,7 +297,7 @@ func (f *fake) SetGroup(_ context.Context, g edda.GroupSpec) (*edda.Group, bool,
 		}
 		s.groups[g.Name] = cursor
 	}
-	return &edda.Group{GroupSpec: g, Cursor: cursor}, !there, nil
+	return &edda.Group{GroupSpec: g, Cursor: maps.Clone(cursor)}, !there, nil
 }
 
 func (f *fake) group(g edda.GroupRef) (*edda.Group, *fakeStream, error) {
@@ -308,7 +309,7 @@ func (f *fake) group(g edda.GroupRef) (*edda.Group, *fakeStream, error) {
 	if !there {
 		return nil, nil, &edda.Error{Op: "find group " + g.Group, Reason: edda.NoGroup}
 	}
-	return &edda.Group{GroupSpec: edda.GroupSpec{Namespace: g.Namespace, Stream: g.Stream, Name: g.Group}, Cursor: cursor}, s, nil
+	return &edda.Group{GroupSpec: edda.GroupSpec{Namespace: g.Namespace, Stream: g.Stream, Name: g.Group}, Cursor: maps.Clone(cursor)}, s, nil
 }
 
 func (f *fake) Group(_ context.Context, g edda.GroupRef) (*edda.Group, error) {
@@ -353,12 +354,13 @@ func (f *fake) ResetGroup(_ context.Context, g edda.GroupRef, shard string, to e
 	if err := f.enter("ResetGroup"); err != nil {
 		return nil, err
 	}
-	gr, s, err := f.group(g)
+	_, s, err := f.group(g)
 	if err != nil {
 		return nil, err
 	}
-	gr.Cursor[shard] = s.shard(shard).offset(to)
-	return gr, nil
+	s.groups[g.Group][shard] = s.shard(shard).offset(to)
+	gr, _, err := f.group(g)
+	return gr, err
 }
 
 func (f *fake) ReadGroup(context.Context, edda.GroupRead) ([]edda.Delivery, error) {
