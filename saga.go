@@ -175,6 +175,24 @@ type StepSpec struct {
 	// The step's result is an object with the results of the steps that no other depends
 	// on, by their ids.
 	Saga *SagaSpec
+	// Queue makes the step a message on a stream: whoever takes it from there finishes the
+	// step by another message. Of Task only Key, Method (the message's type) and Args
+	// may be set then, and there is no AttemptTimeout.
+	Queue *QueueSpec
+}
+
+// QueueSpec is a step that is a message. It is a CloudEvent with the extensions sagaid,
+// stepid and completionkey, and StepInput as its data; the message that finishes the step
+// has the same three. docs/sagas-queue.md has the whole of it.
+type QueueSpec struct {
+	// Stream is where the message is appended, Shard its shard; DefaultShard when empty.
+	Stream string `json:"stream"`
+	Shard  string `json:"shard,omitempty"`
+	// Success is the stream whose message completes the step, its data being the result;
+	// Failure the one whose message fails it. They may be read from any shard, and must
+	// differ.
+	Success string `json:"success"`
+	Failure string `json:"failure"`
 }
 
 // Task is what a step, or its compensation, asks of a service.
@@ -261,6 +279,8 @@ type Step struct {
 	After   []string          `json:"after,omitempty"`
 	// SagaID is the saga that the step is, when it is one.
 	SagaID string `json:"sagaId,omitempty"`
+	// Queue is where its message goes, when it is one.
+	Queue *QueueSpec `json:"queue,omitempty"`
 	// Pending says that it runs without a handler, until somebody finishes it.
 	Pending bool `json:"pending,omitempty"`
 	// Attempts counts those of its request, once that has ended.
