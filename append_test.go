@@ -15,7 +15,7 @@ func appendOne(stream string) *edda.Append {
 // it appends.
 func TestAppendsOutcome(t *testing.T) {
 	large := appendOne("s")
-	large.Messages[0].Payload = make([]byte, edda.MaxOutcomeBytes-100)
+	large.Messages[0].Payload = make([]byte, edda.MaxOutcomeBytes)
 	conditional, onlyFirst := appendOne("s"), appendOne("s")
 	conditional.IfLast, onlyFirst.IfEmpty = new(uint64(1)), true
 	broken := appendOne("s")

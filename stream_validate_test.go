@@ -258,7 +258,7 @@ func TestStreamMessageSize(t *testing.T) {
 			e.ID = NewID(1, time.Now())
 		}
 		b, err := e.AppendBinary(nil)
-		if n := m.BinarySize(); err != nil || len(b) > n || n > len(b)+160 {
+		if n := m.BinarySize(); err != nil || len(b) > n || n > len(b)+50 {
 			t.Errorf("message %d has %d bytes, %v, announced are %d", i, len(b), err, n)
 		}
 		var back StreamMessage

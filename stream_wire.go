@@ -16,19 +16,42 @@ func (m *StreamMessage) Envelope() Message {
 	}
 }
 
-// BinarySize is an upper bound of what the encoded Envelope takes, like
-// Message.BinarySize, with an id that the node makes.
+// BinarySize is an upper bound of what the encoded Envelope takes, with an id that the
+// node makes. It is a few bytes for each field too high.
 func (m *StreamMessage) BinarySize() int {
-	const tag = 6 // a tag and a length
-	n := 18 + 20 + 11*tag + len(m.Type) + len(DefaultMessageType) + len(m.Key) + len(m.ID) + m.contextBytes() + len(m.Payload)
-	n += 3 * tag * len(m.Headers)
+	n := sizeField(cmp.Or(m.Type, DefaultMessageType)) + sizeField(m.Key) + sizeField(m.Source) + sizeField(string(m.Principal)) +
+		sizeField(m.ContentType) + sizeField(m.CorrelationID) + sizeField(m.TraceParent) + sizeField(m.TraceState) + len(m.Payload) + 6
+	if m.ID == "" {
+		n += 18
+	} else {
+		n += sizeField(m.ID)
+	}
 	if m.ReplyTo != (Address{}) {
-		n += 4*tag + len(m.ReplyTo.Namespace) + len(m.ReplyTo.Name) + len(m.ReplyTo.Key)
+		n += 6 + sizeField(m.ReplyTo.Namespace) + sizeField(m.ReplyTo.Name) + sizeField(m.ReplyTo.Key)
+	}
+	for _, h := range m.Headers {
+		n += 6 + sizeField(h.Name) + sizeField(h.Value)
+	}
+	if !m.CausationID.IsZero() {
+		n += 18
 	}
 	if !m.Time.IsZero() {
 		n += 10
 	}
 	return n
+}
+
+// sizeField is an upper bound of what a string takes with its tag and length.
+func sizeField(s string) int {
+	const short = 1 << 14
+	switch {
+	case s == "":
+		return 0
+	case len(s) < short:
+		return len(s) + 4
+	default:
+		return len(s) + 7
+	}
 }
 
 // binarySize is about what the append takes encoded, and not less.

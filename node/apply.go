@@ -42,6 +42,7 @@ func (p *partition) applied(pr *proposal) {
 		}
 	}
 	p.sagasApplied(pr.saga)
+	p.streamsApplied(pr)
 	if p.services != nil && p.services.Changed() {
 		p.n.publish(p.services.Services())
 	}

@@ -75,6 +75,8 @@ func (p *partition) save() error {
 		return err
 	}
 	p.fold.Committed()
+	p.sweepTails()
+	p.report()
 	return nil
 }
 

@@ -107,3 +107,19 @@ func Strangers(n *Node) int {
 
 // UnfinishedBytes returns how much memory unfinished requests take.
 func UnfinishedBytes(n *Node) int64 { return n.bytes.Load() }
+
+// StreamWaiters is how many readers wait at the ends of streams, and how many wait for
+// messages by their ids.
+func StreamWaiters(t testing.TB, n *Node) (readers, awaiters int) {
+	t.Helper()
+	for _, p := range n.parts {
+		if err := n.inPartition(t.Context(), p, "count", func() {
+			for _, w := range p.awaiting {
+				awaiters += len(w)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return int(n.metrics.streams.waiting.Load()), awaiters
+}

@@ -6,8 +6,8 @@ import (
 	"github.com/edda-io/edda/internal/record"
 )
 
-// inbox is where a partition's goroutine gets everything from. Only calls, and
-// changes of sagas that bring something in, are bounded; the rest has room because what can come is bounded where it begins:
+// inbox is where a partition's goroutine gets everything from. Only calls, appends to
+// streams, and changes of sagas that bring something in, are bounded; the rest has room because what can come is bounded where it begins:
 // outcomes by slots, parts by a window of each attempt, deliveries by the window of each lane, batches by
 // themselves.
 type inbox struct {
@@ -15,7 +15,7 @@ type inbox struct {
 	mail     mail
 	signaled bool
 	closed   bool
-	waiting  int // calls that are not durable yet
+	waiting  int // calls and appends that are not durable yet
 	bytes    int // their size
 
 	wake chan struct{} // one signal for everything since the last take
@@ -31,6 +31,7 @@ type mail struct {
 	deliveries []delivery
 	funcs      []func()
 	sagas      []*sagaChange
+	streams    []*streamAppend
 	calls      []*call
 }
 
@@ -93,6 +94,22 @@ func (in *inbox) change(c *sagaChange, l *Limits) (ok, closed bool) {
 	in.bytes += bytes
 	in.mail.sagas = append(in.mail.sagas, c)
 	in.signal()
+	return true, false
+}
+
+// stream is call for an append to a stream.
+func (in *inbox) stream(w *streamAppend, l *Limits) (ok, closed bool) {
+	in.mu.Lock()
+	if in.closed || in.full(len(w.rec), l) {
+		closed = in.closed
+		in.mu.Unlock()
+		return false, closed
+	}
+	in.waiting++
+	in.bytes += len(w.rec)
+	in.mail.streams = append(in.mail.streams, w)
+	in.signal()
+	in.mu.Unlock()
 	return true, false
 }
 
@@ -203,8 +220,9 @@ func (m *mail) reset() {
 	clear(m.deliveries)
 	clear(m.funcs)
 	clear(m.sagas)
+	clear(m.streams)
 	clear(m.calls)
 	m.batches, m.acks, m.grants, m.outcomes = m.batches[:0], m.acks[:0], m.grants[:0], m.outcomes[:0]
-	m.parts, m.sagas = m.parts[:0], m.sagas[:0]
+	m.parts, m.sagas, m.streams = m.parts[:0], m.sagas[:0], m.streams[:0]
 	m.deliveries, m.funcs, m.calls = m.deliveries[:0], m.funcs[:0], m.calls[:0]
 }

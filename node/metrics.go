@@ -23,6 +23,7 @@ type metrics struct {
 	partsTotal    *prometheus.CounterVec
 	appends       prometheus.Histogram
 	sagas         *sagaMetrics
+	streams       *streamMetrics
 	strangers     func() *serviceMetrics // of all services that are not there
 	refused       atomic.Int64
 }
@@ -59,7 +60,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_append_seconds", Help: "From handing a batch to the log until it was durable.",
 			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5},
 		}),
-		sagas: newSagaMetrics(reg != nil),
+		sagas: newSagaMetrics(reg != nil), streams: newStreamMetrics(),
 	}
 	m.strangers = sync.OnceValue(func() *serviceMetrics { return m.fresh(otherName, otherName) })
 	if reg == nil {
@@ -79,6 +80,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 		}, func() float64 { return float64(n.handlers.n.Load()) }),
 	}
 	all = append(append(all, m.sagas.collectors()...), openSagas{n})
+	all = append(all, m.streams.collectors()...)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			m.unregister()

@@ -27,6 +27,7 @@ import (
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
+	"github.com/edda-io/edda/internal/seldom"
 	"github.com/edda-io/edda/internal/store"
 )
 
@@ -46,7 +47,13 @@ type Node struct {
 	endpoints endpoints
 	attempts  atomic.Uint64 // numbers those of workers elsewhere
 
-	bytes    atomic.Int64 // memory of unfinished requests
+	bytes atomic.Int64 // memory of unfinished requests
+	// streamBytes is the memory of messages of streams that the store has not got yet.
+	streamBytes   atomic.Int64
+	streamAppends sync.Pool // of *streamAppend
+	ringer        ringer
+	dropped       seldom.Gate // of appends of handlers
+
 	logBytes atomic.Int64 // appended since the last checkpoint
 	handed   atomic.Int64 // records of outboxes that were handed over and are about to be appended
 	started  atomic.Bool
@@ -213,9 +220,13 @@ func (n *Node) Client() *edda.Client { return edda.NewClient(n) }
 
 // appended counts what goes into the log, and asks for a checkpoint in time.
 func (n *Node) appended(bytes int) {
-	if n.logBytes.Add(int64(bytes)) < int64(n.opts.CheckpointBytes) {
-		return
+	if n.logBytes.Add(int64(bytes)) >= int64(n.opts.CheckpointBytes) {
+		n.askCheckpoint()
 	}
+}
+
+// askCheckpoint has a checkpoint written, unless that is about to happen.
+func (n *Node) askCheckpoint() {
 	select {
 	case n.checkpoint <- struct{}{}:
 	default:

@@ -22,6 +22,7 @@ import (
 	"github.com/edda-io/edda/internal/fold/request"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
+	streamfold "github.com/edda-io/edda/internal/fold/stream"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
 )
@@ -45,6 +46,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	}
 	n.registry.init()
 	n.workers.all = map[string]*Worker{}
+	n.ringer.wake = make(chan struct{}, 1)
 	n.endpoints.all = map[edda.Address]*endpoint{}
 	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
@@ -156,6 +158,7 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 		n: n, id: id, in: newInbox(), halted: make(chan struct{}), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
 		ready: map[queue]*ready{}, lanes: map[uint64]*lane{}, readers: map[uint64][]*partReader{},
 		sagaWaiters: map[sagafold.Ref][]*sagaWaiter{}, stepEnds: map[stepRef]int{},
+		tails: tails{all: map[tailKey]*streamTail{}}, awaiting: map[awaitKey][]*awaiter{},
 	}
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)
@@ -163,7 +166,9 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 	p.requests.LimitKept(int64(max(n.opts.Limits.ReplyBytes/n.opts.Partitions, 1)))
 	p.sagas = sagafold.New(&p.env, p.outbox, p.requests)
 	p.requests.SetSteps(p.sagas)
-	machines := []fold.Machine{p.outbox, p.requests, p.sagas}
+	p.streams = streamfold.New(&p.env, p.outbox)
+	p.requests.SetAppends(p.streams.Send)
+	machines := []fold.Machine{p.outbox, p.requests, p.sagas, p.streams}
 	if id == 0 {
 		p.services = servicefold.New(&p.env, p.outbox)
 		machines = append(machines, p.services)
@@ -236,6 +241,7 @@ func (p *partition) replay(e engine.Entry) error {
 		}
 		p.requests.Effects()
 		p.sagas.Effects()
+		p.streams.Effects()
 	}
 	p.outbox.Touched()
 	return nil
@@ -255,6 +261,7 @@ func (n *Node) begin(ctx context.Context) error {
 		n.loops.Go(p.run)
 	}
 	n.loops.Go(n.runCheckpoints)
+	n.loops.Go(func() { n.ringer.run(n.halt) })
 	for range n.parts {
 		select {
 		case err := <-owned:

@@ -44,7 +44,8 @@ type Options struct {
 	// OnAccept sees each message from outside before it is accepted, in the caller's
 	// goroutine. It may change the message; an error refuses it with NOT_ALLOWED, or
 	// with the reason of an *edda.Error. Steps of sagas are requests that the node makes:
-	// they are not shown to it.
+	// they are not shown to it, and neither are
+	// messages for streams.
 	OnAccept func(ctx context.Context, m *edda.Message) error
 	// OnReply sees each outcome once it is durable and before a waiting caller gets
 	// it; reply is nil unless the request succeeded. It runs in a goroutine of its
@@ -85,11 +86,12 @@ type Options struct {
 // OVERLOADED or KEY_OVERLOADED; nothing that was accepted is ever dropped.
 type Limits struct {
 	// PartitionRequests and PartitionBytes bound what waits in one partition to
-	// become durable: 1,024 requests and 32 MiB when zero.
+	// become durable: 1,024 requests and appends, and 32 MiB, when zero.
 	PartitionRequests int
 	PartitionBytes    int
-	// NodeBytes bounds the memory of all unfinished requests: 256 MiB when zero.
-	// Payloads count until they lie in the store.
+	// NodeBytes bounds the memory of all unfinished requests, and by itself that of the
+	// messages of streams which the store has not got yet: 256 MiB when zero. Payloads
+	// count until they lie in the store.
 	NodeBytes int
 	// KeyQueue bounds the requests of one key: 10,000 when zero.
 	KeyQueue int

@@ -12,6 +12,7 @@ import (
 	"github.com/edda-io/edda/internal/fold/request"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
+	streamfold "github.com/edda-io/edda/internal/fold/stream"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
 )
@@ -33,6 +34,7 @@ type partition struct {
 	requests *request.Machine
 	outbox   *outbox.Machine
 	sagas    *sagafold.Machine
+	streams  *streamfold.Machine
 	services *servicefold.Machine // partition 0 alone
 
 	epoch    engine.Epoch
@@ -61,6 +63,11 @@ type partition struct {
 	sagaWaiters map[sagafold.Ref][]*sagaWaiter
 	stepEnds    map[stepRef]int // steps whose end is on its way into the log, and how often
 	sagasDue    int             // records on their way because of a deadline
+
+	tails       tails         // where readers of streams wait
+	toRing      []*streamTail // when the batch is done with
+	awaiting    map[awaitKey][]*awaiter
+	streamBytes int // what the node last heard of the streams' memory
 
 	// broken says that a batch could not be applied: nothing may follow it.
 	broken    bool
@@ -95,6 +102,8 @@ type proposal struct {
 	// saga is set when the record may change sagas, and something is to be done about
 	// that.
 	saga *sagaPart
+	// stream is set when somebody waits for what the record does to a stream.
+	stream *streamPart
 }
 
 // live is what the node hangs on to an unfinished request.
@@ -179,7 +188,7 @@ func (p *partition) run() {
 // unhurried reports whether all that has come in is outcomes that nobody waits
 // for.
 func (p *partition) unhurried(m *mail) bool {
-	if len(m.outcomes) == 0 || len(m.batches)+len(m.calls)+len(m.sagas)+len(m.grants)+len(m.deliveries)+len(m.funcs) > 0 {
+	if len(m.outcomes) == 0 || len(m.batches)+len(m.calls)+len(m.sagas)+len(m.streams)+len(m.grants)+len(m.deliveries)+len(m.funcs) > 0 {
 		return false
 	}
 	for _, a := range m.outcomes {
@@ -231,6 +240,9 @@ func (p *partition) turnOut(m *mail) {
 	for _, c := range m.sagas {
 		c.finish(p.n.notRunning(c.op))
 	}
+	for _, w := range m.streams {
+		w.refuse(p.n.notRunning(w.op()))
+	}
 }
 
 // leave closes the inbox and answers whoever is left: with what is certain, where
@@ -248,6 +260,8 @@ func (p *partition) leave() {
 	for _, then := range p.quiesce {
 		then()
 	}
+	p.leaveTails(p.n.notRunning("read a stream"))
+	p.endAwaiters(nil, p.n.notRunning("await a message"))
 }
 
 // close answers those whose records were still in flight when the partition
@@ -258,6 +272,12 @@ func (p *partition) close() {
 	for _, b := range append(p.unapplied, m.batches...) {
 		if b.result.Outcome != engine.Durable {
 			p.refuse(b)
+			continue
+		}
+		for i := range b.proposals {
+			if s := b.proposals[i].stream; s != nil && s.append != nil {
+				s.append.refuse(appendUnknown(s.append))
+			}
 		}
 	}
 }
@@ -268,6 +288,9 @@ func (p *partition) close() {
 func (p *partition) setAlarm() {
 	at := p.timers.next()
 	if due := p.nextSagaDeadline(); due != 0 && (at == 0 || due < at) {
+		at = due
+	}
+	if due := p.streams.NextExpiry(); due != 0 && (at == 0 || due < at) {
 		at = due
 	}
 	if p.ackAt != 0 && (at == 0 || p.ackAt < at) {
@@ -308,11 +331,15 @@ func (p *partition) round(m *mail) error {
 	}
 	p.fire()
 	p.fireSagas()
+	p.fireExpiries()
 	for _, f := range m.funcs {
 		f()
 	}
 	for _, c := range m.sagas {
 		p.change(c)
+	}
+	for _, w := range m.streams {
+		p.streamAppend(w)
 	}
 	for _, c := range m.calls {
 		p.call(c)
@@ -405,17 +432,19 @@ func (p *partition) complete(b *batch) error {
 		p.refuse(b)
 		return fmt.Errorf("append: %w", &appendError{b.result})
 	}
+	p.settle(b) // before anybody is answered, who then may come again
 	for i, rec := range b.Records {
 		pr := &b.proposals[i]
 		if pr.call != nil {
 			p.requests.Hint(pr.call.msg)
 		}
 		if err := p.fold.Apply(uint64(b.First)+uint64(i), rec); err != nil {
+			p.unapplied = append(p.unapplied, b)
 			return err
 		}
 		p.applied(pr)
 	}
-	p.settle(b)
+	p.ringAll()
 	p.recycle(b)
 	for _, to := range p.outbox.Touched() {
 		p.pump(to)
@@ -441,6 +470,9 @@ func (p *partition) settle(b *batch) {
 			c, size := pr.saga.change.size()
 			calls += c
 			bytes += size
+		case pr.stream != nil && pr.stream.append != nil:
+			calls++
+			bytes += pr.stream.append.size
 		}
 	}
 	if calls > 0 {
@@ -451,6 +483,7 @@ func (p *partition) settle(b *batch) {
 // refuse tells everybody in a batch that did not become durable what became of
 // it.
 func (p *partition) refuse(b *batch) {
+	p.settle(b) // before anybody is answered, who then may come again
 	err := &appendError{b.result}
 	for i := range b.proposals {
 		pr := &b.proposals[i]
@@ -461,9 +494,12 @@ func (p *partition) refuse(b *batch) {
 			pr.then(nil, err.forCall(nil))
 		case pr.saga != nil && pr.saga.change != nil:
 			pr.saga.change.finish(err.forSaga(pr.saga.change))
+		case pr.stream != nil && pr.stream.append != nil:
+			pr.stream.append.refuse(err.forAppend(pr.stream.append))
+		case pr.stream != nil:
+			pr.stream.change.done <- err.forCall(nil)
 		}
 	}
-	p.settle(b)
 }
 
 // report tells the node how many requests there are and how much memory they
@@ -475,6 +511,10 @@ func (p *partition) report() {
 	if now := p.requests.Bytes(); now != p.bytes {
 		p.n.bytes.Add(int64(now - p.bytes))
 		p.bytes = now
+	}
+	if now := p.streams.Bytes(); now != p.streamBytes {
+		p.n.streamBytes.Add(int64(now - p.streamBytes))
+		p.streamBytes = now
 	}
 	p.unfinished.Store(int64(p.requests.Count()))
 }

@@ -83,7 +83,7 @@ func (m *sagaMetrics) created(s *sagafold.Saga) {
 
 // of returns the figures of the sagas of a name.
 func (m *sagaMetrics) of(namespace, name string) *sagaCounters {
-	return find(m, m.kinds, sagaKind{namespace, name}, sagaKind{otherName, otherName}, maxSagaKinds, func(k sagaKind) *sagaCounters {
+	return find(&m.mu, m.kinds, sagaKind{namespace, name}, sagaKind{otherName, otherName}, maxSagaKinds, func(k sagaKind) *sagaCounters {
 		c := &sagaCounters{
 			kind: k, created: m.createdTotal.WithLabelValues(k.namespace, k.name), started: m.startedTotal.WithLabelValues(k.namespace, k.name),
 			ended: map[edda.SagaState]prometheus.Counter{},
@@ -97,7 +97,7 @@ func (m *sagaMetrics) of(namespace, name string) *sagaCounters {
 
 // task returns the figures of the steps that ask for a method.
 func (m *sagaMetrics) task(namespace, service, method string) *stepCounters {
-	return find(m, m.tasks, stepKind{namespace, service, method}, stepKind{otherName, otherName, otherName}, maxStepKinds, func(k stepKind) *stepCounters {
+	return find(&m.mu, m.tasks, stepKind{namespace, service, method}, stepKind{otherName, otherName, otherName}, maxStepKinds, func(k stepKind) *stepCounters {
 		c := &stepCounters{ended: map[edda.StepState]prometheus.Counter{}, undone: map[edda.CompensationState]prometheus.Counter{}}
 		for _, s := range []edda.StepState{edda.StepSucceeded, edda.StepFailed, edda.StepCancelled} {
 			c.ended[s] = m.stepsTotal.WithLabelValues(k.namespace, k.service, k.method, string(s))
@@ -110,19 +110,19 @@ func (m *sagaMetrics) task(namespace, service, method string) *stepCounters {
 }
 
 // find returns what stands under the key, made when there is room for one more,
-// else what stands under the other one.
-func find[K comparable, V any](m *sagaMetrics, all map[K]*V, key, other K, most int, fresh func(K) *V) *V {
-	m.mu.RLock()
+// else what stands under the other one. The lock guards all.
+func find[K comparable, V any](mu *sync.RWMutex, all map[K]*V, key, other K, most int, fresh func(K) *V) *V {
+	mu.RLock()
 	v := all[key]
 	if v == nil && len(all) > most {
 		v = all[other]
 	}
-	m.mu.RUnlock()
+	mu.RUnlock()
 	if v != nil {
 		return v
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	mu.Lock()
+	defer mu.Unlock()
 	if all[key] == nil && len(all) >= most {
 		key = other
 	}

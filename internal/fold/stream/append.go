@@ -128,7 +128,7 @@ func (m *Machine) allKnown(s *Stream, msgs [][]byte) (bool, error) {
 
 // takeIn appends the messages whose ids are not known.
 func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.GroupStart) error {
-	first := sh.End
+	first, total := sh.End, sh.total
 	var names record.MessageNames
 	for _, msg := range msgs {
 		if err := names.Read(msg); err != nil {
@@ -154,7 +154,8 @@ func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.Gr
 		return nil
 	}
 	m.touchShard(sh)
-	m.effects = append(m.effects, Effect{Kind: Appended, Stream: s, Shard: sh, First: first, N: n})
+	effect := len(m.effects)
+	m.effects = append(m.effects, Effect{Kind: Appended, Stream: s, Shard: sh, First: first, N: n, Bytes: int(sh.total - total)})
 	if m.feeds != nil {
 		if err := m.feeds.Appended(s, sh, first, n, starts); err != nil {
 			return err
@@ -163,9 +164,11 @@ func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.Gr
 	if s.removed { // cannot be, but then nothing of it is to be kept
 		return fmt.Errorf("stream %q was removed while messages were appended", s.Spec.Name)
 	}
+	kept := sh.First
 	if err := m.retain(sh); err != nil {
 		return err
 	}
+	m.effects[effect].Gone = int(sh.First - kept)
 	m.arm(sh)
 	return nil
 }

@@ -37,7 +37,10 @@ type Effect struct {
 	Shard  *Shard
 	First  uint64
 	N      int
-	Items  []Item
+	// Bytes is what the new messages take, encoded, and Gone how many were removed because
+	// of them, when messages were appended.
+	Bytes, Gone int
+	Items       []Item
 	// Reason is why a record was refused or dropped: NO_STREAM, NO_SHARD, CONFLICT, or
 	// EXPECTED_OFFSET, where Detail is the offset of the last message in decimal digits,
 	// and empty when there is none. Else Detail is a text for people.

@@ -1,0 +1,85 @@
+package record
+
+import (
+	"cmp"
+	"math"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/wire"
+)
+
+// EncodeAppend appends the whole record of an append, whose messages are encoded in
+// place and nowhere else. Hash is where the stream lives; ids gets the id of each
+// message, those of the producer and those that are made here.
+func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []edda.Appended) ([]byte, error) {
+	s := StreamAppended{Namespace: a.Namespace, Stream: a.Stream, Shard: cmp.Or(a.Shard, edda.DefaultShard), Expect: expect(a)}
+	if s.Namespace == edda.DefaultNamespace {
+		s.Namespace = "" // which is read as that
+	}
+	b = s.AppendTo(b)
+	for i := range a.Messages {
+		var mark int
+		var err error
+		b, mark = wire.Begin(b, 5)
+		if b, err = appendStreamMessage(b, a, i, hash, now, &ids[i].ID); err != nil {
+			return nil, err
+		}
+		wire.End(b, mark)
+	}
+	return b, nil
+}
+
+// AppendSize is an upper bound of what EncodeAppend appends, as close as is cheap.
+func AppendSize(a *edda.Append) int {
+	n := AppendedBytes + len(a.Messages)*(len(a.Principal)+4) + len(a.Namespace) + len(a.Stream) + len(a.Shard)
+	for i := range a.Messages {
+		n += a.Messages[i].BinarySize() + 6
+	}
+	return n
+}
+
+// NewStreamAppended is EncodeAppend for one of Completed.Appends, which is decided when
+// its handler has returned: it has no condition.
+func NewStreamAppended(a *edda.Append, hash uint64, now time.Time) (StreamAppended, error) {
+	s := StreamAppended{
+		Namespace: cmp.Or(a.Namespace, edda.DefaultNamespace), Stream: a.Stream, Shard: cmp.Or(a.Shard, edda.DefaultShard),
+		Messages: make([][]byte, len(a.Messages)),
+	}
+	b := make([]byte, 0, AppendSize(a))
+	for i := range a.Messages {
+		at := len(b)
+		var id string
+		var err error
+		if b, err = appendStreamMessage(b, a, i, hash, now, &id); err != nil {
+			return s, err
+		}
+		s.Messages[i] = b[at:len(b):len(b)]
+	}
+	return s, nil
+}
+
+// appendStreamMessage appends one message of an append, encoded, and returns its id.
+func appendStreamMessage(b []byte, a *edda.Append, i int, hash uint64, now time.Time, id *string) ([]byte, error) {
+	m := a.Messages[i].Envelope()
+	m.Principal = cmp.Or(a.Principal, edda.Anonymous)
+	if *id = m.IdempotencyKey; *id == "" {
+		m.ID = edda.NewID(hash, now)
+		*id = m.ID.String()
+	}
+	return m.AppendBinary(b)
+}
+
+// expect is what an append says of its shard, as StreamAppended has it.
+func expect(a *edda.Append) uint64 {
+	switch {
+	case a.IfEmpty:
+		return 1
+	case a.IfLast == nil:
+		return 0
+	case *a.IfLast > math.MaxUint64-2:
+		return math.MaxUint64 // which no offset is
+	default:
+		return *a.IfLast + 2
+	}
+}
