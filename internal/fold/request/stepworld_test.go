@@ -190,15 +190,16 @@ func (g *gen) ofStep(c *record.Completed) {
 		c.Pending, c.Reply = true, nil
 	}
 	for range g.IntN(3) {
-		if g.chance(45) {
+		switch {
+		case g.chance(45):
 			g.ofDelivery(c)
-		} else if g.chance(70) {
+		case g.chance(70):
 			c.Added = append(c.Added, fmt.Appendf(nil, "admit %d %d", g.ids, g.IntN(len(testAddresses))))
 			if g.chance(50) {
 				c.Starts = append(c.Starts, uint32(g.ids))
 			}
 			g.ids++
-		} else {
+		default:
 			c.Added = append(c.Added, fmt.Appendf(nil, "cancel %d", g.stepID()))
 		}
 	}
