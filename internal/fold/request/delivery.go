@@ -58,3 +58,6 @@ func (m *Machine) CancelDelivery(id edda.ID) error {
 	m.told = m.told[:len(m.told)-1]
 	return nil
 }
+
+// Size is what the request's message takes, encoded.
+func (r *Request) Size() int { return int(r.size) }
