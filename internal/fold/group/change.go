@@ -38,7 +38,7 @@ func (m *Machine) applySet(body []byte) error {
 		m.refuse(&refusal{edda.Conflict, fmt.Sprintf("stream %q has %d groups, which is the most", spec.Stream, edda.MaxGroups)})
 		return nil
 	}
-	g := newGroup(m.env.Position<<serialBits, spec, s)
+	g := m.newGroup(m.env.Position<<serialBits, spec, s)
 	g.CreatedAt = m.env.Time
 	m.add(g)
 	m.touch(g)

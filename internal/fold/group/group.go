@@ -29,6 +29,9 @@ const (
 	maxBytes = 8 << 20
 )
 
+// window bounds what a group has open.
+type window struct{ open, bytes int }
+
 // Group is a consumer group. It belongs to the machine; the node reads it in the
 // partition's goroutine, and sets Aux.
 type Group struct {
@@ -46,6 +49,7 @@ type Group struct {
 	service string // that its messages are handled as
 	hash    uint64 // where the stream lives
 	resets  uint64
+	window  window
 	base    uint64 // where it begins in shards that come to be
 	turn    uint32 // the shard from which on there is a look for one to take in from
 
@@ -84,9 +88,9 @@ type held struct {
 	size   int
 }
 
-func newGroup(serial uint64, spec edda.GroupSpec, s *stream.Stream) *Group {
+func (m *Machine) newGroup(serial uint64, spec edda.GroupSpec, s *stream.Stream) *Group {
 	return &Group{
-		Serial: serial, Spec: spec, Stream: s, service: spec.Service(), hash: edda.StreamHash(spec.Namespace, spec.Stream),
+		Serial: serial, Spec: spec, Stream: s, window: m.window, service: spec.Service(), hash: edda.StreamHash(spec.Namespace, spec.Stream),
 		behind: btree.NewG(8, (*cursor).less), open: map[edda.ID]held{},
 	}
 }
@@ -139,11 +143,11 @@ func (g *Group) Advancing() bool { return g.filling }
 
 // fits reports whether the window has room for a message of the size.
 func (g *Group) fits(size int) bool {
-	return len(g.open) < maxOpen && (len(g.open) == 0 || g.bytes+size <= maxBytes)
+	return len(g.open) < g.window.open && (len(g.open) == 0 || g.bytes+size <= g.window.bytes)
 }
 
 // halfFree reports whether so much of the window is free that more is taken in.
-func (g *Group) halfFree() bool { return len(g.open) <= maxOpen/2 && g.bytes <= maxBytes/2 }
+func (g *Group) halfFree() bool { return len(g.open) <= g.window.open/2 && g.bytes <= g.window.bytes/2 }
 
 func (g *Group) hold(id edda.ID, h held) {
 	g.open[id] = h

@@ -43,6 +43,7 @@ type Machine struct {
 	env      *fold.Env
 	streams  Streams
 	requests Requests
+	window   window // of each group; tests have smaller ones
 
 	feeds  map[uint64]*feed  // by the stream's serial number
 	groups map[uint64]*Group // by theirs
@@ -63,7 +64,10 @@ type Machine struct {
 
 // New returns a machine without groups.
 func New(env *fold.Env, streams Streams, requests Requests) *Machine {
-	return &Machine{env: env, streams: streams, requests: requests, feeds: map[uint64]*feed{}, groups: map[uint64]*Group{}}
+	return &Machine{
+		env: env, streams: streams, requests: requests, window: window{maxOpen, maxBytes},
+		feeds: map[uint64]*feed{}, groups: map[uint64]*Group{},
+	}
 }
 
 // Types are the record types the machine owns.

@@ -143,7 +143,7 @@ func (m *Machine) loadGroup(key, row []byte) error {
 	if serial == 0 || set.Name != string(key[9:]) || m.groups[serial] != nil {
 		return fmt.Errorf("group row %x is of the group %q with the number %d", key, set.Name, serial)
 	}
-	g := newGroup(serial, set.GroupSpec, s)
+	g := m.newGroup(serial, set.GroupSpec, s)
 	g.CreatedAt, g.resets, g.base, g.turn, g.filling, g.unknown = read.CreatedAt, read.resets, read.base, read.turn, read.filling, read.unknown
 	g.stored = true
 	m.add(g)

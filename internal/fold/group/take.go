@@ -227,7 +227,7 @@ const minTurn = 16
 // takeTurn takes in messages of one shard: its part of the window.
 func (m *Machine) takeTurn(c *cursor) (taking, error) {
 	g, sh := c.group, c.shard
-	turn := max(minTurn, (maxOpen-len(g.open))/g.behind.Len())
+	turn := max(minTurn, (g.window.open-len(g.open))/g.behind.Len())
 	for e, err := range m.streams.Scan(g.Stream, sh, max(c.next, sh.First)) {
 		if err != nil {
 			return noRoom, err
