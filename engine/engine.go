@@ -95,6 +95,10 @@ type Batch struct {
 	// engine may keep the slices until Done was called, and the bytes must not
 	// change before that; it never writes to them.
 	Records [][]byte
+	// Quiet is how many of the records bring about no other soon, once they are
+	// durable: an engine need not wait for what follows from them before it flushes
+	// again. It is a hint, and zero is always right.
+	Quiet int
 	// Done is called exactly once, in log order for the batches of a partition,
 	// from a goroutine of the engine. It must not block and must not call the
 	// engine. Append may call it before it returns only with Fenced or Unavailable.

@@ -205,6 +205,26 @@ func (in *inbox) take(m *mail) {
 	in.mu.Unlock()
 }
 
+// more adds what has come in since to m, and reports whether that is anything, which
+// is quick when it is not.
+func (in *inbox) more(m *mail) bool {
+	if len(in.wake) == 0 {
+		return false
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n := &in.mail
+	m.batches, m.acks, m.grants = append(m.batches, n.batches...), append(m.acks, n.acks...), append(m.grants, n.grants...)
+	m.parts, m.outcomes = append(m.parts, n.parts...), append(m.outcomes, n.outcomes...)
+	m.deliveries, m.funcs = append(m.deliveries, n.deliveries...), append(m.funcs, n.funcs...)
+	m.sagas, m.streams = append(m.sagas, n.sagas...), append(m.streams, n.streams...)
+	m.calls = append(m.calls, n.calls...)
+	n.reset()
+	in.signaled = false
+	<-in.wake
+	return true
+}
+
 // close refuses what comes after.
 func (in *inbox) close() {
 	in.mu.Lock()

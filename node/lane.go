@@ -82,7 +82,7 @@ func (p *partition) proposeAcks() {
 		}
 		l.noted = l.acked
 		a := record.OutboxAcked{To: to, Number: l.acked}
-		p.propose(a.AppendTo(nil), proposal{})
+		p.propose(a.AppendTo(nil), proposal{quiet: true})
 	}
 	p.ackLanes, p.ackAt = 0, 0
 }

@@ -104,6 +104,8 @@ type proposal struct {
 	saga *sagaPart
 	// stream is set when somebody waits for what the record does to a stream.
 	stream *streamPart
+	// quiet says that nothing follows from the record soon.
+	quiet bool
 }
 
 // live is what the node hangs on to an unfinished request.
@@ -173,9 +175,7 @@ func (p *partition) run() {
 			runtime.Gosched()
 		}
 		p.in.take(&m)
-		if p.unhurried(&m) {
-			lull()
-		}
+		p.lull(&m)
 		if err := p.round(&m); err != nil {
 			p.broken = true
 			p.n.fail(fmt.Errorf("partition %d: %w", p.id, err))
@@ -202,8 +202,14 @@ func (p *partition) unhurried(m *mail) bool {
 // othersRun reports whether nothing follows from the end of a step before others of
 // its saga have ended too, which may be about to happen: then one flush does for all.
 func (p *partition) othersRun(a *Attempt, m *mail) bool {
-	return len(m.outcomes) == 1 && len(p.stepEnds) == 0 &&
-		p.sagas.Awaits(sagafold.Ref{Namespace: a.req.To.Namespace, ID: a.req.Step.Saga}, a.req.Step)
+	s := a.req.Step
+	return len(m.outcomes) == 1 && p.awaitsOthers(stepRef{sagafold.Ref{Namespace: a.req.To.Namespace, ID: s.Saga}, s.Index, s.Undo})
+}
+
+// awaitsOthers reports whether nothing follows from the success of a step before others
+// of its saga have ended too, as far as is known: their ends are not on their way.
+func (p *partition) awaitsOthers(s stepRef) bool {
+	return !s.undo && len(p.stepEnds) == 0 && p.sagas.Awaits(s.saga, s.index)
 }
 
 // lullTime is how long an outcome that nobody waits for lets others go first, so
@@ -214,13 +220,16 @@ const lullTime = 20 * time.Microsecond
 // maxYields bounds a lull where the clock stands still.
 const maxYields = 100
 
-// lull passes that time without keeping anybody from running. A timer would take
-// longer.
-func lull() {
+// lull passes that time while what has come in is unhurried, without keeping anybody
+// from running. A timer would take longer.
+func (p *partition) lull(m *mail) {
+	if !p.unhurried(m) {
+		return
+	}
 	begin := time.Now()
 	for range maxYields {
 		runtime.Gosched()
-		if time.Since(begin) > lullTime {
+		if p.in.more(m) && !p.unhurried(m) || time.Since(begin) > lullTime {
 			return
 		}
 	}
@@ -371,6 +380,9 @@ func (p *partition) propose(rec []byte, pr proposal) {
 	b.Records = append(b.Records, rec)
 	b.proposals = append(b.proposals, pr)
 	b.size += len(rec)
+	if pr.quiet || pr.slot == nil && pr.saga != nil && pr.saga.awaits {
+		b.Quiet++
+	}
 }
 
 // newBatch returns an empty batch, one that came back if there is one.
@@ -392,7 +404,7 @@ func (p *partition) recycle(b *batch) {
 	}
 	clear(b.Records)
 	clear(b.proposals)
-	b.Records, b.proposals, b.size = b.Records[:0], b.proposals[:0], 0
+	b.Records, b.proposals, b.size, b.Quiet = b.Records[:0], b.proposals[:0], 0, 0
 	p.spare = append(p.spare, b)
 }
 

@@ -16,6 +16,8 @@ type sagaPart struct {
 	// ends is what the record ends, if ending says so.
 	ends   stepRef
 	ending bool
+	// awaits says that nothing follows from that before others of the saga have ended.
+	awaits bool
 	// starts says that somebody starts a saga by the record.
 	starts bool
 	// due says that the record is there because of a deadline.
@@ -125,6 +127,7 @@ func (pr *proposal) spare() {
 // say. Others whose end is on its way count as ended.
 func (p *partition) ending(s *sagaPart, ends stepRef, well bool) {
 	s.ends, s.ending = ends, true
+	s.awaits = well && p.awaitsOthers(ends)
 	ended := func(other uint32) bool { return p.stepEnds[stepRef{ends.saga, other, ends.undo}] > 0 }
 	switch {
 	case !ends.undo:

@@ -80,7 +80,7 @@ func (g *gatherer) company(in *inbox, coming func() bool, flush time.Duration) {
 	if g.most <= 0 || coming == nil || in.waiting.Load() >= fewWaiting || !coming() {
 		return
 	}
-	for begin := time.Now(); time.Since(begin) < min(flush/4, g.most) && coming(); {
+	for begin := time.Now(); time.Since(begin) < min(flush/2, g.most) && coming(); {
 		runtime.Gosched()
 	}
 }

@@ -2,6 +2,7 @@ package filelog_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -40,5 +41,25 @@ func TestComing(t *testing.T) {
 	}
 	if n := l.Stats().Flushes - before; n != 1 {
 		t.Errorf("there were %d flushes, want 1", n)
+	}
+}
+
+// The log does not wait for what follows from records of which nothing does.
+func TestQuiet(t *testing.T) {
+	l := open(t, vfs.NewMem(), filelog.Options{Partitions: 1, Gather: 6 * time.Minute})
+	o := own(t, l, 0)
+	done := make(chan engine.Result, 2)
+	begin := time.Now()
+	for first := range engine.Position(2) {
+		l.Append(&engine.Batch{
+			Epoch: o.Epoch, First: 1 + 2*first, Records: [][]byte{[]byte("a"), []byte("b")}, Quiet: 1,
+			Done: func(_ *engine.Batch, r engine.Result) { done <- r },
+		})
+		if r := <-done; r.Outcome != engine.Durable {
+			t.Fatalf("got %v", r)
+		}
+	}
+	if took := time.Since(begin); took > 30*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }

@@ -13,12 +13,20 @@ type item struct {
 	own   *ownership
 }
 
-// records is how many callers wait for the item, as far as the writer can tell.
+// records is how many callers have come with the item, as far as the writer can tell.
 func (it *item) records() int64 {
 	if it.own != nil {
 		return 1
 	}
 	return int64(len(it.batch.Records))
+}
+
+// callers is how many come back once it is durable.
+func (it *item) callers() int64 {
+	if it.own != nil {
+		return 1
+	}
+	return int64(len(it.batch.Records) - it.batch.Quiet)
 }
 
 // ownership is one call of Own on its way through the writer.

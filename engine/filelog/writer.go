@@ -69,7 +69,7 @@ func (l *Log) write() {
 		}
 		released = 0
 		for i := range items {
-			released += items[i].records()
+			released += items[i].callers()
 		}
 		for rest := items; len(rest) > 0; {
 			rest = rest[l.writeFrame(rest, refuse):]

@@ -38,12 +38,12 @@ func (m *Machine) Starts(ref Ref, index uint32, ended func(other uint32) bool) [
 
 // Awaits reports whether a saga of this partition waits, once the step has succeeded,
 // for others that run now.
-func (m *Machine) Awaits(ref Ref, st *record.Step) bool {
+func (m *Machine) Awaits(ref Ref, index uint32) bool {
 	s := m.sagas[ref]
-	if s == nil || st.Undo || s.running < 2 || int(st.Index) >= len(s.steps) {
+	if s == nil || s.running < 2 || int(index) >= len(s.steps) {
 		return false
 	}
-	for _, n := range s.steps[st.Index].next {
+	for _, n := range s.steps[index].next {
 		if s.steps[n].waits < 2 {
 			return false
 		}
