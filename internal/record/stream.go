@@ -70,8 +70,11 @@ func AppendGroupStarts(rec []byte, starts []GroupStart) []byte {
 	return b
 }
 
-// Decode reads the body of a record.
+// Decode reads the body of a record. The slices of the one that was read before are used
+// again, and its names where they are the same.
 func (a *StreamAppended) Decode(body []byte) error {
+	last := *a
+	clear(a.Messages)
 	*a = StreamAppended{Messages: a.Messages[:0]}
 	r := wire.NewReader(body)
 	var f wire.Field
@@ -79,11 +82,11 @@ func (a *StreamAppended) Decode(body []byte) error {
 	for err == nil && r.Next(&f) {
 		switch f.Num {
 		case 1:
-			a.Namespace = string(f.Bytes)
+			a.Namespace = same(last.Namespace, f.Bytes)
 		case 2:
-			a.Stream = string(f.Bytes)
+			a.Stream = same(last.Stream, f.Bytes)
 		case 3:
-			a.Shard = string(f.Bytes)
+			a.Shard = same(last.Shard, f.Bytes)
 		case 4:
 			a.Expect = f.Uint
 		case 5:
@@ -102,6 +105,15 @@ func (a *StreamAppended) Decode(body []byte) error {
 		return fmt.Errorf("%s record without a stream or a message", TypeStreamAppended)
 	}
 	return nil
+}
+
+// same returns b as a string: the last one, if they are the same, because names that
+// come often come in a row.
+func same(last string, b []byte) string {
+	if last == string(b) {
+		return last
+	}
+	return string(b)
 }
 
 func readGroupStarts(b []byte) (starts []GroupStart, err error) {

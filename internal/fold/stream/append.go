@@ -13,14 +13,23 @@ func (m *Machine) applyAppended(body []byte) error {
 	if err := a.Decode(body); err != nil {
 		return err
 	}
-	if a.Origin.Number == 0 {
-		return m.append(a, a.Starts, Refused)
+	otherwise := Refused
+	if a.Origin.Number != 0 {
+		if !m.outbox.Receive(a.Origin) {
+			return nil
+		}
+		otherwise = Dropped
 	}
-	if !m.outbox.Receive(a.Origin) {
-		return nil
+	err := m.append(a, a.Starts, otherwise)
+	if cap(a.Messages) > keptRoom {
+		a.Messages = nil
 	}
-	return m.append(a, a.Starts, Dropped)
+	return err
 }
+
+// keptRoom is for how many messages and items of one record there is room between
+// records.
+const keptRoom = 4096
 
 // Send appends what a handler, or a group, wants to have appended: in the record being
 // applied when the stream lives here, else through the outbox. Slots that a names do not

@@ -45,12 +45,13 @@ type Machine struct {
 	names    *btree.BTreeG[*Stream] // by Ref
 	expiries *btree.BTreeG[expiry]
 
-	ids     map[idKey]remembered // given since the last checkpoint
-	dirty   []*Stream            // whose rows have to be written
-	shards  []*Shard             // changed or trimmed since then
-	removed []*Stream            // since then, with rows in the table
-	heads   []*Shard             // with something in Shard.head
-	bytes   int
+	ids       map[idKey]remembered // given since the last checkpoint
+	dirty     []*Stream            // whose rows have to be written
+	shards    []*Shard             // changed or trimmed since then
+	removed   []*Stream            // since then, with rows in the table
+	heads     []*Shard             // with something in Shard.head
+	headMarks int                  // see fill
+	bytes     int
 
 	made   uint64 // how many streams the record at madeAt has made
 	madeAt uint64
@@ -66,8 +67,9 @@ type Machine struct {
 func New(env *fold.Env, box *outbox.Machine) *Machine {
 	return &Machine{
 		env: env, outbox: box, byRef: map[Ref]*Stream{}, bySerial: map[uint64]*Stream{}, ids: map[idKey]remembered{},
-		names:    btree.NewG(32, func(a, b *Stream) bool { return a.Ref().compare(b.Ref()) < 0 }),
-		expiries: btree.NewG(32, expiry.less),
+		headMarks: headMarks,
+		names:     btree.NewG(32, func(a, b *Stream) bool { return a.Ref().compare(b.Ref()) < 0 }),
+		expiries:  btree.NewG(32, expiry.less),
 	}
 }
 
@@ -89,6 +91,9 @@ func (m *Machine) Effects() []Effect {
 	}
 	m.taken = len(e)
 	m.effects, m.items = e[:0], m.items[:0]
+	if cap(m.items) > keptRoom {
+		m.items = nil
+	}
 	return e
 }
 

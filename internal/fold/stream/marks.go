@@ -25,11 +25,11 @@ func (m *Machine) fill(sh *Shard, from uint64) error {
 		return nil
 	}
 	if sh.head == nil {
-		sh.head = make([]mark, 0, headMarks)
+		sh.head = make([]mark, 0, m.headMarks)
 		m.heads = append(m.heads, sh)
 	}
 	sh.head, sh.headAt = sh.head[:0], from
-	to := min(from+headMarks, sh.recentFirst())
+	to := min(from+uint64(m.headMarks), sh.recentFirst())
 	s := sh.stream
 	for p, err := range m.env.Table.Scan(messageRow(s.Serial, sh.Index, from), messageRow(s.Serial, sh.Index, to)) {
 		if err != nil {
