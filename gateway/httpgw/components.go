@@ -22,6 +22,19 @@ var headerParameters = map[string]string{
 	"tracestate":          "W3C trace context.",
 }
 
+// streamHeaderParameters are those that an append takes beside some of a call's.
+var streamHeaderParameters = map[string]string{
+	"Edda-Type":     "What the message is about; \"message\" by default.",
+	"Edda-Id":       "The message's id; a repeated one is answered like the first and not appended.",
+	"Edda-Shard":    "The shard; \"default\" by default.",
+	"Edda-Reply-To": "Where replies go: STREAM or STREAM/SHARD, with NAMESPACE: before it when it is another one.",
+	"Edda-Source":   "The process or device that the message comes from.",
+	"Edda-Time":     "When the message was made.",
+	"If-Match":      "Append only if this, in quotes, is the shard's last offset.",
+	"If-None-Match": "* appends only to a shard without messages.",
+	"Last-Event-ID": "The offset of the last message seen: events resume after it.",
+}
+
 // queryParameters are the schemas of the parameters in queries.
 var queryParameters = obj{
 	"service":        nameSchema,
@@ -32,6 +45,8 @@ var queryParameters = obj{
 	"limit":          obj{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit},
 	"after":          obj{"type": "string", "description": "The cursor that the page before gave as next."},
 	"wait":           obj{"type": "string", "description": "A duration, at most 10m.", "examples": []string{"30s"}},
+	"shard":          obj{"type": "string", "pattern": nameSchema["pattern"], "default": edda.DefaultShard},
+	"from":           placeSchema,
 	"force":          obj{"type": "boolean", "default": false},
 	"name":           text,
 	"saga.state":     obj{"enum": sagaStates},
@@ -43,6 +58,7 @@ var queryParameters = obj{
 
 var pathParameters = obj{
 	"namespace": nameSchema, "service": nameSchema, "method": nameSchema, "key": keySchema, "id": text, "step": nameSchema,
+	"stream": nameSchema, "group": nameSchema,
 }
 
 var (
@@ -56,8 +72,10 @@ var (
 
 func components() obj {
 	parameters := obj{}
-	for name, description := range headerParameters {
-		parameters["header."+name] = obj{"name": name, "in": "header", "description": description, "schema": text}
+	for _, headers := range []map[string]string{headerParameters, streamHeaderParameters} {
+		for name, description := range headers {
+			parameters["header."+name] = obj{"name": name, "in": "header", "description": description, "schema": text}
+		}
 	}
 	for name, schema := range queryParameters {
 		parameters["query."+name] = obj{"name": name[strings.IndexByte(name, '.')+1:], "in": "query", "schema": schema}
@@ -129,6 +147,7 @@ func schemas() obj {
 		"Health": object("status", obj{"status": text}),
 	}
 	maps.Copy(all, sagaSchemas())
+	maps.Copy(all, streamSchemas())
 	return all
 }
 

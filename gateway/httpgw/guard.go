@@ -50,6 +50,12 @@ const (
 	toManage access = iota
 	// toCall asks for the right to call the service that the path names first.
 	toCall
+	// toAppend, toRead, toConsume and toSee ask for that right to the stream that the
+	// path names first.
+	toAppend
+	toRead
+	toConsume
+	toSee
 	// toAsk is for all who are known: the operation itself answers only about what
 	// they may see.
 	toAsk
@@ -64,6 +70,14 @@ func (x *exchange) allowed(a access) error {
 		return x.grant.CheckManage()
 	case toCall:
 		return x.grant.CheckCall(x.namespace, x.args[0])
+	case toAppend:
+		return x.grant.CheckAppend(x.namespace, x.args[0])
+	case toRead:
+		return x.grant.CheckRead(x.namespace, x.args[0])
+	case toConsume:
+		return x.grant.CheckConsume(x.namespace, x.args[0])
+	case toSee:
+		return x.grant.CheckSeeStream(x.namespace, x.args[0])
 	default:
 		return nil
 	}

@@ -84,13 +84,13 @@ func TestGuardRefusesSeveralAndEmptyOrigins(t *testing.T) {
 
 func TestNoCredentialsMeansLoopback(t *testing.T) {
 	for _, listen := range []string{":7400", "0.0.0.0:7400", "[::]:7400", "192.0.2.1:7400", "localhost", ""} {
-		_, err := build(nil, &fake{}, nil, edda.Memory, Options{Listen: []string{listen}})
+		_, err := build(nil, backends{calls: &fake{}}, edda.Memory, Options{Listen: []string{listen}})
 		if edda.ReasonOf(err) != edda.BadValue {
 			t.Errorf("listen %q: got %v, want %s", listen, err, edda.BadValue)
 		}
 	}
 	opts := Options{Listen: []string{"0.0.0.0:7400"}, Authenticator: auth.FirstOf()}
-	if _, err := build(nil, &fake{}, nil, edda.Memory, opts); err != nil {
+	if _, err := build(nil, backends{calls: &fake{}}, edda.Memory, opts); err != nil {
 		t.Errorf("with credentials: %v", err)
 	}
 }

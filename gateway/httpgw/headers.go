@@ -65,7 +65,7 @@ func (c *callHeaders) read(name string, values []string, m *edda.Message) (err e
 			return nil
 		}
 		if strings.HasPrefix(name, messageHeader) {
-			return addHeaders(name, values, m)
+			return messageHeaders(name, values, &m.Headers)
 		}
 	}
 	if len(values) > 1 {
@@ -92,7 +92,8 @@ func (c *callHeaders) read(name string, values []string, m *edda.Message) (err e
 // messageHeader begins the names of headers that are for the handler.
 const messageHeader = "Edda-Header-"
 
-func addHeaders(name string, values []string, m *edda.Message) error {
+// messageHeaders adds what stands behind Edda-Header- to the headers of a message.
+func messageHeaders(name string, values []string, into *edda.Headers) error {
 	short := name[len(messageHeader):]
 	if short == "" {
 		return refuse(edda.BadValue, messageHeader+" has no name after it")
@@ -101,7 +102,7 @@ func addHeaders(name string, values []string, m *edda.Message) error {
 		if err := checkText(name, v); err != nil {
 			return err
 		}
-		m.Headers = append(m.Headers, edda.Header{Name: short, Value: v})
+		*into = append(*into, edda.Header{Name: short, Value: v})
 	}
 	return nil
 }

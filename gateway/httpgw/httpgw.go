@@ -68,9 +68,8 @@ type Options struct {
 // Gateway serves a node over HTTP. It is an http.Handler and must be the root of
 // its server: a mux before it would clean paths.
 type Gateway struct {
-	node       *node.Node
-	calls      edda.Backend     // the node
-	sagas      edda.SagaBackend // the node
+	node *node.Node
+	backends
 	durability string
 	opts       Options
 	log        *slog.Logger
@@ -87,10 +86,21 @@ func New(n *node.Node, opts Options) (*Gateway, error) {
 	if opts.Version == "" {
 		opts.Version = info.Version
 	}
-	return build(n, n, n, info.Durability, opts)
+	b := backends{calls: n, sagas: n}
+	b.streams, _ = any(n).(edda.StreamBackend)
+	b.groups, _ = any(n).(edda.GroupBackend)
+	return build(n, b, info.Durability, opts)
 }
 
-func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, d edda.Durability, opts Options) (*Gateway, error) {
+// backends are what the node is to the routes.
+type backends struct {
+	calls   edda.Backend
+	sagas   edda.SagaBackend
+	streams edda.StreamBackend // nil: there are no such routes
+	groups  edda.GroupBackend  // likewise
+}
+
+func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway, error) {
 	if opts.MaxBody < 0 {
 		return nil, &edda.Error{
 			Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option MaxBody is %d, must be positive", opts.MaxBody),
@@ -105,7 +115,7 @@ func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, d edda.Dura
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{node: n, calls: calls, sagas: sagas, durability: string(d), opts: opts, log: opts.Logger}
+	g := &Gateway{node: n, backends: b, durability: string(d), opts: opts, log: opts.Logger}
 	if opts.TracerProvider != nil {
 		g.tracer = opts.TracerProvider.Tracer(tracerName, trace.WithInstrumentationVersion(opts.Version))
 	}

@@ -76,7 +76,7 @@ func TestTwoGatewaysShareMetrics(t *testing.T) {
 	}
 	reg = prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "edda_http_requests_total", Help: "Another."}))
-	if _, err := build(nil, &fake{}, nil, edda.Memory, Options{Registerer: reg}); err == nil {
+	if _, err := build(nil, backends{calls: &fake{}}, edda.Memory, Options{Registerer: reg}); err == nil {
 		t.Errorf("another metric of the same name was taken for the gateway's")
 	}
 }
@@ -133,7 +133,7 @@ func TestSlowRequestsAreToldSeldom(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	if _, err := build(nil, &fake{}, nil, edda.Memory, Options{MaxBody: -1}); edda.ReasonOf(err) != edda.BadValue {
+	if _, err := build(nil, backends{calls: &fake{}}, edda.Memory, Options{MaxBody: -1}); edda.ReasonOf(err) != edda.BadValue {
 		t.Errorf("got %v, want %s", err, edda.BadValue)
 	}
 }

@@ -36,6 +36,10 @@ type opDoc struct {
 	creates bool
 	// optional says that there need be no body.
 	optional bool
+	// bodies are the contents by their media types, where several can be sent.
+	bodies obj
+	// also are other media types of what comes back.
+	also []string
 	// events says that the same can be had as a stream of events.
 	events bool
 	// accepted names the document that comes with a 202 beside success.
@@ -141,12 +145,18 @@ func operation(d *opDoc) obj {
 		if d.events {
 			content[eventStream] = obj{}
 		}
+		for _, media := range d.also {
+			content[media] = obj{}
+		}
 		success["content"] = content
 	case d.media != "":
 		success["content"] = obj{d.media: obj{}}
 	}
 	if d.body != "" {
 		doc["requestBody"] = obj{"required": !d.optional, "content": obj{"application/json": obj{"schema": ref("schemas", d.body)}}}
+	}
+	if d.bodies != nil {
+		doc["requestBody"] = obj{"content": d.bodies}
 	}
 	responses := obj{"default": ref("responses", "Problem")}
 	if d.creates {

@@ -229,15 +229,17 @@ func (s *stream) close() {
 	}
 }
 
-// acceptsEvents reports whether Accept names text/event-stream, and not as what
-// is not wanted.
-func acceptsEvents(accept []string) bool {
+// acceptsEvents reports whether Accept names text/event-stream.
+func acceptsEvents(accept []string) bool { return accepts(accept, eventStream) }
+
+// accepts reports whether Accept names a media type, and not as what is not wanted.
+func accepts(accept []string, mediaType string) bool {
 	for _, v := range accept {
 		for v != "" {
 			var item string
 			item, v = cutUnquoted(v, ',')
 			name, params := cutUnquoted(item, ';')
-			if equalToken(name, eventStream) && !refusedByWeight(params) {
+			if equalToken(name, mediaType) && !refusedByWeight(params) {
 				return true
 			}
 		}

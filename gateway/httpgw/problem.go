@@ -33,6 +33,12 @@ var titles = map[edda.Reason]string{
 	edda.NoWorkerID:          "There is no such worker",
 	edda.NoSaga:              "There is no such saga",
 	edda.NoStep:              "The saga has no such step",
+	edda.NoStream:            "There is no such stream",
+	edda.NoShard:             "The stream has no such shard",
+	edda.NoGroup:             "There is no such group",
+	edda.NoMessage:           "There is no such message",
+	edda.ExpectedOffset:      "The last offset of the shard is another one",
+	edda.GroupFull:           "The group has all the members that it may have",
 	edda.UnknownService:      "There is no such service",
 	edda.Exists:              "It exists already",
 	edda.Conflict:            "It conflicts with what holds",
@@ -72,6 +78,8 @@ func (g *Gateway) fail(x *exchange, err error) {
 		if x.r.ProtoMajor == 1 {
 			h["Connection"] = []string{"close"} // the rest of the body stays unread
 		}
+	case http.StatusPreconditionFailed:
+		lastOffset(h, e)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		if after := retryAfter(e); after > 0 {
 			h["Retry-After"] = []string{strconv.FormatInt(after, 10)}
@@ -121,7 +129,7 @@ func (g *Gateway) outcomeHeaders(h http.Header, e *edda.Error) {
 // zero for reasons that do not invite to it: those that stored the request.
 func retryAfter(e *edda.Error) int64 {
 	switch e.Reason {
-	case edda.Overloaded, edda.KeyOverloaded, edda.NoService, edda.Draining:
+	case edda.Overloaded, edda.KeyOverloaded, edda.GroupFull, edda.NoService, edda.Draining:
 		return max(1, int64((e.RetryAfter+time.Second-1)/time.Second))
 	case edda.Unavailable:
 		return int64((e.RetryAfter + time.Second - 1) / time.Second)

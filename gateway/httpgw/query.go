@@ -14,6 +14,7 @@ const (
 	defaultLimit = 100
 	maxLimit     = 1000
 	maxWait      = 10 * time.Minute
+	wantWait     = "a duration from 0s to 10m, such as 30s"
 )
 
 // query returns the request's parameters. Unknown ones are ignored, as clients
@@ -49,7 +50,7 @@ func (x *exchange) waitOf(q url.Values) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(q.Get("wait"))
 	if err != nil || d < 0 || d > maxWait {
-		return 0, refuse(edda.BadValue, "wait must be a duration from 0s to 10m, such as 30s")
+		return 0, badMember("wait", wantWait)
 	}
 	x.waits = true
 	return d, nil

@@ -171,7 +171,7 @@ func TestEveryReason(t *testing.T) {
 			want["Edda-Attempts"] = ""
 		}
 		switch reason {
-		case edda.Overloaded, edda.KeyOverloaded, edda.NoService, edda.Draining, edda.Unavailable:
+		case edda.Overloaded, edda.KeyOverloaded, edda.GroupFull, edda.NoService, edda.Draining, edda.Unavailable:
 			want["Retry-After"] = "2"
 		default:
 			want["Retry-After"] = ""

@@ -166,6 +166,10 @@ func (x *exchange) checkNames() error {
 			err = edda.CheckKey(x.args[arg])
 		case "{step}":
 			err = edda.CheckName("step", x.args[arg])
+		case "{stream}":
+			err = edda.CheckName("stream", x.args[arg])
+		case "{group}":
+			err = edda.CheckName("group", x.args[arg])
 		case "{id}":
 			if x.route.checkID != nil {
 				err = x.route.checkID(x.args[arg])

@@ -18,6 +18,12 @@ func (g *Gateway) served() []*route {
 	routes = append(routes, workerRoutes()...)
 	routes = append(routes, deadLetterRoutes()...)
 	routes = append(routes, sagaRoutes()...)
+	if g.streams != nil {
+		routes = append(routes, streamRoutes()...)
+	}
+	if g.groups != nil {
+		routes = append(routes, groupRoutes()...)
+	}
 	routes = append(routes,
 		&route{template: "/v1/node", ops: []op{get((*Gateway).getNode, opDoc{
 			id: "getNode", summary: "What this node is", schema: "Node",
@@ -133,6 +139,14 @@ func named(template string, ops ...op) *route {
 
 func get(handle func(*Gateway, *exchange) error, doc opDoc) op {
 	return op{method: http.MethodGet, handle: handle, doc: doc}
+}
+
+func put(handle func(*Gateway, *exchange) error, doc opDoc) op {
+	return op{method: http.MethodPut, handle: handle, doc: doc}
+}
+
+func remove(handle func(*Gateway, *exchange) error, doc opDoc) op {
+	return op{method: http.MethodDelete, handle: handle, doc: doc}
 }
 
 func post(handle func(*Gateway, *exchange) error, doc opDoc) op {

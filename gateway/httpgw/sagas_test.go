@@ -1,7 +1,6 @@
 package httpgw
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
-	"github.com/google/jsonschema-go/jsonschema"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
@@ -20,7 +18,7 @@ import (
 // sagasOf returns a gateway to a backend of sagas alone.
 func sagasOf(t testing.TB, f *fakeSagas, opts Options) *Gateway {
 	t.Helper()
-	g, err := build(nil, &fake{}, f, edda.Fsync, opts)
+	g, err := build(nil, backends{calls: &fake{}, sagas: f}, edda.Fsync, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,35 +294,7 @@ func TestRemoveSaga(t *testing.T) {
 // TestSagaSchemas checks /openapi.json against what is taken and what is shown.
 func TestSagaSchemas(t *testing.T) {
 	g := sagasOf(t, &fakeSagas{}, Options{})
-	doc, err := json.Marshal(openAPIOf(t, g, nil)["components"].(obj)["schemas"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defs := strings.ReplaceAll(string(doc), "#/components/schemas/", "#/$defs/")
-	schemas := map[string]*jsonschema.Resolved{}
-	resolve := func(name string) *jsonschema.Resolved {
-		t.Helper()
-		schema := &jsonschema.Schema{}
-		if err := json.Unmarshal([]byte(`{"$ref":"#/$defs/`+name+`","$defs":`+defs+`}`), schema); err != nil {
-			t.Fatal(err)
-		}
-		resolved, err := schema.Resolve(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resolved
-	}
-	fits := func(name, instance string) error {
-		t.Helper()
-		if schemas[name] == nil {
-			schemas[name] = resolve(name)
-		}
-		var v any
-		if err := json.Unmarshal([]byte(instance), &v); err != nil {
-			t.Fatal(err)
-		}
-		return schemas[name].Validate(v)
-	}
+	fits := schemasOf(t, g)
 	shown := do(g, http.MethodGet, "/v1/sagas/trip", "").Body.String()
 	list := do(g, http.MethodGet, "/v1/sagas", "").Body.String()
 	answer := do(g, http.MethodPost, "/v1/sagas/trip/steps/car/fail", "").Body.String()

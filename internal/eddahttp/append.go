@@ -47,6 +47,7 @@ func (c *Client) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, e
 	}
 	if alone {
 		doc.Items = []streamjson.Appended{doc.Appended}
+		doc.Items[0].Replayed = res.header.Get("Idempotency-Replayed") == "true"
 	}
 	if len(doc.Items) != len(a.Messages) {
 		return nil, fmt.Errorf("%s: %s: %w", op, c.base, errNoItems)

@@ -1,6 +1,7 @@
 package eddahttp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,7 +100,7 @@ func (c *Client) DeleteStream(ctx context.Context, name string) error {
 // ReadStream returns messages that are there, or the first to come within Wait. Bytes
 // does not count.
 func (c *Client) ReadStream(ctx context.Context, r edda.Read) (*edda.StreamPage, error) {
-	q := places(r.Shard, r.From)
+	q := places(r.Shard, cmp.Or(r.From, edda.FromStart)) // without any parameter it would be what the stream is
 	if r.Limit != 0 {
 		q.Set("limit", strconv.Itoa(r.Limit))
 	}

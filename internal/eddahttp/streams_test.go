@@ -41,7 +41,7 @@ func TestStreamRequests(t *testing.T) {
 		{"read all", func(ctx context.Context, c *eddahttp.Client) error {
 			_, err := c.ReadStream(ctx, edda.Read{Stream: "orders"})
 			return err
-		}, "GET /v1/streams/orders", ""},
+		}, "GET /v1/streams/orders?from=start", ""},
 		{"await", func(ctx context.Context, c *eddahttp.Client) error {
 			_, err := c.AwaitMessage(ctx, "replies", "a/b ü", time.Minute)
 			return err
@@ -143,8 +143,8 @@ func TestStreamAnswers(t *testing.T) {
 }
 
 func TestAppendOne(t *testing.T) {
-	c, g := fakeNode(t, eddahttp.Options{Namespace: "shop"}, respond(200, `{"id":"x","shard":"eu","offset":7,"position":"3-9","replayed":true}`,
-		"Edda-Position", "3-9", "Edda-Durability", "fsync"))
+	c, g := fakeNode(t, eddahttp.Options{Namespace: "shop"}, respond(200, `{"id":"x","shard":"eu","offset":7,"position":"3-9"}`,
+		"Idempotency-Replayed", "true", "Edda-Position", "3-9", "Edda-Durability", "fsync"))
 	m := edda.StreamMessage{
 		ID: "x", Type: "placed", Key: "a/ö", Source: "till", ReplyTo: edda.Address{Namespace: "shop", Name: "r", Key: "eu"},
 		Headers: edda.Headers{{Name: "A-B", Value: "1"}}, ContentType: "text/plain", Payload: []byte("hi"), CorrelationID: "story",

@@ -1,0 +1,235 @@
+package httpgw
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/cloudevents"
+	"github.com/edda-io/edda/internal/specjson"
+	"github.com/edda-io/edda/internal/streamjson"
+	"go.opentelemetry.io/otel/attribute"
+)
+
+// Media types of bodies that are messages, not the payload of one.
+const (
+	batchMedia      = "application/vnd.edda.batch+json"
+	eventMedia      = cloudevents.MediaType
+	eventBatchMedia = cloudevents.BatchMediaType
+)
+
+// appendMessages appends the message that the request is, or those that are in its body,
+// and answers with where they are.
+func (g *Gateway) appendMessages(x *exchange) error {
+	a := &edda.Append{Namespace: x.namespace, Stream: x.args[0], Principal: x.grant.Principal}
+	said, err := readAppendHeaders(x.r.Header, a)
+	if err != nil {
+		return err
+	}
+	parent, state := g.trace(x, attribute.String("edda.namespace", x.namespace), attribute.String("edda.stream", a.Stream))
+	if parent != "" {
+		said.TraceParent, said.TraceState = parent, state
+	}
+	body, err := g.body(x)
+	if err != nil {
+		return err
+	}
+	many, err := x.messages(a, said, body)
+	if err != nil {
+		return err
+	}
+	if len(a.Messages) == 0 { // a batch of no CloudEvents is one
+		x.document(http.StatusOK, []byte(`{"items":[]}`))
+		return nil
+	}
+	if err := x.mayAppend(a); err != nil {
+		return err
+	}
+	ack, err := g.streams.Append(x.r.Context(), a)
+	if err != nil {
+		return err
+	}
+	x.appended(ack, many)
+	return nil
+}
+
+// messages puts the messages of the body into the append. What the headers say holds for
+// those that do not say it themselves. Many says that they came as an array.
+func (x *exchange) messages(a *edda.Append, said *edda.StreamMessage, body []byte) (many bool, err error) {
+	contentType := x.r.Header.Get("Content-Type")
+	mode, err := cloudevents.ModeOf(contentType)
+	if err != nil {
+		return false, err
+	}
+	var one edda.StreamMessage
+	switch {
+	case mode == cloudevents.Batch:
+		many = true
+		a.Messages, err = cloudevents.Events(body)
+	case isBatch(contentType):
+		many = true
+		if a.Messages, err = specjson.Messages(x.namespace, body); err == nil {
+			err = checkBatch(a.Messages)
+		}
+	case mode == cloudevents.Structured:
+		one, err = cloudevents.Event(body)
+	case cloudevents.IsBinary(x.r.Header):
+		one, err = cloudevents.Binary(x.r.Header, body)
+	default:
+		said.ContentType, said.Payload = contentType, body
+		a.Messages = []edda.StreamMessage{*said}
+		return false, checkText("Content-Type", contentType)
+	}
+	if err != nil {
+		return many, err
+	}
+	if !many {
+		if err := sameEvent(said, &one); err != nil {
+			return false, err
+		}
+		a.Messages = []edda.StreamMessage{one}
+	} else if said.ID != "" {
+		return true, refuse(edda.BadValue, "Edda-Id is one message's: in an array each has its own id")
+	}
+	for i := range a.Messages {
+		complete(&a.Messages[i], said)
+	}
+	return many, nil
+}
+
+func isBatch(contentType string) bool {
+	t, _, _ := strings.Cut(contentType, ";")
+	return equalToken(t, batchMedia)
+}
+
+// sameEvent refuses headers that name the event otherwise than it does itself.
+func sameEvent(said, event *edda.StreamMessage) error {
+	switch {
+	case said.ID != "" && said.ID != event.ID:
+		return refuse(edda.BadValue, "Edda-Id is not the event's id")
+	case said.Type != "" && said.Type != event.Type:
+		return refuse(edda.BadValue, "Edda-Type is not the event's type")
+	}
+	return nil
+}
+
+// complete adds to a message what the headers say and it does not.
+func complete(m, said *edda.StreamMessage) {
+	set := func(into *string, v string) {
+		if *into == "" {
+			*into = v
+		}
+	}
+	set(&m.Type, said.Type)
+	set(&m.Key, said.Key)
+	set(&m.Source, said.Source)
+	set(&m.CorrelationID, said.CorrelationID)
+	m.Principal = said.Principal
+	if m.ReplyTo == (edda.Address{}) {
+		m.ReplyTo = said.ReplyTo
+	}
+	if m.Time.IsZero() {
+		m.Time = said.Time
+	}
+	if m.TraceParent == "" {
+		m.TraceParent, m.TraceState = said.TraceParent, said.TraceState
+	}
+	own := len(m.Headers)
+	for _, h := range said.Headers {
+		if !hasHeader(m.Headers[:own], h.Name) {
+			m.Headers = append(m.Headers, h)
+		}
+	}
+}
+
+func hasHeader(hs edda.Headers, name string) bool {
+	for _, h := range hs {
+		if strings.EqualFold(h.Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkBatch refuses a batch of nothing, and a trace context that nobody could go on
+// with.
+func checkBatch(messages []edda.StreamMessage) error {
+	if len(messages) == 0 {
+		return refuse(edda.BadValue, "the array has no messages, must have at least one")
+	}
+	for i := range messages {
+		if p := messages[i].TraceParent; p != "" && !validTraceParent(p) {
+			return badMember("["+strconv.Itoa(i)+"].traceparent", "a W3C trace context")
+		}
+	}
+	return nil
+}
+
+// mayAppend checks that the principal may append to where replies are to go, too.
+func (x *exchange) mayAppend(a *edda.Append) error {
+	var last edda.Address
+	for i := range a.Messages {
+		to := a.Messages[i].ReplyTo
+		if to == last {
+			continue
+		}
+		if to != (edda.Address{}) {
+			if err := x.grant.CheckAppend(to.Namespace, to.Name); err != nil {
+				return err
+			}
+		}
+		last = to
+	}
+	return nil
+}
+
+// appended answers with where the messages are.
+func (x *exchange) appended(ack *edda.AppendAck, many bool) {
+	replayed, tag := true, ack.Items[len(ack.Items)-1].Offset
+	for i := range ack.Items {
+		if it := &ack.Items[i]; !it.Replayed {
+			replayed, tag = false, it.Offset // they rise
+		}
+	}
+	h := x.w.Header()
+	h["Etag"] = []string{offsetTag(tag)}
+	h["Edda-Position"] = []string{ack.Position}
+	h["Edda-Durability"] = []string{string(ack.Durability)}
+	status := http.StatusCreated
+	if replayed {
+		status = http.StatusOK
+		h["Idempotency-Replayed"] = yes
+	}
+	if !many {
+		item := ack.Items[0]
+		item.Replayed = false // the answer is the first one's
+		x.document(status, streamjson.AppendAppended(make([]byte, 0, 128), &item, ack.Position))
+		return
+	}
+	b := append(make([]byte, 0, 128*len(ack.Items)), `{"items":[`...)
+	for i := range ack.Items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = streamjson.AppendAppended(b, &ack.Items[i], ack.Position)
+	}
+	x.document(status, append(b, ']', '}'))
+}
+
+// offsetTag returns the ETag of a shard: its last offset.
+func offsetTag(offset uint64) string { return `"` + strconv.FormatUint(offset, 10) + `"` }
+
+// lastOffset says in the header of a refusal what the shard's last offset is; an empty
+// tag stands for a shard without messages.
+func lastOffset(h http.Header, e *edda.Error) {
+	last, ok := errors.AsType[*edda.OffsetError](e)
+	switch {
+	case !ok:
+	case last.Empty:
+		h["Etag"] = []string{`""`}
+	default:
+		h["Etag"] = []string{offsetTag(last.Last)}
+	}
+}

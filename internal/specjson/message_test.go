@@ -1,0 +1,128 @@
+package specjson_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/specjson"
+	"github.com/edda-io/edda/internal/streamjson"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMessages(t *testing.T) {
+	id := edda.NewID(1, time.Unix(1_700_000_000, 0))
+	got, err := specjson.Messages("shop", []byte(`[ {"data": {"a": [1]}},
+		{"id":"x","type":"placed","key":"a/ö","source":"till","replyTo":"r/eu","headers":{"b":"1","A":"\u0032"},"contentType":"text/plain",
+		 "correlationId":"story","causationId":"`+id.String()+`","traceparent":"00-1","tracestate":"a=b","time":"2026-01-02T04:04:05+01:00","data":"\u00e4"},
+		{"data":"text"}, {"data":"json","contentType":"application/json"}, {"data":null}, {"contentType":"text/plain"}, {"dataBase64":"/wA="}, {}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []edda.StreamMessage{
+		{ContentType: "application/json", Payload: []byte(`{"a": [1]}`)},
+		{
+			ID: "x", Type: "placed", Key: "a/ö", Source: "till", ReplyTo: edda.Address{Namespace: "shop", Name: "r", Key: "eu"},
+			Headers: edda.Headers{{Name: "b", Value: "1"}, {Name: "A", Value: "2"}}, ContentType: "text/plain", Payload: []byte("ä"),
+			CorrelationID: "story", CausationID: id, TraceParent: "00-1", TraceState: "a=b", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		},
+		{Payload: []byte("text")},
+		{ContentType: "application/json", Payload: []byte(`"json"`)},
+		{ContentType: "application/json", Payload: []byte("null")},
+		{ContentType: "text/plain"},
+		{Payload: []byte{0xff, 0}},
+		{},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want - and got +:\n%s", diff)
+	}
+	if got, err := specjson.Messages("", []byte("[]")); err != nil || len(got) > 0 {
+		t.Errorf("no messages: got %v, %v", got, err)
+	}
+	back, err := specjson.Messages("shop", streamjson.AppendBatch(nil, "shop", want[1:3]))
+	want[2].Type = "message"
+	if diff := cmp.Diff(want[1:3], back); diff != "" || err != nil {
+		t.Errorf("what a client writes: %v, want - and got +:\n%s", err, diff)
+	}
+}
+
+func TestMessagesRefused(t *testing.T) {
+	for body, want := range map[string]struct {
+		reason edda.Reason
+		text   string
+	}{
+		``:                                 {edda.BadJSON, "the body must be an array of messages"},
+		`{}`:                               {edda.BadJSON, "the body must be an array of messages"},
+		`[{}`:                              {edda.BadJSON, "the body must be an array of messages"},
+		"[{\"id\":\"\xff\"}]":              {edda.BadJSON, "in UTF-8"},
+		`[{},1]`:                           {edda.BadValue, "[1] must be an object"},
+		`[{},{"shard":"a"}]`:               {edda.UnknownField, `unknown member "[1].shard"`},
+		`[{"principal":"root"}]`:           {edda.UnknownField, `unknown member "[0].principal"`},
+		`[{"ID":"a"}]`:                     {edda.UnknownField, `unknown member "[0].ID"`},
+		`[{"id":""}]`:                      {edda.BadValue, "[0].id must be left out or not empty"},
+		`[{"key":7}]`:                      {edda.BadValue, "[0].key must be a string"},
+		`[{"headers":[]}]`:                 {edda.BadValue, "[0].headers must be an object"},
+		`[{"headers":{"a":1}}]`:            {edda.BadValue, "[0].headers.a must be a string"},
+		`[{"headers":{"":"1"}}]`:           {edda.BadValue, `[0].headers."" must be left out`},
+		`[{"time":"now"}]`:                 {edda.BadValue, "[0].time must be a time"},
+		`[{"causationId":"1"}]`:            {edda.BadValue, "[0].causationId must be the id of a message"},
+		`[{"replyTo":"a b"}]`:              {edda.BadName, `[0].replyTo: "a b" must be STREAM`},
+		`[{"replyTo":1}]`:                  {edda.BadValue, "[0].replyTo must be a string"},
+		`[{"dataBase64":"x"}]`:             {edda.BadValue, "[0].dataBase64 must be base64"},
+		`[{"dataBase64":1}]`:               {edda.BadValue, "[0].dataBase64 must be a string"},
+		`[{"data":1,"dataBase64":"/w=="}]`: {edda.BadValue, "[0]: data and dataBase64 are both given"},
+		`[{},{"data":{},"contentType":"text/plain"}]`:               {edda.BadValue, "[1]: data is not a string"},
+		"[" + strings.Repeat("{},", edda.MaxAppendMessages) + "{}]": {edda.TooLarge, "more than 65536 messages"},
+	} {
+		_, err := specjson.Messages("", []byte(body))
+		if edda.ReasonOf(err) != want.reason || !strings.Contains(err.Error(), want.text) {
+			t.Errorf("%.80s: got %v, want %s with %q", body, err, want.reason, want.text)
+		}
+	}
+}
+
+// FuzzMessages checks that what is taken can be written, and then is the same.
+func FuzzMessages(f *testing.F) {
+	f.Add([]byte(`[{"id":"x","data":{"a":[1,"\u2028"]}},{"data":"\n","headers":{"a":"b"},"time":"2026-01-02T04:04:05+01:00"}]`))
+	f.Add([]byte(`[{"contentType":"text/json;x","data":null,"replyTo":"a:b/c"},{"dataBase64":"/w==","key":"k"}]`))
+	f.Add([]byte(`[{"contentType":"image/svg+json","dataBase64":"e30="}]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		messages, err := specjson.Messages("shop", b)
+		if err != nil {
+			if edda.ReasonOf(err) == edda.Internal {
+				t.Errorf("%s: %v is a defect", b, err)
+			}
+			return
+		}
+		for i := range messages {
+			m := &messages[i]
+			if repeated(m.Headers) || m.Time.Year() < 1 && !m.Time.IsZero() || m.Time.Year() > 9999 {
+				return // headers of one name become one, and an append refuses the times
+			}
+			if m.Type == "" {
+				m.Type = edda.DefaultMessageType
+			}
+		}
+		line := streamjson.AppendBatch(nil, "shop", messages)
+		again, err := specjson.Messages("shop", line)
+		if err != nil || len(again) != len(messages) {
+			t.Fatalf("%s came from %s: %v", line, b, err)
+		}
+		if got := streamjson.AppendBatch(nil, "shop", again); string(got) != string(line) {
+			t.Errorf("got %s, want %s", got, line)
+		}
+	})
+}
+
+func repeated(hs edda.Headers) bool {
+	seen := map[string]bool{}
+	for _, h := range hs {
+		name := strings.ToLower(h.Name)
+		if seen[name] {
+			return true
+		}
+		seen[name] = true
+	}
+	return false
+}
