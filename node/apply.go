@@ -8,6 +8,8 @@ import (
 
 // applied does what a durable record has brought about.
 func (p *partition) applied(pr *proposal) {
+	groups := p.groups.Effects()
+	p.groupsSet(groups)
 	effects := p.requests.Effects()
 	for i := range effects {
 		e := &effects[i]
@@ -43,6 +45,8 @@ func (p *partition) applied(pr *proposal) {
 	}
 	p.sagasApplied(pr.saga)
 	p.streamsApplied(pr)
+	p.groupsApplied(groups, pr.group)
+	pr.deliveries.release()
 	if p.services != nil && p.services.Changed() {
 		p.n.publish(p.services.Services())
 	}
@@ -91,8 +95,13 @@ func (p *partition) admitted(r *request.Request, c *call) {
 
 // buryIfDeleted makes a dead letter of a request whose service was deleted while
 // the request, or the deletion itself, was on its way: nobody would ever handle it.
-// Steps of sagas wait for a service that is not there, and are retried.
+// Steps of sagas wait for a service that is not there, and are retried; messages of
+// streams are there only while their group is, retried letters aside.
 func (p *partition) buryIfDeleted(r *request.Request, l *live) {
+	if r.Delivery != nil {
+		p.buryOrphan(r)
+		return
+	}
 	if r.Step != nil {
 		return
 	}
@@ -330,8 +339,8 @@ func (p *partition) proposeEnded(r *request.Request, f record.Failure, then func
 // keepUntil is until when the outcome of a request is kept.
 func (p *partition) keepUntil(r *request.Request, l *live) int64 {
 	switch {
-	case r.Step != nil:
-		return 0 // its saga has all that is to be known
+	case r.Step != nil || r.Delivery != nil:
+		return 0 // its saga, or group, has all that is to be known
 	case r.Keep:
 		return p.now() + int64(keepReply)
 	case len(p.readers[r.Seq]) == 0 && l.delivers():

@@ -29,7 +29,8 @@ type Attempt struct {
 	id   uint64 // zero in this process
 
 	seq, fence uint64
-	step       *record.Step // nil unless it is one of a saga
+	step       *record.Step     // nil unless it is one of a saga
+	delivery   *record.Delivery // nil unless it is a message of a stream
 	number     int
 	hash       uint64
 	accepted   time.Time
@@ -54,6 +55,9 @@ type Attempt struct {
 	lost       bool // its worker went away
 	status     int  // of the reply, if it has one
 	ended      time.Time
+	// told, when not nil, is called in the partition's goroutine, once, with what has become
+	// of the end.
+	told func(counted bool, err error)
 
 	// of the partition's goroutine
 	over     bool // the attempt was fenced
@@ -79,7 +83,7 @@ func (p *partition) start(r *request.Request, slot *host) {
 	p.waitsNoMore(l)
 	l.closing, l.version, l.absent = false, slot.version, 0
 	a := &Attempt{
-		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, step: r.Step, number: r.Attempts, hash: r.Hash,
+		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, step: r.Step, delivery: r.Delivery, number: r.Attempts, hash: r.Hash,
 		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(), limit: attemptTimeoutOf(r, slot.svc.view()),
 	}
 	if r.Kind == edda.Ordered {
@@ -152,7 +156,9 @@ func (a *Attempt) load() bool {
 		a.failure = record.Failure{Reason: edda.Internal, Message: "read the message: " + err.Error()}
 		return false
 	}
-	msg.Time = a.accepted
+	if msg.Time.IsZero() { // else whoever made a message of a stream has said when that was
+		msg.Time = a.accepted
+	}
 	a.msg = msg
 	return true
 }
@@ -276,6 +282,7 @@ func (p *partition) outcome(a *Attempt) {
 		a.warnSlow()
 	}
 	if a.over || l == nil || l.attempt != a || l.closing {
+		a.tell(false, nil)
 		p.slotBack(a)
 		p.n.metrics.late(a.svc)
 		p.n.log.Log(context.Background(), slog.LevelDebug, "late outcome refused", "request", a.req.ID, "fence", a.fence)
@@ -284,11 +291,12 @@ func (p *partition) outcome(a *Attempt) {
 	if p.n.store.Err() != nil {
 		// The node is about to stop. The handler may have met that, and its request
 		// must neither die of it nor keep what came of it: the attempt is lost.
+		a.tell(false, p.n.notRunning("end attempt"))
 		p.slotBack(a)
 		return
 	}
 	// Its end will not be news to whoever ended it, when the record of it is applied.
-	a.over = a.handedBack || a.rec == nil
+	a.over = a.handedBack || a.rec == nil || a.delivery != nil && a.failure.Reason != ""
 	if a.handedBack {
 		p.takeBack(l, a)
 		return
@@ -296,13 +304,13 @@ func (p *partition) outcome(a *Attempt) {
 	l.closing, l.backs = true, 0
 	if a.rec == nil {
 		p.slotBack(a)
-		p.attemptFailed(a.req, a.failure, a.after, a.ended)
+		p.attemptFailed(a.req, a.failure, a.after, a.ended, a.toldOf())
 		return
 	}
 	if until := p.keepUntil(a.req, l); until != 0 {
 		a.rec = record.AppendKeepUntil(a.rec, until)
 	}
-	pr := proposal{attempt: a}
+	pr := proposal{attempt: a, then: a.toldOf()}
 	if a.req.HasNext() && a.host.keep(a.hash) {
 		pr.slot = a.host
 		a.released = true
@@ -336,8 +344,9 @@ func (p *partition) slotBack(a *Attempt) {
 	a.host.release()
 }
 
-// attemptFailed proposes what the service's policy says of a failed attempt.
-func (p *partition) attemptFailed(r *request.Request, f record.Failure, after time.Duration, at time.Time) {
+// attemptFailed proposes what the service's policy says of a failed attempt. Then, when
+// not nil, is told what has become of that.
+func (p *partition) attemptFailed(r *request.Request, f record.Failure, after time.Duration, at time.Time, then func([]request.Effect, error)) {
 	l := p.liveFor(r)
 	l.closing = true
 	v := l.svc.view()
@@ -358,7 +367,7 @@ func (p *partition) attemptFailed(r *request.Request, f record.Failure, after ti
 	} else {
 		rec.Then = v.onDead
 	}
-	p.propose(rec.AppendTo(nil), proposal{})
+	p.propose(rec.AppendTo(nil), proposal{then: then})
 }
 
 // maxRetryAfter bounds the delay that a handler may ask for.
@@ -440,7 +449,7 @@ func (p *partition) due(l *live, now int64) {
 	case l.attempt != nil && l.attempt.timeout <= now:
 		l.backs = 0
 		limit := l.attempt.limit
-		p.attemptFailed(r, record.Failure{Reason: edda.Timeout, Message: fmt.Sprintf("attempt %d took longer than %v", r.Attempts, limit)}, 0, time.Now())
+		p.attemptFailed(r, record.Failure{Reason: edda.Timeout, Message: fmt.Sprintf("attempt %d took longer than %v", r.Attempts, limit)}, 0, time.Now(), nil)
 	case l.absent != 0 && l.absent <= now:
 		p.absentStill(r, l)
 	case !r.Queued():

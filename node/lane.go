@@ -150,7 +150,7 @@ func (p *partition) recovered(then func([]request.Effect, error)) {
 		stampMessage(r)
 		switch {
 		case r.Fence != 0:
-			p.attemptFailed(r, record.Failure{Reason: edda.NodeLost, Message: "the node was lost during the attempt"}, 0, time.Unix(0, 0))
+			p.attemptFailed(r, record.Failure{Reason: edda.NodeLost, Message: "the node was lost during the attempt"}, 0, time.Unix(0, 0), nil)
 		case r.Ready(p.now()):
 			p.wantSlot(r)
 		default:
@@ -160,6 +160,11 @@ func (p *partition) recovered(then func([]request.Effect, error)) {
 			p.schedule(r)
 		}
 		p.buryIfDeleted(r, p.liveFor(r))
+	}
+	for g := range p.groups.All() {
+		if g.Advancing() {
+			p.advanceGroup(g)
+		}
 	}
 	for _, ref := range p.sagas.Unadvanced() {
 		p.advance(ref)

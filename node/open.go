@@ -18,6 +18,7 @@ import (
 	"github.com/edda-io/edda/engine/filelog"
 	"github.com/edda-io/edda/engine/memlog"
 	"github.com/edda-io/edda/internal/fold"
+	groupfold "github.com/edda-io/edda/internal/fold/group"
 	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
@@ -67,7 +68,11 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	for i, s := range opts.Services {
 		if err == nil {
 			spec := s.Spec()
-			err = n.register(ctx, &spec, hosted[i])
+			if spec.Group != nil {
+				err = n.ensureGroup(ctx, nil, &spec)
+			} else {
+				err = n.register(ctx, &spec, hosted[i])
+			}
 		}
 	}
 	if err != nil {
@@ -150,6 +155,7 @@ func (n *Node) recover(ctx context.Context) error {
 		p.last = p.env.Time
 	}
 	n.publish(n.parts[0].services.Services())
+	n.followGroups()
 	return nil
 }
 
@@ -168,7 +174,10 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 	p.requests.SetSteps(p.sagas)
 	p.streams = streamfold.New(&p.env, p.outbox)
 	p.requests.SetAppends(p.streams.Send)
-	machines := []fold.Machine{p.outbox, p.requests, p.sagas, p.streams}
+	p.groups = groupfold.New(&p.env, p.streams, p.requests)
+	p.streams.SetFeeds(p.groups)
+	p.requests.SetDeliveries(p.groups)
+	machines := []fold.Machine{p.outbox, p.requests, p.sagas, p.streams, p.groups}
 	if id == 0 {
 		p.services = servicefold.New(&p.env, p.outbox)
 		machines = append(machines, p.services)
@@ -242,6 +251,7 @@ func (p *partition) replay(e engine.Entry) error {
 		p.requests.Effects()
 		p.sagas.Effects()
 		p.streams.Effects()
+		p.groups.Effects()
 	}
 	p.outbox.Touched()
 	return nil
@@ -283,7 +293,7 @@ func (n *Node) checkKinds() error {
 	changed := map[edda.Address]edda.Kind{}
 	for _, s := range n.opts.Services {
 		svc := n.service(s.Namespace, s.Name)
-		if v := svc.view(); v.registered && v.kind != s.Kind {
+		if v := svc.view(); v.registered && v.kind != s.Kind && !svc.consumer {
 			changed[svc.addr] = s.Kind
 		}
 	}
@@ -323,7 +333,12 @@ func (n *Node) host(all []*schemas) {
 func (s *service) hostHere(spec *edda.ServiceSpec, sc *schemas) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set, s.schemas = serviceSet(spec, sc), sc
+	switch {
+	case spec.Group == nil:
+		s.set, s.schemas = serviceSet(spec, sc), sc
+	case !s.registered:
+		s.setGroup(spec.Group)
+	}
 }
 
 // serviceSet is what the log says of a service.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold"
+	groupfold "github.com/edda-io/edda/internal/fold/group"
 	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
@@ -35,6 +36,7 @@ type partition struct {
 	outbox   *outbox.Machine
 	sagas    *sagafold.Machine
 	streams  *streamfold.Machine
+	groups   *groupfold.Machine
 	services *servicefold.Machine // partition 0 alone
 
 	epoch    engine.Epoch
@@ -57,6 +59,7 @@ type partition struct {
 	ackAt    int64
 	bytes    int      // what the node last heard of the requests' memory
 	quiesce  []func() // called once nothing is in flight
+	barriers []barrier
 
 	readers map[uint64][]*partReader // of parts, by the Seq of their request
 
@@ -87,8 +90,7 @@ type batch struct {
 	result    engine.Result
 }
 
-// proposal is what a record came from. At most one of call, attempt and then is
-// set.
+// proposal is what a record came from. At most one of call and then is set.
 type proposal struct {
 	call    *call
 	attempt *Attempt
@@ -106,6 +108,10 @@ type proposal struct {
 	stream *streamPart
 	// quiet says that nothing follows from the record soon.
 	quiet bool
+	// group is whoever changes a group by the record.
+	group *groupChange
+	// deliveries are slots for the messages that the record appends.
+	deliveries deliverySlots
 }
 
 // live is what the node hangs on to an unfinished request.
@@ -457,10 +463,12 @@ func (p *partition) complete(b *batch) error {
 		p.applied(pr)
 	}
 	p.ringAll()
+	end := b.First + engine.Position(len(b.Records))
 	p.recycle(b)
 	for _, to := range p.outbox.Touched() {
 		p.pump(to)
 	}
+	p.pass(end)
 	if p.inFlight == 0 && p.building == nil {
 		for _, then := range p.quiesce {
 			then()
@@ -510,6 +518,8 @@ func (p *partition) refuse(b *batch) {
 			pr.stream.append.refuse(err.forAppend(pr.stream.append))
 		case pr.stream != nil:
 			pr.stream.change.done <- err.forCall(nil)
+		case pr.group != nil:
+			pr.group.done <- err.forCall(nil)
 		}
 	}
 }
@@ -518,6 +528,9 @@ func (p *partition) refuse(b *batch) {
 // take.
 func (p *partition) report() {
 	if grown := p.sagas.Grown(); grown > 0 {
+		p.n.appended(grown)
+	}
+	if grown := p.groups.Grown(); grown > 0 {
 		p.n.appended(grown)
 	}
 	if now := p.requests.Bytes(); now != p.bytes {
@@ -535,4 +548,32 @@ func (p *partition) report() {
 func (b *batch) done(_ *engine.Batch, r engine.Result) {
 	b.result = r
 	b.p.in.batch(b)
+}
+
+// barrier is something to be done once all records before a position are applied.
+type barrier struct {
+	at   engine.Position
+	then func()
+}
+
+// barrier calls then once everything that was proposed is applied.
+func (p *partition) barrier(then func()) {
+	at := p.next
+	switch {
+	case p.building != nil:
+		at += engine.Position(len(p.building.Records))
+	case p.inFlight == 0:
+		then()
+		return
+	}
+	p.barriers = append(p.barriers, barrier{at, then})
+}
+
+// pass calls those who wait for the records before the position.
+func (p *partition) pass(at engine.Position) {
+	for len(p.barriers) > 0 && p.barriers[0].at <= at {
+		p.barriers[0].then()
+		p.barriers[0] = barrier{}
+		p.barriers = p.barriers[1:]
+	}
 }

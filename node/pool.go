@@ -30,7 +30,7 @@ type host struct {
 }
 
 // pool is slots of which a waiting request may have any: those of all hosts of a
-// balanced service, of one host of an ordered one. Guarded by svc.mu.
+// balanced service or of a group, of one host of an ordered service. Guarded by svc.mu.
 type pool struct {
 	svc   *service
 	hosts []*host
@@ -269,9 +269,10 @@ func (s *service) regroup() (again []*partition) {
 		r.all.hosts = r.all.hosts[:0]
 	}
 	s.releases = nil
+	enough := s.enough()
 	for _, h := range s.hosts {
 		h.pool = nil
-		if h.w.takes.Load() {
+		if enough && h.w.takes.Load() {
 			s.place(h, before)
 		}
 	}

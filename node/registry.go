@@ -13,7 +13,8 @@ import (
 )
 
 // registry is what the node knows of services: those registered in partition 0 or
-// hosted, now or before, and those that requests name though they never were.
+// hosted, now or before, consumers of groups, and those that requests name though they
+// never were.
 type registry struct {
 	// all is replaced, never changed, so that calls read it without a lock.
 	all atomic.Pointer[map[edda.Address]*service]
@@ -105,6 +106,34 @@ func (r *registry) get(a edda.Address) *service {
 	return s
 }
 
+// add makes services that are missing.
+func (r *registry) add(addresses []edda.Address) {
+	if len(addresses) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := maps.Clone(*r.all.Load())
+	for _, a := range addresses {
+		if all[a] == nil {
+			all[a] = newService(a)
+		}
+	}
+	r.all.Store(&all)
+}
+
+// drop forgets a consumer that nobody hosts and whose group is gone. Who names it again
+// gets another.
+func (r *registry) drop(s *service) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := maps.Clone(*r.all.Load())
+	if all[s.addr] == s {
+		delete(all, s.addr)
+		r.all.Store(&all)
+	}
+}
+
 // registryChanged returns a channel that is closed at the next change.
 func (n *Node) registryChanged() <-chan struct{} {
 	n.registry.mu.Lock()
@@ -119,11 +148,12 @@ func (r *registry) each(f func(*service)) {
 	}
 }
 
-// registered returns the registered services of a namespace, in order.
+// registered returns the registered services of a namespace, but for consumers of
+// groups, in order.
 func (r *registry) registered(namespace string) []*service {
 	var all []*service
 	r.each(func(s *service) {
-		if s.addr.Namespace == namespace && s.view().registered {
+		if s.addr.Namespace == namespace && !s.consumer && s.view().registered {
 			all = append(all, s)
 		}
 	})
@@ -131,8 +161,8 @@ func (r *registry) registered(namespace string) []*service {
 	return all
 }
 
-// publish shows what partition 0 says. It returns the services that have just
-// been paused.
+// publish shows what partition 0 says, which is nothing of consumers of groups. It
+// returns the services that have just been paused.
 func (r *registry) publish(all []servicefold.Service) (paused []*service) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,7 +175,7 @@ func (r *registry) publish(all []servicefold.Service) (paused []*service) {
 		}
 	}
 	for a, s := range *r.all.Load() {
-		if !still[a] {
+		if !still[a] && !s.consumer {
 			s.update(false, record.ServiceSet{}, false)
 		}
 	}

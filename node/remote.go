@@ -15,7 +15,7 @@ func (a *Attempt) ID() uint64 { return a.id }
 
 // Dispatch is what the handler gets. Nobody may change the message.
 func (a *Attempt) Dispatch() *edda.Dispatch {
-	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence, Renewer: a, Parts: a, Step: a.stepRef()}
+	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence, Renewer: a, Parts: a, Step: a.stepRef(), Delivery: a.deliveryRef()}
 	if a.state != nil {
 		d.State = a.state
 	}
@@ -114,20 +114,23 @@ func (a *Attempt) lose() {
 // giveUp takes a fenced attempt off a worker elsewhere, whose handler may run on.
 // It is called in the partition's goroutine.
 func (a *Attempt) giveUp() {
-	if a.settle() {
-		a.traced(true)
-		a.leave()
-		slot := lingersHeld
-		if a.host.abandon() {
-			slot = lingersFree
+	if !a.settle() {
+		if !a.released && a.host.abandon() {
+			a.released = true // the outcome is on its way here
 		}
-		if !a.lingers.CompareAndSwap(lingersNot, slot) {
-			a.slotOf(slot) // the handler has returned in between
-		}
-	} else if !a.released && a.host.abandon() {
-		a.released = true // the outcome is on its way here
+		a.host.w.runner.Fenced(a, errFenced)
+		return
 	}
-	a.host.w.runner.Fenced(a, errFenced)
+	a.traced(true)
+	a.leave()
+	a.host.w.runner.Fenced(a, errFenced) // first, so that a member that does not read is not given another
+	slot := lingersHeld
+	if a.host.abandon() {
+		slot = lingersFree
+	}
+	if !a.lingers.CompareAndSwap(lingersNot, slot) {
+		a.slotOf(slot) // the handler has returned in between
+	}
 }
 
 // late notes that the handler of an attempt that was given up has returned.

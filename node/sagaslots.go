@@ -108,6 +108,9 @@ func (pr *proposal) slotFor(r *request.Request) *host {
 			return h
 		}
 	}
+	if h := pr.deliveries.take(r); h != nil {
+		return h
+	}
 	h := pr.slot
 	pr.slot = nil
 	return h

@@ -38,6 +38,9 @@ func schemasOf(services []*edda.Service) ([]*schemas, error) {
 	all := make([]*schemas, len(services))
 	for i, s := range services {
 		all[i] = &schemas{methods: map[string]*schema{}}
+		if s.Group != nil {
+			continue // what is on a stream is the consumer's business
+		}
 		for _, name := range s.Methods() {
 			sc, err := schemaOf(s.Method(name))
 			if err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,14 +16,18 @@ import (
 // service is a service as the node runs it: what is registered, who hosts it,
 // and the slots that its handlers run in.
 type service struct {
-	addr    edda.Address
-	metrics atomic.Pointer[serviceMetrics]
-	seen    atomic.Pointer[view]
-	slow    seldom.Gate // of warnings about slow handlers
+	addr edda.Address
+	// consumer says that it is that of a group: it is called STREAM/GROUP, and the group's
+	// partition says whether it is registered.
+	consumer bool
+	metrics  atomic.Pointer[serviceMetrics]
+	seen     atomic.Pointer[view]
+	slow     seldom.Gate // of warnings about slow handlers
 
 	mu         sync.Mutex // guards what follows; nothing is locked under it
 	registered bool
 	set        record.ServiceSet
+	group      edda.GroupSpec // of a consumer
 	schemas    *schemas
 	paused     bool
 	draining   bool
@@ -30,10 +35,12 @@ type service struct {
 	releases   []*release // what a request may be given, the newest version first; at least one
 	telling    bool       // its workers will be told who they are
 	lefts      int        // how often the last worker that was given requests has gone
+
+	readers readers // of a consumer
 }
 
 func newService(a edda.Address) *service {
-	s := &service{addr: a}
+	s := &service{addr: a, consumer: strings.Contains(a.Name, "/")}
 	s.regroup()
 	return s
 }

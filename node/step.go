@@ -71,7 +71,7 @@ func (p *partition) absentStill(r *request.Request, l *live) {
 		return
 	}
 	msg := edda.Message{To: r.To}
-	p.attemptFailed(r, record.Failure{Reason: edda.NoService, Message: errNoService(&msg).Error()}, 0, time.Now())
+	p.attemptFailed(r, record.Failure{Reason: edda.NoService, Message: errNoService(&msg).Error()}, 0, time.Now(), nil)
 }
 
 // refused reports whether the service would refuse the message of a step, which is

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 // to it then.
 type streamAppend struct {
 	part   streamPart // what its proposal refers to
+	ns     string
 	stream string
 	msgs   []edda.StreamMessage
 	rec    []byte
@@ -107,7 +109,7 @@ func overloadedAppend(stream, why string) *edda.Error {
 
 // submitAppend encodes an append and hands it to its partition.
 func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash uint64) (err error) {
-	w.stream, w.msgs = a.Stream, a.Messages
+	w.ns, w.stream, w.msgs = cmp.Or(a.Namespace, edda.DefaultNamespace), a.Stream, a.Messages
 	w.items = make([]edda.Appended, len(a.Messages))
 	shard := a.Shard
 	if shard == "" {
@@ -149,7 +151,8 @@ func (p *partition) streamAppend(w *streamAppend) {
 		w.refuse(p.n.notRunning(w.op()))
 		return
 	}
-	p.propose(w.rec, proposal{stream: &w.part})
+	starts, slots := p.reserveDeliveries(p.streams.Stream(w.ns, w.stream), w.items[0].Shard, w.msgs)
+	p.propose(record.AppendGroupStarts(w.rec, starts), proposal{stream: &w.part, deliveries: slots})
 }
 
 // refuse hands over an error. It is called once, and then the append is the

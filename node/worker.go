@@ -58,6 +58,7 @@ type Worker struct {
 	hosts  []*host
 	takes  atomic.Bool  // it is given requests
 	beaten atomic.Int64 // when it was heard of last, in Unix nanoseconds
+	lasts  atomic.Int64 // how long it may go unheard of; zero means for ever
 
 	mu       sync.Mutex // guards what follows; nothing is locked under it
 	attempts map[*Attempt]struct{}
@@ -84,10 +85,11 @@ func (w *Worker) here() bool { return w.runner == nil }
 func (w *Worker) ID() string { return w.spec.ID }
 
 // Attach attaches a worker. It returns once the worker's services are registered
-// durably; from then on the worker is given requests. The error is an *edda.Error:
-// BadValue or BadName, Exists when the id is in use or a service is behind an
-// endpoint, KindInUse when a service is registered as one of the other kind and has
-// workers or unfinished requests.
+// durably, and the groups that some of them consume; from then on the worker is given
+// requests. The error is an *edda.Error: BadValue or BadName, Exists when the id is in
+// use or a service is behind an endpoint, KindInUse when a service is registered as one
+// of the other kind and has workers or unfinished requests, GroupFull when a group has
+// as many members as it may.
 func (n *Node) Attach(ctx context.Context, spec WorkerSpec, r Runner) (*Worker, error) {
 	spec.ID = cmp.Or(spec.ID, edda.NewID(0, time.Now()).String())
 	op := "attach worker " + spec.ID
@@ -100,7 +102,11 @@ func (n *Node) Attach(ctx context.Context, spec WorkerSpec, r Runner) (*Worker, 
 		return nil, err
 	}
 	for i := range spec.Services {
-		if err := n.registerFor(ctx, &spec, &spec.Services[i]); err != nil {
+		register := n.registerFor
+		if spec.Services[i].Group != nil {
+			register = n.ensureGroup
+		}
+		if err := register(ctx, &spec, &spec.Services[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -186,12 +192,16 @@ func (s *service) newerThan(v string) bool {
 
 func (n *Node) newWorker(spec WorkerSpec, r Runner) *Worker {
 	w := &Worker{n: n, spec: spec, runner: r, attempts: map[*Attempt]struct{}{}}
+	w.lasts.Store(int64(spec.Lifetime))
 	hash := rendezvous.Hash(spec.ID)
 	for i := range spec.Services {
 		s := &spec.Services[i]
 		h := &host{
 			svc: n.service(s.Namespace, s.Name), w: w, version: spec.Version, hash: hash,
 			slots: cmp.Or(s.Concurrency, edda.DefaultConcurrency),
+		}
+		if h.svc.consumer {
+			h.version = "" // any member of a group gets any message
 		}
 		h.own = &pool{svc: h.svc, hosts: []*host{h}}
 		w.hosts = append(w.hosts, h)
@@ -219,6 +229,17 @@ func (n *Node) joinable(op, id string) error {
 	}
 }
 
+// room refuses a worker when a group that it is to consume has as many members as it
+// may. The caller holds workers.mu.
+func (w *Worker) room(op string) error {
+	for _, h := range w.hosts {
+		if most, full := h.svc.full(); full {
+			return errGroupFull(op, h.svc, most)
+		}
+	}
+	return nil
+}
+
 // join makes the worker known, and has it given requests.
 func (n *Node) join(op string, w *Worker) error {
 	n.workers.mu.Lock()
@@ -226,13 +247,20 @@ func (n *Node) join(op string, w *Worker) error {
 	if err := n.joinable(op, w.spec.ID); err != nil {
 		return err
 	}
+	if err := w.room(op); err != nil {
+		return err
+	}
 	n.workers.all[w.spec.ID] = w
 	for _, h := range w.hosts {
+		if h.svc.consumer { // its group may have been deleted since
+			h.svc = n.service(h.svc.addr.Namespace, h.svc.addr.Name)
+			h.own.svc = h.svc
+		}
 		h.svc.mu.Lock()
 		h.svc.hosts = append(h.svc.hosts, h)
 		h.svc.mu.Unlock()
 	}
-	w.beaten.Store(time.Now().UnixNano())
+	w.heard()
 	if w.spec.Lifetime > 0 {
 		w.life = time.AfterFunc(w.spec.Lifetime, w.checkLife)
 	}
@@ -324,7 +352,7 @@ func (w *Worker) set(change func()) {
 
 // Beat says that the worker lives. It renews its hold on all it has.
 func (w *Worker) Beat() {
-	w.beaten.Store(time.Now().UnixNano())
+	w.heard()
 	w.mu.Lock()
 	silent := w.silent
 	w.mu.Unlock()
@@ -338,9 +366,20 @@ func (w *Worker) Beat() {
 	}
 }
 
+// heard notes that the worker was heard of.
+func (w *Worker) heard() { w.beaten.Store(time.Now().UnixNano()) }
+
+// left is how long the worker may go unheard of from now on.
+func (w *Worker) left() time.Duration {
+	return time.Until(time.Unix(0, w.beaten.Load()).Add(time.Duration(w.lasts.Load())))
+}
+
 // checkLife gives the worker up when nothing was heard of it.
 func (w *Worker) checkLife() {
-	left := time.Until(time.Unix(0, w.beaten.Load()).Add(w.spec.Lifetime))
+	left := w.left()
+	if m, ok := w.runner.(*member); ok {
+		left = m.expired()
+	}
 	w.mu.Lock()
 	gone := w.gone
 	if left > 0 && !gone {
@@ -462,6 +501,9 @@ func (w *Worker) begin(a *Attempt) {
 		a.trace()
 		w.runner.Start(a)
 	default:
+		if m, ok := w.runner.(*member); ok {
+			m.fetches(1)
+		}
 		w.n.handlers.Go(a.fetch)
 	}
 }
@@ -469,6 +511,9 @@ func (w *Worker) begin(a *Attempt) {
 // fetch begins an attempt at a worker elsewhere whose message the table has, or is
 // yet to be checked.
 func (a *Attempt) fetch() {
+	if m, ok := a.host.w.runner.(*member); ok {
+		defer m.fetches(-1)
+	}
 	switch {
 	case a.load() && !a.refused():
 		a.trace()
@@ -484,4 +529,12 @@ func (w *Worker) forget(a *Attempt) {
 	w.mu.Lock()
 	delete(w.attempts, a)
 	w.mu.Unlock()
+}
+
+// seen is when the worker was heard of last.
+func (w *Worker) seen() time.Time {
+	if w.here() {
+		return time.Now().UTC()
+	}
+	return timeOf(w.beaten.Load())
 }

@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/edda-io/edda"
 )
 
 // Workers returns who is attached, in order of the ids. This process is among them
-// when it hosts services.
+// when it hosts services; who reads a group is not.
 func (n *Node) Workers() []edda.WorkerInfo {
 	n.workers.mu.Lock()
 	all := slices.Collect(maps.Values(n.workers.all))
 	n.workers.mu.Unlock()
+	all = slices.DeleteFunc(all, (*Worker).polled)
 	slices.SortFunc(all, func(a, b *Worker) int { return cmp.Compare(a.spec.ID, b.spec.ID) })
 	infos := make([]edda.WorkerInfo, len(all))
 	for i, w := range all {
@@ -72,7 +72,7 @@ func (n *Node) setWorkerPaused(id string, paused bool) (*edda.WorkerInfo, error)
 func (n *Node) attached(op, id string) (*Worker, error) {
 	n.workers.mu.Lock()
 	defer n.workers.mu.Unlock()
-	if w := n.workers.all[id]; w != nil {
+	if w := n.workers.all[id]; w != nil && !w.polled() {
 		return w, nil
 	}
 	return nil, &edda.Error{Op: op, Reason: edda.NoWorkerID, Err: fmt.Errorf("no worker %q is attached", id)}
@@ -81,10 +81,7 @@ func (n *Node) attached(op, id string) (*Worker, error) {
 func (w *Worker) info() edda.WorkerInfo {
 	info := edda.WorkerInfo{
 		ID: w.spec.ID, Version: w.spec.Version, Labels: w.spec.Labels, Transport: w.spec.Transport, State: edda.WorkerReady,
-		LastBeat: timeOf(w.beaten.Load()),
-	}
-	if w.here() {
-		info.LastBeat = time.Now().UTC()
+		LastBeat: w.seen(),
 	}
 	w.mu.Lock()
 	switch {

@@ -29,6 +29,15 @@ func (r *Request) shard() string {
 	return r.Delivery.Shard
 }
 
+// InShard is Key for a key of a group's consumer, in a shard of its stream.
+func (m *Machine) InShard(a edda.Address, shard string) *Key {
+	if shard == edda.DefaultShard {
+		shard = ""
+	}
+	m.flat = appendFlat(m.flat[:0], a, shard)
+	return m.keys[string(m.flat)]
+}
+
 // finalState is how a request ends that failed for good.
 func (r *Request) finalState() edda.State {
 	if r.Delivery != nil {

@@ -1,0 +1,118 @@
+package node
+
+import (
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold/request"
+	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// deliverySlots are slots reserved for the messages of one append, by group. Those that
+// the record does not start are given back when it is applied. Nil is none.
+type deliverySlots []groupSlots
+
+// groupSlots are the slots in one group, whatever message each is for: any member may
+// have any.
+type groupSlots struct {
+	group uint64 // its serial number
+	hosts []*host
+}
+
+// reserveDeliveries takes slots for messages that are about to be appended to a shard, in
+// the groups that will take them in at once, as far as there are free ones. A message
+// that has to wait for its key's turn gets none. S is nil when there is no such stream
+// yet.
+func (p *partition) reserveDeliveries(s *streamfold.Stream, shard string, msgs []edda.StreamMessage) (starts []record.GroupStart, slots deliverySlots) {
+	if s == nil {
+		return nil, nil
+	}
+	groups := p.groups.Of(s)
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	sh := s.Shard(shard)
+	for _, g := range groups {
+		svc := consumerOf(g)
+		if !g.Caught(sh) || !svc.idle() {
+			continue
+		}
+		first := p.firstOfKeys(svc.addr, shard, msgs)
+		hosts := svc.acquireSome(len(first))
+		if len(hosts) == 0 {
+			continue
+		}
+		for _, i := range first[:len(hosts)] {
+			starts = append(starts, record.GroupStart{Group: g.Serial, Index: i})
+		}
+		slots = append(slots, groupSlots{group: g.Serial, hosts: hosts})
+	}
+	return starts, slots
+}
+
+// firstOfKeys returns the indexes of the messages that need not wait for others of their
+// keys.
+func (p *partition) firstOfKeys(a edda.Address, shard string, msgs []edda.StreamMessage) []uint32 {
+	first := make([]uint32, 0, len(msgs))
+	var seen map[string]bool
+	for i := range msgs {
+		if key := msgs[i].Key; key != "" {
+			a.Key = key
+			if seen[key] || p.requests.InShard(a, shard) != nil {
+				continue
+			}
+			if len(msgs) > 1 {
+				if seen == nil {
+					seen = map[string]bool{}
+				}
+				seen[key] = true
+			}
+		}
+		first = append(first, uint32(i))
+	}
+	return first
+}
+
+// idle reports whether a slot may be free, without looking closely.
+func (s *service) idle() bool { return s.view().hosted }
+
+// acquireSome takes up to most slots of a service that is balanced, or of a group, if
+// nobody is in line before.
+func (s *service) acquireSome(most int) []*host {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var hosts []*host
+	pl := s.releases[0].pools[0]
+	for len(hosts) < most {
+		h := s.take(pl)
+		if h == nil {
+			break
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts
+}
+
+// take returns a slot for a message in a group; nil when there is none.
+func (d deliverySlots) take(r *request.Request) *host {
+	if r.Delivery == nil {
+		return nil
+	}
+	for i := range d {
+		if g := &d[i]; g.group == r.Delivery.Group && len(g.hosts) > 0 {
+			h := g.hosts[len(g.hosts)-1]
+			g.hosts = g.hosts[:len(g.hosts)-1]
+			return h
+		}
+	}
+	return nil
+}
+
+// release gives back what was not used.
+func (d deliverySlots) release() {
+	for i := range d {
+		for _, h := range d[i].hosts {
+			h.release()
+		}
+		d[i].hosts = nil
+	}
+}
