@@ -83,9 +83,10 @@ var rooms = []room{
 	}, never: []string{sdk}},
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/streamjson", "internal/httpheader", "internal/certwhy"}, stdlib: true},
-	{dir: "examples", imports: []string{".", "saga"}, stdlib: true},
+	{dir: "examples", imports: []string{".", "saga", "stream"}, stdlib: true},
 	{dir: "examples/accounts", imports: []string{".", "node", "gateway"}},
 	{dir: "examples/hammer", imports: []string{".", "node", "saga"}},
+	{dir: "examples/howdy", imports: []string{".", "node", "stream"}},
 	{dir: "bench", imports: []string{
 		".", "engine", "node", "examples", "worker", "client", "gateway", "stream", "saga", "cqrs", "internal",
 	}},

@@ -166,8 +166,9 @@ func TestErrorReplies(t *testing.T) {
 		message string
 	}{
 		{`{"reason":"NO_FUNDS","message":"the account is empty"}`, edda.Failed, "NO_FUNDS", "the account is empty"},
-		{`{"reason":"DEAD","message":"oops"}`, edda.Dead, "DEAD", "oops"},
-		{`{"reason":"INTERNAL","message":"oops"}`, edda.Internal, "INTERNAL", "oops"},
+		{`{"reason":"FAILED","message":"NO_FUNDS: the account is empty"}`, edda.Failed, "NO_FUNDS", "the account is empty"},
+		{`{"reason":"DEAD","message":"oops: no"}`, edda.Dead, "", "oops: no"},
+		{`{"reason":"INTERNAL","message":"oops"}`, edda.Internal, "", "oops"},
 		{`whatever`, edda.Failed, "", "whatever"},
 	} {
 		bubble(t, c.payload, func(t *testing.T) {

@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/edda-io/edda"
 )
@@ -12,7 +13,7 @@ const (
 	// TypeReply is the type of what a handler returned.
 	TypeReply = "reply"
 	// TypeError is the type of an answer that says why there is no reply; its payload is
-	// {"reason":"NO_FUNDS","message":"..."}.
+	// {"reason":"FAILED","message":"NO_FUNDS: the account is empty"}.
 	TypeError = "error"
 )
 
@@ -34,22 +35,29 @@ func Decode[T any](m *edda.StreamMessage) (T, error) {
 	return v, nil
 }
 
-// failure is the payload of a message of TypeError.
+// failure is the payload of a message of TypeError. The reason is one of Edda's, such as
+// FAILED or DEAD, with the handler's own word at the beginning of the message; whoever
+// answers without a handler may put a word of its own there.
 type failure struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 }
 
-// errorOf returns what a message of TypeError says as an error: an *edda.Error with the
-// reason, Failed when that is the handler's own word, around the *edda.HandlerError.
+// errorOf returns what a message of TypeError says: an *edda.Error with the reason,
+// Failed when that is none of Edda's, around an *edda.HandlerError with the word.
 func errorOf(op string, m *edda.StreamMessage) error {
 	var f failure
 	if err := json.Unmarshal(m.Payload, &f); err != nil {
 		f.Message = string(m.Payload) // whatever it is, it is about a failure
 	}
+	h := &edda.HandlerError{Reason: f.Reason, Message: f.Message, Final: true}
 	reason := edda.Reason(f.Reason)
 	if reason.Code() == edda.CodeInternal && reason != edda.Internal {
-		reason = edda.Failed
+		return &edda.Error{Op: op, Reason: edda.Failed, Err: h}
 	}
-	return &edda.Error{Op: op, Reason: reason, Err: &edda.HandlerError{Reason: f.Reason, Message: f.Message, Final: true}}
+	h.Reason = ""
+	if word, rest, ok := strings.Cut(f.Message, ": "); ok && strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" {
+		h.Reason, h.Message = word, rest
+	}
+	return &edda.Error{Op: op, Reason: reason, Err: h}
 }
