@@ -12,6 +12,7 @@ import (
 	"github.com/edda-io/edda/eddatest"
 	"github.com/edda-io/edda/examples"
 	"github.com/edda-io/edda/saga"
+	"github.com/edda-io/edda/stream"
 )
 
 // The tests of this file are those that docs/testing.md shows.
@@ -94,6 +95,21 @@ func TestTripIsUndone(t *testing.T) {
 // flights is a service of flights with so many places.
 func flights() *edda.Service { return examples.Trip()[0] }
 
+func TestGreetersGreet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		greeters, err := examples.Greeter().Service()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := eddatest.Start(t, greeters)
+		caller := stream.NewClient(n.Node).Caller("greetings", stream.CallerOptions{})
+		howdy, err := stream.Call[examples.Howdy](t.Context(), caller, "hello", examples.Hello{Name: "Ada"})
+		if err != nil || howdy.Howdy != "there, Ada" {
+			t.Errorf("got %+v, %v, want howdy", howdy, err)
+		}
+	})
+}
+
 // The tests that the guide shows are those that run.
 func TestGuideShowsTheseTests(t *testing.T) {
 	guide, err := os.ReadFile("../docs/testing.md")
@@ -105,8 +121,8 @@ func TestGuideShowsTheseTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(guide), "```go\n")[1:]
-	if len(blocks) != 4 {
-		t.Errorf("the guide shows %d tests, want 4", len(blocks))
+	if len(blocks) != 5 {
+		t.Errorf("the guide shows %d tests, want 5", len(blocks))
 	}
 	for _, b := range blocks {
 		if code, _, _ := strings.Cut(b, "```"); !strings.Contains(string(file), code) {

@@ -257,11 +257,13 @@ func (e *ends) noHandler(ctx *edda.Context, m *edda.Message) error {
 // reply answers a message, if there is anywhere to answer to.
 func (e *ends) reply(ctx *edda.Context, m *edda.Message, messageType string, r *edda.Reply) error {
 	to := m.ReplyTo
-	if to.Name == "" && e.mode != Route {
-		to = e.to
-	}
-	if to.Name == "" {
+	switch {
+	case to.Name != "":
+		to.Namespace = cmp.Or(to.Namespace, edda.DefaultNamespace)
+	case e.mode == Route || e.to.Name == "":
 		return nil
+	default:
+		to = e.to
 	}
 	if r == nil {
 		r = &edda.Reply{}

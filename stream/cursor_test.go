@@ -17,7 +17,7 @@ func kept(c *stream.Client, name, shard string) uint64 {
 
 func TestCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", numbers(0, 10)...)
 		put(c, "s/red", numbers(0, 10)...)
 		o := stream.ReaderOptions{StopAtEnd: true, Cursor: "here", Batch: 3}
@@ -40,7 +40,7 @@ func TestCursor(t *testing.T) {
 // Each source of a new cursor begins where it says.
 func TestCursorBeginsPerSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", numbers(0, 5)...)
 		put(c, "s/red", numbers(0, 5)...)
 		put(c, "s/blue", numbers(0, 5)...)
@@ -56,7 +56,7 @@ func TestCursorBeginsPerSource(t *testing.T) {
 // The cursor is saved every second of reading, while the reader waits too, and no more often.
 func TestCursorIsSavedWhileReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := start(t)
 		c := stream.NewClient(f)
 		put(c, "s", numbers(0, 100)...)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -75,10 +75,9 @@ func TestCursorIsSavedWhileReading(t *testing.T) {
 		if got := kept(c, "s", "default"); got != 100 {
 			t.Errorf("while it waits the cursor is at %d, want 100", got)
 		}
-		if f.mu.Lock(); f.calls["ResetGroup"] > 12 {
-			t.Errorf("it was saved %d times in 10 s, want one a second", f.calls["ResetGroup"])
+		if n := f.called("ResetGroup"); n > 12 {
+			t.Errorf("it was saved %d times in 10 s, want one a second", n)
 		}
-		f.mu.Unlock()
 		cancel()
 		<-done
 	})
@@ -148,7 +147,7 @@ func TestCursorAndBreak(t *testing.T) {
 		}, 6},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
-			client := stream.NewClient(newFake())
+			client := stream.NewClient(start(t))
 			put(client, "s", numbers(0, 10)...)
 			c.end(client.Reader(stream.ReaderOptions{Cursor: "here", Batch: 3, StopAtEnd: true}, stream.Source{Stream: "s"}))
 			if got := kept(client, "s", "default"); got != c.want {
@@ -160,7 +159,7 @@ func TestCursorAndBreak(t *testing.T) {
 
 func TestSaveByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", numbers(0, 10)...)
 		r := c.Reader(stream.ReaderOptions{Cursor: "here", SaveEvery: -1, StopAtEnd: true}, stream.Source{Stream: "s"})
 		all(t, r)
@@ -177,7 +176,7 @@ func TestSaveByHand(t *testing.T) {
 // A cursor that cannot be kept any more ends the reader; one that cannot be for now does not.
 func TestCursorFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := start(t)
 		c := stream.NewClient(f)
 		put(c, "s", numbers(0, 3)...)
 		r := c.Reader(stream.ReaderOptions{Cursor: "here"}, stream.Source{Stream: "s"})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,16 +26,33 @@ type Source struct {
 	From edda.From `json:"from,omitempty"`
 }
 
+// Sources returns a source for each shard that a stream has now, in order of their
+// names, all of which begin in the same way. Shards that come later are not among them.
+func (c *Client) Sources(ctx context.Context, name string, from edda.From) ([]Source, error) {
+	s, err := c.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var all []Source
+	for _, shard := range slices.Sorted(maps.Keys(s.Offsets)) {
+		all = append(all, Source{Stream: name, Shard: shard, From: from})
+	}
+	return all, nil
+}
+
 // DefaultSaveEvery is how often a reader saves a durable cursor.
 const DefaultSaveEvery = time.Second
 
-// DefaultReadBytes is how many bytes a reader asks for at a time: 1 MiB.
-const DefaultReadBytes = 1 << 20
+// Defaults of how much of a source a reader reads at a time.
+const (
+	DefaultReadBatch = 1000
+	DefaultReadBytes = 1 << 20
+)
 
 // ReaderOptions say how a reader reads. The zero value works.
 type ReaderOptions struct {
 	// Batch is how many messages of a source are read at a time, 1 to 10,000; zero means
-	// 100. While one batch is worked off, the next is read.
+	// DefaultReadBatch. While one batch is worked off, the next is read.
 	Batch int
 	// Bytes bounds a batch, one message aside; zero means DefaultReadBytes.
 	Bytes int
@@ -95,7 +113,7 @@ type source struct {
 // Reader returns a reader of the sources. It asks for nothing until it is read; a source
 // that is wrong is found out then.
 func (c *Client) Reader(o ReaderOptions, sources ...Source) *Reader {
-	o.Bytes = cmp.Or(o.Bytes, DefaultReadBytes)
+	o.Batch, o.Bytes = cmp.Or(o.Batch, DefaultReadBatch), cmp.Or(o.Bytes, DefaultReadBytes)
 	o.SaveEvery = cmp.Or(o.SaveEvery, DefaultSaveEvery)
 	r := &Reader{client: c, o: o, log: o.Logger, cursor: newCursor(o.Cursor)}
 	if r.log == nil {

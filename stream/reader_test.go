@@ -20,7 +20,7 @@ var atEnd = stream.ReaderOptions{StopAtEnd: true}
 
 func TestReaderBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", "0", "1")
 		time.Sleep(time.Hour)
 		noon := time.Now()
@@ -47,7 +47,7 @@ func TestReaderBegins(t *testing.T) {
 // What comes between the first look at the end and the first message is not missed.
 func TestReaderFollowsTheTail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", "old")
 		r := c.Reader(stream.ReaderOptions{Batch: 2}, stream.Source{Stream: "s", From: edda.FromEnd})
 		got := make(chan []string)
@@ -66,7 +66,7 @@ func TestReaderFollowsTheTail(t *testing.T) {
 
 func TestReaderIsReadInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", numbers(0, 50)...)
 		r := c.Reader(stream.ReaderOptions{Batch: 7}, stream.Source{Stream: "s"})
 		var got []string
@@ -90,7 +90,7 @@ func TestReaderIsReadInPieces(t *testing.T) {
 // Sources come and go while others are read, and none loses its place.
 func TestSourcesComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "a", numbers(0, 30)...)
 		put(c, "b", numbers(0, 30)...)
 		put(c, "c/red", numbers(0, 30)...)
@@ -135,7 +135,7 @@ func TestSourcesComeAndGo(t *testing.T) {
 // A reader that waits takes what an added source has at once, and ends nothing.
 func TestAddWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "b", "b0")
 		must2(c.Set(ctx, edda.StreamSpec{Name: "a"}))
 		r := c.Reader(stream.ReaderOptions{})
@@ -161,7 +161,7 @@ func TestAddWhileWaiting(t *testing.T) {
 // Positions go anywhere, and another reader goes on there.
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := start(t)
 		c := stream.NewClient(f)
 		var want []string
 		for _, name := range []string{"a", "b"} {
@@ -185,7 +185,7 @@ func TestResume(t *testing.T) {
 
 func TestEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", numbers(0, 10)...)
 		r := c.Reader(atEnd, stream.Source{Stream: "s"})
 		var got []string
@@ -216,7 +216,7 @@ func TestEach(t *testing.T) {
 func TestReaderOutlivesTheNode(t *testing.T) {
 	for _, reason := range []edda.Reason{edda.Unavailable, edda.Draining, edda.OutcomeUnknown, edda.Overloaded} {
 		bubble(t, string(reason), func(t *testing.T) {
-			f := newFake()
+			f := start(t)
 			c := stream.NewClient(f)
 			put(c, "s", "0", "1")
 			r := c.Reader(stream.ReaderOptions{Cursor: "here"}, stream.Source{Stream: "s"})
@@ -228,10 +228,7 @@ func TestReaderOutlivesTheNode(t *testing.T) {
 			time.Sleep(time.Minute)
 			f.failWith(func(string) error { return &edda.Error{Reason: reason} })
 			time.Sleep(time.Hour)
-			f.mu.Lock()
-			asked := f.calls["ReadStream"]
-			f.mu.Unlock()
-			if asked > 2000 {
+			if asked := f.called("ReadStream"); asked > 2000 {
 				t.Errorf("the node was asked %d times in an hour it was away", asked)
 			}
 			f.failWith(nil)
@@ -244,7 +241,7 @@ func TestReaderOutlivesTheNode(t *testing.T) {
 // What cannot go on is told as the last pair, and can be mended.
 func TestReaderFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", "0", "1", "2")
 		r := c.Reader(atEnd, stream.Source{Stream: "s"}, stream.Source{Stream: "not-there"})
 		var got []string
@@ -267,7 +264,7 @@ func TestReaderFails(t *testing.T) {
 
 func TestReaderEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", "0")
 		enough := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -286,7 +283,7 @@ func TestReaderEndsWithItsContext(t *testing.T) {
 
 func TestOneReadsAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", "0")
 		r := c.Reader(stream.ReaderOptions{}, stream.Source{Stream: "s"})
 		for range r.Messages(t.Context()) {
@@ -309,7 +306,7 @@ func TestOneReadsAtATime(t *testing.T) {
 // What was trimmed away under a reader is told, not passed over in silence.
 func TestReaderIsTrimmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		put(c, "s", numbers(0, 10)...)
 		type loss struct {
 			from  stream.Source
@@ -332,7 +329,7 @@ func TestReaderIsTrimmed(t *testing.T) {
 
 func TestStreamIsMadeAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := start(t)
 		c := stream.NewClient(f)
 		put(c, "s", numbers(0, 10)...)
 		r := c.Reader(stream.ReaderOptions{}, stream.Source{Stream: "s"})
@@ -349,5 +346,20 @@ func TestStreamIsMadeAnew(t *testing.T) {
 		if err := <-failed; edda.ReasonOf(err) != edda.Conflict || !strings.Contains(err.Error(), "made again") {
 			t.Errorf("got %v, want that it is another stream", err)
 		}
+	})
+}
+
+func TestSources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := stream.NewClient(start(t))
+		put(c, "s/red", "1", "2")
+		put(c, "s/blue", "3", "4")
+		sources := must(c.Sources(ctx, "s", edda.FromOffset(1)))
+		wantAll(t, slices.Sorted(slices.Values(all(t, c.Reader(atEnd, sources...)))), "2", "4")
+		if want := (stream.Source{Stream: "s", Shard: "blue", From: "1"}); sources[0] != want {
+			t.Errorf("the first source is %+v, want %+v", sources[0], want)
+		}
+		_, err := c.Sources(ctx, "not-there", "")
+		wantReason(t, err, edda.NoStream)
 	})
 }

@@ -17,7 +17,7 @@ type WriterOptions struct {
 	// Shard is the shard that is appended to; edda.DefaultShard when empty.
 	Shard string
 	// ReplyTo is the reply-to of messages that name none: a stream, and as its Key a
-	// shard of it.
+	// shard of it. In a message too, its namespace is the client's when it names none.
 	ReplyTo edda.Address
 	// Source is the source of messages that name none.
 	Source string
@@ -101,7 +101,9 @@ func (w *Writer) complete(ctx context.Context, messages []edda.StreamMessage) []
 	for i := range messages {
 		m := &messages[i]
 		m.Source = cmp.Or(m.Source, w.o.Source)
-		m.ReplyTo = cmp.Or(m.ReplyTo, w.o.ReplyTo)
+		if m.ReplyTo = cmp.Or(m.ReplyTo, w.o.ReplyTo); m.ReplyTo.Name != "" {
+			m.ReplyTo.Namespace = cmp.Or(m.ReplyTo.Namespace, w.client.namespace)
+		}
 		if w.o.Patience > 0 {
 			m.ID = cmp.Or(m.ID, newID())
 		}

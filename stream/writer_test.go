@@ -19,7 +19,7 @@ func read(c *stream.Client, name, shard string) []edda.StreamMessage {
 
 func TestWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake()).In("ns").As("ada")
+		c := stream.NewClient(start(t)).In("ns").As("ada")
 		w := c.Writer("orders", stream.WriterOptions{Shard: "eu", Source: "till-7", ReplyTo: edda.Address{Name: "answers"}})
 		at := must(w.AppendJSON(ctx, edda.StreamMessage{Type: "placed", Key: "7", ID: "o7"}, map[string]int{"cents": 5}))
 		if want := (edda.Appended{ID: "o7", Shard: "eu"}); at != want {
@@ -38,17 +38,21 @@ func TestWriter(t *testing.T) {
 		if ack, err := w.Append(ctx); err != nil || len(ack.Items) != 0 {
 			t.Errorf("appending nothing: got %+v, %v", ack, err)
 		}
+		got := read(c, "orders", "eu")
+		if len(got) == 2 && got[1].ID == "" {
+			t.Error("a message without an id was given none")
+		}
 		want := []edda.StreamMessage{
 			{
 				ID: "o7", Stream: "orders", Shard: "eu", Type: "placed", Key: "7", Source: "till-7", Principal: "ada",
-				ReplyTo: edda.Address{Name: "answers"}, ContentType: "application/json", Payload: []byte(`{"cents":5}`), Time: time.Now(),
+				ReplyTo: edda.Address{Namespace: "ns", Name: "answers"}, ContentType: "application/json", Payload: []byte(`{"cents":5}`), Time: time.Now(),
 			},
 			{
-				ID: "made-1", Stream: "orders", Shard: "eu", Offset: 1, Type: "message", Source: "till-8", Principal: "ada",
-				ReplyTo: edda.Address{Name: "other"}, Payload: []byte("raw"), Time: time.Now(),
+				ID: got[1].ID, Stream: "orders", Shard: "eu", Offset: 1, Type: "message", Source: "till-8", Principal: "ada",
+				ReplyTo: edda.Address{Namespace: "ns", Name: "other"}, Payload: []byte("raw"), Time: time.Now(),
 			},
 		}
-		if diff := cmp.Diff(want, read(c, "orders", "eu")); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		_, err = w.AppendJSON(ctx, edda.StreamMessage{}, make(chan int))
@@ -64,7 +68,7 @@ func TestWriter(t *testing.T) {
 // What was stored by a try that nobody heard of is not stored again.
 func TestWriterIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := start(t)
 		c := stream.NewClient(f)
 		tries := 0
 		f.failWith(func(op string) error {
@@ -83,7 +87,7 @@ func TestWriterIsPatient(t *testing.T) {
 		messages := []edda.StreamMessage{{Payload: []byte("a")}, {ID: "mine", Payload: []byte("b")}}
 		must(w.Append(ctx, messages...))
 		got := read(c, "s", "")
-		if tries != 3 || len(got) != 2 || got[0].ID == "" || got[0].ID == "made-0" || got[1].ID != "mine" {
+		if tries != 3 || len(got) != 2 || len(got[0].ID) != 26 || got[1].ID != "mine" {
 			t.Errorf("after %d tries got %+v, want two messages with ids", tries, got)
 		}
 		if messages[0].ID != "" {
@@ -119,7 +123,7 @@ func TestWriterIsPatient(t *testing.T) {
 // In a handler, what is appended is part of the story.
 func TestWriterInAHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake())
+		c := stream.NewClient(start(t))
 		parent := &edda.Message{ID: edda.NewID(1, time.Now()), Type: "m", CorrelationID: "story", TraceParent: "tp", TraceState: "ts"}
 		s := edda.NewBalanced("svc")
 		s.HandleAny(func(ctx *edda.Context, _ *edda.Message) (*edda.Reply, error) {
@@ -139,7 +143,7 @@ func TestWriterInAHandler(t *testing.T) {
 
 func TestManage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stream.NewClient(newFake()).In("ns")
+		c := stream.NewClient(start(t)).In("ns")
 		for i := range 3 {
 			must2(c.Set(ctx, edda.StreamSpec{Name: fmt.Sprint("s", i), Namespace: "other"}))
 		}
