@@ -84,6 +84,23 @@ var fuzzSeeds = []string{
 	"POST /v1/sagas/s/cancel HTTP/1.1\nHost: localhost\n\n",
 	"DELETE /v1/sagas?state=cancelled HTTP/1.1\nHost: localhost\n\n",
 	"DELETE /v1/sagas/s HTTP/1.1\nHost: localhost\n\n",
+	"POST /v1/streams/s HTTP/1.1\nHost: localhost\nEdda-Type: t\nEdda-Key: a%2Fb\nEdda-Id: x\nEdda-Shard: eu\nEdda-Reply-To: r/eu\n" +
+		"Edda-Time: 2026-01-02T03:04:05Z\nIf-None-Match: *\nContent-Length: 2\n\nhi",
+	"POST /v1/streams/s HTTP/1.1\nHost: localhost\nContent-Type: application/vnd.edda.batch+json\nContent-Length: 53\n\n" +
+		`[{"id":"y","key":"k","data":{"a":1}},{"data":"text"}]`,
+	"POST /v1/streams/s HTTP/1.1\nHost: localhost\nContent-Type: application/cloudevents+json\nContent-Length: 67\n\n" +
+		`{"specversion":"1.0","id":"1","type":"t","source":"/s","data":null}`,
+	"POST /v1/ns/n/streams/s HTTP/1.1\nHost: localhost\nCe-Specversion: 1.0\nCe-Id: 1\nCe-Type: t\nCe-Source: /s\nCe-X: %20\n\n",
+	"GET /v1/streams/s?shard=eu&from=0&limit=2&wait=1ms HTTP/1.1\nHost: localhost\nAccept: application/cloudevents-batch+json\n\n",
+	"GET /v1/streams/s HTTP/1.1\nHost: localhost\nAccept: text/event-stream\nLast-Event-ID: 0\n\n",
+	"GET /v1/streams/s/messages/x?wait=1ms HTTP/1.1\nHost: localhost\nAccept: application/cloudevents+json\n\n",
+	"PUT /v1/streams/s HTTP/1.1\nHost: localhost\nContent-Length: 35\n\n" + `{"shards":["eu"],"dedupe":"1h0m0s"}`,
+	"POST /v1/streams/s/trim HTTP/1.1\nHost: localhost\nContent-Length: 27\n\n" + `{"before":1,"shard":"eu"}  `,
+	"PUT /v1/streams/s/groups/g HTTP/1.1\nHost: localhost\nContent-Length: 16\n\n" + `{"from":"start"}`,
+	"POST /v1/streams/s/groups/g/read HTTP/1.1\nHost: localhost\nContent-Length: 39\n\n" + `{"member":"m","max":1,"wait":"1ms"}    `,
+	"POST /v1/streams/s/groups/g/ack HTTP/1.1\nHost: localhost\nContent-Length: 18\n\n" + `{"leases":["a-1"]}`,
+	"POST /v1/streams/s/groups/g/reset HTTP/1.1\nHost: localhost\nContent-Length: 12\n\n" + `{"to":"end"}`,
+	"DELETE /v1/streams/s HTTP/1.1\nHost: localhost\n\n",
 	"OPTIONS /v1/node HTTP/1.1\nHost: localhost\nOrigin: http://localhost:7400\n\n",
 	"HEAD /openapi.json HTTP/1.1\nHost: localhost\n\n",
 	"GET //v1/../metrics/%2e%2E HTTP/1.1\nHost: evil.example\nOrigin: null\n\n",

@@ -86,8 +86,7 @@ func New(n *node.Node, opts Options) (*Gateway, error) {
 	if opts.Version == "" {
 		opts.Version = info.Version
 	}
-	b := backends{calls: n, sagas: n}
-	b.streams, _ = any(n).(edda.StreamBackend)
+	b := backends{calls: n, sagas: n, streams: n}
 	b.groups, _ = any(n).(edda.GroupBackend)
 	return build(n, b, info.Durability, opts)
 }
@@ -96,8 +95,8 @@ func New(n *node.Node, opts Options) (*Gateway, error) {
 type backends struct {
 	calls   edda.Backend
 	sagas   edda.SagaBackend
-	streams edda.StreamBackend // nil: there are no such routes
-	groups  edda.GroupBackend  // likewise
+	streams edda.StreamBackend
+	groups  edda.GroupBackend // nil: there are no such routes
 }
 
 func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway, error) {

@@ -18,9 +18,7 @@ func (g *Gateway) served() []*route {
 	routes = append(routes, workerRoutes()...)
 	routes = append(routes, deadLetterRoutes()...)
 	routes = append(routes, sagaRoutes()...)
-	if g.streams != nil {
-		routes = append(routes, streamRoutes()...)
-	}
+	routes = append(routes, streamRoutes()...)
 	if g.groups != nil {
 		routes = append(routes, groupRoutes()...)
 	}

@@ -202,16 +202,6 @@ func TestStreamBackendErrors(t *testing.T) {
 	}
 }
 
-// A node that has no streams has no such routes.
-func TestWithoutStreams(t *testing.T) {
-	g, err := build(nil, backends{calls: &fake{}, sagas: &fakeSagas{}}, edda.Fsync, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused(t, g, edda.NoRoute, "GET", "/v1/streams", "")
-	refused(t, g, edda.NoRoute, "GET", "/v1/streams/orders/groups", "")
-}
-
 // TestStreamSchemas checks /openapi.json against what is taken and what is shown.
 func TestStreamSchemas(t *testing.T) {
 	g := streamsOf(t, &fakeStreams{}, &fakeGroups{names: []string{"mail"}}, Options{})

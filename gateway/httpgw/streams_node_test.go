@@ -1,0 +1,137 @@
+package httpgw
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/node"
+)
+
+// openStreams returns a gateway to a real node.
+func openStreams(t testing.TB) (*Gateway, *node.Node) {
+	t.Helper()
+	n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Stop(context.Background()) })
+	g, err := New(n, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g, n
+}
+
+func TestStreamsOfANode(t *testing.T) {
+	g, _ := openStreams(t)
+	first, w := want(t, g, 201, "POST", "/v1/streams/orders", `{"n": 1}`, "Edda-Id: a", "Content-Type: application/json", "If-None-Match: *")
+	if w.Header().Get("ETag") != `"0"` || first["shard"] != "default" || first["position"] != w.Header().Get("Edda-Position") {
+		t.Errorf("got %v with %v", first, w.Header())
+	}
+	again, w := want(t, g, 200, "POST", "/v1/streams/orders", "other", "Edda-Id: a", "If-None-Match: *")
+	if fmt.Sprint(again) != fmt.Sprint(first) || w.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("got %v, want %v", again, first)
+	}
+	w = refused(t, g, edda.ExpectedOffset, "POST", "/v1/streams/orders", "x", "If-None-Match: *")
+	if w.Header().Get("ETag") != `"0"` {
+		t.Errorf("got ETag %s", w.Header().Get("ETag"))
+	}
+	w = refused(t, g, edda.ExpectedOffset, "POST", "/v1/streams/orders", "x", `If-Match: "7"`, "Edda-Shard: empty")
+	if w.Header().Get("ETag") != `""` {
+		t.Errorf("of an empty shard: got ETag %s", w.Header().Get("ETag"))
+	}
+	want(t, g, 201, "POST", "/v1/streams/orders", eventBatch, "Content-Type: "+eventBatchMedia, `If-Match: "0"`)
+	w = refused(t, g, edda.BadName, "POST", "/v1/streams/orders", `[{},{"key":"."}]`, "Content-Type: "+batchMedia)
+	if p := wantProblem(t, w); !strings.Contains(p.Detail, "messages[1]") {
+		t.Errorf("got %q, want the index", p.Detail)
+	}
+	doc, _ := want(t, g, 200, "GET", "/v1/streams/orders?from=1&limit=1", "")
+	item := doc["items"].([]any)[0].(obj)
+	if doc["next"] != 2.0 || doc["end"] != 3.0 || item["id"] != "C234" || item["headers"].(obj)["ce-comexample"] != "5" ||
+		item["time"] != "2018-04-05T17:31:00Z" || item["principal"] != "anonymous" {
+		t.Errorf("got %v", doc)
+	}
+	w = do(g, "GET", "/v1/streams/orders?from=1", "", "Accept: "+eventBatchMedia)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"id":"2","source":"/s","type":"t","datacontenttype":"text/xml"`) {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	doc, _ = want(t, g, 200, "GET", "/v1/streams/orders/messages/a", "")
+	if doc["data"].(obj)["n"] != 1.0 || doc["offset"] != 0.0 {
+		t.Errorf("got %v", doc)
+	}
+	refused(t, g, edda.NoMessage, "GET", "/v1/streams/orders/messages/b", "")
+	doc, _ = want(t, g, 200, "POST", "/v1/streams/orders/trim", `{"before":2}`)
+	if got := doc["offsets"].(obj)["default"].(obj); got["first"] != 2.0 || got["end"] != 3.0 {
+		t.Errorf("got %v", doc)
+	}
+	want(t, g, 200, "PUT", "/v1/streams/orders", `{"shards":["default"]}`)
+	refused(t, g, edda.NoShard, "POST", "/v1/streams/orders", "x", "Edda-Shard: eu")
+	refused(t, g, edda.NoShard, "GET", "/v1/streams/orders?shard=eu", "")
+	want(t, g, 201, "PUT", "/v1/streams/audit", `{"retention":{"count":5}}`)
+	doc, _ = want(t, g, 200, "GET", "/v1/streams?limit=1", "")
+	if doc["next"] == nil || len(doc["items"].([]any)) != 1 {
+		t.Errorf("got %v", doc)
+	}
+	want(t, g, 204, "DELETE", "/v1/streams/orders", "")
+	refused(t, g, edda.NoStream, "GET", "/v1/streams/orders?from=start", "")
+	refused(t, g, edda.NoStream, "GET", "/v1/streams/orders", "", wantEvents)
+}
+
+// tailOf reads events of a stream of a real node until it has n messages; the rest comes
+// out of the scanner.
+func tailOf(t *testing.T, url string, n int) *bufio.Scanner {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/streams/orders?from=start", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", eventStream)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	s := bufio.NewScanner(res.Body)
+	for seen := 0; seen < n && s.Scan(); {
+		if strings.HasPrefix(s.Text(), "data: ") {
+			seen++
+		}
+	}
+	return s
+}
+
+// A tail ends properly, and says why, when its stream is removed and when the node stops.
+func TestTailOfANodeEnds(t *testing.T) {
+	for reason, end := range map[edda.Reason]func(n *node.Node) error{
+		edda.NoStream: func(n *node.Node) error { return n.DeleteStream(context.Background(), "", "orders") },
+		edda.Draining: func(n *node.Node) error { return n.Stop(context.Background()) },
+	} {
+		t.Run(string(reason), func(t *testing.T) {
+			g, n := openStreams(t)
+			s := httptest.NewServer(g)
+			defer s.Close()
+			want(t, g, 201, "POST", "/v1/streams/orders", `[{},{}]`, "Content-Type: "+batchMedia)
+			tail := tailOf(t, s.URL, 2)
+			want(t, g, 201, "POST", "/v1/streams/orders", "three")
+			for tail.Scan() && !strings.Contains(tail.Text(), "three") {
+			}
+			if err := end(n); err != nil {
+				t.Fatal(err)
+			}
+			var rest []string
+			for tail.Scan() {
+				rest = append(rest, tail.Text())
+			}
+			got := strings.Join(rest, "|")
+			if tail.Err() != nil || !strings.HasPrefix(got, "|event: edda.error|data: ") || !strings.Contains(got, `"reason":"`+string(reason)+`"`) {
+				t.Errorf("got %s, %v, want %s and a proper end", got, tail.Err(), reason)
+			}
+		})
+	}
+}
