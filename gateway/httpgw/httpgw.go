@@ -86,9 +86,7 @@ func New(n *node.Node, opts Options) (*Gateway, error) {
 	if opts.Version == "" {
 		opts.Version = info.Version
 	}
-	b := backends{calls: n, sagas: n, streams: n}
-	b.groups, _ = any(n).(edda.GroupBackend)
-	return build(n, b, info.Durability, opts)
+	return build(n, backends{calls: n, sagas: n, streams: n, groups: n}, info.Durability, opts)
 }
 
 // backends are what the node is to the routes.
@@ -96,7 +94,7 @@ type backends struct {
 	calls   edda.Backend
 	sagas   edda.SagaBackend
 	streams edda.StreamBackend
-	groups  edda.GroupBackend // nil: there are no such routes
+	groups  edda.GroupBackend
 }
 
 func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway, error) {

@@ -19,9 +19,7 @@ func (g *Gateway) served() []*route {
 	routes = append(routes, deadLetterRoutes()...)
 	routes = append(routes, sagaRoutes()...)
 	routes = append(routes, streamRoutes()...)
-	if g.groups != nil {
-		routes = append(routes, groupRoutes()...)
-	}
+	routes = append(routes, groupRoutes()...)
 	routes = append(routes,
 		&route{template: "/v1/node", ops: []op{get((*Gateway).getNode, opDoc{
 			id: "getNode", summary: "What this node is", schema: "Node",

@@ -135,3 +135,75 @@ func TestTailOfANodeEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestGroupOfANode has two members share a stream over HTTP.
+func TestGroupOfANode(t *testing.T) {
+	g, _ := openStreams(t)
+	const at = "/v1/streams/orders/groups/mail"
+	_, w := want(t, g, 201, "PUT", at, `{"maxMembers":2,"retry":{"max":2,"delay":"1ms","jitter":0}}`)
+	if w.Header().Get("Location") != at {
+		t.Errorf("got Location %q", w.Header().Get("Location"))
+	}
+	want(t, g, 201, "POST", "/v1/streams/orders", `[{"key":"a","data":"a0"},{"key":"a","data":"a1"},{"key":"b","data":"b0"}]`, "Content-Type: "+batchMedia)
+	read := func(member string) (data, leases []string) {
+		t.Helper()
+		doc, _ := want(t, g, 200, "POST", at+"/read", `{"member":"`+member+`","wait":"5s"}`)
+		for _, it := range doc["items"].([]any) {
+			data = append(data, fmt.Sprint(it.(obj)["data"], "#", it.(obj)["attempt"]))
+			leases = append(leases, it.(obj)["lease"].(string))
+		}
+		return data, leases
+	}
+	quoted := func(leases []string) string { return `"` + strings.Join(leases, `","`) + `"` }
+	got, leases := read("one")
+	all := strings.Join(got, " ")
+	if !strings.Contains(all, "a0#1") || !strings.Contains(all, "b0#1") {
+		t.Fatalf("got %v, want the first of each key at least", got)
+	}
+	doc, _ := want(t, g, 200, "GET", at, "")
+	if member := doc["members"].([]any)[0].(obj); doc["lag"] != 3.0 || member["name"] != "one" || member["leases"] != float64(len(leases)) {
+		t.Errorf("got %v", doc)
+	}
+	doc, _ = want(t, g, 200, "POST", at+"/extend", `{"leases":[`+quoted(leases)+`],"for":"1m"}`)
+	if doc["done"] != float64(len(leases)) {
+		t.Errorf("extend: got %v", doc)
+	}
+	doc, _ = want(t, g, 200, "POST", at+"/ack", `{"leases":[`+quoted(leases)+`]}`)
+	if doc["done"] != float64(len(leases)) || len(doc["stale"].([]any)) > 0 {
+		t.Errorf("ack: got %v", doc)
+	}
+	doc, _ = want(t, g, 200, "POST", at+"/ack", `{"leases":[`+quoted(leases)+`]}`)
+	if doc["done"] != 0.0 || len(doc["stale"].([]any)) != len(leases) {
+		t.Errorf("ack again: got %v", doc)
+	}
+	if len(leases) < 3 {
+		_, rest := read("two")
+		want(t, g, 200, "POST", at+"/ack", `{"leases":[`+quoted(rest)+`]}`)
+	}
+	want(t, g, 201, "POST", "/v1/streams/orders", "bad", "Edda-Id: bad")
+	for attempt := 1; attempt <= 2; attempt++ {
+		got, leases = read("two")
+		if len(got) != 1 || got[0] != fmt.Sprint("bad#", attempt) {
+			t.Fatalf("attempt %d: got %v", attempt, got)
+		}
+		want(t, g, 200, "POST", at+"/reject", `{"leases":[`+quoted(leases)+`],"error":"no stock"}`)
+	}
+	doc, _ = want(t, g, 200, "GET", "/v1/deadletters", "")
+	if letters := doc["items"].([]any); len(letters) != 1 || letters[0].(obj)["service"] != "orders/mail" || !strings.Contains(letters[0].(obj)["detail"].(string), "no stock") {
+		t.Errorf("got dead letters %v", doc)
+	}
+	w = refused(t, g, edda.GroupFull, "POST", at+"/read", `{"member":"three"}`)
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("GROUP_FULL has no Retry-After")
+	}
+	doc, _ = want(t, g, 200, "POST", at+"/reset", `{"to":"start"}`)
+	if doc["cursor"].(obj)["default"] != 0.0 || doc["lag"] != 4.0 {
+		t.Errorf("reset: got %v", doc)
+	}
+	doc, _ = want(t, g, 200, "GET", "/v1/streams/orders/groups", "")
+	if len(doc["items"].([]any)) != 1 {
+		t.Errorf("list: got %v", doc)
+	}
+	want(t, g, 204, "DELETE", at, "")
+	refused(t, g, edda.NoGroup, "POST", at+"/read", `{"member":"one"}`)
+}
