@@ -22,15 +22,14 @@ import (
 	"github.com/edda-io/edda/internal/fold/stream"
 )
 
-// The window of a group: how many of its messages are requests at a time, and what
-// they may take together, encoded, one alone aside.
-const (
-	maxOpen  = 4096
-	maxBytes = 8 << 20
-)
+// window is what bounds a group's open messages.
+type window struct {
+	open  int // how many there are at most
+	bytes int // what they take at most, encoded, one alone aside
+	turn  int // how many a shard may have taken in at least when it is its turn
+}
 
-// window bounds what a group has open.
-type window struct{ open, bytes int }
+var usualWindow = window{open: 4096, bytes: 8 << 20, turn: 16}
 
 // Group is a consumer group. It belongs to the machine; the node reads it in the
 // partition's goroutine, and sets Aux.

@@ -65,7 +65,7 @@ type Machine struct {
 // New returns a machine without groups.
 func New(env *fold.Env, streams Streams, requests Requests) *Machine {
 	return &Machine{
-		env: env, streams: streams, requests: requests, window: window{maxOpen, maxBytes},
+		env: env, streams: streams, requests: requests, window: usualWindow,
 		feeds: map[uint64]*feed{}, groups: map[uint64]*Group{},
 	}
 }

@@ -198,7 +198,7 @@ func TestGroupsAreIndependent(t *testing.T) {
 
 // The window bounds what is open. More is taken in once half of it is free.
 func TestWindowOfMessages(t *testing.T) {
-	w := newWorld(t, setup{window: window{4, 1 << 20}})
+	w := newWorld(t, setup{window: window{4, 1 << 20, 16}})
 	w.set("s/g", edda.FromEnd)
 	w.append("s", "0", "1", "2", "3", "4", "5")
 	w.append("s", "6", "7", "8")
@@ -222,7 +222,7 @@ func TestWindowOfMessages(t *testing.T) {
 
 // The window is bounded in bytes, too; one message that is larger is taken in alone.
 func TestWindowOfBytes(t *testing.T) {
-	w := newWorld(t, setup{window: window{100, 1000}})
+	w := newWorld(t, setup{window: window{100, 1000, 16}})
 	w.set("s/g", edda.FromEnd)
 	large, small := strings.Repeat("x", 600), strings.Repeat("x", 100)
 	w.append("s", large, large, small)
@@ -263,21 +263,21 @@ func TestRecordsRunOutOfRoom(t *testing.T) {
 			t.Fatalf("%d are open after %d records", w.group("s/g").Open(), n)
 		}
 	}
-	if said := w.advanced("s/g"); strings.Contains(said, "advance s/g\n") || w.group("s/g").Open() != maxOpen || w.group("s/g").Advancing() {
+	if said := w.advanced("s/g"); strings.Contains(said, "advance s/g\n") || w.group("s/g").Open() != usualWindow.open || w.group("s/g").Advancing() {
 		t.Fatalf("%d are open in the end, advancing %t", w.group("s/g").Open(), w.group("s/g").Advancing())
 	}
 	w.expect(w.advanced("s/g"), "")
 	w.check()
-	for i := range maxOpen/2 - 1 {
+	for i := range usualWindow.open/2 - 1 {
 		w.ack(fmt.Sprintf("s/g:%d", i))
 	}
 	w.expect(w.where("s/g"), "{default:2047} lag 7953 open 2049")
 	said = w.ack("s/g:3000")
-	if !strings.HasSuffix(said, "advance s/g\n") || w.group("s/g").Open() != maxOpen/2+perRecord {
+	if !strings.HasSuffix(said, "advance s/g\n") || w.group("s/g").Open() != usualWindow.open/2+perRecord {
 		t.Fatalf("%d are open, half of them new", w.group("s/g").Open())
 	}
 	// The next end goes on with it, and says nothing again.
-	if said = w.ack("s/g:3001"); strings.Contains(said, "advance") || w.group("s/g").Open() != maxOpen/2+2*perRecord-1 {
+	if said = w.ack("s/g:3001"); strings.Contains(said, "advance") || w.group("s/g").Open() != usualWindow.open/2+2*perRecord-1 {
 		t.Fatalf("%d are open after another end: %t", w.group("s/g").Open(), strings.Contains(said, "advance"))
 	}
 	w.check()
@@ -285,7 +285,7 @@ func TestRecordsRunOutOfRoom(t *testing.T) {
 
 // A group that is behind is no work for appends, however many there are of them.
 func TestBehindGroupCostsAppendsNothing(t *testing.T) {
-	w := newWorld(t, setup{window: window{2, 1 << 20}})
+	w := newWorld(t, setup{window: window{2, 1 << 20, 16}})
 	for i := range 10 {
 		w.set(fmt.Sprintf("s/g%d", i), edda.FromEnd)
 	}
@@ -304,7 +304,7 @@ func TestBehindGroupCostsAppendsNothing(t *testing.T) {
 // Shards take turns: one with much is no disadvantage for others, and what comes new in
 // one waits for what came before in others.
 func TestShardsTakeTurns(t *testing.T) {
-	w := newWorld(t, setup{window: window{64, 1 << 20}})
+	w := newWorld(t, setup{window: window{64, 1 << 20, 16}})
 	w.set("s/g", edda.FromEnd)
 	var texts []string
 	for i := range 200 {
@@ -334,6 +334,28 @@ func TestShardsTakeTurns(t *testing.T) {
 	}
 	w.expect(fmt.Sprint(count()), "map[a:31 b:16 c:16 d:1]")
 	w.check()
+}
+
+// While a group is behind in one shard, what is appended to another waits for its turn.
+func TestNewMessagesDoNotOvertakeOtherShards(t *testing.T) {
+	w := newWorld(t, setup{window: window{4, 1 << 20, 16}})
+	w.set("s/g", edda.FromEnd)
+	w.append("s/b", "0")
+	w.append("s/a", "0", "1", "2", "3", "4")
+	w.ack("s/g:b/0")
+	w.expect(w.append("s/b", "1"), "")
+	w.expect(w.where("s/g"), "{a:0,b:1} lag 6 open 3")
+	w.check()
+}
+
+// A turn that ends with the last message leaves nothing to be behind with.
+func TestTurnThatJustFits(t *testing.T) {
+	w := newWorld(t, setup{window: window{3, 1 << 20, 3}})
+	w.append("s", "0", "1", "2")
+	w.set("s/g", edda.FromStart)
+	w.check()
+	w.ack("s/g:0")
+	w.expect(w.append("s", "3"), "accepted s/g:3\nready s/g:3\n")
 }
 
 // A message that cannot be handled becomes a dead letter, and the rest goes on.
@@ -376,6 +398,8 @@ func TestErrorReply(t *testing.T) {
 	w := newWorld(t, setup{})
 	w.set("s/g", edda.FromEnd)
 	w.set("replies/readers", edda.FromEnd)
+	short := record.StreamSet{StreamSpec: edda.StreamSpec{Namespace: edda.DefaultNamespace, Name: "replies", Dedupe: 1}}
+	w.apply(short.AppendTo(nil))
 	to := edda.Address{Name: "replies", Key: "eu"}
 	w.appendAll("s", nil,
 		edda.StreamMessage{ID: "q-1", Key: "k", ReplyTo: to, CorrelationID: "story", Principal: "bob", TraceParent: "tp", TraceState: "ts"},
@@ -398,7 +422,9 @@ func TestErrorReply(t *testing.T) {
 		t.Errorf("the reply is %+v", m)
 	}
 	w.check()
-	// A letter that is retried and dies again says nothing more.
+	// A letter that is retried and dies again says nothing more, also when the stream has
+	// forgotten the reply.
+	w.now++
 	for _, l := range w.letters() {
 		w.letter(l.ID, record.TypeLetterRetried)
 	}
@@ -436,7 +462,7 @@ func TestErrorReplyElsewhere(t *testing.T) {
 
 // What was trimmed before it was taken in is skipped; what is open stays.
 func TestTrimmedUnderTheGroup(t *testing.T) {
-	w := newWorld(t, setup{window: window{2, 1 << 20}})
+	w := newWorld(t, setup{window: window{2, 1 << 20, 16}})
 	w.set("s/g", edda.FromEnd)
 	w.append("s", "0", "1", "2", "3", "4", "5")
 	w.trim("s", edda.DefaultShard, 4)
@@ -458,7 +484,7 @@ func TestTrimmedUnderTheGroup(t *testing.T) {
 
 // Retention does not take from a group what it takes in with the same record.
 func TestRetention(t *testing.T) {
-	w := newWorld(t, setup{window: window{3, 1 << 20}})
+	w := newWorld(t, setup{window: window{3, 1 << 20, 16}})
 	set := record.StreamSet{StreamSpec: edda.StreamSpec{Namespace: edda.DefaultNamespace, Name: "s", Retention: edda.Retention{Count: 2}}}
 	w.apply(set.AppendTo(nil))
 	w.set("s/g", edda.FromEnd)
@@ -533,7 +559,7 @@ func TestResetLeavesLettersAlone(t *testing.T) {
 
 // A group of one shard's reset goes on with what it is behind in others.
 func TestResetOfAShardHasTheOthersGoOn(t *testing.T) {
-	w := newWorld(t, setup{window: window{2, 1 << 20}})
+	w := newWorld(t, setup{window: window{2, 1 << 20, 16}})
 	w.set("s/g", edda.FromEnd)
 	w.append("s/a", "0", "1")
 	w.append("s/b", "0", "1")
@@ -595,7 +621,7 @@ func TestRemovedStream(t *testing.T) {
 
 // What a handler appends is taken in with its acknowledgement.
 func TestHandlerAppends(t *testing.T) {
-	w := newWorld(t, setup{window: window{1, 1 << 20}})
+	w := newWorld(t, setup{window: window{1, 1 << 20, 16}})
 	w.set("s/g", edda.FromEnd)
 	w.append("s", "0")
 	r := w.start("s/g:0")
@@ -606,7 +632,7 @@ func TestHandlerAppends(t *testing.T) {
 
 // Whether a message would be taken in at once is known beforehand.
 func TestCaught(t *testing.T) {
-	w := newWorld(t, setup{window: window{2, 1 << 20}})
+	w := newWorld(t, setup{window: window{2, 1 << 20, 16}})
 	w.set("s/g", edda.FromEnd)
 	w.set("s/late", edda.FromOffset(2))
 	g, late := w.group("s/g"), w.group("s/late")
@@ -655,7 +681,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 
 // A restart applies again what the table does not have, and comes to the same.
 func TestCrashBeforeACheckpoint(t *testing.T) {
-	w := newWorld(t, setup{window: window{3, 1 << 20}})
+	w := newWorld(t, setup{window: window{3, 1 << 20, 16}})
 	w.set("s/g", edda.FromEnd)
 	w.append("s", "k=0", "k=1", "k=2", "3", "4")
 	w.checkpoint()

@@ -221,14 +221,11 @@ func (g *Group) nextTurn() (c *cursor) {
 	return c
 }
 
-// minTurn is how many messages a shard may have taken in when it is its turn.
-const minTurn = 16
-
 // takeTurn takes in messages of one shard: its part of the window.
 func (m *Machine) takeTurn(c *cursor) (taking, error) {
 	g, sh := c.group, c.shard
-	turn := max(minTurn, (g.window.open-len(g.open))/g.behind.Len())
-	for e, err := range m.streams.Scan(g.Stream, sh, max(c.next, sh.First)) {
+	turn := max(g.window.turn, (g.window.open-len(g.open))/g.behind.Len())
+	for e, err := range m.streams.Scan(g.Stream, sh, c.next) { // without what is trimmed
 		if err != nil {
 			return noRoom, err
 		}

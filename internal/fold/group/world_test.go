@@ -445,8 +445,9 @@ func (w *world) expect(got, want string) {
 }
 
 // where shows how far a group has come.
-func (w *world) where(name string) string {
-	g := w.group(name)
+func (w *world) where(name string) string { return w.whereIs(w.group(name)) }
+
+func (w *world) whereIs(g *Group) string {
 	b, err := json.Marshal(g.Cursor())
 	if err != nil {
 		w.tb.Fatal(err)
