@@ -1,6 +1,7 @@
 package edda
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
@@ -34,6 +35,9 @@ func TestStreamDecoder(t *testing.T) {
 		b, err := e.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if own := all[i].AppendEnvelope(nil, e.ID, all[i].Principal); !bytes.Equal(own, b) {
+			t.Fatalf("message %d is encoded as %x, its envelope as %x", i, own, b)
 		}
 		want, got := StreamMessage{Shard: "s", Offset: 7}, StreamMessage{Shard: "s", Offset: 7, ID: "old"}
 		if err := want.UnmarshalBinary(b); err != nil {

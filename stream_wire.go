@@ -1,6 +1,10 @@
 package edda
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/edda-io/edda/internal/wire"
+)
 
 // A message of a stream is kept as a Message: the id that its producer gave it stands
 // in IdempotencyKey, and one that the node made in ID.
@@ -14,6 +18,36 @@ func (m *StreamMessage) Envelope() Message {
 		CorrelationID: m.CorrelationID, CausationID: m.CausationID, TraceParent: m.TraceParent, TraceState: m.TraceState,
 		IdempotencyKey: m.ID, Time: m.Time,
 	}
+}
+
+// AppendEnvelope appends the message as the Envelope with this id, unless it has one of
+// its own, and this principal is encoded.
+func (m *StreamMessage) AppendEnvelope(b []byte, id ID, by Principal) []byte {
+	if m.ID == "" {
+		b = wire.AppendBytes(b, fID, id[:])
+	}
+	b = wire.AppendString(b, fType, cmp.Or(m.Type, DefaultMessageType))
+	b = wire.AppendString(b, fKey, m.Key)
+	if m.ReplyTo != (Address{}) {
+		b = wire.AppendBytes(b, fReplyTo, appendAddress(nil, m.ReplyTo))
+	}
+	b = wire.AppendString(b, fSource, m.Source)
+	if by != Anonymous {
+		b = wire.AppendString(b, fPrincipal, string(by))
+	}
+	b = appendHeaders(b, fHeader, m.Headers)
+	b = wire.AppendString(b, fContentType, m.ContentType)
+	if len(m.Payload) > 0 {
+		b = wire.AppendBytes(b, fPayload, m.Payload)
+	}
+	b = wire.AppendString(b, fCorrelationID, m.CorrelationID)
+	if !m.CausationID.IsZero() {
+		b = wire.AppendBytes(b, fCausationID, m.CausationID[:])
+	}
+	b = wire.AppendString(b, fTraceParent, m.TraceParent)
+	b = wire.AppendString(b, fTraceState, m.TraceState)
+	b = wire.AppendString(b, fIdempotencyKey, m.ID)
+	return appendTime(b, fTime, m.Time)
 }
 
 // BinarySize is an upper bound of what the encoded Envelope takes, with an id that the

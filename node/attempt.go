@@ -229,10 +229,7 @@ func (a *Attempt) encode(out *edda.Outcome) ([]byte, error) {
 	for _, s := range c.Added {
 		size += len(s) + 8
 	}
-	appends, n, err := appendsOf(out.Appends)
-	if err != nil {
-		return nil, err
-	}
+	appends, n := appendsOf(out.Appends)
 	c.Appends, size = appends, size+n
 	if out.Pending {
 		return c.AppendTo(make([]byte, 0, size)), nil

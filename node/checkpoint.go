@@ -52,6 +52,7 @@ func (n *Node) writeCheckpoint() error {
 			return nil
 		}
 	}
+	n.saveBatch.Store(nil) // it may be large
 	return n.trim(ctx)
 }
 
@@ -60,8 +61,16 @@ func (p *partition) save() error {
 	if p.broken {
 		return errNodeStopped
 	}
-	var b store.Batch
-	if err := p.fold.Checkpoint(&b); err != nil {
+	b := p.n.saveBatch.Swap(nil) // that of an earlier save, if no other partition has it
+	if b == nil {
+		b = &store.Batch{}
+	}
+	b.Grow(p.streams.Bytes())
+	defer func() {
+		b.Reset()
+		p.n.saveBatch.Store(b)
+	}()
+	if err := p.fold.Checkpoint(b); err != nil {
 		return err
 	}
 	if p.n.opts.Durability == edda.OS {
@@ -71,13 +80,27 @@ func (p *partition) save() error {
 			return err
 		}
 	}
-	if err := p.table.Commit(&b, engine.Position(p.env.Position)); err != nil {
+	if err := p.table.Commit(b, engine.Position(p.env.Position)); err != nil {
 		return err
 	}
 	p.fold.Committed()
 	p.sweepTails()
 	p.report()
 	return nil
+}
+
+// streamShare is the part of a checkpoint's bytes that one partition's messages of
+// streams may take in memory.
+const streamShare = 4
+
+// saveStreams writes what has changed in the partition to the store when much of it is
+// messages of streams: to write all of it at once with the next checkpoint would keep
+// the partition from its work for too long.
+func (p *partition) saveStreams() error {
+	if p.streams.Bytes() < max(p.n.opts.CheckpointBytes/streamShare, 1) {
+		return nil
+	}
+	return p.save()
 }
 
 // trim flushes the store and lets the log forget what the store holds durably.

@@ -123,3 +123,6 @@ func StreamWaiters(t testing.TB, n *Node) (readers, awaiters int) {
 	}
 	return int(n.metrics.streams.waiting.Load()), awaiters
 }
+
+// StreamBytes is how much memory messages of streams take that the store has not got.
+func StreamBytes(n *Node) int64 { return n.streamBytes.Load() }

@@ -71,7 +71,8 @@ type Node struct {
 	done     chan struct{} // closed: everything is closed
 	stopping atomic.Bool
 
-	saving sync.Mutex // held while a checkpoint is written
+	saveBatch atomic.Pointer[store.Batch] // between saves, to be used again
+	saving    sync.Mutex                  // held while a checkpoint is written
 
 	mu  sync.Mutex // guards err
 	err error      // why the node failed, or what Stop met

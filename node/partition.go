@@ -364,7 +364,7 @@ func (p *partition) round(m *mail) error {
 		p.n.handed.Add(-int64(n))
 	}
 	p.report()
-	return nil
+	return p.saveStreams()
 }
 
 // propose adds a record to the batch that is being built.

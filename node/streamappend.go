@@ -108,7 +108,7 @@ func overloadedAppend(stream, why string) *edda.Error {
 }
 
 // submitAppend encodes an append and hands it to its partition.
-func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash uint64) (err error) {
+func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash uint64) error {
 	w.ns, w.stream, w.msgs = cmp.Or(a.Namespace, edda.DefaultNamespace), a.Stream, a.Messages
 	w.items = make([]edda.Appended, len(a.Messages))
 	shard := a.Shard
@@ -125,10 +125,7 @@ func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash 
 			break
 		}
 	}
-	w.rec, err = record.EncodeAppend(make([]byte, 0, record.AppendSize(a)), a, hash, now, w.items)
-	if err != nil {
-		return errInternal(w.op(), err)
-	}
+	w.rec = record.EncodeAppend(make([]byte, 0, record.AppendSize(a)), a, hash, now, w.items)
 	if err := a.CheckSize(len(w.rec)); err != nil {
 		return err
 	}
@@ -204,18 +201,10 @@ func appendUnknown(w *streamAppend) *edda.Error {
 }
 
 // appendsOf encodes what a handler appends to streams.
-func appendsOf(appends []*edda.Append) ([]record.StreamAppended, int, error) {
-	if len(appends) == 0 {
-		return nil, 0, nil
-	}
-	all := make([]record.StreamAppended, len(appends))
-	size := 0
-	for i, a := range appends {
-		var err error
-		if all[i], err = record.NewStreamAppended(a, edda.StreamHash(a.Namespace, a.Stream), time.Now()); err != nil {
-			return nil, 0, err
-		}
+func appendsOf(appends []*edda.Append) (all []record.StreamAppended, size int) {
+	for _, a := range appends {
+		all = append(all, record.NewStreamAppended(a, edda.StreamHash(a.Namespace, a.Stream), time.Now()))
 		size += record.AppendSize(a) + 8
 	}
-	return all, size, nil
+	return all, size
 }

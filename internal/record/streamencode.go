@@ -12,7 +12,7 @@ import (
 // EncodeAppend appends the whole record of an append, whose messages are encoded in
 // place and nowhere else. Hash is where the stream lives; ids gets the id of each
 // message, those of the producer and those that are made here.
-func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []edda.Appended) ([]byte, error) {
+func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []edda.Appended) []byte {
 	s := StreamAppended{Namespace: a.Namespace, Stream: a.Stream, Shard: cmp.Or(a.Shard, edda.DefaultShard), Expect: expect(a)}
 	if s.Namespace == edda.DefaultNamespace {
 		s.Namespace = "" // which is read as that
@@ -20,14 +20,11 @@ func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []ed
 	b = s.AppendTo(b)
 	for i := range a.Messages {
 		var mark int
-		var err error
 		b, mark = wire.Begin(b, 5)
-		if b, err = appendStreamMessage(b, a, i, hash, now, &ids[i].ID); err != nil {
-			return nil, err
-		}
+		b = appendStreamMessage(b, a, i, hash, now, &ids[i].ID)
 		wire.End(b, mark)
 	}
-	return b, nil
+	return b
 }
 
 // AppendSize is an upper bound of what EncodeAppend appends, as close as is cheap.
@@ -41,7 +38,7 @@ func AppendSize(a *edda.Append) int {
 
 // NewStreamAppended is EncodeAppend for one of Completed.Appends, which is decided when
 // its handler has returned: it has no condition.
-func NewStreamAppended(a *edda.Append, hash uint64, now time.Time) (StreamAppended, error) {
+func NewStreamAppended(a *edda.Append, hash uint64, now time.Time) StreamAppended {
 	s := StreamAppended{
 		Namespace: cmp.Or(a.Namespace, edda.DefaultNamespace), Stream: a.Stream, Shard: cmp.Or(a.Shard, edda.DefaultShard),
 		Messages: make([][]byte, len(a.Messages)),
@@ -50,24 +47,21 @@ func NewStreamAppended(a *edda.Append, hash uint64, now time.Time) (StreamAppend
 	for i := range a.Messages {
 		at := len(b)
 		var id string
-		var err error
-		if b, err = appendStreamMessage(b, a, i, hash, now, &id); err != nil {
-			return s, err
-		}
+		b = appendStreamMessage(b, a, i, hash, now, &id)
 		s.Messages[i] = b[at:len(b):len(b)]
 	}
-	return s, nil
+	return s
 }
 
 // appendStreamMessage appends one message of an append, encoded, and returns its id.
-func appendStreamMessage(b []byte, a *edda.Append, i int, hash uint64, now time.Time, id *string) ([]byte, error) {
-	m := a.Messages[i].Envelope()
-	m.Principal = cmp.Or(a.Principal, edda.Anonymous)
-	if *id = m.IdempotencyKey; *id == "" {
-		m.ID = edda.NewID(hash, now)
-		*id = m.ID.String()
+func appendStreamMessage(b []byte, a *edda.Append, i int, hash uint64, now time.Time, id *string) []byte {
+	m := &a.Messages[i]
+	var made edda.ID
+	if *id = m.ID; *id == "" {
+		made = edda.NewID(hash, now)
+		*id = made.String()
 	}
-	return m.AppendBinary(b)
+	return m.AppendEnvelope(b, made, a.Principal)
 }
 
 // expect is what an append says of its shard, as StreamAppended has it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"iter"
+	"slices"
 )
 
 // Table is what a fold sees of its ordered table: reads only. It shows what was
@@ -93,6 +94,10 @@ func (b *Batch) Len() int { return len(b.ops) }
 
 // Size returns the number of bytes of keys and values.
 func (b *Batch) Size() int { return len(b.buf) }
+
+// Grow makes room for that many bytes of keys and values, so that gathering them need
+// not do so bit by bit.
+func (b *Batch) Grow(bytes int) { b.buf = slices.Grow(b.buf, bytes) }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() { b.buf, b.ops, b.err = b.buf[:0], b.ops[:0], nil }
