@@ -178,6 +178,9 @@ func (p *partition) streamView(s *streamfold.Stream) *edda.Stream {
 	for _, sh := range s.Shards() {
 		v.Offsets[sh.Name] = edda.Offsets{First: sh.First, End: sh.End, Bytes: sh.Bytes}
 	}
+	for _, g := range p.groups.Of(s) {
+		v.Groups = append(v.Groups, g.Spec.Name)
+	}
 	return v
 }
 

@@ -227,8 +227,13 @@ func TestStreamSetAndDelete(t *testing.T) {
 		}
 		putAll(t, n, &edda.Append{Stream: "s", Shard: "a", Messages: messages("1", "2", "3", "x=4")})
 		holds(t, n, edda.Read{Stream: "s", Shard: "a"}, "2:3 3:4 [2 4 4]")
+		for _, name := range []string{"b", "a"} {
+			if _, _, err := n.SetGroup(t.Context(), edda.GroupSpec{Stream: "s", Name: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		spec.Retention.Count, spec.Shards = 1, []string{"a", "c"}
-		if s, created, err = n.SetStream(t.Context(), spec); err != nil || created || s.Offsets["a"].First != 3 || s.Shards[1] != "c" {
+		if s, created, err = n.SetStream(t.Context(), spec); err != nil || created || s.Offsets["a"].First != 3 || s.Shards[1] != "c" || fmt.Sprint(s.Groups) != "[a b]" {
 			t.Fatalf("got %+v, %v, %v", s, created, err)
 		}
 		if err := n.DeleteStream(t.Context(), "", "s"); err != nil {
