@@ -170,9 +170,6 @@ func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.Gr
 			return err
 		}
 	}
-	if s.removed { // cannot be, but then nothing of it is to be kept
-		return fmt.Errorf("stream %q was removed while messages were appended", s.Spec.Name)
-	}
 	kept := sh.First
 	if err := m.retain(sh); err != nil {
 		return err

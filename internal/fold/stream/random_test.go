@@ -15,7 +15,7 @@ import (
 
 var (
 	randomSeed  = flag.Uint64("random.seed", 0, "the only seed that TestRandom takes")
-	randomSeeds = flag.Uint64("random.seeds", 150, "how many seeds TestRandom takes")
+	randomSeeds = flag.Uint64("random.seeds", 60, "how many seeds TestRandom takes")
 )
 
 // The names of what there may be.

@@ -168,6 +168,23 @@ func TestExpired(t *testing.T) {
 	}
 }
 
+// What is a little younger than what has just gone follows soon.
+func TestTheNextToExpireFollowsSoon(t *testing.T) {
+	w := newWorld(t)
+	w.set(t, edda.StreamSpec{Name: "orders", Retention: edda.Retention{Age: 2 * time.Second}})
+	w.put(t, "orders", "")
+	w.now += int64(time.Second)
+	w.put(t, "orders", "")
+	w.now = w.m.NextExpiry()
+	for _, r := range w.m.Expired(w.now) {
+		w.apply(t, r.AppendTo(nil))
+	}
+	wantOffsets(t, w, [2]uint64{1, 2})
+	if at := w.m.NextExpiry() - w.now; at > int64(time.Second) {
+		t.Errorf("the next one goes in %s", time.Duration(at))
+	}
+}
+
 // Streams that are removed, emptied or changed are not looked at.
 func TestExpiryEnds(t *testing.T) {
 	for name, end := range map[string]func(w *world){

@@ -242,6 +242,33 @@ func TestForgottenIDsGoBitByBit(t *testing.T) {
 	}
 }
 
+// An id that is given again while the rows of the first time still wait to be removed
+// stays known when they are.
+func TestAnIDThatIsGivenAgainStays(t *testing.T) {
+	w := newWorld(t)
+	var ids []string
+	for i := range 2*minExpire + 1 {
+		ids = append(ids, fmt.Sprintf("id%06d", i))
+	}
+	w.put(t, "orders", ids...)
+	w.checkpoint(t)
+	w.now += int64(edda.DefaultDedupe)
+	last := ids[len(ids)-1]
+	if got := items(t, w.put(t, "orders", last)); got[0].Replayed {
+		t.Fatalf("a forgotten id is answered with %+v", got[0])
+	}
+	for range 4 {
+		w.checkpoint(t)
+		w.load(t)
+		if got := items(t, w.put(t, "orders", last)); !got[0].Replayed || got[0].Offset != uint64(len(ids)) {
+			t.Fatalf("a repeated id is answered with %+v", got[0])
+		}
+	}
+	if n := [2]int{w.rows(rowID), w.rows(rowForget)}; n != [2]int{1, 1} {
+		t.Errorf("%v rows of ids are left, want one of each", n)
+	}
+}
+
 func TestExpectedOffset(t *testing.T) {
 	w := newWorld(t)
 	expect := func(n uint64) []Effect {

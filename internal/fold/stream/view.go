@@ -102,7 +102,7 @@ func (r *reading) add(e Entry) {
 func (r *reading) keep(msg []byte) []byte {
 	if len(msg) > cap(r.slab)-len(r.slab) {
 		if len(msg) > slabBytes/4 {
-			return slices.Clone(msg)
+			return slices.Clip(slices.Clone(msg))
 		}
 		r.slab = make([]byte, 0, slabBytes)
 	}
