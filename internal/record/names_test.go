@@ -44,3 +44,32 @@ func TestMessageNames(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is a message has the names that decoding all of it finds.
+func FuzzMessageNames(f *testing.F) {
+	for _, m := range []edda.Message{
+		{ID: edda.NewID(1, time.Unix(1, 0)), Type: "placed"},
+		{IdempotencyKey: "given", To: edda.Address{Key: "user/1"}, Payload: []byte("payload"), Chain: []edda.Address{{Name: "users"}}},
+	} {
+		b, err := m.AppendBinary(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m edda.Message
+		var n MessageNames
+		if m.UnmarshalBinary(b) != nil {
+			return
+		}
+		if err := n.Read(b); err != nil {
+			t.Fatalf("%x is a message, and %v", b, err)
+		}
+		var s edda.StreamMessage
+		s.Set(&m)
+		if n.ID() != s.ID || string(n.Key) != m.To.Key || string(n.Given) != m.IdempotencyKey {
+			t.Errorf("the message is called %q, key %q, want %q, %q", n.ID(), n.Key, s.ID, m.To.Key)
+		}
+	})
+}
