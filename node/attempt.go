@@ -317,6 +317,7 @@ func (p *partition) outcome(a *Attempt) {
 	if pr.saga = p.endedHere(a); pr.saga != nil {
 		a.rec = record.AppendStarts(a.rec, pr.saga.slots.indexes())
 	}
+	pr.quiet = a.delivery != nil && pr.slot == nil && a.told == nil
 	p.propose(a.rec, pr)
 }
 

@@ -24,6 +24,7 @@ type metrics struct {
 	appends       prometheus.Histogram
 	sagas         *sagaMetrics
 	streams       *streamMetrics
+	groups        groupMetrics
 	strangers     func() *serviceMetrics // of all services that are not there
 	refused       atomic.Int64
 }
@@ -61,6 +62,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5},
 		}),
 		sagas: newSagaMetrics(reg != nil), streams: newStreamMetrics(),
+		groups: groupMetrics{kinds: map[edda.Address]*groupCounters{}},
 	}
 	m.strangers = sync.OnceValue(func() *serviceMetrics { return m.fresh(otherName, otherName) })
 	if reg == nil {
@@ -79,7 +81,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_handlers_running", Help: "Handlers and interceptors that run.",
 		}, func() float64 { return float64(n.handlers.n.Load()) }),
 	}
-	all = append(append(all, m.sagas.collectors()...), openSagas{n})
+	all = append(append(all, m.sagas.collectors()...), openSagas{n}, openGroups{n})
 	all = append(all, m.streams.collectors()...)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
@@ -109,7 +111,12 @@ func (m *metrics) of(s *service) *serviceMetrics {
 	if v := s.view(); !v.registered && !v.hosted {
 		return m.strangers()
 	}
-	sm := m.fresh(s.addr.Namespace, s.addr.Name)
+	var sm *serviceMetrics
+	if s.consumer {
+		sm = m.groupOf(s.addr).service
+	} else {
+		sm = m.fresh(s.addr.Namespace, s.addr.Name)
+	}
 	s.metrics.Store(sm)
 	return sm
 }

@@ -60,7 +60,11 @@ func (a *Attempt) Done(out *edda.Outcome) error {
 		a.late()
 		return a.fencedError()
 	}
-	a.Dispatch().Admit(out)
+	d := edda.Dispatch{Message: a.msg, Step: a.stepRef()} // what the rules depend on
+	if a.state != nil {
+		d.State = a.state
+	}
+	d.Admit(out)
 	a.keep(out)
 	a.end()
 	return nil
