@@ -369,7 +369,7 @@ type GroupBackend interface {
 	Group(ctx context.Context, g GroupRef) (*Group, error)
 	// Groups returns all groups of a stream in order of their names.
 	Groups(ctx context.Context, namespace, stream string) ([]Group, error)
-	// DeleteGroup removes a group. Its dead letters stay.
+	// DeleteGroup removes a group, with the state of its keys. Its dead letters stay.
 	DeleteGroup(ctx context.Context, g GroupRef) error
 	// ResetGroup sets the cursor of a shard, of all when it is empty, and takes from the
 	// members what they have.

@@ -198,12 +198,13 @@ func (m *Machine) Removed(s *stream.Stream) error {
 	return nil
 }
 
-// remove lets go of a group that its stream does not have any more. Its dead letters
-// stay.
+// remove lets go of a group that its stream does not have any more, and of the state of
+// its keys. Its dead letters stay.
 func (m *Machine) remove(g *Group) error {
 	if err := m.cancel(g, nil); err != nil {
 		return err
 	}
+	m.requests.DropKeys(g.Spec.Namespace, g.service)
 	delete(m.groups, g.Serial)
 	g.removed = true
 	if g.stored {

@@ -21,6 +21,8 @@ type Requests interface {
 	AdmitDelivery(a *record.Accepted, msg *edda.Message, start bool) (room bool, err error)
 	// CancelDelivery ends a request if it has not ended, without telling DeliveryEnded.
 	CancelDelivery(id edda.ID) error
+	// DropKeys forgets the state of all keys of a service.
+	DropKeys(namespace, name string)
 	// All yields the requests that have not ended.
 	All() iter.Seq[*request.Request]
 }

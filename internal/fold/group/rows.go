@@ -185,7 +185,7 @@ func (m *Machine) loadOpen() error {
 		}
 		g := m.groups[d.Group]
 		if g == nil {
-			return fmt.Errorf("request %d is a message of the group %d, which there is not", r.Seq, d.Group)
+			return fmt.Errorf("request %d is a message of the group with the number %d, which there is not", r.Seq, d.Group)
 		}
 		sh := g.Stream.Shard(d.Shard)
 		if sh == nil {

@@ -26,8 +26,9 @@ const rowState = 's'
 // Keys is the state of all keys of a partition. It belongs to the fold's
 // goroutine; the views it returns are safe for concurrent use.
 type Keys struct {
-	table store.Table
-	dirty map[string]*layer
+	table   store.Table
+	dirty   map[string]*layer
+	dropped []string // prefixes of addresses of which the table's rows count no more
 }
 
 // New returns the state that the table holds.
@@ -53,6 +54,16 @@ func (k *Keys) Apply(addr string, changes []record.Change) {
 		top.changes, top.next = merge(top.changes, top.next.changes), top.next.next
 	}
 	k.dirty[addr] = top
+}
+
+// Drop removes the state of all keys whose address begins with a prefix.
+func (k *Keys) Drop(prefix string) {
+	for addr := range k.dirty {
+		if strings.HasPrefix(addr, prefix) {
+			delete(k.dirty, addr)
+		}
+	}
+	k.dropped = append(k.dropped, prefix)
 }
 
 // inOrder sorts changes by name; of those with one name the last counts.
@@ -96,11 +107,18 @@ func merge(newer, older []record.Change) []record.Change {
 
 // View returns the state of a key as it is now.
 func (k *Keys) View(addr string) *View {
-	return &View{table: k.table, addr: addr, top: k.dirty[addr]}
+	return &View{
+		table: k.table, addr: addr, top: k.dirty[addr],
+		bare: slices.ContainsFunc(k.dropped, func(prefix string) bool { return strings.HasPrefix(addr, prefix) }),
+	}
 }
 
 // Checkpoint adds what changed to b.
 func (k *Keys) Checkpoint(b *store.Batch) {
+	for _, prefix := range k.dropped {
+		from := append([]byte{rowState}, prefix...)
+		b.DeleteRange(from, prefixEnd(from))
+	}
 	for addr, top := range k.dirty {
 		for _, c := range flatten(top, "") {
 			row := stateRow(addr, c.Name)
@@ -114,7 +132,7 @@ func (k *Keys) Checkpoint(b *store.Batch) {
 }
 
 // Committed lets go of what the table now has.
-func (k *Keys) Committed() { k.dirty = map[string]*layer{} }
+func (k *Keys) Committed() { k.dirty, k.dropped = map[string]*layer{}, nil }
 
 // flatten returns the newest change of each name under prefix, in order.
 func flatten(top *layer, prefix string) []record.Change {
@@ -148,6 +166,7 @@ type View struct {
 	table store.Table
 	addr  string
 	top   *layer
+	bare  bool // the table has nothing that counts
 }
 
 var _ edda.StateReader = (*View)(nil)
@@ -159,6 +178,9 @@ func (v *View) Get(_ context.Context, name string) ([]byte, bool, error) {
 			value := l.changes[i].Value
 			return value, value != nil, nil
 		}
+	}
+	if v.bare {
+		return nil, false, nil
 	}
 	return v.table.Get(stateRow(v.addr, name))
 }
@@ -201,6 +223,9 @@ const pageBytes = 64 << 10
 // being read cannot be closed.
 func (v *View) stored(prefix string) iter.Seq2[edda.StateEntry, error] {
 	return func(yield func(edda.StateEntry, error) bool) {
+		if v.bare {
+			return
+		}
 		from := stateRow(v.addr, prefix)
 		end := prefixEnd(from)
 		for {

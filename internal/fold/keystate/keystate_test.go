@@ -68,6 +68,10 @@ func TestRandomChangesFollowTheMap(t *testing.T) {
 				}
 			}
 			k.Apply(addr, changes)
+			if rng.IntN(12) == 0 {
+				k.Drop(addr[:len("default\x00users\x00")])
+				clear(model)
+			}
 			view := k.View(addr)
 			if rng.IntN(6) == 0 {
 				commit(t, k, tree)
@@ -97,6 +101,35 @@ func depth(l *layer) (n int) {
 		n++
 	}
 	return n
+}
+
+// What is dropped is gone from then on, for those whose address begins so and for nobody
+// else; the table has it until the checkpoint, and what comes after counts.
+func TestDrop(t *testing.T) {
+	tree := store.NewTree()
+	k := New(tree)
+	const other = "default\x00users2\x001"
+	for _, a := range []string{addr, other} {
+		k.Apply(a, []record.Change{set("stored", "1")})
+	}
+	commit(t, k, tree)
+	for _, a := range []string{addr, other} {
+		k.Apply(a, []record.Change{set("recent", "1")})
+	}
+	k.Drop("default\x00users\x00")
+	if got := list(t, k.View(addr), ""); got != "" {
+		t.Errorf("left is %q", got)
+	}
+	k.Apply(addr, []record.Change{set("new", "2")})
+	for range 2 {
+		if got := list(t, k.View(addr), ""); got != "new=2 " {
+			t.Errorf("it has %q", got)
+		}
+		if got := list(t, k.View(other), ""); got != "recent=1 stored=1 " {
+			t.Errorf("another has %q", got)
+		}
+		commit(t, k, tree)
+	}
 }
 
 // A key that changes often stays cheap to read, and a view of it is never

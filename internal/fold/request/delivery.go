@@ -68,5 +68,12 @@ func (m *Machine) CancelDelivery(id edda.ID) error {
 	return nil
 }
 
+// DropKeys forgets the state of all keys of a service, in whatever shard.
+func (m *Machine) DropKeys(namespace, name string) {
+	service := namespace + "\x00" + name
+	m.state.Drop(service + "\x00")
+	m.state.Drop(service + string(rune(shardMark)))
+}
+
 // Size is what the request's message takes, encoded.
 func (r *Request) Size() int { return int(r.size) }
