@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -16,45 +17,23 @@ import (
 func readAppendHeaders(h http.Header, a *edda.Append) (*edda.StreamMessage, error) {
 	m := &edda.StreamMessage{Principal: a.Principal}
 	for name, values := range h {
-		if strings.HasPrefix(name, messageHeader) {
-			if err := messageHeaders(name, values, &m.Headers); err != nil {
-				return nil, err
-			}
-		}
-	}
-	// A header has no order of its own, and what is stored must not be left to chance.
-	slices.SortStableFunc(m.Headers, func(a, b edda.Header) int { return strings.Compare(a.Name, b.Name) })
-	for _, f := range [...]struct {
-		name string
-		read func(v string) error
-	}{
-		{"Edda-Type", given("Edda-Type", &m.Type)},
-		{"Edda-Id", given("Edda-Id", &m.ID)},
-		{"Edda-Source", given("Edda-Source", &m.Source)},
-		{"Edda-Correlation-Id", given("Edda-Correlation-Id", &m.CorrelationID)},
-		{"Edda-Shard", given("Edda-Shard", &a.Shard)},
-		{"Edda-Key", func(v string) (err error) { m.Key, err = percentKey(v); return err }},
-		{"Edda-Reply-To", func(v string) (err error) { m.ReplyTo, err = replyToHeader(a.Namespace, v); return err }},
-		{"Edda-Time", func(v string) (err error) { m.Time, err = timeHeader("Edda-Time", v); return err }},
-		{"If-Match", func(v string) (err error) { a.IfLast, err = offsetOfTag(v); return err }},
-		{"If-None-Match", func(v string) (err error) { a.IfEmpty, err = emptyTag(v); return err }},
-	} {
-		values, ok := h[f.name]
+		var err error
 		switch {
-		case !ok:
-			continue
-		case len(values) > 1:
-			return nil, refuse(edda.BadValue, f.name+" is given more than once")
+		case strings.HasPrefix(name, messageHeader):
+			err = messageHeaders(name, values, &m.Headers)
+		case strings.HasPrefix(name, "Edda-"), strings.HasPrefix(name, "If-"):
+			err = readAppendHeader(name, values, a, m)
 		}
-		if err := checkText(f.name, values[0]); err != nil {
-			return nil, err
-		}
-		if err := f.read(values[0]); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
 	if a.IfLast != nil && a.IfEmpty {
 		return nil, refuse(edda.BadValue, "If-Match and If-None-Match exclude each other: an empty shard has no last offset")
+	}
+	if len(m.Headers) > 1 {
+		// A header has no order of its own, and what is stored must not be left to chance.
+		slices.SortStableFunc(m.Headers, func(a, b edda.Header) int { return strings.Compare(a.Name, b.Name) })
 	}
 	if parents := h["Traceparent"]; parents != nil {
 		m.TraceParent, m.TraceState = traceContext(parents, h["Tracestate"])
@@ -62,15 +41,48 @@ func readAppendHeaders(h http.Header, a *edda.Append) (*edda.StreamMessage, erro
 	return m, nil
 }
 
-// given reads text: to leave a choice to the node is to leave the header out.
-func given(name string, into *string) func(string) error {
-	return func(v string) error {
-		if v == "" {
-			return refuse(edda.BadValue, name+" is empty")
-		}
-		*into = v
+// readAppendHeader reads one of the headers that are the surface's.
+func readAppendHeader(name string, values []string, a *edda.Append, m *edda.StreamMessage) (err error) {
+	var into *string
+	switch name {
+	case "Edda-Type":
+		into = &m.Type
+	case "Edda-Id":
+		into = &m.ID
+	case "Edda-Source":
+		into = &m.Source
+	case "Edda-Correlation-Id":
+		into = &m.CorrelationID
+	case "Edda-Shard":
+		into = &a.Shard
+	case "Edda-Key", "Edda-Reply-To", "Edda-Time", "If-Match", "If-None-Match":
+	default:
 		return nil
 	}
+	v := values[0]
+	if len(values) > 1 {
+		return refuse(edda.BadValue, name+" is given more than once")
+	}
+	if err := checkText(name, v); err != nil {
+		return err
+	}
+	switch name {
+	case "Edda-Key":
+		m.Key, err = percentKey(v)
+	case "Edda-Reply-To":
+		m.ReplyTo, err = replyToHeader(a.Namespace, v)
+	case "Edda-Time":
+		m.Time, err = madeAt(v)
+	case "If-Match":
+		a.IfLast, err = offsetOfTag(v)
+	case "If-None-Match":
+		a.IfEmpty, err = emptyTag(v)
+	default:
+		if *into = v; v == "" {
+			err = refuse(edda.BadValue, name+" is empty: leave it out")
+		}
+	}
+	return err
 }
 
 // percentKey reads Edda-Key.
@@ -88,6 +100,15 @@ func replyToHeader(namespace, v string) (edda.Address, error) {
 		return a, refuse(edda.BadName, "Edda-Reply-To: "+err.Error())
 	}
 	return a, nil
+}
+
+// madeAt reads Edda-Time. Which times there may be the node says.
+func madeAt(v string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		return t, refuse(edda.BadValue, "Edda-Time must be a time, such as 2026-01-02T15:04:05Z")
+	}
+	return t.UTC(), nil
 }
 
 // offsetOfTag reads If-Match.

@@ -136,3 +136,41 @@ func BenchmarkProblem(b *testing.B) {
 		g.ServeHTTP(w, r)
 	}
 }
+
+// storing is a backend of streams that appends at once, and nowhere.
+type storing struct{ *fakeStreams }
+
+func (storing) Append(_ context.Context, a *edda.Append) (*edda.AppendAck, error) {
+	return &edda.AppendAck{Items: make([]edda.Appended, len(a.Messages)), Position: "1-1", Durability: edda.Fsync}, nil
+}
+
+// BenchmarkAppendHandler is the gateway alone: no socket, no node.
+func BenchmarkAppendHandler(b *testing.B) {
+	item := `{"id":"0190a5c1-7b2e-7000-8000-000000000001","type":"placed","key":"k12345","data":"` + benchBody + `"},`
+	for name, bc := range map[string]struct{ contentType, body string }{
+		"one":      {"text/plain", benchBody},
+		"batch100": {batchMedia, "[" + strings.TrimSuffix(strings.Repeat(item, 100), ",") + "]"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			g, err := build(nil, backends{calls: &fake{}, streams: storing{}}, edda.Fsync, Options{Registerer: prometheus.NewRegistry()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := httptest.NewRequest(http.MethodPost, "/v1/streams/orders", nil)
+			r.Host = "127.0.0.1:7400"
+			r.Header.Set("Content-Type", bc.contentType)
+			r.Header.Set("Edda-Type", "placed")
+			r.Header.Set("Edda-Key", "k12345")
+			r.ContentLength = int64(len(bc.body))
+			body := strings.NewReader(bc.body)
+			r.Body = io.NopCloser(body)
+			w := &nowhere{h: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				body.Reset(bc.body)
+				clear(w.h)
+				g.ServeHTTP(w, r)
+			}
+		})
+	}
+}

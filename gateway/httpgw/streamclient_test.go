@@ -35,6 +35,7 @@ func TestStreamClient(t *testing.T) {
 	}
 	two := one
 	two.ID, two.Type, two.Headers, two.Payload = "größe", "größe", edda.Headers{{Name: "ce-x", Value: " 1"}}, []byte("\xff")
+	kept := edda.StreamMessage{ID: "kept", Type: "t", ContentType: "application/cloudevents+json", Payload: []byte(`{"not":"an event"}`), Time: at(1).UTC()}
 	ack, err := c.Append(ctx, &edda.Append{Stream: "orders", IfEmpty: true, Messages: []edda.StreamMessage{one}})
 	want := &edda.AppendAck{Items: []edda.Appended{{ID: "x", Shard: "default"}}, Position: "3-9", Durability: edda.Fsync}
 	if diff := cmp.Diff(want, ack); diff != "" || err != nil {
@@ -53,11 +54,16 @@ func TestStreamClient(t *testing.T) {
 		t.Errorf("append elsewhere: got %v", err)
 	}
 
+	if _, err = c.Append(ctx, &edda.Append{Stream: "orders", Messages: []edda.StreamMessage{kept}}); err != nil {
+		t.Errorf("append what would be an event: got %v", err)
+	}
+
+	kept.Shard, kept.Principal, kept.Offset = "default", edda.Anonymous, 2
 	one.Shard, one.Principal = "default", edda.Anonymous
 	two.Shard, two.Principal, two.Offset = "default", edda.Anonymous, 1
-	both := []edda.StreamMessage{one, two}
+	all := []edda.StreamMessage{one, two, kept}
 	page, err := c.ReadStream(ctx, edda.Read{Stream: "orders"})
-	if diff := cmp.Diff(&edda.StreamPage{Messages: both, Next: 2, End: 2}, page); diff != "" || err != nil {
+	if diff := cmp.Diff(&edda.StreamPage{Messages: all, Next: 3, End: 3}, page); diff != "" || err != nil {
 		t.Errorf("read: %v, want - and got +:\n%s", err, diff)
 	}
 	got, err := c.AwaitMessage(ctx, "orders", "größe", time.Second)
@@ -69,14 +75,14 @@ func TestStreamClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tailed = append(tailed, m); len(tailed) == 2 {
+		if tailed = append(tailed, m); len(tailed) == 3 {
 			break
 		}
 	}
-	if diff := cmp.Diff(both, tailed); diff != "" {
+	if diff := cmp.Diff(all, tailed); diff != "" {
 		t.Errorf("tail: want - and got +:\n%s", diff)
 	}
-	if st, err = c.TrimStream(ctx, "orders", "eu", edda.FromOffset(1)); err != nil || st.Offsets["default"].End != 2 || f.trimmed != "eu 1" {
+	if st, err = c.TrimStream(ctx, "orders", "eu", edda.FromOffset(1)); err != nil || st.Offsets["default"].End != 3 || f.trimmed != "eu 1" {
 		t.Errorf("trim: got %+v, %v", st, err)
 	}
 	if p, err := c.Streams(ctx, 5, ""); err != nil || len(p.Items) != 1 || p.Next != "more" || p.Items[0].Name != "orders" {

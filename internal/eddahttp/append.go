@@ -113,7 +113,14 @@ func fitsHeader(m *edda.StreamMessage) bool {
 			return false
 		}
 	}
-	return m.CausationID.IsZero()
+	return m.CausationID.IsZero() && !isMessages(m.ContentType)
+}
+
+// isMessages reports whether a body of the content type would be taken for messages, not
+// for the payload of one.
+func isMessages(contentType string) bool {
+	t := strings.ToLower(contentType)
+	return strings.HasPrefix(t, "application/cloudevents") || strings.HasPrefix(t, batchType)
 }
 
 // plain reports whether a header can hold the value: ASCII with no space at either end.

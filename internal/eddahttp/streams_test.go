@@ -180,6 +180,8 @@ func TestAppendBatch(t *testing.T) {
 		"lower case":   {{Headers: edda.Headers{{Name: "ce-x", Value: "1"}}}},
 		"a value":      {{Headers: edda.Headers{{Name: "A", Value: "1\n"}}}},
 		"a name twice": {{Headers: edda.Headers{{Name: "A", Value: "1"}, {Name: "A", Value: "2"}}}},
+		"an event":     {{ContentType: "Application/CloudEvents+JSON", Payload: []byte("{}")}},
+		"a batch":      {{ContentType: "application/vnd.edda.batch+json; x=y", Payload: []byte("{}")}},
 		"causation":    {{CausationID: edda.NewID(1, time.Now())}},
 	} {
 		answer := `{"items":[` + strings.TrimSuffix(strings.Repeat(`{"id":"x","shard":"eu","offset":7},`, len(messages)), ",") + `]}`
