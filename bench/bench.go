@@ -55,7 +55,8 @@ type Options struct {
 	// Completed and Pending are the numbers of requests in the directory of
 	// start-loaded. Zero means DefaultCompleted and DefaultPending. Pending is also the
 	// number of sagas that wait in that of saga-waiting; the saga of saga-wide has at
-	// most Completed steps.
+	// most Completed steps. Streams that are read or started with have Completed messages,
+	// that of group-behind ten times as many.
 	Completed, Pending int
 	// Child makes the command that runs Child with these arguments in a process of
 	// its own. The rows of starts need it.

@@ -18,14 +18,15 @@ import (
 
 // The roles of a child, and what some say when they are ready.
 const (
-	roleBare   = "bare"  // serves HTTP without a node
-	roleServe  = "serve" // serves a node
-	roleLoad   = "load"  // fills a node's directory
-	roleSagas  = "sagas" // fills one with sagas that wait
-	saidLoaded = "loaded"
-	roleWork   = "work" // connects workers that echo
-	roleJobs   = "jobs" // connects workers whose handlers take a second
-	roleEcho   = "echo" // serves a gRPC echo
+	roleBare    = "bare"    // serves HTTP without a node
+	roleServe   = "serve"   // serves a node
+	roleLoad    = "load"    // fills a node's directory
+	roleSagas   = "sagas"   // fills one with sagas that wait
+	roleStreams = "streams" // fills one with streams
+	saidLoaded  = "loaded"
+	roleWork    = "work" // connects workers that echo
+	roleJobs    = "jobs" // connects workers whose handlers take a second
+	roleEcho    = "echo" // serves a gRPC echo
 	// saidConnected is what one that connects workers says.
 	saidConnected = "connected"
 )
@@ -68,6 +69,8 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 		return loadChild(ctx, stdout, *dir, d, func(n *node.Node) error { return load(ctx, n, *completed, *pending) }, parkService())
 	case roleSagas:
 		return loadChild(ctx, stdout, *dir, d, func(n *node.Node) error { return leaveSagas(ctx, n, *pending) }, stepService(stepName, edda.Balanced))
+	case roleStreams:
+		return loadChild(ctx, stdout, *dir, d, func(n *node.Node) error { return fillStreams(ctx, n, *completed) })
 	default:
 		return fmt.Errorf("no role %q", *role)
 	}

@@ -27,7 +27,7 @@ var errNoChild = errors.New("Options.Child is not set")
 
 // loaders are who fills the directories of the rows that do not start with an empty
 // one.
-var loaders = map[string]string{"start-loaded": roleLoad, "saga-waiting": roleSagas}
+var loaders = map[string]string{"start-loaded": roleLoad, "saga-waiting": roleSagas, "start-streams": roleStreams}
 
 // measureStart measures how long a process takes from its start to the first
 // answer that it is ready. Its floor is the same process without a node.
