@@ -1,17 +1,18 @@
 // Package client connects to a node in another process. A [Conn] is an
-// [edda.Backend] and an [edda.SagaBackend] as a node is one, so that a program which
-// calls services, or has sagas, does not change when the node moves out of its
-// process:
+// [edda.Backend], an [edda.SagaBackend], an [edda.StreamBackend] and an
+// [edda.GroupBackend] as a node is one, so that a program which calls services, or has
+// sagas or streams, does not change when the node moves out of its process:
 //
 //	conn, err := client.Dial("http://127.0.0.1:7400", client.Options{})
 //	c := conn.Client() // as node.Client()
 //
-// Calls and sends travel together on a few streams, as many at a time as are
+// Calls, sends and appends travel together on a few connections, as many at a time as are
 // waiting. They return the same replies and the same [edda.Error] as in process,
 // and what was acknowledged is as durable. When the connection breaks before an
 // answer has come, the request may or may not have been stored: one with an
-// idempotency key is sent again, for any other the error is OutcomeUnknown. What is
-// asked of a saga is sent again where a second time changes nothing.
+// idempotency key, or an append whose messages have ids, is sent again, for any other the
+// error is OutcomeUnknown. What is asked of a saga, a stream or a group is sent again
+// where a second time changes nothing.
 package client
 
 import (
@@ -87,6 +88,9 @@ type Conn struct {
 var (
 	_ edda.Backend     = (*Conn)(nil)
 	_ edda.SagaBackend = (*Conn)(nil)
+
+	_ edda.StreamBackend = (*Conn)(nil)
+	_ edda.GroupBackend  = (*Conn)(nil)
 )
 
 // Dial returns a connection to the node at url: "http://host:port",

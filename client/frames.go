@@ -16,10 +16,12 @@ const (
 	reqSend   = 2
 	reqCall   = 3
 	reqForget = 4
+	reqAppend = 5
 
-	resAck   = 2
-	resReply = 3
-	resError = 4
+	resAck      = 2
+	resReply    = 3
+	resError    = 4
+	resAppended = 5
 )
 
 // appendRequest appends one request of a batch, whose body is encoded.
@@ -71,7 +73,7 @@ func readBatchResponse(b []byte) (response, error) {
 		switch f.Num {
 		case 1:
 			res.ref = f.Uint
-		case resAck, resReply, resError:
+		case resAck, resReply, resError, resAppended:
 			res.kind, res.bytes = f.Num, f.Bytes
 		}
 	}

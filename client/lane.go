@@ -38,6 +38,8 @@ type lane struct {
 type call struct {
 	body  *[]byte      // encoded, without the ref; nil once sent, unless it may be sent again
 	keyed bool         // it may be sent again
+	waits bool         // the node has it wait for something else than to be durable
+	same  string       // what it is to be repeated with
 	done  chan outcome // has room for one
 
 	// guarded by the lane's mutex
@@ -84,20 +86,11 @@ func (c *Conn) do(ctx context.Context, m *edda.Message, kind int) (outcome, erro
 		return outcome{}, errorOf(m, &edda.Error{Reason: edda.TooLarge,
 			Err: fmt.Errorf("the message has %d bytes, at most %d are sent over the network", size, rpcconn.MaxSendBytes-1024)})
 	}
-	k := spare.Get().(*call)
-	k.keyed, k.since = m.IdempotencyKey != "", time.Now()
-	k.body = bodies.Get().(*[]byte)
-	if *k.body, err = appendMessage((*k.body)[:0], kind, m); err != nil {
+	body := bodies.Get().(*[]byte)
+	if *body, err = appendMessage((*body)[:0], kind, m); err != nil {
 		return outcome{}, errorOf(m, &edda.Error{Reason: edda.Internal, Err: err})
 	}
-	l := c.pick(size)
-	l.calls.Add(1)
-	out, over := l.do(ctx, k, kind == reqCall)
-	l.calls.Add(-1)
-	if over {
-		*k = call{done: k.done}
-		spare.Put(k)
-	}
+	out := c.submit(ctx, body, call{keyed: m.IdempotencyKey != "", waits: kind == reqCall, same: sameKey})
 	if out.err != nil {
 		return out, errorOf(m, out.err)
 	}
@@ -110,6 +103,23 @@ func (c *Conn) do(ctx context.Context, m *edda.Message, kind int) (outcome, erro
 		return out, e
 	}
 	return out, nil
+}
+
+// submit has a request go out together with others, and returns the answer. What says
+// how; the body is the lane's from then on.
+func (c *Conn) submit(ctx context.Context, body *[]byte, what call) outcome {
+	k := spare.Get().(*call)
+	what.done, what.body, what.since = k.done, body, time.Now()
+	*k = what
+	l := c.pick(len(*body))
+	l.calls.Add(1)
+	out, over := l.do(ctx, k)
+	l.calls.Add(-1)
+	if over {
+		*k = call{done: k.done}
+		spare.Put(k)
+	}
+	return out
 }
 
 // errorOf says of which message an error speaks.
@@ -125,7 +135,7 @@ func errorOf(m *edda.Message, err error) error {
 
 // do queues a call and waits for its outcome. It is over when nobody else has it
 // any more.
-func (l *lane) do(ctx context.Context, k *call, waits bool) (out outcome, over bool) {
+func (l *lane) do(ctx context.Context, k *call) (out outcome, over bool) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -139,7 +149,7 @@ func (l *lane) do(ctx context.Context, k *call, waits bool) (out outcome, over b
 		return out, true
 	case <-ctx.Done():
 	}
-	if !l.leave(k, waits) {
+	if !l.leave(k) {
 		return outcome{err: notSent(errWaitOver)}, false
 	}
 	t := time.NewTimer(answerWait)
@@ -153,19 +163,19 @@ func (l *lane) do(ctx context.Context, k *call, waits bool) (out outcome, over b
 	delete(l.sent, k.ref)
 	k.left = true
 	l.mu.Unlock()
-	return outcome{err: unknown(errWaitOver)}, false
+	return outcome{err: k.unknown(errWaitOver)}, false
 }
 
 // leave notes that a call's caller waits no longer, and reports whether the call was
 // sent.
-func (l *lane) leave(k *call, waits bool) (sent bool) {
+func (l *lane) leave(k *call) (sent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if k.ref == 0 && k.times == 0 {
 		k.left = true
 		return false
 	}
-	if waits && k.ref != 0 {
+	if k.waits && k.ref != 0 {
 		l.forget = append(l.forget, k.ref)
 		l.poke()
 	}
@@ -184,10 +194,16 @@ func notSent(why error) error {
 	return &edda.Error{Reason: edda.Unavailable, RetryAfter: time.Second, Err: fmt.Errorf("not sent: %w", why)}
 }
 
+// What a request is repeated with, so that it is stored once.
+const (
+	sameKey = "idempotency key"
+	sameIDs = "ids"
+)
+
 // unknown is an error that promises nothing.
-func unknown(why error) error {
+func (k *call) unknown(why error) error {
 	return &edda.Error{Reason: edda.OutcomeUnknown, RetryAfter: time.Second,
-		Err: fmt.Errorf("%w before the node has answered; repeat it with the same idempotency key", why)}
+		Err: fmt.Errorf("%w before the node has answered; repeat it with the same %s", why, k.same)}
 }
 
 // run is the goroutine of the lane.
@@ -375,7 +391,7 @@ func (l *lane) broke(why error, answered bool) {
 			k.since = time.Now()
 			again = append(again, k)
 		default:
-			k.done <- outcome{err: unknown(rpcconn.Why(why))}
+			k.done <- outcome{err: k.unknown(rpcconn.Why(why))}
 		}
 	}
 	l.queue = append(again, l.queue...)
@@ -393,7 +409,7 @@ func (l *lane) broke(why error, answered bool) {
 // a stream that broke, or was not.
 func (k *call) refused(why *edda.Error, before bool) error {
 	if before {
-		return unknown(why)
+		return k.unknown(why)
 	}
 	return why
 }
@@ -420,7 +436,7 @@ func (l *lane) refuseLate(why error) {
 // unsent is the error of a call that waits in the queue.
 func (k *call) unsent(why error) error {
 	if k.times > 0 {
-		return unknown(why)
+		return k.unknown(why)
 	}
 	return notSent(why)
 }
@@ -437,7 +453,7 @@ func (l *lane) close() {
 	}
 	for _, k := range l.sent {
 		if !k.left {
-			k.done <- outcome{err: unknown(errClosed)}
+			k.done <- outcome{err: k.unknown(errClosed)}
 		}
 	}
 	l.queue, l.sent = nil, map[uint64]*call{}

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
-
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/rpcconn"
 	"github.com/edda-io/edda/internal/wire"
@@ -30,7 +27,7 @@ func (c *Conn) CreateSaga(ctx context.Context, s *edda.SagaSpec) (*edda.SagaAck,
 	if err != nil {
 		return nil, err
 	}
-	b, _, err := c.tell(ctx, op, "CreateSaga", req, true)
+	b, _, err := c.tell(ctx, op, sagaService+"CreateSaga", req, true)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +153,7 @@ func (c *Conn) Compensate(ctx context.Context, namespace, id, step string, a edd
 
 // act makes a call that changes a saga and is answered with what then holds.
 func (c *Conn) act(ctx context.Context, op, method, namespace string, req []byte, again bool) (*edda.Saga, error) {
-	b, _, err := c.tell(ctx, op, method, req, again)
+	b, _, err := c.tell(ctx, op, sagaService+method, req, again)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +172,7 @@ func (c *Conn) act(ctx context.Context, op, method, namespace string, req []byte
 // by whom, the error is OutcomeUnknown.
 func (c *Conn) FinishStep(ctx context.Context, namespace, id, step string, r edda.StepResult) (*edda.StepAnswer, error) {
 	op := "finish step " + step + " of saga " + id
-	b, repeated, err := c.tell(ctx, op, "FinishStep", finishRequest(namespace, id, step, r), true)
+	b, repeated, err := c.tell(ctx, op, sagaService+"FinishStep", finishRequest(namespace, id, step, r), true)
 	if err != nil {
 		return nil, err
 	}
@@ -191,73 +188,9 @@ func (c *Conn) FinishStep(ctx context.Context, namespace, id, step string, r edd
 // breaks before the answer the error is OutcomeUnknown; a second time does no harm.
 func (c *Conn) PruneSagas(ctx context.Context, f edda.SagaFilter) (int, error) {
 	const op = "prune sagas"
-	b, _, err := c.tell(ctx, op, "PruneSagas", appendFilter(nil, f), false)
+	b, _, err := c.tell(ctx, op, sagaService+"PruneSagas", appendFilter(nil, f), false)
 	if err != nil {
 		return 0, err
 	}
 	return readRemoved(op, b)
-}
-
-// tell makes one call that changes something. It is made again when the connection
-// broke before it was sent, and with again also when that happened afterwards:
-// repeated says that an earlier one may have come through.
-func (c *Conn) tell(ctx context.Context, op, method string, req []byte, again bool) (answer []byte, repeated bool, err error) {
-	if len(req) > rpcconn.MaxSendBytes {
-		return nil, false, &edda.Error{Op: op, Reason: edda.TooLarge,
-			Err: fmt.Errorf("it has %d bytes, at most %d are sent over the network", len(req), rpcconn.MaxSendBytes)}
-	}
-	ctx, stop := c.within(ctx)
-	defer stop()
-	var r retry
-	for {
-		if c.base.GetState() == connectivity.Ready {
-			r = retry{}
-		}
-		answer, sent, err := c.once(ctx, sagaService+method, req)
-		if err == nil {
-			c.found()
-			return answer, repeated, nil
-		}
-		if e, ok := rpcconn.FromStatus(op, err); ok {
-			if repeated && atTheDoor(e.Reason) {
-				return nil, repeated, unknownTo(op, e)
-			}
-			return nil, repeated, e
-		}
-		repeated = repeated || sent
-		why := rpcconn.Why(err)
-		switch {
-		case c.ctx.Err() != nil:
-			why = errClosed
-		case ctx.Err() != nil:
-			why = errWaitOver
-		case repeated && !again:
-		case r.again(ctx, c, c.base, err) == nil:
-			continue
-		}
-		if repeated {
-			return nil, repeated, unknownTo(op, why)
-		}
-		return nil, repeated, &edda.Error{Op: op, Reason: edda.Unavailable, RetryAfter: time.Second, Err: fmt.Errorf("not sent: %w", why)}
-	}
-}
-
-// unknownTo is the error of a call of which nobody knows whether it was done.
-func unknownTo(op string, why error) error {
-	return &edda.Error{Op: op, Reason: edda.OutcomeUnknown, RetryAfter: time.Second, Err: fmt.Errorf("the node's answer did not come: %w", why)}
-}
-
-// once makes one call. Of one that fails it says whether it may have come through.
-func (c *Conn) once(ctx context.Context, method string, req []byte) (answer []byte, sent bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := c.base.NewStream(ctx, &grpc.StreamDesc{}, method)
-	if err != nil {
-		return nil, false, err
-	}
-	if err := stream.SendMsg(req); err != nil {
-		return nil, true, err
-	}
-	err = stream.RecvMsg(&answer)
-	return answer, true, err
 }

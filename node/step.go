@@ -102,11 +102,16 @@ func (a *Attempt) stepRef() *edda.StepRef {
 	return &edda.StepRef{SagaID: a.step.Saga, Undo: a.step.Undo}
 }
 
-// AttemptTimeout is how long an attempt at the step may take when that is the step's
-// own; zero means that of the service.
+// AttemptTimeout is how long the attempt may take where its worker cannot know: that of
+// a step which has its own, or of a group, which may have been set otherwise than its
+// consumer says. Zero means that of the service.
 func (a *Attempt) AttemptTimeout() time.Duration {
-	if a.step == nil {
+	switch {
+	case a.delivery != nil:
+		return a.limit
+	case a.step != nil:
+		return a.step.AttemptTimeout
+	default:
 		return 0
 	}
-	return a.step.AttemptTimeout
 }

@@ -66,7 +66,7 @@ func (a *attempt) run() {
 func (a *attempt) invoke() {
 	a.d.Message = &a.msg
 	a.d.Renewer, a.d.Parts = a, a
-	if a.h.svc.Kind == edda.Ordered {
+	if a.h.svc.Kind == edda.Ordered && a.msg.To.Key != "" { // a message of a group may have none
 		a.state.a = a
 		a.d.State = &a.state
 	}
@@ -75,7 +75,7 @@ func (a *attempt) invoke() {
 		return
 	}
 	keys := a.h.r.keys
-	if keys != nil && a.h.svc.Kind == edda.Ordered {
+	if keys != nil && a.h.owned() {
 		k, err := keys.enter(a)
 		if err != nil {
 			a.end(&edda.Outcome{Err: err})

@@ -112,6 +112,11 @@ func outcomeFrame(b []byte, id uint64, out *edda.Outcome) ([]byte, error) {
 			return nil, err
 		}
 	}
+	for _, a := range out.Appends {
+		if b, err = rpcconn.AppendAppend(b, 10, a); err != nil {
+			return nil, err
+		}
+	}
 	wire.End(b, inner)
 	wire.End(b, outer)
 	return b, nil
@@ -232,6 +237,9 @@ func appendService(b []byte, s *edda.ServiceSpec) []byte {
 		b = wire.AppendString(b, 2, s.Schemas[m])
 		wire.End(b, mark)
 	}
+	if s.Group != nil {
+		b = rpcconn.AppendGroup(b, 9, s.Group)
+	}
 	return b
 }
 
@@ -288,6 +296,12 @@ func (a *attempt) read(b []byte) error {
 			a.d.Step = step
 		case 8:
 			a.timeout = time.Duration(f.Uint)
+		case 9:
+			d, err := readDeliveryRef(f.Bytes)
+			if err != nil {
+				return fmt.Errorf("dispatch %d: %w", a.id, err)
+			}
+			a.d.Delivery = d
 		}
 	}
 	if err := r.Err(); err != nil {
@@ -314,6 +328,28 @@ func readStepRef(b []byte) (*edda.StepRef, error) {
 		}
 	}
 	return s, r.Err()
+}
+
+// readDeliveryRef reads which message of a stream an attempt is at.
+func readDeliveryRef(b []byte) (*edda.DeliveryRef, error) {
+	d := &edda.DeliveryRef{}
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case 1:
+			d.Stream = string(f.Bytes)
+		case 2:
+			d.Group = string(f.Bytes)
+		case 3:
+			d.Shard = string(f.Bytes)
+		case 4:
+			d.Offset = f.Uint
+		case 5:
+			d.ID = string(f.Bytes)
+		}
+	}
+	return d, r.Err()
 }
 
 // readFenced reads which attempt was given up, and why.

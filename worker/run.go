@@ -111,23 +111,47 @@ func (r *runner) connect(ctx context.Context, url string) error {
 		} else if forGood(e.err, known) {
 			return e.err
 		}
-		pause := time.Duration(float64(delay) * (0.5 + rand.Float64()))
 		level := slog.LevelWarn
 		if why := e.err.Error(); why != told {
 			told = why
 		} else {
 			level = slog.LevelDebug // it is known already
 		}
-		r.log.Log(ctx, level, "no connection to the node", "url", url, "worker", r.id, "why", e.err, "again_in", pause)
-		delay = min(2*delay, lastDelay)
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		what := "no connection to the node"
+		next := min(2*delay, lastDelay)
+		if after, full := groupFull(e.err); full {
+			what = "a group is full; the worker waits for room"
+			delay = max(firstDelay, after) // whoever waits to take over is to do so soon
+			next = delay
+		}
+		pause := time.Duration(float64(delay) * (0.5 + rand.Float64()))
+		r.log.Log(ctx, level, what, "url", url, "worker", r.id, "why", e.err, "again_in", pause)
+		if delay = next; !sleep(ctx, pause) {
 			return nil
 		}
 	}
+}
+
+// sleep waits, and is false when ctx ends before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// groupFull reports whether the worker is to consume a group that has as many members
+// as it may, and in how long it makes sense to try again.
+func groupFull(err error) (after time.Duration, full bool) {
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok || e.Reason != edda.GroupFull {
+		return 0, false
+	}
+	return e.RetryAfter, true
 }
 
 // forGood reports whether an error would come again for ever. What does not speak

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,18 @@ type hosted struct {
 	busy      int        // handlers that run
 	lingering int        // of these, the fenced ones
 	queue     []*attempt // the first come begins first
+}
+
+// owned reports whether each key of the service belongs to one of its workers. Messages
+// of a group go to any of its members.
+func (h *hosted) owned() bool { return h.svc.Kind == edda.Ordered && h.svc.Group == nil }
+
+// attemptTimeout is what the service says of it.
+func attemptTimeout(s *edda.Service) time.Duration {
+	if s.Group != nil {
+		return cmp.Or(s.Group.ProcessingTimeout, edda.DefaultProcessingTimeout)
+	}
+	return cmp.Or(s.AttemptTimeout, edda.DefaultAttemptTimeout)
 }
 
 // start runs the attempt's handler, now or when there is room.

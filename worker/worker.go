@@ -60,8 +60,8 @@ type Options struct {
 	OnConnect    func(node string)
 	OnDisconnect func(why error)
 
-	// OnGain is called before the first handler for a key of an ordered service runs
-	// here; OnLose when the key has gone to another worker, when it had no request for
+	// OnGain is called before the first handler for a key of an ordered service, but for
+	// consumers of groups, runs here; OnLose when the key has gone to another worker, when it had no request for
 	// KeyIdle, or when Run ends. They are for what is cached per key. For one key the
 	// two alternate and never overlap, with each other or with a handler; for
 	// different keys they are called concurrently. A handler of the key waits for
@@ -94,6 +94,10 @@ func Run(ctx context.Context, url string, services ...*edda.Service) error {
 // When ctx ends the worker takes nothing more, gives its handlers DrainTimeout to
 // finish, ends their contexts, hands back to the node what is still not done, and
 // Run returns nil. A handler that does not return even then is left behind.
+//
+// A service may be the consumer of a group (edda.NewConsumer): then the worker is a
+// member of it. While the group has as many members as it may, the worker waits, with
+// all its services, and joins once another has gone.
 //
 // Other errors say why going on makes no sense: an *edda.Error when a service or an
 // option is wrong (BadName, BadValue), the credentials are refused (NoCredentials,
@@ -167,7 +171,7 @@ func newRunner(ctx context.Context, o *Options, services []*edda.Service) (*runn
 		specs[i] = spec
 		r.byAddr[addr] = &hosted{
 			r: r, svc: s, addr: addr, slots: cmp.Or(s.Concurrency, edda.DefaultConcurrency),
-			timeout: cmp.Or(s.AttemptTimeout, edda.DefaultAttemptTimeout),
+			timeout: attemptTimeout(s),
 		}
 	}
 	r.hello = registerFrame(o, r.id, specs)
@@ -221,11 +225,12 @@ func (r *runner) setMembers(service edda.Address, ids []string) {
 // Owns reports whether requests for a key go to this worker, as far as it knows:
 // whether what it caches for the key will be of use. It is for handlers of an
 // ordered service, with a context that comes from theirs, and speaks of keys of
-// that service; elsewhere it is false. A worker hears of others a moment after they
+// that service; elsewhere it is false, also for consumers of a group, where any member
+// gets any message. A worker hears of others a moment after they
 // have come or gone.
 func Owns(ctx context.Context, key string) bool {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok || a.h.svc.Kind != edda.Ordered {
+	if !ok || !a.h.owned() {
 		return false
 	}
 	addr := a.h.addr

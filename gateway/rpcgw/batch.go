@@ -12,7 +12,7 @@ import (
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
 
-// maxCalls is how many calls and sends of one Batch may be open; the next is read
+// maxCalls is how many calls, sends and appends of one Batch may be open; the next is read
 // when the answer to one was sent.
 const maxCalls = 2048
 
@@ -34,14 +34,14 @@ type calls struct {
 	err   error // why, when it is not the end of what the client sends
 }
 
-// Batch carries calls and sends, and answers each as it is ready.
+// Batch carries calls, sends and appends, and answers each as it is ready.
 func (g *Gateway) Batch(stream eddav1.EddaService_BatchServer) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	c := &calls{
 		g: g, ctx: ctx, slots: make(chan struct{}, maxCalls), wake: make(chan struct{}, 1), open: map[uint64]context.CancelFunc{},
 	}
-	g.streams.Go(func() {
+	g.routines.Go(func() {
 		err := c.read(stream)
 		if err != nil {
 			cancel(err) // nobody waits for the open ones any more
@@ -78,7 +78,7 @@ func (g *Gateway) Batch(stream eddav1.EddaService_BatchServer) error {
 func fitting(ready []*eddav1.BatchResponse) int {
 	size := 0
 	for n, r := range ready {
-		size += 64 + len(r.GetReply().GetReply().GetPayload())
+		size += 64 + len(r.GetReply().GetReply().GetPayload()) + 64*len(r.GetAppended().GetItems())
 		if n > 0 && size > batchBytes {
 			return n
 		}
@@ -127,13 +127,15 @@ func (c *calls) read(stream eddav1.EddaService_BatchServer) error {
 }
 
 func (c *calls) start(r *eddav1.BatchRequest) error {
-	var m *eddav1.Message
-	do, method := c.send, batchSend
+	var do func(context.Context) (*eddav1.BatchResponse, error)
+	var method string
 	switch q := r.GetRequest().(type) {
 	case *eddav1.BatchRequest_Send:
-		m = q.Send
+		method, do = batchSend, func(ctx context.Context) (*eddav1.BatchResponse, error) { return c.send(ctx, q.Send) }
 	case *eddav1.BatchRequest_Call:
-		m, do, method = q.Call, c.call, batchCall
+		method, do = batchCall, func(ctx context.Context) (*eddav1.BatchResponse, error) { return c.call(ctx, q.Call) }
+	case *eddav1.BatchRequest_Append:
+		method, do = batchAppend, func(ctx context.Context) (*eddav1.BatchResponse, error) { return c.append(ctx, q.Append) }
 	case *eddav1.BatchRequest_Forget:
 		c.forget(r.GetRef())
 		return nil
@@ -159,15 +161,15 @@ func (c *calls) start(r *eddav1.BatchRequest) error {
 	c.wg.Go(func() {
 		defer cancel()
 		begin := time.Now()
-		err := c.run(ctx, r.GetRef(), m, do)
+		err := c.run(ctx, r.GetRef(), do)
 		c.g.metrics.ended(method, err, begin)
 	})
 	return nil
 }
 
 // run does one request and has its answer sent. The error is in the answer.
-func (c *calls) run(ctx context.Context, ref uint64, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) error {
-	answer, err := c.answer(ctx, m, do)
+func (c *calls) run(ctx context.Context, ref uint64, do func(context.Context) (*eddav1.BatchResponse, error)) error {
+	answer, err := c.answer(ctx, do)
 	if err != nil {
 		answer = &eddav1.BatchResponse{Response: &eddav1.BatchResponse_Error{Error: errorOf(err)}}
 	}
@@ -180,20 +182,20 @@ func (c *calls) run(ctx context.Context, ref uint64, m *eddav1.Message, do func(
 	return err
 }
 
-func (c *calls) answer(ctx context.Context, m *eddav1.Message, do func(context.Context, *edda.Message) (*eddav1.BatchResponse, error)) (answer *eddav1.BatchResponse, err error) {
+func (c *calls) answer(ctx context.Context, do func(context.Context) (*eddav1.BatchResponse, error)) (answer *eddav1.BatchResponse, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, c.g.panicked("Batch", p)
 		}
 	}()
-	msg, err := received(grantOf(ctx), m)
+	return do(ctx)
+}
+
+func (c *calls) send(ctx context.Context, r *eddav1.Message) (*eddav1.BatchResponse, error) {
+	m, err := received(grantOf(ctx), r)
 	if err != nil {
 		return nil, err
 	}
-	return do(ctx, msg)
-}
-
-func (c *calls) send(ctx context.Context, m *edda.Message) (*eddav1.BatchResponse, error) {
 	ctx, ended := c.g.traceCall(ctx, batchSend, m)
 	ack, err := c.g.calls.Send(ctx, m)
 	ended(err)
@@ -203,7 +205,11 @@ func (c *calls) send(ctx context.Context, m *edda.Message) (*eddav1.BatchRespons
 	return &eddav1.BatchResponse{Response: &eddav1.BatchResponse_Ack{Ack: ackOf(ack)}}, nil
 }
 
-func (c *calls) call(ctx context.Context, m *edda.Message) (*eddav1.BatchResponse, error) {
+func (c *calls) call(ctx context.Context, r *eddav1.Message) (*eddav1.BatchResponse, error) {
+	m, err := received(grantOf(ctx), r)
+	if err != nil {
+		return nil, err
+	}
 	ctx, ended := c.g.traceCall(ctx, batchCall, m)
 	reply, err := c.g.calls.Call(ctx, m)
 	ended(err)
@@ -211,6 +217,14 @@ func (c *calls) call(ctx context.Context, m *edda.Message) (*eddav1.BatchRespons
 		return nil, err
 	}
 	return &eddav1.BatchResponse{Response: &eddav1.BatchResponse_Reply{Reply: response(reply)}}, nil
+}
+
+func (c *calls) append(ctx context.Context, r *eddav1.AppendRequest) (*eddav1.BatchResponse, error) {
+	ack, err := c.g.append(ctx, batchAppend, r)
+	if err != nil {
+		return nil, err
+	}
+	return &eddav1.BatchResponse{Response: &eddav1.BatchResponse_Appended{Appended: ack}}, nil
 }
 
 // forget ends the wait for an answer: what is known of the request then is the

@@ -125,6 +125,13 @@ func kept(o *eddav1.Outcome, out *edda.Outcome) (*edda.Outcome, error) {
 		}
 		out.Sends = append(out.Sends, sent)
 	}
+	for i, r := range o.GetAppends() {
+		a, err := appendOf(r)
+		if err != nil {
+			return nil, badFrame("attempt %d: appends[%d]: %w", o.GetAttemptId(), i, err)
+		}
+		out.Appends = append(out.Appends, a)
+	}
 	return out, nil
 }
 

@@ -104,7 +104,7 @@ func FuzzFrames(f *testing.F) {
 		if err := g.Work(s); err != nil && edda.ReasonOf(err) == edda.Internal {
 			t.Errorf("ended with %v", err)
 		}
-		g.streams.Wait()
+		g.routines.Wait()
 		if left := n.Workers(); len(left) != 0 {
 			t.Errorf("%d workers are left", len(left))
 		}

@@ -33,8 +33,9 @@ type metrics struct {
 
 // Requests that a Batch carries are counted one by one under these names.
 const (
-	batchCall = "/edda.v1.EddaService/Batch.call"
-	batchSend = "/edda.v1.EddaService/Batch.send"
+	batchCall   = "/edda.v1.EddaService/Batch.call"
+	batchSend   = "/edda.v1.EddaService/Batch.send"
+	batchAppend = "/edda.v1.EddaService/Batch.append"
 )
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {

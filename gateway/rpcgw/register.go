@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/node"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
@@ -27,7 +28,7 @@ func (s *session) register(r *eddav1.Register) error {
 		if err != nil {
 			return err
 		}
-		if err := s.grant.CheckHost(ss.Namespace, ss.Name); err != nil {
+		if err := mayHost(s.grant, &ss); err != nil {
 			return err
 		}
 		spec.Services = append(spec.Services, ss)
@@ -44,6 +45,15 @@ func (s *session) register(r *eddav1.Register) error {
 	s.g.log.Log(s.ctx, slog.LevelInfo, "worker registered", slog.String("worker", w.ID()), slog.String("version", spec.Version),
 		slog.String("sdk", r.GetSdk()), slog.String("principal", string(s.grant.Principal)))
 	return nil
+}
+
+// mayHost returns an error unless the worker may host the service: who consumes a group
+// is a member of it.
+func mayHost(grant *auth.Grant, s *edda.ServiceSpec) error {
+	if s.Group != nil {
+		return grant.CheckConsume(s.Namespace, s.Group.Stream)
+	}
+	return grant.CheckHost(s.Namespace, s.Name)
 }
 
 // attach attaches the worker, in place of one of the same principal that fell
@@ -125,6 +135,9 @@ func serviceOf(s *eddav1.Service) (edda.ServiceSpec, error) {
 	}
 	if out.OnDead == "" {
 		return bad("on_dead is %d, must be 0 (continue), 1 (stop-key) or 2 (pause)", s.GetOnDead())
+	}
+	if s.GetGroup() != nil {
+		out.Group = new(groupSpecOf(s.GetGroup()))
 	}
 	for _, m := range s.GetMethods() {
 		out.Methods = append(out.Methods, m.GetName())

@@ -84,13 +84,13 @@ type Gateway struct {
 	eddav1.UnimplementedEddaServiceServer
 	eddav1.UnimplementedWorkerServiceServer
 	eddav1.UnimplementedSagaServiceServer
+	eddav1.UnimplementedStreamServiceServer
 
 	names *ownhost.Names // nil when there are credentials
 	node  *node.Node
-	calls edda.Backend     // the node
-	sagas edda.SagaBackend // the node
-	opts  Options
-	log   *slog.Logger
+	backends
+	opts Options
+	log  *slog.Logger
 
 	metrics *metrics     // nil: nobody wants them
 	tracer  trace.Tracer // nil: nobody traces
@@ -102,9 +102,9 @@ type Gateway struct {
 
 	members members
 
-	streams sync.WaitGroup // of the goroutines of streams
-	stop    chan struct{}  // closed: batches end
-	ended   sync.Once
+	routines sync.WaitGroup // of gRPC's streams
+	stop     chan struct{}  // closed: batches and tails end
+	ended    sync.Once
 
 	mu       sync.Mutex          // guards what follows; nothing is locked under it
 	sessions map[string]*session // of attached workers, by id
@@ -112,11 +112,21 @@ type Gateway struct {
 	closed   bool // no session begins
 }
 
+// backends are what is served: the node, but in tests.
+type backends struct {
+	calls   edda.Backend
+	sagas   edda.SagaBackend
+	streams edda.StreamBackend
+	groups  edda.GroupBackend
+}
+
 // New returns the gateway of a node. The error names the option that makes no
 // sense.
-func New(n *node.Node, opts Options) (*Gateway, error) { return build(n, n, n, opts) }
+func New(n *node.Node, opts Options) (*Gateway, error) {
+	return build(n, backends{calls: n, sagas: n, streams: n, groups: n}, opts)
+}
 
-func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Options) (*Gateway, error) {
+func build(n *node.Node, b backends, opts Options) (*Gateway, error) {
 	opts.Heartbeat = cmp.Or(opts.Heartbeat, DefaultHeartbeat)
 	opts.Lifetime = cmp.Or(opts.Lifetime, 3*opts.Heartbeat)
 	opts.Stall = cmp.Or(opts.Stall, DefaultStall)
@@ -148,11 +158,12 @@ func build(n *node.Node, calls edda.Backend, sagas edda.SagaBackend, opts Option
 		return nil, err
 	}
 	g := &Gateway{
-		names: names, node: n, calls: calls, sagas: sagas, opts: opts, log: opts.Logger, health: health.NewServer(),
+		names: names, node: n, backends: b, opts: opts, log: opts.Logger, health: health.NewServer(),
 		stop: make(chan struct{}), sessions: map[string]*session{}, live: map[*session]struct{}{},
 	}
 	for _, name := range []string{
 		"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName, eddav1.SagaService_ServiceDesc.ServiceName,
+		eddav1.StreamService_ServiceDesc.ServiceName,
 	} {
 		g.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
 	}
@@ -192,6 +203,7 @@ func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
 	eddav1.RegisterEddaServiceServer(s, g)
 	eddav1.RegisterWorkerServiceServer(s, g)
 	eddav1.RegisterSagaServiceServer(s, g)
+	eddav1.RegisterStreamServiceServer(s, g)
 	healthv1.RegisterHealthServer(s, g.health)
 	reflection.Register(s)
 	return s
@@ -229,6 +241,6 @@ func (g *Gateway) Close(ctx context.Context) {
 		g.own.Stop()
 		g.shared.Stop()
 		<-graceful
-		g.streams.Wait()
+		g.routines.Wait()
 	})
 }

@@ -339,7 +339,7 @@ func FuzzSagaSpec(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte{})
 	f.Add([]byte{10, 2, 66, 0})
-	g, err := build(nil, nil, &fakeSagas{saga: tripSaga()}, Options{})
+	g, err := build(nil, backends{sagas: &fakeSagas{saga: tripSaga()}}, Options{})
 	if err != nil {
 		f.Fatal(err)
 	}

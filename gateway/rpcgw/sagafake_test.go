@@ -126,7 +126,7 @@ func (f *fakeSagas) PruneSagas(_ context.Context, filter edda.SagaFilter) (int, 
 // serveSagas serves sagas alone until the test ends, and returns a connection.
 func serveSagas(t *testing.T, f *fakeSagas, o Options) *grpc.ClientConn {
 	t.Helper()
-	g, err := build(nil, nil, f, o)
+	g, err := build(nil, backends{sagas: f}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,8 +67,8 @@ func (g *Gateway) Work(stream eddav1.WorkerService_WorkServer) error {
 	}
 	defer stop()
 	written := make(chan struct{})
-	g.streams.Go(s.contained(s.read))
-	g.streams.Go(s.contained(func() error {
+	g.routines.Go(s.contained(s.read))
+	g.routines.Go(s.contained(func() error {
 		defer close(written)
 		return s.write()
 	}))
@@ -124,7 +124,7 @@ func (s *session) watch() (stop func(), err error) {
 	})}
 	if at := s.grant.Expires; !at.IsZero() {
 		timers = append(timers, time.AfterFunc(time.Until(at), func() {
-			s.end(&edda.Error{Reason: edda.NoCredentials, Err: errors.New("the credentials have expired")})
+			s.end(errExpired)
 		}))
 	}
 	return func() {

@@ -62,6 +62,9 @@ func errorOf(err error) *eddav1.Error {
 	if !e.RequestID.IsZero() {
 		out.RequestId = e.RequestID[:]
 	}
+	if last, ok := errors.AsType[*edda.OffsetError](err); ok {
+		out.LastOffset = &eddav1.LastOffset{Empty: last.Empty, Offset: last.Last}
+	}
 	return out
 }
 

@@ -130,9 +130,16 @@ const (
 	fieldState     = 6
 	fieldStep      = 7
 	fieldTimeout   = 8
+	fieldDelivery  = 9
 
 	fieldSagaID = 1 // of StepRef
 	fieldUndo   = 2
+
+	fieldStream    = 1 // of DeliveryRef
+	fieldGroup     = 2
+	fieldShard     = 3
+	fieldOffset    = 4
+	fieldMessageID = 5
 
 	fieldEntries = 1 // of State
 	fieldPartial = 2
@@ -175,6 +182,11 @@ func (b *batch) dispatch(h *held) {
 	}
 	if d.Step != nil {
 		f = appendStep(f, d.Step)
+	}
+	if d.Delivery != nil {
+		f = appendDelivery(f, d.Delivery)
+	}
+	if d.Step != nil || d.Delivery != nil {
 		f = wire.AppendUint(f, fieldTimeout, uint64(h.AttemptTimeout()))
 	}
 	b.fields = f
@@ -190,6 +202,18 @@ func appendStep(b []byte, s *edda.StepRef) []byte {
 	if s.Undo {
 		b = wire.AppendUint(b, fieldUndo, 1)
 	}
+	wire.End(b, mark)
+	return b
+}
+
+// appendDelivery appends which message of a stream an attempt is at.
+func appendDelivery(b []byte, d *edda.DeliveryRef) []byte {
+	b, mark := wire.Begin(b, fieldDelivery)
+	b = wire.AppendString(b, fieldStream, d.Stream)
+	b = wire.AppendString(b, fieldGroup, d.Group)
+	b = wire.AppendString(b, fieldShard, d.Shard)
+	b = wire.AppendUint(b, fieldOffset, d.Offset)
+	b = wire.AppendString(b, fieldMessageID, printable(d.ID))
 	wire.End(b, mark)
 	return b
 }

@@ -20,6 +20,7 @@ import (
 func ReadError(op string, b []byte) (*edda.Error, error) {
 	e := &edda.Error{Op: op}
 	var message string
+	var last *edda.OffsetError
 	r := wire.NewReader(b)
 	var f wire.Field
 	for r.Next(&f) {
@@ -40,6 +41,11 @@ func ReadError(op string, b []byte) (*edda.Error, error) {
 			e.Attempts = int(f.Uint)
 		case 7:
 			e.Replayed = f.Uint != 0
+		case 8:
+			var err error
+			if last, err = readLastOffset(f.Bytes); err != nil {
+				return nil, fmt.Errorf("error: %w", err)
+			}
 		}
 	}
 	if err := r.Err(); err != nil {
@@ -51,7 +57,26 @@ func ReadError(op string, b []byte) (*edda.Error, error) {
 	if message = strings.TrimPrefix(message, op+": "); message != "" {
 		e.Err = errors.New(message)
 	}
+	if last != nil {
+		e.Err = last
+	}
 	return e, nil
+}
+
+// readLastOffset reads what the last message of a shard is.
+func readLastOffset(b []byte) (*edda.OffsetError, error) {
+	last := &edda.OffsetError{}
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case 1:
+			last.Empty = f.Uint != 0
+		case 2:
+			last.Last = f.Uint
+		}
+	}
+	return last, r.Err()
 }
 
 // errorType is the name of Error among the details of a status.

@@ -529,9 +529,10 @@ type Error struct {
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	RequestId     []byte                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // of the request concerned, when it has an id
 	RetryAfter    int64                  `protobuf:"varint,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
-	Position      string                 `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`  // of the request; empty: nothing was stored
-	Attempts      uint32                 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"` // how often a handler was started, with the outcome of a request
-	Replayed      bool                   `protobuf:"varint,7,opt,name=replayed,proto3" json:"replayed,omitempty"` // it is the stored outcome of an earlier request with the same idempotency key
+	Position      string                 `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`                       // of the request; empty: nothing was stored
+	Attempts      uint32                 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`                      // how often a handler was started, with the outcome of a request
+	Replayed      bool                   `protobuf:"varint,7,opt,name=replayed,proto3" json:"replayed,omitempty"`                      // it is the stored outcome of an earlier request with the same idempotency key
+	LastOffset    *LastOffset            `protobuf:"bytes,8,opt,name=last_offset,json=lastOffset,proto3" json:"last_offset,omitempty"` // with EXPECTED_OFFSET: what the last message of the shard is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -615,6 +616,65 @@ func (x *Error) GetReplayed() bool {
 	return false
 }
 
+func (x *Error) GetLastOffset() *LastOffset {
+	if x != nil {
+		return x.LastOffset
+	}
+	return nil
+}
+
+type LastOffset struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Empty         bool                   `protobuf:"varint,1,opt,name=empty,proto3" json:"empty,omitempty"` // there is no message
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastOffset) Reset() {
+	*x = LastOffset{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastOffset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastOffset) ProtoMessage() {}
+
+func (x *LastOffset) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastOffset.ProtoReflect.Descriptor instead.
+func (*LastOffset) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LastOffset) GetEmpty() bool {
+	if x != nil {
+		return x.Empty
+	}
+	return false
+}
+
+func (x *LastOffset) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 // WorkerFrames are frames that were waiting together, in order.
 type WorkerFrames struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -625,7 +685,7 @@ type WorkerFrames struct {
 
 func (x *WorkerFrames) Reset() {
 	*x = WorkerFrames{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[5]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +697,7 @@ func (x *WorkerFrames) String() string {
 func (*WorkerFrames) ProtoMessage() {}
 
 func (x *WorkerFrames) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[5]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +710,7 @@ func (x *WorkerFrames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerFrames.ProtoReflect.Descriptor instead.
 func (*WorkerFrames) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{5}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WorkerFrames) GetFrames() []*WorkerFrame {
@@ -679,7 +739,7 @@ type WorkerFrame struct {
 
 func (x *WorkerFrame) Reset() {
 	*x = WorkerFrame{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[6]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +751,7 @@ func (x *WorkerFrame) String() string {
 func (*WorkerFrame) ProtoMessage() {}
 
 func (x *WorkerFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[6]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +764,7 @@ func (x *WorkerFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerFrame.ProtoReflect.Descriptor instead.
 func (*WorkerFrame) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{6}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WorkerFrame) GetFrame() isWorkerFrame_Frame {
@@ -848,7 +908,7 @@ type NodeFrames struct {
 
 func (x *NodeFrames) Reset() {
 	*x = NodeFrames{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[7]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +920,7 @@ func (x *NodeFrames) String() string {
 func (*NodeFrames) ProtoMessage() {}
 
 func (x *NodeFrames) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[7]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +933,7 @@ func (x *NodeFrames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeFrames.ProtoReflect.Descriptor instead.
 func (*NodeFrames) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{7}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NodeFrames) GetFrames() []*NodeFrame {
@@ -902,7 +962,7 @@ type NodeFrame struct {
 
 func (x *NodeFrame) Reset() {
 	*x = NodeFrame{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[8]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +974,7 @@ func (x *NodeFrame) String() string {
 func (*NodeFrame) ProtoMessage() {}
 
 func (x *NodeFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[8]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +987,7 @@ func (x *NodeFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeFrame.ProtoReflect.Descriptor instead.
 func (*NodeFrame) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{8}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NodeFrame) GetFrame() isNodeFrame_Frame {
@@ -1075,7 +1135,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[9]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1147,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[9]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1160,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{9}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Register) GetWorkerId() string {
@@ -1148,13 +1208,18 @@ type Service struct {
 	Retry          *Retry                 `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`                                          // absent: the defaults
 	OnDead         OnDead                 `protobuf:"varint,7,opt,name=on_dead,json=onDead,proto3,enum=edda.v1.OnDead" json:"on_dead,omitempty"`
 	Methods        []*Method              `protobuf:"bytes,8,rep,name=methods,proto3" json:"methods,omitempty"` // none: any method
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The service is the consumer of a group: it is called STREAM/GROUP, its kind is
+	// ordered, its methods are types of messages, attempt_timeout, retry and on_dead are
+	// left out, because the group has them. The group is created when there is none; of
+	// one that there is, what is set here is changed.
+	Group         *GroupSpec `protobuf:"bytes,9,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[10]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1231,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[10]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1244,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{10}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Service) GetNamespace() string {
@@ -1238,6 +1303,13 @@ func (x *Service) GetMethods() []*Method {
 	return nil
 }
 
+func (x *Service) GetGroup() *GroupSpec {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
 type Method struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1248,7 +1320,7 @@ type Method struct {
 
 func (x *Method) Reset() {
 	*x = Method{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[11]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1332,7 @@ func (x *Method) String() string {
 func (*Method) ProtoMessage() {}
 
 func (x *Method) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[11]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1345,7 @@ func (x *Method) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Method.ProtoReflect.Descriptor instead.
 func (*Method) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{11}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Method) GetName() string {
@@ -1303,7 +1375,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[12]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1387,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[12]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1400,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{12}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Retry) GetMax() int32 {
@@ -1380,7 +1452,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[13]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1464,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[13]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1477,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{13}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Registered) GetWorkerId() string {
@@ -1455,7 +1527,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[14]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1539,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[14]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1552,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{14}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Credit) GetNamespace() string {
@@ -1515,13 +1587,14 @@ type Dispatch struct {
 	State          *State                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                                          // of the key; absent for a balanced service
 	Step           *StepRef               `protobuf:"bytes,7,opt,name=step,proto3" json:"step,omitempty"`                                            // absent unless it is a step of a saga, or the compensation of one
 	AttemptTimeout int64                  `protobuf:"varint,8,opt,name=attempt_timeout,json=attemptTimeout,proto3" json:"attempt_timeout,omitempty"` // of this request's attempts; 0: the service's
+	Delivery       *DeliveryRef           `protobuf:"bytes,9,opt,name=delivery,proto3" json:"delivery,omitempty"`                                    // absent unless it is a message of a stream
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Dispatch) Reset() {
 	*x = Dispatch{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[15]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1606,7 @@ func (x *Dispatch) String() string {
 func (*Dispatch) ProtoMessage() {}
 
 func (x *Dispatch) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[15]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1619,7 @@ func (x *Dispatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dispatch.ProtoReflect.Descriptor instead.
 func (*Dispatch) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{15}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Dispatch) GetAttemptId() uint64 {
@@ -1605,6 +1678,91 @@ func (x *Dispatch) GetAttemptTimeout() int64 {
 	return 0
 }
 
+func (x *Dispatch) GetDelivery() *DeliveryRef {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+// DeliveryRef says which message of a stream, in the namespace of the message, an
+// attempt is at.
+type DeliveryRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Shard         string                 `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`
+	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	Id            string                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"` // the message's; that of the request is made of group and place
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryRef) Reset() {
+	*x = DeliveryRef{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryRef) ProtoMessage() {}
+
+func (x *DeliveryRef) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryRef.ProtoReflect.Descriptor instead.
+func (*DeliveryRef) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeliveryRef) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *DeliveryRef) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *DeliveryRef) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *DeliveryRef) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *DeliveryRef) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // StepRef says of which saga, in the namespace of the message, a request is a step.
 // Which one stands in its payload.
 type StepRef struct {
@@ -1617,7 +1775,7 @@ type StepRef struct {
 
 func (x *StepRef) Reset() {
 	*x = StepRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1787,7 @@ func (x *StepRef) String() string {
 func (*StepRef) ProtoMessage() {}
 
 func (x *StepRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[16]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1800,7 @@ func (x *StepRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepRef.ProtoReflect.Descriptor instead.
 func (*StepRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{16}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StepRef) GetSagaId() string {
@@ -1670,7 +1828,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1840,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[17]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1853,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{17}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *State) GetEntries() []*StateEntry {
@@ -1722,7 +1880,7 @@ type StateEntry struct {
 
 func (x *StateEntry) Reset() {
 	*x = StateEntry{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1892,7 @@ func (x *StateEntry) String() string {
 func (*StateEntry) ProtoMessage() {}
 
 func (x *StateEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[18]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1905,7 @@ func (x *StateEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateEntry.ProtoReflect.Descriptor instead.
 func (*StateEntry) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{18}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StateEntry) GetName() string {
@@ -1776,7 +1934,7 @@ type Taken struct {
 
 func (x *Taken) Reset() {
 	*x = Taken{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1946,7 @@ func (x *Taken) String() string {
 func (*Taken) ProtoMessage() {}
 
 func (x *Taken) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[19]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1959,7 @@ func (x *Taken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Taken.ProtoReflect.Descriptor instead.
 func (*Taken) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{19}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Taken) GetAttemptIds() []uint64 {
@@ -1822,7 +1980,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1992,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[20]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2005,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{20}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Heartbeat) GetProgress() []uint64 {
@@ -1869,7 +2027,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2039,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[21]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2052,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{21}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Part) GetAttemptId() uint64 {
@@ -1930,7 +2088,7 @@ type PartStored struct {
 
 func (x *PartStored) Reset() {
 	*x = PartStored{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2100,7 @@ func (x *PartStored) String() string {
 func (*PartStored) ProtoMessage() {}
 
 func (x *PartStored) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[22]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2113,7 @@ func (x *PartStored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartStored.ProtoReflect.Descriptor instead.
 func (*PartStored) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{22}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PartStored) GetAttemptId() uint64 {
@@ -1979,8 +2137,8 @@ func (x *PartStored) GetError() *Error {
 	return nil
 }
 
-// Outcome ends an attempt. Reply, state changes and sends are kept together or not
-// at all.
+// Outcome ends an attempt. Reply, state changes, sends and appends are kept together
+// or not at all.
 type Outcome struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	AttemptId uint64                 `protobuf:"varint,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
@@ -1995,13 +2153,14 @@ type Outcome struct {
 	Delete        []string         `protobuf:"bytes,7,rep,name=delete,proto3" json:"delete,omitempty"`
 	Sends         []*Message       `protobuf:"bytes,8,rep,name=sends,proto3" json:"sends,omitempty"`                       // a message with a due time is sent then
 	AddSteps      []*StepSpec      `protobuf:"bytes,9,rep,name=add_steps,json=addSteps,proto3" json:"add_steps,omitempty"` // to the saga that the request is a step of
+	Appends       []*AppendRequest `protobuf:"bytes,10,rep,name=appends,proto3" json:"appends,omitempty"`                  // to streams; without a condition
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2172,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[23]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2185,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{23}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Outcome) GetAttemptId() uint64 {
@@ -2107,6 +2266,13 @@ func (x *Outcome) GetAddSteps() []*StepSpec {
 	return nil
 }
 
+func (x *Outcome) GetAppends() []*AppendRequest {
+	if x != nil {
+		return x.Appends
+	}
+	return nil
+}
+
 type isOutcome_Result interface {
 	isOutcome_Result()
 }
@@ -2149,7 +2315,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2327,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[24]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2340,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{24}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Failure) GetReason() string {
@@ -2227,7 +2393,7 @@ type Fenced struct {
 
 func (x *Fenced) Reset() {
 	*x = Fenced{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2405,7 @@ func (x *Fenced) String() string {
 func (*Fenced) ProtoMessage() {}
 
 func (x *Fenced) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[25]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2418,7 @@ func (x *Fenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fenced.ProtoReflect.Descriptor instead.
 func (*Fenced) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{25}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Fenced) GetAttemptId() uint64 {
@@ -2283,7 +2449,7 @@ type StateGet struct {
 
 func (x *StateGet) Reset() {
 	*x = StateGet{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2461,7 @@ func (x *StateGet) String() string {
 func (*StateGet) ProtoMessage() {}
 
 func (x *StateGet) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[26]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2474,7 @@ func (x *StateGet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateGet.ProtoReflect.Descriptor instead.
 func (*StateGet) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{26}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StateGet) GetAttemptId() uint64 {
@@ -2358,7 +2524,7 @@ type StateValue struct {
 
 func (x *StateValue) Reset() {
 	*x = StateValue{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2536,7 @@ func (x *StateValue) String() string {
 func (*StateValue) ProtoMessage() {}
 
 func (x *StateValue) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[27]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2549,7 @@ func (x *StateValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateValue.ProtoReflect.Descriptor instead.
 func (*StateValue) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{27}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StateValue) GetQueryId() uint64 {
@@ -2427,7 +2593,7 @@ type Members struct {
 
 func (x *Members) Reset() {
 	*x = Members{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +2605,7 @@ func (x *Members) String() string {
 func (*Members) ProtoMessage() {}
 
 func (x *Members) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[28]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +2618,7 @@ func (x *Members) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Members.ProtoReflect.Descriptor instead.
 func (*Members) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{28}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Members) GetNamespace() string {
@@ -2489,7 +2655,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2667,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[29]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2680,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{29}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Drain) GetReason() string {
@@ -2540,7 +2706,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2718,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[30]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2731,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{30}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SendRequest) GetMessage() *Message {
@@ -2589,7 +2755,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +2767,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[31]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +2780,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{31}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Ack) GetId() []byte {
@@ -2668,7 +2834,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +2846,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[32]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +2859,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{32}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CallRequest) GetMessage() *Message {
@@ -2716,7 +2882,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2728,7 +2894,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[33]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2741,7 +2907,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{33}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CallResponse) GetReply() *Reply {
@@ -2788,7 +2954,7 @@ type BatchRequests struct {
 
 func (x *BatchRequests) Reset() {
 	*x = BatchRequests{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +2966,7 @@ func (x *BatchRequests) String() string {
 func (*BatchRequests) ProtoMessage() {}
 
 func (x *BatchRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[34]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +2979,7 @@ func (x *BatchRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchRequests.ProtoReflect.Descriptor instead.
 func (*BatchRequests) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{34}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BatchRequests) GetRequests() []*BatchRequest {
@@ -2831,6 +2997,7 @@ type BatchRequest struct {
 	//	*BatchRequest_Send
 	//	*BatchRequest_Call
 	//	*BatchRequest_Forget
+	//	*BatchRequest_Append
 	Request       isBatchRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2838,7 +3005,7 @@ type BatchRequest struct {
 
 func (x *BatchRequest) Reset() {
 	*x = BatchRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +3017,7 @@ func (x *BatchRequest) String() string {
 func (*BatchRequest) ProtoMessage() {}
 
 func (x *BatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[35]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +3030,7 @@ func (x *BatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchRequest.ProtoReflect.Descriptor instead.
 func (*BatchRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{35}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BatchRequest) GetRef() uint64 {
@@ -2907,6 +3074,15 @@ func (x *BatchRequest) GetForget() bool {
 	return false
 }
 
+func (x *BatchRequest) GetAppend() *AppendRequest {
+	if x != nil {
+		if x, ok := x.Request.(*BatchRequest_Append); ok {
+			return x.Append
+		}
+	}
+	return nil
+}
+
 type isBatchRequest_Request interface {
 	isBatchRequest_Request()
 }
@@ -2923,11 +3099,17 @@ type BatchRequest_Forget struct {
 	Forget bool `protobuf:"varint,4,opt,name=forget,proto3,oneof"` // the wait for this ref is over: it is answered now, with TIMEOUT unless something else came first
 }
 
+type BatchRequest_Append struct {
+	Append *AppendRequest `protobuf:"bytes,5,opt,name=append,proto3,oneof"` // as StreamService.Append
+}
+
 func (*BatchRequest_Send) isBatchRequest_Request() {}
 
 func (*BatchRequest_Call) isBatchRequest_Request() {}
 
 func (*BatchRequest_Forget) isBatchRequest_Request() {}
+
+func (*BatchRequest_Append) isBatchRequest_Request() {}
 
 type BatchResponses struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2938,7 +3120,7 @@ type BatchResponses struct {
 
 func (x *BatchResponses) Reset() {
 	*x = BatchResponses{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3132,7 @@ func (x *BatchResponses) String() string {
 func (*BatchResponses) ProtoMessage() {}
 
 func (x *BatchResponses) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[36]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3145,7 @@ func (x *BatchResponses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchResponses.ProtoReflect.Descriptor instead.
 func (*BatchResponses) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{36}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BatchResponses) GetResponses() []*BatchResponse {
@@ -2981,6 +3163,7 @@ type BatchResponse struct {
 	//	*BatchResponse_Ack
 	//	*BatchResponse_Reply
 	//	*BatchResponse_Error
+	//	*BatchResponse_Appended
 	Response      isBatchResponse_Response `protobuf_oneof:"response"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2988,7 +3171,7 @@ type BatchResponse struct {
 
 func (x *BatchResponse) Reset() {
 	*x = BatchResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3000,7 +3183,7 @@ func (x *BatchResponse) String() string {
 func (*BatchResponse) ProtoMessage() {}
 
 func (x *BatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[37]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3013,7 +3196,7 @@ func (x *BatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchResponse.ProtoReflect.Descriptor instead.
 func (*BatchResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{37}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BatchResponse) GetRef() uint64 {
@@ -3057,6 +3240,15 @@ func (x *BatchResponse) GetError() *Error {
 	return nil
 }
 
+func (x *BatchResponse) GetAppended() *AppendResponse {
+	if x != nil {
+		if x, ok := x.Response.(*BatchResponse_Appended); ok {
+			return x.Appended
+		}
+	}
+	return nil
+}
+
 type isBatchResponse_Response interface {
 	isBatchResponse_Response()
 }
@@ -3073,11 +3265,17 @@ type BatchResponse_Error struct {
 	Error *Error `protobuf:"bytes,4,opt,name=error,proto3,oneof"`
 }
 
+type BatchResponse_Appended struct {
+	Appended *AppendResponse `protobuf:"bytes,5,opt,name=appended,proto3,oneof"`
+}
+
 func (*BatchResponse_Ack) isBatchResponse_Response() {}
 
 func (*BatchResponse_Reply) isBatchResponse_Response() {}
 
 func (*BatchResponse_Error) isBatchResponse_Response() {}
+
+func (*BatchResponse_Appended) isBatchResponse_Response() {}
 
 type WaitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3089,7 +3287,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3299,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[38]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3312,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{38}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WaitRequest) GetNamespace() string {
@@ -3141,7 +3339,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3351,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[39]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3364,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{39}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetRequest) GetNamespace() string {
@@ -3194,7 +3392,7 @@ type PartsRequest struct {
 
 func (x *PartsRequest) Reset() {
 	*x = PartsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3206,7 +3404,7 @@ func (x *PartsRequest) String() string {
 func (*PartsRequest) ProtoMessage() {}
 
 func (x *PartsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[40]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3219,7 +3417,7 @@ func (x *PartsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsRequest.ProtoReflect.Descriptor instead.
 func (*PartsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{40}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PartsRequest) GetNamespace() string {
@@ -3256,7 +3454,7 @@ type PartsResponse struct {
 
 func (x *PartsResponse) Reset() {
 	*x = PartsResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +3466,7 @@ func (x *PartsResponse) String() string {
 func (*PartsResponse) ProtoMessage() {}
 
 func (x *PartsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[41]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,7 +3479,7 @@ func (x *PartsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsResponse.ProtoReflect.Descriptor instead.
 func (*PartsResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{41}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PartsResponse) GetEvent() isPartsResponse_Event {
@@ -3338,7 +3536,7 @@ type PartInfo struct {
 
 func (x *PartInfo) Reset() {
 	*x = PartInfo{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3548,7 @@ func (x *PartInfo) String() string {
 func (*PartInfo) ProtoMessage() {}
 
 func (x *PartInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[42]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3561,7 @@ func (x *PartInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInfo.ProtoReflect.Descriptor instead.
 func (*PartInfo) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{42}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PartInfo) GetNumber() string {
@@ -3429,7 +3627,7 @@ type RequestInfo struct {
 
 func (x *RequestInfo) Reset() {
 	*x = RequestInfo{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3639,7 @@ func (x *RequestInfo) String() string {
 func (*RequestInfo) ProtoMessage() {}
 
 func (x *RequestInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[43]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3652,7 @@ func (x *RequestInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestInfo.ProtoReflect.Descriptor instead.
 func (*RequestInfo) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{43}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RequestInfo) GetId() []byte {
@@ -3617,7 +3815,7 @@ type SagaSpec struct {
 
 func (x *SagaSpec) Reset() {
 	*x = SagaSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3629,7 +3827,7 @@ func (x *SagaSpec) String() string {
 func (*SagaSpec) ProtoMessage() {}
 
 func (x *SagaSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[44]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3642,7 +3840,7 @@ func (x *SagaSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaSpec.ProtoReflect.Descriptor instead.
 func (*SagaSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{44}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SagaSpec) GetNamespace() string {
@@ -3743,7 +3941,7 @@ type StepSpec struct {
 
 func (x *StepSpec) Reset() {
 	*x = StepSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3755,7 +3953,7 @@ func (x *StepSpec) String() string {
 func (*StepSpec) ProtoMessage() {}
 
 func (x *StepSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[45]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3768,7 +3966,7 @@ func (x *StepSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepSpec.ProtoReflect.Descriptor instead.
 func (*StepSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{45}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StepSpec) GetId() string {
@@ -3827,7 +4025,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4037,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[46]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4050,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{46}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Task) GetService() string {
@@ -3899,7 +4097,7 @@ type CreateSagaRequest struct {
 
 func (x *CreateSagaRequest) Reset() {
 	*x = CreateSagaRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +4109,7 @@ func (x *CreateSagaRequest) String() string {
 func (*CreateSagaRequest) ProtoMessage() {}
 
 func (x *CreateSagaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[47]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4122,7 @@ func (x *CreateSagaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSagaRequest.ProtoReflect.Descriptor instead.
 func (*CreateSagaRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{47}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CreateSagaRequest) GetSaga() *SagaSpec {
@@ -3946,7 +4144,7 @@ type SagaAck struct {
 
 func (x *SagaAck) Reset() {
 	*x = SagaAck{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3958,7 +4156,7 @@ func (x *SagaAck) String() string {
 func (*SagaAck) ProtoMessage() {}
 
 func (x *SagaAck) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3971,7 +4169,7 @@ func (x *SagaAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaAck.ProtoReflect.Descriptor instead.
 func (*SagaAck) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{48}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SagaAck) GetId() string {
@@ -4014,7 +4212,7 @@ type GetSagaRequest struct {
 
 func (x *GetSagaRequest) Reset() {
 	*x = GetSagaRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4224,7 @@ func (x *GetSagaRequest) String() string {
 func (*GetSagaRequest) ProtoMessage() {}
 
 func (x *GetSagaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4039,7 +4237,7 @@ func (x *GetSagaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSagaRequest.ProtoReflect.Descriptor instead.
 func (*GetSagaRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{49}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetSagaRequest) GetNamespace() string {
@@ -4095,7 +4293,7 @@ type Saga struct {
 
 func (x *Saga) Reset() {
 	*x = Saga{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4107,7 +4305,7 @@ func (x *Saga) String() string {
 func (*Saga) ProtoMessage() {}
 
 func (x *Saga) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4120,7 +4318,7 @@ func (x *Saga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Saga.ProtoReflect.Descriptor instead.
 func (*Saga) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{50}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Saga) GetId() string {
@@ -4265,7 +4463,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4277,7 +4475,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4290,7 +4488,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{51}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Step) GetId() string {
@@ -4415,7 +4613,7 @@ type Compensation struct {
 
 func (x *Compensation) Reset() {
 	*x = Compensation{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4427,7 +4625,7 @@ func (x *Compensation) String() string {
 func (*Compensation) ProtoMessage() {}
 
 func (x *Compensation) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4440,7 +4638,7 @@ func (x *Compensation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compensation.ProtoReflect.Descriptor instead.
 func (*Compensation) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{52}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Compensation) GetService() string {
@@ -4517,7 +4715,7 @@ type StepError struct {
 
 func (x *StepError) Reset() {
 	*x = StepError{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4529,7 +4727,7 @@ func (x *StepError) String() string {
 func (*StepError) ProtoMessage() {}
 
 func (x *StepError) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4542,7 +4740,7 @@ func (x *StepError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepError.ProtoReflect.Descriptor instead.
 func (*StepError) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{53}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *StepError) GetReason() string {
@@ -4582,7 +4780,7 @@ type SagaFilter struct {
 
 func (x *SagaFilter) Reset() {
 	*x = SagaFilter{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4594,7 +4792,7 @@ func (x *SagaFilter) String() string {
 func (*SagaFilter) ProtoMessage() {}
 
 func (x *SagaFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4607,7 +4805,7 @@ func (x *SagaFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaFilter.ProtoReflect.Descriptor instead.
 func (*SagaFilter) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{54}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SagaFilter) GetNamespace() string {
@@ -4670,7 +4868,7 @@ type ListSagasRequest struct {
 
 func (x *ListSagasRequest) Reset() {
 	*x = ListSagasRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4682,7 +4880,7 @@ func (x *ListSagasRequest) String() string {
 func (*ListSagasRequest) ProtoMessage() {}
 
 func (x *ListSagasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4695,7 +4893,7 @@ func (x *ListSagasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSagasRequest.ProtoReflect.Descriptor instead.
 func (*ListSagasRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{55}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListSagasRequest) GetFilter() *SagaFilter {
@@ -4729,7 +4927,7 @@ type ListSagasResponse struct {
 
 func (x *ListSagasResponse) Reset() {
 	*x = ListSagasResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4741,7 +4939,7 @@ func (x *ListSagasResponse) String() string {
 func (*ListSagasResponse) ProtoMessage() {}
 
 func (x *ListSagasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4754,7 +4952,7 @@ func (x *ListSagasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSagasResponse.ProtoReflect.Descriptor instead.
 func (*ListSagasResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{56}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListSagasResponse) GetSagas() []*Saga {
@@ -4781,7 +4979,7 @@ type SagaRef struct {
 
 func (x *SagaRef) Reset() {
 	*x = SagaRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4793,7 +4991,7 @@ func (x *SagaRef) String() string {
 func (*SagaRef) ProtoMessage() {}
 
 func (x *SagaRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4806,7 +5004,7 @@ func (x *SagaRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaRef.ProtoReflect.Descriptor instead.
 func (*SagaRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{57}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SagaRef) GetNamespace() string {
@@ -4834,7 +5032,7 @@ type AddStepsRequest struct {
 
 func (x *AddStepsRequest) Reset() {
 	*x = AddStepsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4846,7 +5044,7 @@ func (x *AddStepsRequest) String() string {
 func (*AddStepsRequest) ProtoMessage() {}
 
 func (x *AddStepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4859,7 +5057,7 @@ func (x *AddStepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStepsRequest.ProtoReflect.Descriptor instead.
 func (*AddStepsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{58}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AddStepsRequest) GetNamespace() string {
@@ -4900,7 +5098,7 @@ type FinishStepRequest struct {
 
 func (x *FinishStepRequest) Reset() {
 	*x = FinishStepRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4912,7 +5110,7 @@ func (x *FinishStepRequest) String() string {
 func (*FinishStepRequest) ProtoMessage() {}
 
 func (x *FinishStepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4925,7 +5123,7 @@ func (x *FinishStepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishStepRequest.ProtoReflect.Descriptor instead.
 func (*FinishStepRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{59}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *FinishStepRequest) GetNamespace() string {
@@ -5007,7 +5205,7 @@ type StepAnswer struct {
 
 func (x *StepAnswer) Reset() {
 	*x = StepAnswer{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5019,7 +5217,7 @@ func (x *StepAnswer) String() string {
 func (*StepAnswer) ProtoMessage() {}
 
 func (x *StepAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5032,7 +5230,7 @@ func (x *StepAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepAnswer.ProtoReflect.Descriptor instead.
 func (*StepAnswer) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{60}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *StepAnswer) GetApplied() bool {
@@ -5061,7 +5259,7 @@ type CompensateRequest struct {
 
 func (x *CompensateRequest) Reset() {
 	*x = CompensateRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5073,7 +5271,7 @@ func (x *CompensateRequest) String() string {
 func (*CompensateRequest) ProtoMessage() {}
 
 func (x *CompensateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5086,7 +5284,7 @@ func (x *CompensateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensateRequest.ProtoReflect.Descriptor instead.
 func (*CompensateRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{61}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CompensateRequest) GetNamespace() string {
@@ -5126,7 +5324,7 @@ type PruneSagasRequest struct {
 
 func (x *PruneSagasRequest) Reset() {
 	*x = PruneSagasRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5138,7 +5336,7 @@ func (x *PruneSagasRequest) String() string {
 func (*PruneSagasRequest) ProtoMessage() {}
 
 func (x *PruneSagasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5151,7 +5349,7 @@ func (x *PruneSagasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneSagasRequest.ProtoReflect.Descriptor instead.
 func (*PruneSagasRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{62}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PruneSagasRequest) GetFilter() *SagaFilter {
@@ -5170,7 +5368,7 @@ type PruneSagasResponse struct {
 
 func (x *PruneSagasResponse) Reset() {
 	*x = PruneSagasResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5182,7 +5380,7 @@ func (x *PruneSagasResponse) String() string {
 func (*PruneSagasResponse) ProtoMessage() {}
 
 func (x *PruneSagasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5195,7 +5393,7 @@ func (x *PruneSagasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneSagasResponse.ProtoReflect.Descriptor instead.
 func (*PruneSagasResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{63}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PruneSagasResponse) GetRemoved() uint64 {
@@ -5203,6 +5401,2472 @@ func (x *PruneSagasResponse) GetRemoved() uint64 {
 		return x.Removed
 	}
 	return 0
+}
+
+// StreamMessage is a message of a stream. Its fields have the numbers that they have
+// in Message.
+type StreamMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`                      // empty: "message"
+	Key           string                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`                        // what groups keep the order for; empty: no order
+	ReplyTo       *Address               `protobuf:"bytes,6,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"` // the stream, and as its key the shard, that whoever handles the message appends its reply to
+	Source        string                 `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
+	Principal     string                 `protobuf:"bytes,8,opt,name=principal,proto3" json:"principal,omitempty"` // who appended it; set by the node
+	Headers       []*Header              `protobuf:"bytes,9,rep,name=headers,proto3" json:"headers,omitempty"`
+	ContentType   string                 `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	Payload       []byte                 `protobuf:"bytes,12,opt,name=payload,proto3" json:"payload,omitempty"`
+	CorrelationId string                 `protobuf:"bytes,14,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	CausationId   []byte                 `protobuf:"bytes,15,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"` // of the message whose handling brought it about
+	Traceparent   string                 `protobuf:"bytes,16,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Tracestate    string                 `protobuf:"bytes,17,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
+	Id            string                 `protobuf:"bytes,18,opt,name=id,proto3" json:"id,omitempty"`          // unique within the stream; a repeated one is answered as the first was; empty: the node makes one
+	Time          int64                  `protobuf:"fixed64,21,opt,name=time,proto3" json:"time,omitempty"`    // when it was made, or else appended
+	Shard         string                 `protobuf:"bytes,23,opt,name=shard,proto3" json:"shard,omitempty"`    // where it is; set by the node
+	Offset        uint64                 `protobuf:"varint,24,opt,name=offset,proto3" json:"offset,omitempty"` // the same
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamMessage) Reset() {
+	*x = StreamMessage{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamMessage) ProtoMessage() {}
+
+func (x *StreamMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamMessage.ProtoReflect.Descriptor instead.
+func (*StreamMessage) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *StreamMessage) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetReplyTo() *Address {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return nil
+}
+
+func (x *StreamMessage) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *StreamMessage) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *StreamMessage) GetCorrelationId() string {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *StreamMessage) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *StreamMessage) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *StreamMessage) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type AppendRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream    string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Shard     string                 `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`       // empty: "default"
+	Messages  []*StreamMessage       `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"` // 1 to 65,536, in this order
+	// Types that are valid to be assigned to Expect:
+	//
+	//	*AppendRequest_IfLast
+	//	*AppendRequest_IfEmpty
+	Expect        isAppendRequest_Expect `protobuf_oneof:"expect"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppendRequest) Reset() {
+	*x = AppendRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppendRequest) ProtoMessage() {}
+
+func (x *AppendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
+func (*AppendRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *AppendRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AppendRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *AppendRequest) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *AppendRequest) GetMessages() []*StreamMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *AppendRequest) GetExpect() isAppendRequest_Expect {
+	if x != nil {
+		return x.Expect
+	}
+	return nil
+}
+
+func (x *AppendRequest) GetIfLast() uint64 {
+	if x != nil {
+		if x, ok := x.Expect.(*AppendRequest_IfLast); ok {
+			return x.IfLast
+		}
+	}
+	return 0
+}
+
+func (x *AppendRequest) GetIfEmpty() bool {
+	if x != nil {
+		if x, ok := x.Expect.(*AppendRequest_IfEmpty); ok {
+			return x.IfEmpty
+		}
+	}
+	return false
+}
+
+type isAppendRequest_Expect interface {
+	isAppendRequest_Expect()
+}
+
+type AppendRequest_IfLast struct {
+	IfLast uint64 `protobuf:"varint,5,opt,name=if_last,json=ifLast,proto3,oneof"` // only if this is the offset of the shard's last message
+}
+
+type AppendRequest_IfEmpty struct {
+	IfEmpty bool `protobuf:"varint,6,opt,name=if_empty,json=ifEmpty,proto3,oneof"` // only if the shard has no message
+}
+
+func (*AppendRequest_IfLast) isAppendRequest_Expect() {}
+
+func (*AppendRequest_IfEmpty) isAppendRequest_Expect() {}
+
+type AppendResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Appended            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"` // one for each message, in order
+	Position      string                 `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	Durability    string                 `protobuf:"bytes,3,opt,name=durability,proto3" json:"durability,omitempty"` // fsync, os or memory
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppendResponse) Reset() {
+	*x = AppendResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppendResponse) ProtoMessage() {}
+
+func (x *AppendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
+func (*AppendResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *AppendResponse) GetItems() []*Appended {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *AppendResponse) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+func (x *AppendResponse) GetDurability() string {
+	if x != nil {
+		return x.Durability
+	}
+	return ""
+}
+
+type Appended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Shard         string                 `protobuf:"bytes,2,opt,name=shard,proto3" json:"shard,omitempty"`
+	Offset        uint64                 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Replayed      bool                   `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"` // a message with this id was appended before; this is where it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Appended) Reset() {
+	*x = Appended{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Appended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Appended) ProtoMessage() {}
+
+func (x *Appended) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Appended.ProtoReflect.Descriptor instead.
+func (*Appended) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *Appended) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Appended) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *Appended) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Appended) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+type StreamSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Shards        []string               `protobuf:"bytes,3,rep,name=shards,proto3" json:"shards,omitempty"`       // the only ones there may be; none: any
+	Retention     *Retention             `protobuf:"bytes,4,opt,name=retention,proto3" json:"retention,omitempty"` // absent: all is kept
+	Dedupe        int64                  `protobuf:"varint,5,opt,name=dedupe,proto3" json:"dedupe,omitempty"`      // how long ids are remembered; 0: 24 h
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSpec) Reset() {
+	*x = StreamSpec{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSpec) ProtoMessage() {}
+
+func (x *StreamSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSpec.ProtoReflect.Descriptor instead.
+func (*StreamSpec) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *StreamSpec) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *StreamSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StreamSpec) GetShards() []string {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+func (x *StreamSpec) GetRetention() *Retention {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+func (x *StreamSpec) GetDedupe() int64 {
+	if x != nil {
+		return x.Dedupe
+	}
+	return 0
+}
+
+// Retention says which messages of a shard are kept: the latest, as long as every
+// limit that is not zero is met.
+type Retention struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Age           int64                  `protobuf:"varint,1,opt,name=age,proto3" json:"age,omitempty"`
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retention) Reset() {
+	*x = Retention{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retention) ProtoMessage() {}
+
+func (x *Retention) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retention.ProtoReflect.Descriptor instead.
+func (*Retention) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *Retention) GetAge() int64 {
+	if x != nil {
+		return x.Age
+	}
+	return 0
+}
+
+func (x *Retention) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Retention) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type Stream struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spec          *StreamSpec            `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
+	CreatedAt     int64                  `protobuf:"fixed64,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Shards        []*ShardOffsets        `protobuf:"bytes,3,rep,name=shards,proto3" json:"shards,omitempty"`                            // those that have had messages, in order of their names
+	Groups        []string               `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`                            // in order
+	MoreShards    bool                   `protobuf:"varint,5,opt,name=more_shards,json=moreShards,proto3" json:"more_shards,omitempty"` // those that follow did not fit: ask GetStream with after_shard
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stream) Reset() {
+	*x = Stream{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stream) ProtoMessage() {}
+
+func (x *Stream) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stream.ProtoReflect.Descriptor instead.
+func (*Stream) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *Stream) GetSpec() *StreamSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *Stream) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *Stream) GetShards() []*ShardOffsets {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+func (x *Stream) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Stream) GetMoreShards() bool {
+	if x != nil {
+		return x.MoreShards
+	}
+	return false
+}
+
+// ShardOffsets are the messages of a shard: first up to, and without, end.
+type ShardOffsets struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         string                 `protobuf:"bytes,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	First         uint64                 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	End           uint64                 `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"` // what they take, encoded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardOffsets) Reset() {
+	*x = ShardOffsets{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardOffsets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardOffsets) ProtoMessage() {}
+
+func (x *ShardOffsets) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardOffsets.ProtoReflect.Descriptor instead.
+func (*ShardOffsets) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ShardOffsets) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *ShardOffsets) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *ShardOffsets) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *ShardOffsets) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type SetStreamRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        *StreamSpec            `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStreamRequest) Reset() {
+	*x = SetStreamRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStreamRequest) ProtoMessage() {}
+
+func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStreamRequest.ProtoReflect.Descriptor instead.
+func (*SetStreamRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *SetStreamRequest) GetStream() *StreamSpec {
+	if x != nil {
+		return x.Stream
+	}
+	return nil
+}
+
+type SetStreamResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        *Stream                `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStreamResponse) Reset() {
+	*x = SetStreamResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStreamResponse) ProtoMessage() {}
+
+func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
+func (*SetStreamResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *SetStreamResponse) GetStream() *Stream {
+	if x != nil {
+		return x.Stream
+	}
+	return nil
+}
+
+func (x *SetStreamResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+type GetStreamRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	AfterShard    string                 `protobuf:"bytes,3,opt,name=after_shard,json=afterShard,proto3" json:"after_shard,omitempty"` // leave out the shards up to this one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStreamRequest) Reset() {
+	*x = GetStreamRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStreamRequest) ProtoMessage() {}
+
+func (x *GetStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStreamRequest.ProtoReflect.Descriptor instead.
+func (*GetStreamRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *GetStreamRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *GetStreamRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *GetStreamRequest) GetAfterShard() string {
+	if x != nil {
+		return x.AfterShard
+	}
+	return ""
+}
+
+type ListStreamsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`        // 1 to 1,000; 0: 100. A page may have fewer.
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`         // next of the page before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStreamsRequest) Reset() {
+	*x = ListStreamsRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStreamsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStreamsRequest) ProtoMessage() {}
+
+func (x *ListStreamsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStreamsRequest.ProtoReflect.Descriptor instead.
+func (*ListStreamsRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *ListStreamsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListStreamsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListStreamsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ListStreamsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Streams       []*Stream              `protobuf:"bytes,1,rep,name=streams,proto3" json:"streams,omitempty"`
+	Next          string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"` // empty: there are no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStreamsResponse) Reset() {
+	*x = ListStreamsResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStreamsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStreamsResponse) ProtoMessage() {}
+
+func (x *ListStreamsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStreamsResponse.ProtoReflect.Descriptor instead.
+func (*ListStreamsResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ListStreamsResponse) GetStreams() []*Stream {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *ListStreamsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type StreamRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRef) Reset() {
+	*x = StreamRef{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRef) ProtoMessage() {}
+
+func (x *StreamRef) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRef.ProtoReflect.Descriptor instead.
+func (*StreamRef) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *StreamRef) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *StreamRef) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+type DeleteStreamResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteStreamResponse) Reset() {
+	*x = DeleteStreamResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteStreamResponse) ProtoMessage() {}
+
+func (x *DeleteStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteStreamResponse.ProtoReflect.Descriptor instead.
+func (*DeleteStreamResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{80}
+}
+
+type ReadStreamRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Shard         string                 `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`  // empty: "default"
+	From          string                 `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`    // empty: "start"
+	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"` // messages, 1 to 10,000; 0: 100
+	Bytes         uint32                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"` // of messages together, one message aside; 0: 4 MiB, which is the most
+	Wait          int64                  `protobuf:"varint,7,opt,name=wait,proto3" json:"wait,omitempty"`   // for the first message when there is none yet; at most 10 minutes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadStreamRequest) Reset() {
+	*x = ReadStreamRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadStreamRequest) ProtoMessage() {}
+
+func (x *ReadStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadStreamRequest.ProtoReflect.Descriptor instead.
+func (*ReadStreamRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ReadStreamRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ReadStreamRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *ReadStreamRequest) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *ReadStreamRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ReadStreamRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ReadStreamRequest) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ReadStreamRequest) GetWait() int64 {
+	if x != nil {
+		return x.Wait
+	}
+	return 0
+}
+
+type StreamPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*StreamMessage       `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"` // in order of their offsets, without a gap between them
+	First         uint64                 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`      // offset of the first message that is kept
+	Next          uint64                 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`        // where to read on
+	End           uint64                 `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`          // one past the last message: whoever is at the end has read everything
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPage) Reset() {
+	*x = StreamPage{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPage) ProtoMessage() {}
+
+func (x *StreamPage) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPage.ProtoReflect.Descriptor instead.
+func (*StreamPage) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *StreamPage) GetMessages() []*StreamMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *StreamPage) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *StreamPage) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *StreamPage) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+type TailRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Shard         string                 `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`  // empty: "default"
+	From          string                 `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`    // empty: "start"
+	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"` // messages of a page, 1 to 10,000; 0: 1,000
+	Bytes         uint32                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"` // of the messages of a page together, one message aside; 0: 1 MiB; at most 4 MiB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TailRequest) Reset() {
+	*x = TailRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TailRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TailRequest) ProtoMessage() {}
+
+func (x *TailRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
+func (*TailRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *TailRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *TailRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *TailRequest) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *TailRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *TailRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *TailRequest) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type AwaitMessageRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	Wait          int64                  `protobuf:"varint,4,opt,name=wait,proto3" json:"wait,omitempty"` // at most 10 minutes; 0: not at all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitMessageRequest) Reset() {
+	*x = AwaitMessageRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitMessageRequest) ProtoMessage() {}
+
+func (x *AwaitMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitMessageRequest.ProtoReflect.Descriptor instead.
+func (*AwaitMessageRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *AwaitMessageRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AwaitMessageRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *AwaitMessageRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AwaitMessageRequest) GetWait() int64 {
+	if x != nil {
+		return x.Wait
+	}
+	return 0
+}
+
+type TrimStreamRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Shard         string                 `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`   // empty: all of them for a time, "default" for an offset
+	Before        string                 `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"` // an offset or a time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrimStreamRequest) Reset() {
+	*x = TrimStreamRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrimStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrimStreamRequest) ProtoMessage() {}
+
+func (x *TrimStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrimStreamRequest.ProtoReflect.Descriptor instead.
+func (*TrimStreamRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *TrimStreamRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *TrimStreamRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *TrimStreamRequest) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *TrimStreamRequest) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+type GroupSpec struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Namespace         string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default", or that of the service that is the group's consumer
+	Stream            string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Name              string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	From              string                 `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`                                                     // where a new group begins; empty: "end"
+	MinMembers        uint32                 `protobuf:"varint,5,opt,name=min_members,json=minMembers,proto3" json:"min_members,omitempty"`                      // how many there must be before any gets a message; 0: 1
+	MaxMembers        uint32                 `protobuf:"varint,6,opt,name=max_members,json=maxMembers,proto3" json:"max_members,omitempty"`                      // 0: no limit
+	ProcessingTimeout int64                  `protobuf:"varint,7,opt,name=processing_timeout,json=processingTimeout,proto3" json:"processing_timeout,omitempty"` // how long a member may keep a message without progress; 0: 30 s
+	IdleTimeout       int64                  `protobuf:"varint,8,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`                   // how long a member that reads may be silent; 0: 60 s
+	Retry             *Retry                 `protobuf:"bytes,9,opt,name=retry,proto3" json:"retry,omitempty"`                                                   // absent: the defaults
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *GroupSpec) Reset() {
+	*x = GroupSpec{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupSpec) ProtoMessage() {}
+
+func (x *GroupSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupSpec.ProtoReflect.Descriptor instead.
+func (*GroupSpec) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *GroupSpec) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *GroupSpec) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *GroupSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GroupSpec) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *GroupSpec) GetMinMembers() uint32 {
+	if x != nil {
+		return x.MinMembers
+	}
+	return 0
+}
+
+func (x *GroupSpec) GetMaxMembers() uint32 {
+	if x != nil {
+		return x.MaxMembers
+	}
+	return 0
+}
+
+func (x *GroupSpec) GetProcessingTimeout() int64 {
+	if x != nil {
+		return x.ProcessingTimeout
+	}
+	return 0
+}
+
+func (x *GroupSpec) GetIdleTimeout() int64 {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return 0
+}
+
+func (x *GroupSpec) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type Group struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spec          *GroupSpec             `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
+	CreatedAt     int64                  `protobuf:"fixed64,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Cursor        []*ShardCursor         `protobuf:"bytes,3,rep,name=cursor,proto3" json:"cursor,omitempty"`    // in order of the shards
+	Lag           uint64                 `protobuf:"varint,4,opt,name=lag,proto3" json:"lag,omitempty"`         // messages that are not done with
+	Pending       uint64                 `protobuf:"varint,5,opt,name=pending,proto3" json:"pending,omitempty"` // those of them that members have
+	Members       []*GroupMember         `protobuf:"bytes,6,rep,name=members,proto3" json:"members,omitempty"`  // in order of their names
+	More          bool                   `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`       // some of the cursor, or of the members, did not fit: ask GetGroup with after_shard and after_member
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Group) Reset() {
+	*x = Group{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Group) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Group) ProtoMessage() {}
+
+func (x *Group) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Group.ProtoReflect.Descriptor instead.
+func (*Group) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *Group) GetSpec() *GroupSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *Group) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *Group) GetCursor() []*ShardCursor {
+	if x != nil {
+		return x.Cursor
+	}
+	return nil
+}
+
+func (x *Group) GetLag() uint64 {
+	if x != nil {
+		return x.Lag
+	}
+	return 0
+}
+
+func (x *Group) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *Group) GetMembers() []*GroupMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Group) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// ShardCursor says that every message of the shard before the offset is done with.
+type ShardCursor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         string                 `protobuf:"bytes,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardCursor) Reset() {
+	*x = ShardCursor{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardCursor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardCursor) ProtoMessage() {}
+
+func (x *ShardCursor) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardCursor.ProtoReflect.Descriptor instead.
+func (*ShardCursor) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *ShardCursor) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *ShardCursor) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type GroupMember struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Leases        uint32                 `protobuf:"varint,2,opt,name=leases,proto3" json:"leases,omitempty"` // how many messages it has
+	LastSeen      int64                  `protobuf:"fixed64,3,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupMember) Reset() {
+	*x = GroupMember{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupMember) ProtoMessage() {}
+
+func (x *GroupMember) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
+func (*GroupMember) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *GroupMember) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GroupMember) GetLeases() uint32 {
+	if x != nil {
+		return x.Leases
+	}
+	return 0
+}
+
+func (x *GroupMember) GetLastSeen() int64 {
+	if x != nil {
+		return x.LastSeen
+	}
+	return 0
+}
+
+type SetGroupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *GroupSpec             `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetGroupRequest) Reset() {
+	*x = SetGroupRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetGroupRequest) ProtoMessage() {}
+
+func (x *SetGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetGroupRequest.ProtoReflect.Descriptor instead.
+func (*SetGroupRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *SetGroupRequest) GetGroup() *GroupSpec {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+type SetGroupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *Group                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetGroupResponse) Reset() {
+	*x = SetGroupResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetGroupResponse) ProtoMessage() {}
+
+func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetGroupResponse.ProtoReflect.Descriptor instead.
+func (*SetGroupResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *SetGroupResponse) GetGroup() *Group {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *SetGroupResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+type GroupRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Group         string                 `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupRef) Reset() {
+	*x = GroupRef{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupRef) ProtoMessage() {}
+
+func (x *GroupRef) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupRef.ProtoReflect.Descriptor instead.
+func (*GroupRef) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *GroupRef) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *GroupRef) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *GroupRef) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+type GetGroupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *GroupRef              `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	AfterShard    string                 `protobuf:"bytes,2,opt,name=after_shard,json=afterShard,proto3" json:"after_shard,omitempty"`    // leave out the cursor up to this shard
+	AfterMember   string                 `protobuf:"bytes,3,opt,name=after_member,json=afterMember,proto3" json:"after_member,omitempty"` // and the members up to this one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGroupRequest) Reset() {
+	*x = GetGroupRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGroupRequest) ProtoMessage() {}
+
+func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGroupRequest.ProtoReflect.Descriptor instead.
+func (*GetGroupRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *GetGroupRequest) GetGroup() *GroupRef {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *GetGroupRequest) GetAfterShard() string {
+	if x != nil {
+		return x.AfterShard
+	}
+	return ""
+}
+
+func (x *GetGroupRequest) GetAfterMember() string {
+	if x != nil {
+		return x.AfterMember
+	}
+	return ""
+}
+
+type ListGroupsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // 1 to 1,000; 0: 100. A page may have fewer.
+	After         string                 `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`  // next of the page before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupsRequest) Reset() {
+	*x = ListGroupsRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupsRequest) ProtoMessage() {}
+
+func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
+func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *ListGroupsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListGroupsRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *ListGroupsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListGroupsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ListGroupsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Groups        []*Group               `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	Next          string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"` // empty: there are no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupsResponse) Reset() {
+	*x = ListGroupsResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupsResponse) ProtoMessage() {}
+
+func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
+func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *ListGroupsResponse) GetGroups() []*Group {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ListGroupsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type DeleteGroupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteGroupResponse) Reset() {
+	*x = DeleteGroupResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteGroupResponse) ProtoMessage() {}
+
+func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{96}
+}
+
+type ResetGroupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *GroupRef              `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Shard         string                 `protobuf:"bytes,2,opt,name=shard,proto3" json:"shard,omitempty"` // empty: all of them
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetGroupRequest) Reset() {
+	*x = ResetGroupRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetGroupRequest) ProtoMessage() {}
+
+func (x *ResetGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetGroupRequest.ProtoReflect.Descriptor instead.
+func (*ResetGroupRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *ResetGroupRequest) GetGroup() *GroupRef {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *ResetGroupRequest) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *ResetGroupRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type ReadGroupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *GroupRef              `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Member        string                 `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"` // who reads under one name is one member
+	Max           uint32                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`      // messages, 1 to 1,000; 0: 100
+	Wait          int64                  `protobuf:"varint,4,opt,name=wait,proto3" json:"wait,omitempty"`    // for the first one when there is none yet; at most 10 minutes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadGroupRequest) Reset() {
+	*x = ReadGroupRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadGroupRequest) ProtoMessage() {}
+
+func (x *ReadGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadGroupRequest.ProtoReflect.Descriptor instead.
+func (*ReadGroupRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *ReadGroupRequest) GetGroup() *GroupRef {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *ReadGroupRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *ReadGroupRequest) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *ReadGroupRequest) GetWait() int64 {
+	if x != nil {
+		return x.Wait
+	}
+	return 0
+}
+
+type Deliveries struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Delivery            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deliveries) Reset() {
+	*x = Deliveries{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deliveries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deliveries) ProtoMessage() {}
+
+func (x *Deliveries) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deliveries.ProtoReflect.Descriptor instead.
+func (*Deliveries) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *Deliveries) GetItems() []*Delivery {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Delivery is a message that a member has, until it acknowledges or rejects it or the
+// lease ends.
+type Delivery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       *StreamMessage         `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Lease         string                 `protobuf:"bytes,2,opt,name=lease,proto3" json:"lease,omitempty"`      // one that is delivered again has another
+	Attempt       uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"` // counts from 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *Delivery) GetMessage() *StreamMessage {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *Delivery) GetLease() string {
+	if x != nil {
+		return x.Lease
+	}
+	return ""
+}
+
+func (x *Delivery) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+type SettleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *GroupRef              `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Leases        []string               `protobuf:"bytes,2,rep,name=leases,proto3" json:"leases,omitempty"`      // 1 to 10,000
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`        // why they are rejected, for people
+	Duration      int64                  `protobuf:"varint,4,opt,name=duration,proto3" json:"duration,omitempty"` // in how long they come again, when rejected; how long they are kept, when extended; 0: what the group says
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleRequest) Reset() {
+	*x = SettleRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleRequest) ProtoMessage() {}
+
+func (x *SettleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleRequest.ProtoReflect.Descriptor instead.
+func (*SettleRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *SettleRequest) GetGroup() *GroupRef {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *SettleRequest) GetLeases() []string {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+func (x *SettleRequest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *SettleRequest) GetDuration() int64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+type Settled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Done          uint64                 `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`  // how many leases it applied to
+	Stale         []string               `protobuf:"bytes,2,rep,name=stale,proto3" json:"stale,omitempty"` // those that had ended; nothing was changed for them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settled) Reset() {
+	*x = Settled{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settled) ProtoMessage() {}
+
+func (x *Settled) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settled.ProtoReflect.Descriptor instead.
+func (*Settled) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *Settled) GetDone() uint64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Settled) GetStale() []string {
+	if x != nil {
+		return x.Stale
+	}
+	return nil
 }
 
 var File_rpc_edda_v1_edda_proto protoreflect.FileDescriptor
@@ -5247,7 +7911,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12)\n" +
 	"\aheaders\x18\x02 \x03(\v2\x0f.edda.v1.HeaderR\aheaders\x12!\n" +
 	"\fcontent_type\x18\x03 \x01(\tR\vcontentType\x12\x18\n" +
-	"\apayload\x18\x04 \x01(\fR\apayload\"\xcd\x01\n" +
+	"\apayload\x18\x04 \x01(\fR\apayload\"\x83\x02\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
@@ -5257,7 +7921,13 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"retryAfter\x12\x1a\n" +
 	"\bposition\x18\x05 \x01(\tR\bposition\x12\x1a\n" +
 	"\battempts\x18\x06 \x01(\rR\battempts\x12\x1a\n" +
-	"\breplayed\x18\a \x01(\bR\breplayed\"<\n" +
+	"\breplayed\x18\a \x01(\bR\breplayed\x124\n" +
+	"\vlast_offset\x18\b \x01(\v2\x13.edda.v1.LastOffsetR\n" +
+	"lastOffset\":\n" +
+	"\n" +
+	"LastOffset\x12\x14\n" +
+	"\x05empty\x18\x01 \x01(\bR\x05empty\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\"<\n" +
 	"\fWorkerFrames\x12,\n" +
 	"\x06frames\x18\x01 \x03(\v2\x14.edda.v1.WorkerFrameR\x06frames\"\xfb\x02\n" +
 	"\vWorkerFrame\x12/\n" +
@@ -5295,7 +7965,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x03sdk\x18\x05 \x01(\tR\x03sdk\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa4\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xce\x02\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -5304,7 +7974,8 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x0fattempt_timeout\x18\x05 \x01(\x03R\x0eattemptTimeout\x12$\n" +
 	"\x05retry\x18\x06 \x01(\v2\x0e.edda.v1.RetryR\x05retry\x12(\n" +
 	"\aon_dead\x18\a \x01(\x0e2\x0f.edda.v1.OnDeadR\x06onDead\x12)\n" +
-	"\amethods\x18\b \x03(\v2\x0f.edda.v1.MethodR\amethods\"4\n" +
+	"\amethods\x18\b \x03(\v2\x0f.edda.v1.MethodR\amethods\x12(\n" +
+	"\x05group\x18\t \x01(\v2\x12.edda.v1.GroupSpecR\x05group\"4\n" +
 	"\x06Method\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\tR\x06schema\"~\n" +
@@ -5324,7 +7995,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x06Credit\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12 \n" +
-	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\"\x96\x02\n" +
+	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\"\xc8\x02\n" +
 	"\bDispatch\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\x04R\tattemptId\x12*\n" +
@@ -5334,7 +8005,14 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\bdeadline\x18\x05 \x01(\x10R\bdeadline\x12$\n" +
 	"\x05state\x18\x06 \x01(\v2\x0e.edda.v1.StateR\x05state\x12$\n" +
 	"\x04step\x18\a \x01(\v2\x10.edda.v1.StepRefR\x04step\x12'\n" +
-	"\x0fattempt_timeout\x18\b \x01(\x03R\x0eattemptTimeout\"6\n" +
+	"\x0fattempt_timeout\x18\b \x01(\x03R\x0eattemptTimeout\x120\n" +
+	"\bdelivery\x18\t \x01(\v2\x14.edda.v1.DeliveryRefR\bdelivery\"y\n" +
+	"\vDeliveryRef\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\tR\x05shard\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\"6\n" +
 	"\aStepRef\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\tR\x06sagaId\x12\x12\n" +
 	"\x04undo\x18\x02 \x01(\bR\x04undo\"P\n" +
@@ -5360,7 +8038,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\x04R\tattemptId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12$\n" +
-	"\x05error\x18\x03 \x01(\v2\x0e.edda.v1.ErrorR\x05error\"\xde\x02\n" +
+	"\x05error\x18\x03 \x01(\v2\x0e.edda.v1.ErrorR\x05error\"\x90\x03\n" +
 	"\aOutcome\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\x04R\tattemptId\x12&\n" +
@@ -5372,7 +8050,9 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x03set\x18\x06 \x03(\v2\x13.edda.v1.StateEntryR\x03set\x12\x16\n" +
 	"\x06delete\x18\a \x03(\tR\x06delete\x12&\n" +
 	"\x05sends\x18\b \x03(\v2\x10.edda.v1.MessageR\x05sends\x12.\n" +
-	"\tadd_steps\x18\t \x03(\v2\x11.edda.v1.StepSpecR\baddStepsB\b\n" +
+	"\tadd_steps\x18\t \x03(\v2\x11.edda.v1.StepSpecR\baddSteps\x120\n" +
+	"\aappends\x18\n" +
+	" \x03(\v2\x16.edda.v1.AppendRequestR\aappendsB\b\n" +
 	"\x06result\"\x8e\x01\n" +
 	"\aFailure\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
@@ -5428,20 +8108,22 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\battempts\x18\x04 \x01(\rR\battempts\x12\x1a\n" +
 	"\breplayed\x18\x05 \x01(\bR\breplayed\"B\n" +
 	"\rBatchRequests\x121\n" +
-	"\brequests\x18\x01 \x03(\v2\x15.edda.v1.BatchRequestR\brequests\"\x95\x01\n" +
+	"\brequests\x18\x01 \x03(\v2\x15.edda.v1.BatchRequestR\brequests\"\xc7\x01\n" +
 	"\fBatchRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x04R\x03ref\x12&\n" +
 	"\x04send\x18\x02 \x01(\v2\x10.edda.v1.MessageH\x00R\x04send\x12&\n" +
 	"\x04call\x18\x03 \x01(\v2\x10.edda.v1.MessageH\x00R\x04call\x12\x18\n" +
-	"\x06forget\x18\x04 \x01(\bH\x00R\x06forgetB\t\n" +
+	"\x06forget\x18\x04 \x01(\bH\x00R\x06forget\x120\n" +
+	"\x06append\x18\x05 \x01(\v2\x16.edda.v1.AppendRequestH\x00R\x06appendB\t\n" +
 	"\arequest\"F\n" +
 	"\x0eBatchResponses\x124\n" +
-	"\tresponses\x18\x01 \x03(\v2\x16.edda.v1.BatchResponseR\tresponses\"\xa6\x01\n" +
+	"\tresponses\x18\x01 \x03(\v2\x16.edda.v1.BatchResponseR\tresponses\"\xdd\x01\n" +
 	"\rBatchResponse\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x04R\x03ref\x12 \n" +
 	"\x03ack\x18\x02 \x01(\v2\f.edda.v1.AckH\x00R\x03ack\x12-\n" +
 	"\x05reply\x18\x03 \x01(\v2\x15.edda.v1.CallResponseH\x00R\x05reply\x12&\n" +
-	"\x05error\x18\x04 \x01(\v2\x0e.edda.v1.ErrorH\x00R\x05errorB\n" +
+	"\x05error\x18\x04 \x01(\v2\x0e.edda.v1.ErrorH\x00R\x05error\x125\n" +
+	"\bappended\x18\x05 \x01(\v2\x17.edda.v1.AppendResponseH\x00R\bappendedB\n" +
 	"\n" +
 	"\bresponse\";\n" +
 	"\vWaitRequest\x12\x1c\n" +
@@ -5637,7 +8319,197 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x11PruneSagasRequest\x12+\n" +
 	"\x06filter\x18\x01 \x01(\v2\x13.edda.v1.SagaFilterR\x06filter\".\n" +
 	"\x12PruneSagasResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\x04R\aremoved*A\n" +
+	"\aremoved\x18\x01 \x01(\x04R\aremoved\"\x8e\x04\n" +
+	"\rStreamMessage\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\x12+\n" +
+	"\breply_to\x18\x06 \x01(\v2\x10.edda.v1.AddressR\areplyTo\x12\x16\n" +
+	"\x06source\x18\a \x01(\tR\x06source\x12\x1c\n" +
+	"\tprincipal\x18\b \x01(\tR\tprincipal\x12)\n" +
+	"\aheaders\x18\t \x03(\v2\x0f.edda.v1.HeaderR\aheaders\x12!\n" +
+	"\fcontent_type\x18\n" +
+	" \x01(\tR\vcontentType\x12\x18\n" +
+	"\apayload\x18\f \x01(\fR\apayload\x12%\n" +
+	"\x0ecorrelation_id\x18\x0e \x01(\tR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x0f \x01(\fR\vcausationId\x12 \n" +
+	"\vtraceparent\x18\x10 \x01(\tR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x18\x11 \x01(\tR\n" +
+	"tracestate\x12\x0e\n" +
+	"\x02id\x18\x12 \x01(\tR\x02id\x12\x12\n" +
+	"\x04time\x18\x15 \x01(\x10R\x04time\x12\x14\n" +
+	"\x05shard\x18\x17 \x01(\tR\x05shard\x12\x16\n" +
+	"\x06offset\x18\x18 \x01(\x04R\x06offsetJ\x04\b\x01\x10\x02J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05J\x04\b\v\x10\fJ\x04\b\r\x10\x0eJ\x04\b\x13\x10\x14J\x04\b\x14\x10\x15J\x04\b\x16\x10\x17\"\xd1\x01\n" +
+	"\rAppendRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\tR\x05shard\x122\n" +
+	"\bmessages\x18\x04 \x03(\v2\x16.edda.v1.StreamMessageR\bmessages\x12\x19\n" +
+	"\aif_last\x18\x05 \x01(\x04H\x00R\x06ifLast\x12\x1b\n" +
+	"\bif_empty\x18\x06 \x01(\bH\x00R\aifEmptyB\b\n" +
+	"\x06expect\"u\n" +
+	"\x0eAppendResponse\x12'\n" +
+	"\x05items\x18\x01 \x03(\v2\x11.edda.v1.AppendedR\x05items\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\tR\bposition\x12\x1e\n" +
+	"\n" +
+	"durability\x18\x03 \x01(\tR\n" +
+	"durability\"d\n" +
+	"\bAppended\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05shard\x18\x02 \x01(\tR\x05shard\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x1a\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed\"\xa0\x01\n" +
+	"\n" +
+	"StreamSpec\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06shards\x18\x03 \x03(\tR\x06shards\x120\n" +
+	"\tretention\x18\x04 \x01(\v2\x12.edda.v1.RetentionR\tretention\x12\x16\n" +
+	"\x06dedupe\x18\x05 \x01(\x03R\x06dedupe\"I\n" +
+	"\tRetention\x12\x10\n" +
+	"\x03age\x18\x01 \x01(\x03R\x03age\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"\xb8\x01\n" +
+	"\x06Stream\x12'\n" +
+	"\x04spec\x18\x01 \x01(\v2\x13.edda.v1.StreamSpecR\x04spec\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\x10R\tcreatedAt\x12-\n" +
+	"\x06shards\x18\x03 \x03(\v2\x15.edda.v1.ShardOffsetsR\x06shards\x12\x16\n" +
+	"\x06groups\x18\x04 \x03(\tR\x06groups\x12\x1f\n" +
+	"\vmore_shards\x18\x05 \x01(\bR\n" +
+	"moreShards\"b\n" +
+	"\fShardOffsets\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\tR\x05shard\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\x04R\x03end\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\"?\n" +
+	"\x10SetStreamRequest\x12+\n" +
+	"\x06stream\x18\x01 \x01(\v2\x13.edda.v1.StreamSpecR\x06stream\"V\n" +
+	"\x11SetStreamResponse\x12'\n" +
+	"\x06stream\x18\x01 \x01(\v2\x0f.edda.v1.StreamR\x06stream\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"i\n" +
+	"\x10GetStreamRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x1f\n" +
+	"\vafter_shard\x18\x03 \x01(\tR\n" +
+	"afterShard\"^\n" +
+	"\x12ListStreamsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"T\n" +
+	"\x13ListStreamsResponse\x12)\n" +
+	"\astreams\x18\x01 \x03(\v2\x0f.edda.v1.StreamR\astreams\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"A\n" +
+	"\tStreamRef\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\"\x16\n" +
+	"\x14DeleteStreamResponse\"\xb3\x01\n" +
+	"\x11ReadStreamRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\tR\x05shard\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\rR\x05bytes\x12\x12\n" +
+	"\x04wait\x18\a \x01(\x03R\x04wait\"|\n" +
+	"\n" +
+	"StreamPage\x122\n" +
+	"\bmessages\x18\x01 \x03(\v2\x16.edda.v1.StreamMessageR\bmessages\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x04R\x04next\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\x04R\x03end\"\x99\x01\n" +
+	"\vTailRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\tR\x05shard\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\rR\x05bytes\"o\n" +
+	"\x13AwaitMessageRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x12\n" +
+	"\x04wait\x18\x04 \x01(\x03R\x04wait\"w\n" +
+	"\x11TrimStreamRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\tR\x05shard\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\tR\x06before\"\xa3\x02\n" +
+	"\tGroupSpec\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x1f\n" +
+	"\vmin_members\x18\x05 \x01(\rR\n" +
+	"minMembers\x12\x1f\n" +
+	"\vmax_members\x18\x06 \x01(\rR\n" +
+	"maxMembers\x12-\n" +
+	"\x12processing_timeout\x18\a \x01(\x03R\x11processingTimeout\x12!\n" +
+	"\fidle_timeout\x18\b \x01(\x03R\vidleTimeout\x12$\n" +
+	"\x05retry\x18\t \x01(\v2\x0e.edda.v1.RetryR\x05retry\"\xec\x01\n" +
+	"\x05Group\x12&\n" +
+	"\x04spec\x18\x01 \x01(\v2\x12.edda.v1.GroupSpecR\x04spec\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\x10R\tcreatedAt\x12,\n" +
+	"\x06cursor\x18\x03 \x03(\v2\x14.edda.v1.ShardCursorR\x06cursor\x12\x10\n" +
+	"\x03lag\x18\x04 \x01(\x04R\x03lag\x12\x18\n" +
+	"\apending\x18\x05 \x01(\x04R\apending\x12.\n" +
+	"\amembers\x18\x06 \x03(\v2\x14.edda.v1.GroupMemberR\amembers\x12\x12\n" +
+	"\x04more\x18\a \x01(\bR\x04more\";\n" +
+	"\vShardCursor\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\tR\x05shard\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\"V\n" +
+	"\vGroupMember\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06leases\x18\x02 \x01(\rR\x06leases\x12\x1b\n" +
+	"\tlast_seen\x18\x03 \x01(\x10R\blastSeen\";\n" +
+	"\x0fSetGroupRequest\x12(\n" +
+	"\x05group\x18\x01 \x01(\v2\x12.edda.v1.GroupSpecR\x05group\"R\n" +
+	"\x10SetGroupResponse\x12$\n" +
+	"\x05group\x18\x01 \x01(\v2\x0e.edda.v1.GroupR\x05group\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"V\n" +
+	"\bGroupRef\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"~\n" +
+	"\x0fGetGroupRequest\x12'\n" +
+	"\x05group\x18\x01 \x01(\v2\x11.edda.v1.GroupRefR\x05group\x12\x1f\n" +
+	"\vafter_shard\x18\x02 \x01(\tR\n" +
+	"afterShard\x12!\n" +
+	"\fafter_member\x18\x03 \x01(\tR\vafterMember\"u\n" +
+	"\x11ListGroupsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\"P\n" +
+	"\x12ListGroupsResponse\x12&\n" +
+	"\x06groups\x18\x01 \x03(\v2\x0e.edda.v1.GroupR\x06groups\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"\x15\n" +
+	"\x13DeleteGroupResponse\"b\n" +
+	"\x11ResetGroupRequest\x12'\n" +
+	"\x05group\x18\x01 \x01(\v2\x11.edda.v1.GroupRefR\x05group\x12\x14\n" +
+	"\x05shard\x18\x02 \x01(\tR\x05shard\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"y\n" +
+	"\x10ReadGroupRequest\x12'\n" +
+	"\x05group\x18\x01 \x01(\v2\x11.edda.v1.GroupRefR\x05group\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\x12\x10\n" +
+	"\x03max\x18\x03 \x01(\rR\x03max\x12\x12\n" +
+	"\x04wait\x18\x04 \x01(\x03R\x04wait\"5\n" +
+	"\n" +
+	"Deliveries\x12'\n" +
+	"\x05items\x18\x01 \x03(\v2\x11.edda.v1.DeliveryR\x05items\"l\n" +
+	"\bDelivery\x120\n" +
+	"\amessage\x18\x01 \x01(\v2\x16.edda.v1.StreamMessageR\amessage\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\tR\x05lease\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\rR\aattempt\"\x82\x01\n" +
+	"\rSettleRequest\x12'\n" +
+	"\x05group\x18\x01 \x01(\v2\x11.edda.v1.GroupRefR\x05group\x12\x16\n" +
+	"\x06leases\x18\x02 \x03(\tR\x06leases\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1a\n" +
+	"\bduration\x18\x04 \x01(\x03R\bduration\"3\n" +
+	"\aSettled\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\x04R\x04done\x12\x14\n" +
+	"\x05stale\x18\x02 \x03(\tR\x05stale*A\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_ORDERED\x10\x01\x12\x11\n" +
@@ -5670,7 +8542,30 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\n" +
 	"Compensate\x12\x1a.edda.v1.CompensateRequest\x1a\r.edda.v1.Saga\x12E\n" +
 	"\n" +
-	"PruneSagas\x12\x1a.edda.v1.PruneSagasRequest\x1a\x1b.edda.v1.PruneSagasResponseB,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
+	"PruneSagas\x12\x1a.edda.v1.PruneSagasRequest\x1a\x1b.edda.v1.PruneSagasResponse2\xd7\b\n" +
+	"\rStreamService\x12B\n" +
+	"\tSetStream\x12\x19.edda.v1.SetStreamRequest\x1a\x1a.edda.v1.SetStreamResponse\x127\n" +
+	"\tGetStream\x12\x19.edda.v1.GetStreamRequest\x1a\x0f.edda.v1.Stream\x12H\n" +
+	"\vListStreams\x12\x1b.edda.v1.ListStreamsRequest\x1a\x1c.edda.v1.ListStreamsResponse\x12A\n" +
+	"\fDeleteStream\x12\x12.edda.v1.StreamRef\x1a\x1d.edda.v1.DeleteStreamResponse\x129\n" +
+	"\x06Append\x12\x16.edda.v1.AppendRequest\x1a\x17.edda.v1.AppendResponse\x12=\n" +
+	"\n" +
+	"ReadStream\x12\x1a.edda.v1.ReadStreamRequest\x1a\x13.edda.v1.StreamPage\x123\n" +
+	"\x04Tail\x12\x14.edda.v1.TailRequest\x1a\x13.edda.v1.StreamPage0\x01\x12D\n" +
+	"\fAwaitMessage\x12\x1c.edda.v1.AwaitMessageRequest\x1a\x16.edda.v1.StreamMessage\x129\n" +
+	"\n" +
+	"TrimStream\x12\x1a.edda.v1.TrimStreamRequest\x1a\x0f.edda.v1.Stream\x12?\n" +
+	"\bSetGroup\x12\x18.edda.v1.SetGroupRequest\x1a\x19.edda.v1.SetGroupResponse\x124\n" +
+	"\bGetGroup\x12\x18.edda.v1.GetGroupRequest\x1a\x0e.edda.v1.Group\x12E\n" +
+	"\n" +
+	"ListGroups\x12\x1a.edda.v1.ListGroupsRequest\x1a\x1b.edda.v1.ListGroupsResponse\x12>\n" +
+	"\vDeleteGroup\x12\x11.edda.v1.GroupRef\x1a\x1c.edda.v1.DeleteGroupResponse\x128\n" +
+	"\n" +
+	"ResetGroup\x12\x1a.edda.v1.ResetGroupRequest\x1a\x0e.edda.v1.Group\x12;\n" +
+	"\tReadGroup\x12\x19.edda.v1.ReadGroupRequest\x1a\x13.edda.v1.Deliveries\x12/\n" +
+	"\x03Ack\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled\x122\n" +
+	"\x06Reject\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled\x122\n" +
+	"\x06Extend\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.SettledB,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
 
 var (
 	file_rpc_edda_v1_edda_proto_rawDescOnce sync.Once
@@ -5685,185 +8580,290 @@ func file_rpc_edda_v1_edda_proto_rawDescGZIP() []byte {
 }
 
 var file_rpc_edda_v1_edda_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
 var file_rpc_edda_v1_edda_proto_goTypes = []any{
-	(Kind)(0),                  // 0: edda.v1.Kind
-	(OnDead)(0),                // 1: edda.v1.OnDead
-	(*Message)(nil),            // 2: edda.v1.Message
-	(*Address)(nil),            // 3: edda.v1.Address
-	(*Header)(nil),             // 4: edda.v1.Header
-	(*Reply)(nil),              // 5: edda.v1.Reply
-	(*Error)(nil),              // 6: edda.v1.Error
-	(*WorkerFrames)(nil),       // 7: edda.v1.WorkerFrames
-	(*WorkerFrame)(nil),        // 8: edda.v1.WorkerFrame
-	(*NodeFrames)(nil),         // 9: edda.v1.NodeFrames
-	(*NodeFrame)(nil),          // 10: edda.v1.NodeFrame
-	(*Register)(nil),           // 11: edda.v1.Register
-	(*Service)(nil),            // 12: edda.v1.Service
-	(*Method)(nil),             // 13: edda.v1.Method
-	(*Retry)(nil),              // 14: edda.v1.Retry
-	(*Registered)(nil),         // 15: edda.v1.Registered
-	(*Credit)(nil),             // 16: edda.v1.Credit
-	(*Dispatch)(nil),           // 17: edda.v1.Dispatch
-	(*StepRef)(nil),            // 18: edda.v1.StepRef
-	(*State)(nil),              // 19: edda.v1.State
-	(*StateEntry)(nil),         // 20: edda.v1.StateEntry
-	(*Taken)(nil),              // 21: edda.v1.Taken
-	(*Heartbeat)(nil),          // 22: edda.v1.Heartbeat
-	(*Part)(nil),               // 23: edda.v1.Part
-	(*PartStored)(nil),         // 24: edda.v1.PartStored
-	(*Outcome)(nil),            // 25: edda.v1.Outcome
-	(*Failure)(nil),            // 26: edda.v1.Failure
-	(*Fenced)(nil),             // 27: edda.v1.Fenced
-	(*StateGet)(nil),           // 28: edda.v1.StateGet
-	(*StateValue)(nil),         // 29: edda.v1.StateValue
-	(*Members)(nil),            // 30: edda.v1.Members
-	(*Drain)(nil),              // 31: edda.v1.Drain
-	(*SendRequest)(nil),        // 32: edda.v1.SendRequest
-	(*Ack)(nil),                // 33: edda.v1.Ack
-	(*CallRequest)(nil),        // 34: edda.v1.CallRequest
-	(*CallResponse)(nil),       // 35: edda.v1.CallResponse
-	(*BatchRequests)(nil),      // 36: edda.v1.BatchRequests
-	(*BatchRequest)(nil),       // 37: edda.v1.BatchRequest
-	(*BatchResponses)(nil),     // 38: edda.v1.BatchResponses
-	(*BatchResponse)(nil),      // 39: edda.v1.BatchResponse
-	(*WaitRequest)(nil),        // 40: edda.v1.WaitRequest
-	(*GetRequest)(nil),         // 41: edda.v1.GetRequest
-	(*PartsRequest)(nil),       // 42: edda.v1.PartsRequest
-	(*PartsResponse)(nil),      // 43: edda.v1.PartsResponse
-	(*PartInfo)(nil),           // 44: edda.v1.PartInfo
-	(*RequestInfo)(nil),        // 45: edda.v1.RequestInfo
-	(*SagaSpec)(nil),           // 46: edda.v1.SagaSpec
-	(*StepSpec)(nil),           // 47: edda.v1.StepSpec
-	(*Task)(nil),               // 48: edda.v1.Task
-	(*CreateSagaRequest)(nil),  // 49: edda.v1.CreateSagaRequest
-	(*SagaAck)(nil),            // 50: edda.v1.SagaAck
-	(*GetSagaRequest)(nil),     // 51: edda.v1.GetSagaRequest
-	(*Saga)(nil),               // 52: edda.v1.Saga
-	(*Step)(nil),               // 53: edda.v1.Step
-	(*Compensation)(nil),       // 54: edda.v1.Compensation
-	(*StepError)(nil),          // 55: edda.v1.StepError
-	(*SagaFilter)(nil),         // 56: edda.v1.SagaFilter
-	(*ListSagasRequest)(nil),   // 57: edda.v1.ListSagasRequest
-	(*ListSagasResponse)(nil),  // 58: edda.v1.ListSagasResponse
-	(*SagaRef)(nil),            // 59: edda.v1.SagaRef
-	(*AddStepsRequest)(nil),    // 60: edda.v1.AddStepsRequest
-	(*FinishStepRequest)(nil),  // 61: edda.v1.FinishStepRequest
-	(*StepAnswer)(nil),         // 62: edda.v1.StepAnswer
-	(*CompensateRequest)(nil),  // 63: edda.v1.CompensateRequest
-	(*PruneSagasRequest)(nil),  // 64: edda.v1.PruneSagasRequest
-	(*PruneSagasResponse)(nil), // 65: edda.v1.PruneSagasResponse
-	nil,                        // 66: edda.v1.Register.LabelsEntry
+	(Kind)(0),                    // 0: edda.v1.Kind
+	(OnDead)(0),                  // 1: edda.v1.OnDead
+	(*Message)(nil),              // 2: edda.v1.Message
+	(*Address)(nil),              // 3: edda.v1.Address
+	(*Header)(nil),               // 4: edda.v1.Header
+	(*Reply)(nil),                // 5: edda.v1.Reply
+	(*Error)(nil),                // 6: edda.v1.Error
+	(*LastOffset)(nil),           // 7: edda.v1.LastOffset
+	(*WorkerFrames)(nil),         // 8: edda.v1.WorkerFrames
+	(*WorkerFrame)(nil),          // 9: edda.v1.WorkerFrame
+	(*NodeFrames)(nil),           // 10: edda.v1.NodeFrames
+	(*NodeFrame)(nil),            // 11: edda.v1.NodeFrame
+	(*Register)(nil),             // 12: edda.v1.Register
+	(*Service)(nil),              // 13: edda.v1.Service
+	(*Method)(nil),               // 14: edda.v1.Method
+	(*Retry)(nil),                // 15: edda.v1.Retry
+	(*Registered)(nil),           // 16: edda.v1.Registered
+	(*Credit)(nil),               // 17: edda.v1.Credit
+	(*Dispatch)(nil),             // 18: edda.v1.Dispatch
+	(*DeliveryRef)(nil),          // 19: edda.v1.DeliveryRef
+	(*StepRef)(nil),              // 20: edda.v1.StepRef
+	(*State)(nil),                // 21: edda.v1.State
+	(*StateEntry)(nil),           // 22: edda.v1.StateEntry
+	(*Taken)(nil),                // 23: edda.v1.Taken
+	(*Heartbeat)(nil),            // 24: edda.v1.Heartbeat
+	(*Part)(nil),                 // 25: edda.v1.Part
+	(*PartStored)(nil),           // 26: edda.v1.PartStored
+	(*Outcome)(nil),              // 27: edda.v1.Outcome
+	(*Failure)(nil),              // 28: edda.v1.Failure
+	(*Fenced)(nil),               // 29: edda.v1.Fenced
+	(*StateGet)(nil),             // 30: edda.v1.StateGet
+	(*StateValue)(nil),           // 31: edda.v1.StateValue
+	(*Members)(nil),              // 32: edda.v1.Members
+	(*Drain)(nil),                // 33: edda.v1.Drain
+	(*SendRequest)(nil),          // 34: edda.v1.SendRequest
+	(*Ack)(nil),                  // 35: edda.v1.Ack
+	(*CallRequest)(nil),          // 36: edda.v1.CallRequest
+	(*CallResponse)(nil),         // 37: edda.v1.CallResponse
+	(*BatchRequests)(nil),        // 38: edda.v1.BatchRequests
+	(*BatchRequest)(nil),         // 39: edda.v1.BatchRequest
+	(*BatchResponses)(nil),       // 40: edda.v1.BatchResponses
+	(*BatchResponse)(nil),        // 41: edda.v1.BatchResponse
+	(*WaitRequest)(nil),          // 42: edda.v1.WaitRequest
+	(*GetRequest)(nil),           // 43: edda.v1.GetRequest
+	(*PartsRequest)(nil),         // 44: edda.v1.PartsRequest
+	(*PartsResponse)(nil),        // 45: edda.v1.PartsResponse
+	(*PartInfo)(nil),             // 46: edda.v1.PartInfo
+	(*RequestInfo)(nil),          // 47: edda.v1.RequestInfo
+	(*SagaSpec)(nil),             // 48: edda.v1.SagaSpec
+	(*StepSpec)(nil),             // 49: edda.v1.StepSpec
+	(*Task)(nil),                 // 50: edda.v1.Task
+	(*CreateSagaRequest)(nil),    // 51: edda.v1.CreateSagaRequest
+	(*SagaAck)(nil),              // 52: edda.v1.SagaAck
+	(*GetSagaRequest)(nil),       // 53: edda.v1.GetSagaRequest
+	(*Saga)(nil),                 // 54: edda.v1.Saga
+	(*Step)(nil),                 // 55: edda.v1.Step
+	(*Compensation)(nil),         // 56: edda.v1.Compensation
+	(*StepError)(nil),            // 57: edda.v1.StepError
+	(*SagaFilter)(nil),           // 58: edda.v1.SagaFilter
+	(*ListSagasRequest)(nil),     // 59: edda.v1.ListSagasRequest
+	(*ListSagasResponse)(nil),    // 60: edda.v1.ListSagasResponse
+	(*SagaRef)(nil),              // 61: edda.v1.SagaRef
+	(*AddStepsRequest)(nil),      // 62: edda.v1.AddStepsRequest
+	(*FinishStepRequest)(nil),    // 63: edda.v1.FinishStepRequest
+	(*StepAnswer)(nil),           // 64: edda.v1.StepAnswer
+	(*CompensateRequest)(nil),    // 65: edda.v1.CompensateRequest
+	(*PruneSagasRequest)(nil),    // 66: edda.v1.PruneSagasRequest
+	(*PruneSagasResponse)(nil),   // 67: edda.v1.PruneSagasResponse
+	(*StreamMessage)(nil),        // 68: edda.v1.StreamMessage
+	(*AppendRequest)(nil),        // 69: edda.v1.AppendRequest
+	(*AppendResponse)(nil),       // 70: edda.v1.AppendResponse
+	(*Appended)(nil),             // 71: edda.v1.Appended
+	(*StreamSpec)(nil),           // 72: edda.v1.StreamSpec
+	(*Retention)(nil),            // 73: edda.v1.Retention
+	(*Stream)(nil),               // 74: edda.v1.Stream
+	(*ShardOffsets)(nil),         // 75: edda.v1.ShardOffsets
+	(*SetStreamRequest)(nil),     // 76: edda.v1.SetStreamRequest
+	(*SetStreamResponse)(nil),    // 77: edda.v1.SetStreamResponse
+	(*GetStreamRequest)(nil),     // 78: edda.v1.GetStreamRequest
+	(*ListStreamsRequest)(nil),   // 79: edda.v1.ListStreamsRequest
+	(*ListStreamsResponse)(nil),  // 80: edda.v1.ListStreamsResponse
+	(*StreamRef)(nil),            // 81: edda.v1.StreamRef
+	(*DeleteStreamResponse)(nil), // 82: edda.v1.DeleteStreamResponse
+	(*ReadStreamRequest)(nil),    // 83: edda.v1.ReadStreamRequest
+	(*StreamPage)(nil),           // 84: edda.v1.StreamPage
+	(*TailRequest)(nil),          // 85: edda.v1.TailRequest
+	(*AwaitMessageRequest)(nil),  // 86: edda.v1.AwaitMessageRequest
+	(*TrimStreamRequest)(nil),    // 87: edda.v1.TrimStreamRequest
+	(*GroupSpec)(nil),            // 88: edda.v1.GroupSpec
+	(*Group)(nil),                // 89: edda.v1.Group
+	(*ShardCursor)(nil),          // 90: edda.v1.ShardCursor
+	(*GroupMember)(nil),          // 91: edda.v1.GroupMember
+	(*SetGroupRequest)(nil),      // 92: edda.v1.SetGroupRequest
+	(*SetGroupResponse)(nil),     // 93: edda.v1.SetGroupResponse
+	(*GroupRef)(nil),             // 94: edda.v1.GroupRef
+	(*GetGroupRequest)(nil),      // 95: edda.v1.GetGroupRequest
+	(*ListGroupsRequest)(nil),    // 96: edda.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 97: edda.v1.ListGroupsResponse
+	(*DeleteGroupResponse)(nil),  // 98: edda.v1.DeleteGroupResponse
+	(*ResetGroupRequest)(nil),    // 99: edda.v1.ResetGroupRequest
+	(*ReadGroupRequest)(nil),     // 100: edda.v1.ReadGroupRequest
+	(*Deliveries)(nil),           // 101: edda.v1.Deliveries
+	(*Delivery)(nil),             // 102: edda.v1.Delivery
+	(*SettleRequest)(nil),        // 103: edda.v1.SettleRequest
+	(*Settled)(nil),              // 104: edda.v1.Settled
+	nil,                          // 105: edda.v1.Register.LabelsEntry
 }
 var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
-	3,  // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
-	4,  // 1: edda.v1.Message.headers:type_name -> edda.v1.Header
-	3,  // 2: edda.v1.Message.chain:type_name -> edda.v1.Address
-	4,  // 3: edda.v1.Reply.headers:type_name -> edda.v1.Header
-	8,  // 4: edda.v1.WorkerFrames.frames:type_name -> edda.v1.WorkerFrame
-	11, // 5: edda.v1.WorkerFrame.register:type_name -> edda.v1.Register
-	16, // 6: edda.v1.WorkerFrame.credit:type_name -> edda.v1.Credit
-	21, // 7: edda.v1.WorkerFrame.taken:type_name -> edda.v1.Taken
-	22, // 8: edda.v1.WorkerFrame.heartbeat:type_name -> edda.v1.Heartbeat
-	23, // 9: edda.v1.WorkerFrame.part:type_name -> edda.v1.Part
-	25, // 10: edda.v1.WorkerFrame.outcome:type_name -> edda.v1.Outcome
-	28, // 11: edda.v1.WorkerFrame.state_get:type_name -> edda.v1.StateGet
-	31, // 12: edda.v1.WorkerFrame.drain:type_name -> edda.v1.Drain
-	10, // 13: edda.v1.NodeFrames.frames:type_name -> edda.v1.NodeFrame
-	15, // 14: edda.v1.NodeFrame.registered:type_name -> edda.v1.Registered
-	17, // 15: edda.v1.NodeFrame.dispatch:type_name -> edda.v1.Dispatch
-	27, // 16: edda.v1.NodeFrame.fenced:type_name -> edda.v1.Fenced
-	24, // 17: edda.v1.NodeFrame.part_stored:type_name -> edda.v1.PartStored
-	29, // 18: edda.v1.NodeFrame.state_value:type_name -> edda.v1.StateValue
-	30, // 19: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
-	31, // 20: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
-	6,  // 21: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
-	66, // 22: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
-	12, // 23: edda.v1.Register.services:type_name -> edda.v1.Service
-	0,  // 24: edda.v1.Service.kind:type_name -> edda.v1.Kind
-	14, // 25: edda.v1.Service.retry:type_name -> edda.v1.Retry
-	1,  // 26: edda.v1.Service.on_dead:type_name -> edda.v1.OnDead
-	13, // 27: edda.v1.Service.methods:type_name -> edda.v1.Method
-	2,  // 28: edda.v1.Dispatch.message:type_name -> edda.v1.Message
-	19, // 29: edda.v1.Dispatch.state:type_name -> edda.v1.State
-	18, // 30: edda.v1.Dispatch.step:type_name -> edda.v1.StepRef
-	20, // 31: edda.v1.State.entries:type_name -> edda.v1.StateEntry
-	6,  // 32: edda.v1.PartStored.error:type_name -> edda.v1.Error
-	5,  // 33: edda.v1.Outcome.reply:type_name -> edda.v1.Reply
-	26, // 34: edda.v1.Outcome.failure:type_name -> edda.v1.Failure
-	20, // 35: edda.v1.Outcome.set:type_name -> edda.v1.StateEntry
-	2,  // 36: edda.v1.Outcome.sends:type_name -> edda.v1.Message
-	47, // 37: edda.v1.Outcome.add_steps:type_name -> edda.v1.StepSpec
-	6,  // 38: edda.v1.Fenced.error:type_name -> edda.v1.Error
-	20, // 39: edda.v1.StateValue.entries:type_name -> edda.v1.StateEntry
-	6,  // 40: edda.v1.StateValue.error:type_name -> edda.v1.Error
-	2,  // 41: edda.v1.SendRequest.message:type_name -> edda.v1.Message
-	2,  // 42: edda.v1.CallRequest.message:type_name -> edda.v1.Message
-	5,  // 43: edda.v1.CallResponse.reply:type_name -> edda.v1.Reply
-	37, // 44: edda.v1.BatchRequests.requests:type_name -> edda.v1.BatchRequest
-	2,  // 45: edda.v1.BatchRequest.send:type_name -> edda.v1.Message
-	2,  // 46: edda.v1.BatchRequest.call:type_name -> edda.v1.Message
-	39, // 47: edda.v1.BatchResponses.responses:type_name -> edda.v1.BatchResponse
-	33, // 48: edda.v1.BatchResponse.ack:type_name -> edda.v1.Ack
-	35, // 49: edda.v1.BatchResponse.reply:type_name -> edda.v1.CallResponse
-	6,  // 50: edda.v1.BatchResponse.error:type_name -> edda.v1.Error
-	44, // 51: edda.v1.PartsResponse.part:type_name -> edda.v1.PartInfo
-	35, // 52: edda.v1.PartsResponse.end:type_name -> edda.v1.CallResponse
-	6,  // 53: edda.v1.RequestInfo.error:type_name -> edda.v1.Error
-	47, // 54: edda.v1.SagaSpec.steps:type_name -> edda.v1.StepSpec
-	48, // 55: edda.v1.StepSpec.task:type_name -> edda.v1.Task
-	48, // 56: edda.v1.StepSpec.compensate:type_name -> edda.v1.Task
-	46, // 57: edda.v1.StepSpec.saga:type_name -> edda.v1.SagaSpec
-	14, // 58: edda.v1.Task.retry:type_name -> edda.v1.Retry
-	46, // 59: edda.v1.CreateSagaRequest.saga:type_name -> edda.v1.SagaSpec
-	53, // 60: edda.v1.Saga.steps:type_name -> edda.v1.Step
-	55, // 61: edda.v1.Step.error:type_name -> edda.v1.StepError
-	54, // 62: edda.v1.Step.compensation:type_name -> edda.v1.Compensation
-	55, // 63: edda.v1.Compensation.error:type_name -> edda.v1.StepError
-	56, // 64: edda.v1.ListSagasRequest.filter:type_name -> edda.v1.SagaFilter
-	52, // 65: edda.v1.ListSagasResponse.sagas:type_name -> edda.v1.Saga
-	47, // 66: edda.v1.AddStepsRequest.steps:type_name -> edda.v1.StepSpec
-	55, // 67: edda.v1.FinishStepRequest.error:type_name -> edda.v1.StepError
-	56, // 68: edda.v1.PruneSagasRequest.filter:type_name -> edda.v1.SagaFilter
-	7,  // 69: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
-	32, // 70: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
-	34, // 71: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
-	36, // 72: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
-	40, // 73: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
-	42, // 74: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
-	41, // 75: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
-	41, // 76: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
-	49, // 77: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
-	51, // 78: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
-	57, // 79: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
-	59, // 80: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
-	59, // 81: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
-	60, // 82: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
-	61, // 83: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
-	63, // 84: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
-	64, // 85: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
-	9,  // 86: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
-	33, // 87: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
-	35, // 88: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
-	38, // 89: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
-	35, // 90: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
-	43, // 91: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
-	45, // 92: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
-	45, // 93: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
-	50, // 94: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
-	52, // 95: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
-	58, // 96: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
-	52, // 97: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
-	52, // 98: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
-	52, // 99: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
-	62, // 100: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
-	52, // 101: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
-	65, // 102: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
-	86, // [86:103] is the sub-list for method output_type
-	69, // [69:86] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	3,   // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
+	4,   // 1: edda.v1.Message.headers:type_name -> edda.v1.Header
+	3,   // 2: edda.v1.Message.chain:type_name -> edda.v1.Address
+	4,   // 3: edda.v1.Reply.headers:type_name -> edda.v1.Header
+	7,   // 4: edda.v1.Error.last_offset:type_name -> edda.v1.LastOffset
+	9,   // 5: edda.v1.WorkerFrames.frames:type_name -> edda.v1.WorkerFrame
+	12,  // 6: edda.v1.WorkerFrame.register:type_name -> edda.v1.Register
+	17,  // 7: edda.v1.WorkerFrame.credit:type_name -> edda.v1.Credit
+	23,  // 8: edda.v1.WorkerFrame.taken:type_name -> edda.v1.Taken
+	24,  // 9: edda.v1.WorkerFrame.heartbeat:type_name -> edda.v1.Heartbeat
+	25,  // 10: edda.v1.WorkerFrame.part:type_name -> edda.v1.Part
+	27,  // 11: edda.v1.WorkerFrame.outcome:type_name -> edda.v1.Outcome
+	30,  // 12: edda.v1.WorkerFrame.state_get:type_name -> edda.v1.StateGet
+	33,  // 13: edda.v1.WorkerFrame.drain:type_name -> edda.v1.Drain
+	11,  // 14: edda.v1.NodeFrames.frames:type_name -> edda.v1.NodeFrame
+	16,  // 15: edda.v1.NodeFrame.registered:type_name -> edda.v1.Registered
+	18,  // 16: edda.v1.NodeFrame.dispatch:type_name -> edda.v1.Dispatch
+	29,  // 17: edda.v1.NodeFrame.fenced:type_name -> edda.v1.Fenced
+	26,  // 18: edda.v1.NodeFrame.part_stored:type_name -> edda.v1.PartStored
+	31,  // 19: edda.v1.NodeFrame.state_value:type_name -> edda.v1.StateValue
+	32,  // 20: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
+	33,  // 21: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
+	6,   // 22: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
+	105, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
+	13,  // 24: edda.v1.Register.services:type_name -> edda.v1.Service
+	0,   // 25: edda.v1.Service.kind:type_name -> edda.v1.Kind
+	15,  // 26: edda.v1.Service.retry:type_name -> edda.v1.Retry
+	1,   // 27: edda.v1.Service.on_dead:type_name -> edda.v1.OnDead
+	14,  // 28: edda.v1.Service.methods:type_name -> edda.v1.Method
+	88,  // 29: edda.v1.Service.group:type_name -> edda.v1.GroupSpec
+	2,   // 30: edda.v1.Dispatch.message:type_name -> edda.v1.Message
+	21,  // 31: edda.v1.Dispatch.state:type_name -> edda.v1.State
+	20,  // 32: edda.v1.Dispatch.step:type_name -> edda.v1.StepRef
+	19,  // 33: edda.v1.Dispatch.delivery:type_name -> edda.v1.DeliveryRef
+	22,  // 34: edda.v1.State.entries:type_name -> edda.v1.StateEntry
+	6,   // 35: edda.v1.PartStored.error:type_name -> edda.v1.Error
+	5,   // 36: edda.v1.Outcome.reply:type_name -> edda.v1.Reply
+	28,  // 37: edda.v1.Outcome.failure:type_name -> edda.v1.Failure
+	22,  // 38: edda.v1.Outcome.set:type_name -> edda.v1.StateEntry
+	2,   // 39: edda.v1.Outcome.sends:type_name -> edda.v1.Message
+	49,  // 40: edda.v1.Outcome.add_steps:type_name -> edda.v1.StepSpec
+	69,  // 41: edda.v1.Outcome.appends:type_name -> edda.v1.AppendRequest
+	6,   // 42: edda.v1.Fenced.error:type_name -> edda.v1.Error
+	22,  // 43: edda.v1.StateValue.entries:type_name -> edda.v1.StateEntry
+	6,   // 44: edda.v1.StateValue.error:type_name -> edda.v1.Error
+	2,   // 45: edda.v1.SendRequest.message:type_name -> edda.v1.Message
+	2,   // 46: edda.v1.CallRequest.message:type_name -> edda.v1.Message
+	5,   // 47: edda.v1.CallResponse.reply:type_name -> edda.v1.Reply
+	39,  // 48: edda.v1.BatchRequests.requests:type_name -> edda.v1.BatchRequest
+	2,   // 49: edda.v1.BatchRequest.send:type_name -> edda.v1.Message
+	2,   // 50: edda.v1.BatchRequest.call:type_name -> edda.v1.Message
+	69,  // 51: edda.v1.BatchRequest.append:type_name -> edda.v1.AppendRequest
+	41,  // 52: edda.v1.BatchResponses.responses:type_name -> edda.v1.BatchResponse
+	35,  // 53: edda.v1.BatchResponse.ack:type_name -> edda.v1.Ack
+	37,  // 54: edda.v1.BatchResponse.reply:type_name -> edda.v1.CallResponse
+	6,   // 55: edda.v1.BatchResponse.error:type_name -> edda.v1.Error
+	70,  // 56: edda.v1.BatchResponse.appended:type_name -> edda.v1.AppendResponse
+	46,  // 57: edda.v1.PartsResponse.part:type_name -> edda.v1.PartInfo
+	37,  // 58: edda.v1.PartsResponse.end:type_name -> edda.v1.CallResponse
+	6,   // 59: edda.v1.RequestInfo.error:type_name -> edda.v1.Error
+	49,  // 60: edda.v1.SagaSpec.steps:type_name -> edda.v1.StepSpec
+	50,  // 61: edda.v1.StepSpec.task:type_name -> edda.v1.Task
+	50,  // 62: edda.v1.StepSpec.compensate:type_name -> edda.v1.Task
+	48,  // 63: edda.v1.StepSpec.saga:type_name -> edda.v1.SagaSpec
+	15,  // 64: edda.v1.Task.retry:type_name -> edda.v1.Retry
+	48,  // 65: edda.v1.CreateSagaRequest.saga:type_name -> edda.v1.SagaSpec
+	55,  // 66: edda.v1.Saga.steps:type_name -> edda.v1.Step
+	57,  // 67: edda.v1.Step.error:type_name -> edda.v1.StepError
+	56,  // 68: edda.v1.Step.compensation:type_name -> edda.v1.Compensation
+	57,  // 69: edda.v1.Compensation.error:type_name -> edda.v1.StepError
+	58,  // 70: edda.v1.ListSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	54,  // 71: edda.v1.ListSagasResponse.sagas:type_name -> edda.v1.Saga
+	49,  // 72: edda.v1.AddStepsRequest.steps:type_name -> edda.v1.StepSpec
+	57,  // 73: edda.v1.FinishStepRequest.error:type_name -> edda.v1.StepError
+	58,  // 74: edda.v1.PruneSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	3,   // 75: edda.v1.StreamMessage.reply_to:type_name -> edda.v1.Address
+	4,   // 76: edda.v1.StreamMessage.headers:type_name -> edda.v1.Header
+	68,  // 77: edda.v1.AppendRequest.messages:type_name -> edda.v1.StreamMessage
+	71,  // 78: edda.v1.AppendResponse.items:type_name -> edda.v1.Appended
+	73,  // 79: edda.v1.StreamSpec.retention:type_name -> edda.v1.Retention
+	72,  // 80: edda.v1.Stream.spec:type_name -> edda.v1.StreamSpec
+	75,  // 81: edda.v1.Stream.shards:type_name -> edda.v1.ShardOffsets
+	72,  // 82: edda.v1.SetStreamRequest.stream:type_name -> edda.v1.StreamSpec
+	74,  // 83: edda.v1.SetStreamResponse.stream:type_name -> edda.v1.Stream
+	74,  // 84: edda.v1.ListStreamsResponse.streams:type_name -> edda.v1.Stream
+	68,  // 85: edda.v1.StreamPage.messages:type_name -> edda.v1.StreamMessage
+	15,  // 86: edda.v1.GroupSpec.retry:type_name -> edda.v1.Retry
+	88,  // 87: edda.v1.Group.spec:type_name -> edda.v1.GroupSpec
+	90,  // 88: edda.v1.Group.cursor:type_name -> edda.v1.ShardCursor
+	91,  // 89: edda.v1.Group.members:type_name -> edda.v1.GroupMember
+	88,  // 90: edda.v1.SetGroupRequest.group:type_name -> edda.v1.GroupSpec
+	89,  // 91: edda.v1.SetGroupResponse.group:type_name -> edda.v1.Group
+	94,  // 92: edda.v1.GetGroupRequest.group:type_name -> edda.v1.GroupRef
+	89,  // 93: edda.v1.ListGroupsResponse.groups:type_name -> edda.v1.Group
+	94,  // 94: edda.v1.ResetGroupRequest.group:type_name -> edda.v1.GroupRef
+	94,  // 95: edda.v1.ReadGroupRequest.group:type_name -> edda.v1.GroupRef
+	102, // 96: edda.v1.Deliveries.items:type_name -> edda.v1.Delivery
+	68,  // 97: edda.v1.Delivery.message:type_name -> edda.v1.StreamMessage
+	94,  // 98: edda.v1.SettleRequest.group:type_name -> edda.v1.GroupRef
+	8,   // 99: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
+	34,  // 100: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
+	36,  // 101: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
+	38,  // 102: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
+	42,  // 103: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
+	44,  // 104: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
+	43,  // 105: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
+	43,  // 106: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
+	51,  // 107: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
+	53,  // 108: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
+	59,  // 109: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
+	61,  // 110: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
+	61,  // 111: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
+	62,  // 112: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
+	63,  // 113: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
+	65,  // 114: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
+	66,  // 115: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
+	76,  // 116: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
+	78,  // 117: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
+	79,  // 118: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
+	81,  // 119: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
+	69,  // 120: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
+	83,  // 121: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
+	85,  // 122: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
+	86,  // 123: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
+	87,  // 124: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
+	92,  // 125: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
+	95,  // 126: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
+	96,  // 127: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
+	94,  // 128: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
+	99,  // 129: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
+	100, // 130: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
+	103, // 131: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
+	103, // 132: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
+	103, // 133: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
+	10,  // 134: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
+	35,  // 135: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
+	37,  // 136: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
+	40,  // 137: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
+	37,  // 138: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
+	45,  // 139: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
+	47,  // 140: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
+	47,  // 141: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
+	52,  // 142: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
+	54,  // 143: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
+	60,  // 144: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
+	54,  // 145: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
+	54,  // 146: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
+	54,  // 147: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
+	64,  // 148: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
+	54,  // 149: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
+	67,  // 150: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
+	77,  // 151: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
+	74,  // 152: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
+	80,  // 153: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
+	82,  // 154: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
+	70,  // 155: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
+	84,  // 156: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
+	84,  // 157: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
+	68,  // 158: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
+	74,  // 159: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
+	93,  // 160: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
+	89,  // 161: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
+	97,  // 162: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
+	98,  // 163: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
+	89,  // 164: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
+	101, // 165: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
+	104, // 166: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
+	104, // 167: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
+	104, // 168: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
+	134, // [134:169] is the sub-list for method output_type
+	99,  // [99:134] is the sub-list for method input_type
+	99,  // [99:99] is the sub-list for extension type_name
+	99,  // [99:99] is the sub-list for extension extendee
+	0,   // [0:99] is the sub-list for field type_name
 }
 
 func init() { file_rpc_edda_v1_edda_proto_init() }
@@ -5871,7 +8871,7 @@ func file_rpc_edda_v1_edda_proto_init() {
 	if File_rpc_edda_v1_edda_proto != nil {
 		return
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[6].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[7].OneofWrappers = []any{
 		(*WorkerFrame_Register)(nil),
 		(*WorkerFrame_Credit)(nil),
 		(*WorkerFrame_Taken)(nil),
@@ -5881,7 +8881,7 @@ func file_rpc_edda_v1_edda_proto_init() {
 		(*WorkerFrame_StateGet)(nil),
 		(*WorkerFrame_Drain)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[8].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[9].OneofWrappers = []any{
 		(*NodeFrame_Registered)(nil),
 		(*NodeFrame_Dispatch)(nil),
 		(*NodeFrame_Fenced)(nil),
@@ -5891,29 +8891,35 @@ func file_rpc_edda_v1_edda_proto_init() {
 		(*NodeFrame_Drain)(nil),
 		(*NodeFrame_Error)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[23].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[25].OneofWrappers = []any{
 		(*Outcome_Reply)(nil),
 		(*Outcome_Failure)(nil),
 		(*Outcome_Pending)(nil),
 		(*Outcome_HandedBack)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[35].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[37].OneofWrappers = []any{
 		(*BatchRequest_Send)(nil),
 		(*BatchRequest_Call)(nil),
 		(*BatchRequest_Forget)(nil),
+		(*BatchRequest_Append)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[37].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[39].OneofWrappers = []any{
 		(*BatchResponse_Ack)(nil),
 		(*BatchResponse_Reply)(nil),
 		(*BatchResponse_Error)(nil),
+		(*BatchResponse_Appended)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[41].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[43].OneofWrappers = []any{
 		(*PartsResponse_Part)(nil),
 		(*PartsResponse_End)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[59].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[61].OneofWrappers = []any{
 		(*FinishStepRequest_Result)(nil),
 		(*FinishStepRequest_Error)(nil),
+	}
+	file_rpc_edda_v1_edda_proto_msgTypes[67].OneofWrappers = []any{
+		(*AppendRequest_IfLast)(nil),
+		(*AppendRequest_IfEmpty)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5921,9 +8927,9 @@ func file_rpc_edda_v1_edda_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rpc_edda_v1_edda_proto_rawDesc), len(file_rpc_edda_v1_edda_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   65,
+			NumMessages:   104,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_rpc_edda_v1_edda_proto_goTypes,
 		DependencyIndexes: file_rpc_edda_v1_edda_proto_depIdxs,

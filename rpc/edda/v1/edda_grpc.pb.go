@@ -144,7 +144,7 @@ type EddaServiceClient interface {
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*Ack, error)
 	// Call is Send, then Wait. The call's deadline is how long it waits: the request goes on.
 	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
-	// Batch carries several calls and sends at once; answers come as they are ready.
+	// Batch carries several calls, sends and appends at once; answers come as they are ready.
 	Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BatchRequests, BatchResponses], error)
 	// Wait returns the reply to a request that was sent.
 	Wait(ctx context.Context, in *WaitRequest, opts ...grpc.CallOption) (*CallResponse, error)
@@ -254,7 +254,7 @@ type EddaServiceServer interface {
 	Send(context.Context, *SendRequest) (*Ack, error)
 	// Call is Send, then Wait. The call's deadline is how long it waits: the request goes on.
 	Call(context.Context, *CallRequest) (*CallResponse, error)
-	// Batch carries several calls and sends at once; answers come as they are ready.
+	// Batch carries several calls, sends and appends at once; answers come as they are ready.
 	Batch(grpc.BidiStreamingServer[BatchRequests, BatchResponses]) error
 	// Wait returns the reply to a request that was sent.
 	Wait(context.Context, *WaitRequest) (*CallResponse, error)
@@ -903,5 +903,813 @@ var SagaService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
+	Metadata: "rpc/edda/v1/edda.proto",
+}
+
+const (
+	StreamService_SetStream_FullMethodName    = "/edda.v1.StreamService/SetStream"
+	StreamService_GetStream_FullMethodName    = "/edda.v1.StreamService/GetStream"
+	StreamService_ListStreams_FullMethodName  = "/edda.v1.StreamService/ListStreams"
+	StreamService_DeleteStream_FullMethodName = "/edda.v1.StreamService/DeleteStream"
+	StreamService_Append_FullMethodName       = "/edda.v1.StreamService/Append"
+	StreamService_ReadStream_FullMethodName   = "/edda.v1.StreamService/ReadStream"
+	StreamService_Tail_FullMethodName         = "/edda.v1.StreamService/Tail"
+	StreamService_AwaitMessage_FullMethodName = "/edda.v1.StreamService/AwaitMessage"
+	StreamService_TrimStream_FullMethodName   = "/edda.v1.StreamService/TrimStream"
+	StreamService_SetGroup_FullMethodName     = "/edda.v1.StreamService/SetGroup"
+	StreamService_GetGroup_FullMethodName     = "/edda.v1.StreamService/GetGroup"
+	StreamService_ListGroups_FullMethodName   = "/edda.v1.StreamService/ListGroups"
+	StreamService_DeleteGroup_FullMethodName  = "/edda.v1.StreamService/DeleteGroup"
+	StreamService_ResetGroup_FullMethodName   = "/edda.v1.StreamService/ResetGroup"
+	StreamService_ReadGroup_FullMethodName    = "/edda.v1.StreamService/ReadGroup"
+	StreamService_Ack_FullMethodName          = "/edda.v1.StreamService/Ack"
+	StreamService_Reject_FullMethodName       = "/edda.v1.StreamService/Reject"
+	StreamService_Extend_FullMethodName       = "/edda.v1.StreamService/Extend"
+)
+
+// StreamServiceClient is the client API for StreamService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// StreamService is for streams, named sequences of messages in shards, and for
+// consumer groups, whose members share a cursor in each shard. docs/streams.md
+// explains them.
+//
+// Where to begin is a word: "start", the first message that is kept; "end", the next
+// one to come; an offset in decimal digits; or a time in RFC 3339, the first message
+// that was appended then or later.
+type StreamServiceClient interface {
+	// SetStream creates a stream, or changes one that there is.
+	SetStream(ctx context.Context, in *SetStreamRequest, opts ...grpc.CallOption) (*SetStreamResponse, error)
+	// GetStream returns what is known of a stream.
+	GetStream(ctx context.Context, in *GetStreamRequest, opts ...grpc.CallOption) (*Stream, error)
+	// ListStreams returns a page of the streams of a namespace, in order of their names.
+	ListStreams(ctx context.Context, in *ListStreamsRequest, opts ...grpc.CallOption) (*ListStreamsResponse, error)
+	// DeleteStream removes a stream with its messages and groups.
+	DeleteStream(ctx context.Context, in *StreamRef, opts ...grpc.CallOption) (*DeleteStreamResponse, error)
+	// Append returns once the messages are durable: all, or none. A stream that is not there is
+	// created. Where there are many appends, those in a Batch cost a fraction.
+	Append(ctx context.Context, in *AppendRequest, opts ...grpc.CallOption) (*AppendResponse, error)
+	// ReadStream returns messages that are there, or the first to come.
+	ReadStream(ctx context.Context, in *ReadStreamRequest, opts ...grpc.CallOption) (*StreamPage, error)
+	// Tail returns messages as they come, for as long as the caller stays. The first page
+	// comes at once, empty or not; from then on next is where to read on.
+	Tail(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPage], error)
+	// AwaitMessage returns the message to which its producer gave an id.
+	AwaitMessage(ctx context.Context, in *AwaitMessageRequest, opts ...grpc.CallOption) (*StreamMessage, error)
+	// TrimStream removes the messages before an offset or a time.
+	TrimStream(ctx context.Context, in *TrimStreamRequest, opts ...grpc.CallOption) (*Stream, error)
+	// SetGroup creates a group, and its stream, or changes one that there is.
+	SetGroup(ctx context.Context, in *SetGroupRequest, opts ...grpc.CallOption) (*SetGroupResponse, error)
+	// GetGroup returns what is known of a group.
+	GetGroup(ctx context.Context, in *GetGroupRequest, opts ...grpc.CallOption) (*Group, error)
+	// ListGroups returns a page of the groups of a stream, in order of their names.
+	ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error)
+	// DeleteGroup removes a group. Its dead letters stay.
+	DeleteGroup(ctx context.Context, in *GroupRef, opts ...grpc.CallOption) (*DeleteGroupResponse, error)
+	// ResetGroup sets the cursor, and takes from the members what they have.
+	ResetGroup(ctx context.Context, in *ResetGroupRequest, opts ...grpc.CallOption) (*Group, error)
+	// ReadGroup gives a member messages, each under a lease.
+	ReadGroup(ctx context.Context, in *ReadGroupRequest, opts ...grpc.CallOption) (*Deliveries, error)
+	// Ack says that messages were handled: they are done with.
+	Ack(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*Settled, error)
+	// Reject says that handling them failed: they come again as the group's retry says.
+	Reject(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*Settled, error)
+	// Extend keeps leases from ending.
+	Extend(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*Settled, error)
+}
+
+type streamServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewStreamServiceClient(cc grpc.ClientConnInterface) StreamServiceClient {
+	return &streamServiceClient{cc}
+}
+
+func (c *streamServiceClient) SetStream(ctx context.Context, in *SetStreamRequest, opts ...grpc.CallOption) (*SetStreamResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetStreamResponse)
+	err := c.cc.Invoke(ctx, StreamService_SetStream_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) GetStream(ctx context.Context, in *GetStreamRequest, opts ...grpc.CallOption) (*Stream, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Stream)
+	err := c.cc.Invoke(ctx, StreamService_GetStream_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) ListStreams(ctx context.Context, in *ListStreamsRequest, opts ...grpc.CallOption) (*ListStreamsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStreamsResponse)
+	err := c.cc.Invoke(ctx, StreamService_ListStreams_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) DeleteStream(ctx context.Context, in *StreamRef, opts ...grpc.CallOption) (*DeleteStreamResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteStreamResponse)
+	err := c.cc.Invoke(ctx, StreamService_DeleteStream_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) Append(ctx context.Context, in *AppendRequest, opts ...grpc.CallOption) (*AppendResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AppendResponse)
+	err := c.cc.Invoke(ctx, StreamService_Append_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) ReadStream(ctx context.Context, in *ReadStreamRequest, opts ...grpc.CallOption) (*StreamPage, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StreamPage)
+	err := c.cc.Invoke(ctx, StreamService_ReadStream_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) Tail(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPage], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &StreamService_ServiceDesc.Streams[0], StreamService_Tail_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TailRequest, StreamPage]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StreamService_TailClient = grpc.ServerStreamingClient[StreamPage]
+
+func (c *streamServiceClient) AwaitMessage(ctx context.Context, in *AwaitMessageRequest, opts ...grpc.CallOption) (*StreamMessage, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StreamMessage)
+	err := c.cc.Invoke(ctx, StreamService_AwaitMessage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) TrimStream(ctx context.Context, in *TrimStreamRequest, opts ...grpc.CallOption) (*Stream, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Stream)
+	err := c.cc.Invoke(ctx, StreamService_TrimStream_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) SetGroup(ctx context.Context, in *SetGroupRequest, opts ...grpc.CallOption) (*SetGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetGroupResponse)
+	err := c.cc.Invoke(ctx, StreamService_SetGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) GetGroup(ctx context.Context, in *GetGroupRequest, opts ...grpc.CallOption) (*Group, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Group)
+	err := c.cc.Invoke(ctx, StreamService_GetGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGroupsResponse)
+	err := c.cc.Invoke(ctx, StreamService_ListGroups_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) DeleteGroup(ctx context.Context, in *GroupRef, opts ...grpc.CallOption) (*DeleteGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteGroupResponse)
+	err := c.cc.Invoke(ctx, StreamService_DeleteGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) ResetGroup(ctx context.Context, in *ResetGroupRequest, opts ...grpc.CallOption) (*Group, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Group)
+	err := c.cc.Invoke(ctx, StreamService_ResetGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) ReadGroup(ctx context.Context, in *ReadGroupRequest, opts ...grpc.CallOption) (*Deliveries, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Deliveries)
+	err := c.cc.Invoke(ctx, StreamService_ReadGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) Ack(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*Settled, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Settled)
+	err := c.cc.Invoke(ctx, StreamService_Ack_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) Reject(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*Settled, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Settled)
+	err := c.cc.Invoke(ctx, StreamService_Reject_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamServiceClient) Extend(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*Settled, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Settled)
+	err := c.cc.Invoke(ctx, StreamService_Extend_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// StreamServiceServer is the server API for StreamService service.
+// All implementations must embed UnimplementedStreamServiceServer
+// for forward compatibility.
+//
+// StreamService is for streams, named sequences of messages in shards, and for
+// consumer groups, whose members share a cursor in each shard. docs/streams.md
+// explains them.
+//
+// Where to begin is a word: "start", the first message that is kept; "end", the next
+// one to come; an offset in decimal digits; or a time in RFC 3339, the first message
+// that was appended then or later.
+type StreamServiceServer interface {
+	// SetStream creates a stream, or changes one that there is.
+	SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error)
+	// GetStream returns what is known of a stream.
+	GetStream(context.Context, *GetStreamRequest) (*Stream, error)
+	// ListStreams returns a page of the streams of a namespace, in order of their names.
+	ListStreams(context.Context, *ListStreamsRequest) (*ListStreamsResponse, error)
+	// DeleteStream removes a stream with its messages and groups.
+	DeleteStream(context.Context, *StreamRef) (*DeleteStreamResponse, error)
+	// Append returns once the messages are durable: all, or none. A stream that is not there is
+	// created. Where there are many appends, those in a Batch cost a fraction.
+	Append(context.Context, *AppendRequest) (*AppendResponse, error)
+	// ReadStream returns messages that are there, or the first to come.
+	ReadStream(context.Context, *ReadStreamRequest) (*StreamPage, error)
+	// Tail returns messages as they come, for as long as the caller stays. The first page
+	// comes at once, empty or not; from then on next is where to read on.
+	Tail(*TailRequest, grpc.ServerStreamingServer[StreamPage]) error
+	// AwaitMessage returns the message to which its producer gave an id.
+	AwaitMessage(context.Context, *AwaitMessageRequest) (*StreamMessage, error)
+	// TrimStream removes the messages before an offset or a time.
+	TrimStream(context.Context, *TrimStreamRequest) (*Stream, error)
+	// SetGroup creates a group, and its stream, or changes one that there is.
+	SetGroup(context.Context, *SetGroupRequest) (*SetGroupResponse, error)
+	// GetGroup returns what is known of a group.
+	GetGroup(context.Context, *GetGroupRequest) (*Group, error)
+	// ListGroups returns a page of the groups of a stream, in order of their names.
+	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
+	// DeleteGroup removes a group. Its dead letters stay.
+	DeleteGroup(context.Context, *GroupRef) (*DeleteGroupResponse, error)
+	// ResetGroup sets the cursor, and takes from the members what they have.
+	ResetGroup(context.Context, *ResetGroupRequest) (*Group, error)
+	// ReadGroup gives a member messages, each under a lease.
+	ReadGroup(context.Context, *ReadGroupRequest) (*Deliveries, error)
+	// Ack says that messages were handled: they are done with.
+	Ack(context.Context, *SettleRequest) (*Settled, error)
+	// Reject says that handling them failed: they come again as the group's retry says.
+	Reject(context.Context, *SettleRequest) (*Settled, error)
+	// Extend keeps leases from ending.
+	Extend(context.Context, *SettleRequest) (*Settled, error)
+	mustEmbedUnimplementedStreamServiceServer()
+}
+
+// UnimplementedStreamServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedStreamServiceServer struct{}
+
+func (UnimplementedStreamServiceServer) SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetStream not implemented")
+}
+func (UnimplementedStreamServiceServer) GetStream(context.Context, *GetStreamRequest) (*Stream, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStream not implemented")
+}
+func (UnimplementedStreamServiceServer) ListStreams(context.Context, *ListStreamsRequest) (*ListStreamsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStreams not implemented")
+}
+func (UnimplementedStreamServiceServer) DeleteStream(context.Context, *StreamRef) (*DeleteStreamResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteStream not implemented")
+}
+func (UnimplementedStreamServiceServer) Append(context.Context, *AppendRequest) (*AppendResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Append not implemented")
+}
+func (UnimplementedStreamServiceServer) ReadStream(context.Context, *ReadStreamRequest) (*StreamPage, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadStream not implemented")
+}
+func (UnimplementedStreamServiceServer) Tail(*TailRequest, grpc.ServerStreamingServer[StreamPage]) error {
+	return status.Error(codes.Unimplemented, "method Tail not implemented")
+}
+func (UnimplementedStreamServiceServer) AwaitMessage(context.Context, *AwaitMessageRequest) (*StreamMessage, error) {
+	return nil, status.Error(codes.Unimplemented, "method AwaitMessage not implemented")
+}
+func (UnimplementedStreamServiceServer) TrimStream(context.Context, *TrimStreamRequest) (*Stream, error) {
+	return nil, status.Error(codes.Unimplemented, "method TrimStream not implemented")
+}
+func (UnimplementedStreamServiceServer) SetGroup(context.Context, *SetGroupRequest) (*SetGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetGroup not implemented")
+}
+func (UnimplementedStreamServiceServer) GetGroup(context.Context, *GetGroupRequest) (*Group, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetGroup not implemented")
+}
+func (UnimplementedStreamServiceServer) ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGroups not implemented")
+}
+func (UnimplementedStreamServiceServer) DeleteGroup(context.Context, *GroupRef) (*DeleteGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteGroup not implemented")
+}
+func (UnimplementedStreamServiceServer) ResetGroup(context.Context, *ResetGroupRequest) (*Group, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResetGroup not implemented")
+}
+func (UnimplementedStreamServiceServer) ReadGroup(context.Context, *ReadGroupRequest) (*Deliveries, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadGroup not implemented")
+}
+func (UnimplementedStreamServiceServer) Ack(context.Context, *SettleRequest) (*Settled, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ack not implemented")
+}
+func (UnimplementedStreamServiceServer) Reject(context.Context, *SettleRequest) (*Settled, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reject not implemented")
+}
+func (UnimplementedStreamServiceServer) Extend(context.Context, *SettleRequest) (*Settled, error) {
+	return nil, status.Error(codes.Unimplemented, "method Extend not implemented")
+}
+func (UnimplementedStreamServiceServer) mustEmbedUnimplementedStreamServiceServer() {}
+func (UnimplementedStreamServiceServer) testEmbeddedByValue()                       {}
+
+// UnsafeStreamServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to StreamServiceServer will
+// result in compilation errors.
+type UnsafeStreamServiceServer interface {
+	mustEmbedUnimplementedStreamServiceServer()
+}
+
+func RegisterStreamServiceServer(s grpc.ServiceRegistrar, srv StreamServiceServer) {
+	// If the following call panics, it indicates UnimplementedStreamServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&StreamService_ServiceDesc, srv)
+}
+
+func _StreamService_SetStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetStreamRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).SetStream(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_SetStream_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).SetStream(ctx, req.(*SetStreamRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_GetStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStreamRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).GetStream(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_GetStream_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).GetStream(ctx, req.(*GetStreamRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_ListStreams_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStreamsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).ListStreams(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_ListStreams_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).ListStreams(ctx, req.(*ListStreamsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_DeleteStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StreamRef)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).DeleteStream(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_DeleteStream_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).DeleteStream(ctx, req.(*StreamRef))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_Append_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AppendRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).Append(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_Append_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).Append(ctx, req.(*AppendRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_ReadStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadStreamRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).ReadStream(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_ReadStream_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).ReadStream(ctx, req.(*ReadStreamRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_Tail_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TailRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(StreamServiceServer).Tail(m, &grpc.GenericServerStream[TailRequest, StreamPage]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StreamService_TailServer = grpc.ServerStreamingServer[StreamPage]
+
+func _StreamService_AwaitMessage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AwaitMessageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).AwaitMessage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_AwaitMessage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).AwaitMessage(ctx, req.(*AwaitMessageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_TrimStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TrimStreamRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).TrimStream(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_TrimStream_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).TrimStream(ctx, req.(*TrimStreamRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_SetGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).SetGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_SetGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).SetGroup(ctx, req.(*SetGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_GetGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).GetGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_GetGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).GetGroup(ctx, req.(*GetGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_ListGroups_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGroupsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).ListGroups(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_ListGroups_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).ListGroups(ctx, req.(*ListGroupsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_DeleteGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GroupRef)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).DeleteGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_DeleteGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).DeleteGroup(ctx, req.(*GroupRef))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_ResetGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResetGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).ResetGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_ResetGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).ResetGroup(ctx, req.(*ResetGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_ReadGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).ReadGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_ReadGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).ReadGroup(ctx, req.(*ReadGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_Ack_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).Ack(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_Ack_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).Ack(ctx, req.(*SettleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_Reject_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).Reject(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_Reject_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).Reject(ctx, req.(*SettleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamService_Extend_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).Extend(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_Extend_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).Extend(ctx, req.(*SettleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// StreamService_ServiceDesc is the grpc.ServiceDesc for StreamService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var StreamService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "edda.v1.StreamService",
+	HandlerType: (*StreamServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "SetStream",
+			Handler:    _StreamService_SetStream_Handler,
+		},
+		{
+			MethodName: "GetStream",
+			Handler:    _StreamService_GetStream_Handler,
+		},
+		{
+			MethodName: "ListStreams",
+			Handler:    _StreamService_ListStreams_Handler,
+		},
+		{
+			MethodName: "DeleteStream",
+			Handler:    _StreamService_DeleteStream_Handler,
+		},
+		{
+			MethodName: "Append",
+			Handler:    _StreamService_Append_Handler,
+		},
+		{
+			MethodName: "ReadStream",
+			Handler:    _StreamService_ReadStream_Handler,
+		},
+		{
+			MethodName: "AwaitMessage",
+			Handler:    _StreamService_AwaitMessage_Handler,
+		},
+		{
+			MethodName: "TrimStream",
+			Handler:    _StreamService_TrimStream_Handler,
+		},
+		{
+			MethodName: "SetGroup",
+			Handler:    _StreamService_SetGroup_Handler,
+		},
+		{
+			MethodName: "GetGroup",
+			Handler:    _StreamService_GetGroup_Handler,
+		},
+		{
+			MethodName: "ListGroups",
+			Handler:    _StreamService_ListGroups_Handler,
+		},
+		{
+			MethodName: "DeleteGroup",
+			Handler:    _StreamService_DeleteGroup_Handler,
+		},
+		{
+			MethodName: "ResetGroup",
+			Handler:    _StreamService_ResetGroup_Handler,
+		},
+		{
+			MethodName: "ReadGroup",
+			Handler:    _StreamService_ReadGroup_Handler,
+		},
+		{
+			MethodName: "Ack",
+			Handler:    _StreamService_Ack_Handler,
+		},
+		{
+			MethodName: "Reject",
+			Handler:    _StreamService_Reject_Handler,
+		},
+		{
+			MethodName: "Extend",
+			Handler:    _StreamService_Extend_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Tail",
+			Handler:       _StreamService_Tail_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "rpc/edda/v1/edda.proto",
 }

@@ -37,7 +37,9 @@ func TestGeneratedCodeIsOfTheProto(t *testing.T) {
 func TestGeneratedServicesAreOfTheProto(t *testing.T) {
 	services := compile(t).Services()
 	generated := map[string]*grpc.ServiceDesc{}
-	for _, d := range []*grpc.ServiceDesc{&eddav1.WorkerService_ServiceDesc, &eddav1.EddaService_ServiceDesc, &eddav1.SagaService_ServiceDesc} {
+	for _, d := range []*grpc.ServiceDesc{
+		&eddav1.WorkerService_ServiceDesc, &eddav1.EddaService_ServiceDesc, &eddav1.SagaService_ServiceDesc, &eddav1.StreamService_ServiceDesc,
+	} {
 		generated[d.ServiceName] = d
 	}
 	if len(generated) != services.Len() {

@@ -1,0 +1,234 @@
+package rpcgw
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
+	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
+)
+
+const (
+	// maxStreamWait is how long a call waits for messages at most.
+	maxStreamWait = 10 * time.Minute
+	// maxList is how many streams or groups a page has at most, defaultList how many when
+	// nobody says.
+	maxList     = 1000
+	defaultList = 100
+)
+
+// waitOf reads how long a call is to wait.
+func waitOf(op string, wait int64) (time.Duration, error) {
+	d := time.Duration(wait)
+	if d < 0 || d > maxStreamWait {
+		return 0, &edda.Error{Op: op, Reason: edda.BadValue, Err: fmt.Errorf("wait is %v, must be 0 to %v", d, maxStreamWait)}
+	}
+	return d, nil
+}
+
+// SetStream creates a stream, or changes one.
+func (g *Gateway) SetStream(ctx context.Context, r *eddav1.SetStreamRequest) (*eddav1.SetStreamResponse, error) {
+	if err := grantOf(ctx).CheckManage(); err != nil {
+		return nil, err
+	}
+	s, created, err := g.streams.SetStream(ctx, streamSpecOf(r.GetStream()))
+	if err != nil {
+		return nil, err
+	}
+	return &eddav1.SetStreamResponse{Stream: streamView(s, "", new(room(maxViewBytes))), Created: created}, nil
+}
+
+// GetStream returns what is known of a stream.
+func (g *Gateway) GetStream(ctx context.Context, r *eddav1.GetStreamRequest) (*eddav1.Stream, error) {
+	if err := grantOf(ctx).CheckSeeStream(r.GetNamespace(), r.GetStream()); err != nil {
+		return nil, err
+	}
+	s, err := g.streams.Stream(ctx, r.GetNamespace(), r.GetStream())
+	if err != nil {
+		return nil, err
+	}
+	return streamView(s, r.GetAfterShard(), new(room(maxViewBytes))), nil
+}
+
+// ListStreams returns a page of the streams that the caller may see.
+func (g *Gateway) ListStreams(ctx context.Context, r *eddav1.ListStreamsRequest) (*eddav1.ListStreamsResponse, error) {
+	limit := int(r.GetLimit())
+	for {
+		page, next, err := g.streams.Streams(ctx, r.GetNamespace(), limit, r.GetAfter())
+		if err != nil {
+			return nil, err
+		}
+		out, read := g.streamList(grantOf(ctx), r.GetNamespace(), page)
+		if read == len(page) {
+			out.Next = next
+			return out, nil
+		}
+		limit = read // what fits, so that the backend says how to go on after it
+	}
+}
+
+// streamList writes those of a page that the caller may see, as far as there is room,
+// which it is for one. It returns how many it has looked at.
+func (g *Gateway) streamList(grant *auth.Grant, namespace string, page []edda.Stream) (out *eddav1.ListStreamsResponse, read int) {
+	out = new(eddav1.ListStreamsResponse)
+	left := room(maxViewBytes)
+	for i := range page {
+		if !grant.MaySeeStream(namespace, page[i].Name) {
+			continue
+		}
+		v := streamView(&page[i], "", &left)
+		if left < 0 && i > 0 {
+			return out, i
+		}
+		out.Streams = append(out.Streams, v)
+	}
+	return out, len(page)
+}
+
+// DeleteStream removes a stream.
+func (g *Gateway) DeleteStream(ctx context.Context, r *eddav1.StreamRef) (*eddav1.DeleteStreamResponse, error) {
+	if err := grantOf(ctx).CheckManage(); err != nil {
+		return nil, err
+	}
+	if err := g.streams.DeleteStream(ctx, r.GetNamespace(), r.GetStream()); err != nil {
+		return nil, err
+	}
+	return new(eddav1.DeleteStreamResponse), nil
+}
+
+// TrimStream removes messages.
+func (g *Gateway) TrimStream(ctx context.Context, r *eddav1.TrimStreamRequest) (*eddav1.Stream, error) {
+	if err := grantOf(ctx).CheckManage(); err != nil {
+		return nil, err
+	}
+	s, err := g.streams.TrimStream(ctx, r.GetNamespace(), r.GetStream(), r.GetShard(), edda.From(r.GetBefore()))
+	if err != nil {
+		return nil, err
+	}
+	return streamView(s, "", new(room(maxViewBytes))), nil
+}
+
+// Append makes messages durable.
+func (g *Gateway) Append(ctx context.Context, r *eddav1.AppendRequest) (*eddav1.AppendResponse, error) {
+	return g.append(ctx, eddav1.StreamService_Append_FullMethodName, r)
+}
+
+// append is Append, under the name of the method that it came by.
+func (g *Gateway) append(ctx context.Context, method string, r *eddav1.AppendRequest) (*eddav1.AppendResponse, error) {
+	a, err := appendOf(r)
+	if err != nil {
+		return nil, err
+	}
+	grant := grantOf(ctx)
+	a.Principal = grant.Principal
+	if err := mayAppend(grant, a); err != nil {
+		return nil, err
+	}
+	ctx, ended := g.traceAppend(ctx, method, a)
+	ack, err := g.streams.Append(ctx, a)
+	ended(err)
+	if err != nil {
+		return nil, err
+	}
+	return appendedView(ack), nil
+}
+
+// mayAppend returns an error unless the caller may append to the stream, and to where
+// replies are to go.
+func mayAppend(grant *auth.Grant, a *edda.Append) error {
+	if err := grant.CheckAppend(a.Namespace, a.Stream); err != nil {
+		return err
+	}
+	var last edda.Address
+	for i := range a.Messages {
+		to := a.Messages[i].ReplyTo
+		if to != last && to != (edda.Address{}) {
+			if err := grant.CheckAppend(to.Namespace, to.Name); err != nil {
+				return a.MessageError(i, err)
+			}
+		}
+		last = to
+	}
+	return nil
+}
+
+// traceAppend begins the span of an append, which becomes the parent of its message, or
+// of those of several that have none.
+func (g *Gateway) traceAppend(ctx context.Context, method string, a *edda.Append) (context.Context, func(error)) {
+	if g.tracer == nil {
+		return ctx, func(error) {}
+	}
+	attributes := []attribute.KeyValue{attribute.String("edda.namespace", a.Namespace), attribute.String("edda.stream", a.Stream)}
+	if len(a.Messages) == 1 {
+		m := &a.Messages[0]
+		return g.trace(ctx, method, &m.TraceParent, &m.TraceState, attributes...)
+	}
+	var parent, state string
+	ctx, ended := g.trace(ctx, method, &parent, &state, attributes...)
+	for i := range a.Messages {
+		if m := &a.Messages[i]; m.TraceParent == "" {
+			m.TraceParent, m.TraceState = parent, state
+		}
+	}
+	return ctx, ended
+}
+
+// ReadStream returns messages that are there, or the first to come.
+func (g *Gateway) ReadStream(ctx context.Context, r *eddav1.ReadStreamRequest) (*eddav1.StreamPage, error) {
+	if err := grantOf(ctx).CheckRead(r.GetNamespace(), r.GetStream()); err != nil {
+		return nil, err
+	}
+	wait, err := waitOf("read stream "+r.GetStream(), r.GetWait())
+	if err != nil {
+		return nil, err
+	}
+	page, err := g.streams.ReadStream(ctx, edda.Read{
+		Namespace: r.GetNamespace(), Stream: r.GetStream(), Shard: r.GetShard(), From: edda.From(r.GetFrom()),
+		Limit: int(r.GetLimit()), Bytes: int(r.GetBytes()), Wait: wait,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pageView(page), nil
+}
+
+// AwaitMessage returns the message with an id.
+func (g *Gateway) AwaitMessage(ctx context.Context, r *eddav1.AwaitMessageRequest) (*eddav1.StreamMessage, error) {
+	if err := grantOf(ctx).CheckRead(r.GetNamespace(), r.GetStream()); err != nil {
+		return nil, err
+	}
+	wait, err := waitOf("await a message of stream "+r.GetStream(), r.GetWait())
+	if err != nil {
+		return nil, err
+	}
+	m, err := g.streams.AwaitMessage(ctx, r.GetNamespace(), r.GetStream(), r.GetId(), wait)
+	if err != nil {
+		return nil, err
+	}
+	return messageView(m), nil
+}
+
+// listLimit returns how many a page may have.
+func listLimit(op string, limit uint32) (int, error) {
+	switch {
+	case limit == 0:
+		return defaultList, nil
+	case limit > maxList:
+		return 0, &edda.Error{Op: op, Reason: edda.BadValue, Err: fmt.Errorf("limit is %d, must be 1 to %d, or 0 for %d", limit, maxList, defaultList)}
+	}
+	return int(limit), nil
+}
+
+// groupsAfter returns the groups after a name, which are in order.
+func groupsAfter(all []edda.Group, after string) []edda.Group {
+	i := slices.IndexFunc(all, func(g edda.Group) bool { return g.Name > after })
+	if i < 0 {
+		return nil
+	}
+	return all[i:]
+}
