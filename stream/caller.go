@@ -219,6 +219,9 @@ func (c *Caller) prepare(ctx context.Context) error {
 	if ready {
 		return nil
 	}
+	if err := edda.CheckName("stream", c.writer.stream); err != nil { // else it would be the name of the replies'
+		return err
+	}
 	b := c.writer.client.backend
 	_, err := b.Stream(ctx, c.replies.Namespace, c.replies.Name)
 	if edda.ReasonOf(err) == edda.NoStream {

@@ -69,7 +69,11 @@ func TestCall(t *testing.T) {
 		if got := len(read(c, "echo", "")); got != 2 {
 			t.Errorf("%d messages were appended, want 2", got)
 		}
-		_, err := stream.Call[hello](t.Context(), caller, "greet", make(chan int))
+		_, err := c.Caller("", stream.CallerOptions{}).Call(t.Context(), edda.StreamMessage{})
+		if edda.ReasonOf(err) != edda.BadName || !strings.Contains(err.Error(), "stream is empty") {
+			t.Errorf("calling nobody: got %v", err)
+		}
+		_, err = stream.Call[hello](t.Context(), caller, "greet", make(chan int))
 		wantReason(t, err, edda.BadJSON)
 		_, err = stream.Call[int](t.Context(), caller, "greet", "no int")
 		wantReason(t, err, edda.BadJSON)

@@ -363,3 +363,27 @@ func TestSources(t *testing.T) {
 		wantReason(t, err, edda.NoStream)
 	})
 }
+
+// Where the end was is known before anything came: an interruption makes no difference.
+func TestEndIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		c := stream.NewClient(f)
+		put(c, "s", "old")
+		r := c.Reader(stream.ReaderOptions{}, stream.Source{Stream: "s", From: edda.FromEnd})
+		got := make(chan []string)
+		go func() { got <- take(t, r, 2) }()
+		synctest.Wait()
+		f.failWith(func(op string) error {
+			if op == "ReadStream" {
+				return &edda.Error{Reason: edda.Unavailable}
+			}
+			return nil
+		})
+		time.Sleep(time.Minute)
+		put(c, "s", "new", "newer")
+		time.Sleep(time.Minute)
+		f.failWith(nil)
+		wantAll(t, <-got, "new", "newer")
+	})
+}
