@@ -138,6 +138,7 @@ func (m *Machine) allKnown(s *Stream, msgs [][]byte) (bool, error) {
 // takeIn appends the messages whose ids are not known.
 func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.GroupStart) error {
 	first, total := sh.End, sh.total
+	items := len(m.items)
 	var names record.MessageNames
 	for _, msg := range msgs {
 		if err := names.Read(msg); err != nil {
@@ -162,6 +163,9 @@ func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.Gr
 	if n == 0 {
 		return nil
 	}
+	if n < len(msgs) && len(starts) > 0 {
+		starts = ofNew(starts, m.items[items:])
+	}
 	m.touchShard(sh)
 	effect := len(m.effects)
 	m.effects = append(m.effects, Effect{Kind: Appended, Stream: s, Shard: sh, First: first, N: n, Bytes: int(sh.total - total)})
@@ -177,6 +181,26 @@ func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.Gr
 	m.effects[effect].Gone = int(sh.First - kept)
 	m.arm(sh)
 	return nil
+}
+
+// ofNew returns the slots that are reserved for new messages, with the indexes that those
+// have among themselves. It changes starts.
+func ofNew(starts []record.GroupStart, items []Item) []record.GroupStart {
+	index := make([]uint32, len(items))
+	n := uint32(0)
+	for i := range items {
+		index[i] = n
+		if !items[i].Replayed {
+			n++
+		}
+	}
+	kept := starts[:0]
+	for _, st := range starts {
+		if uint64(st.Index) < uint64(len(items)) && !items[st.Index].Replayed {
+			kept = append(kept, record.GroupStart{Group: st.Group, Index: index[st.Index]})
+		}
+	}
+	return kept
 }
 
 // replayed answers a message that was there before.

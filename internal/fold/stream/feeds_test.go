@@ -53,9 +53,9 @@ func TestFeeds(t *testing.T) {
 		l.heard = nil
 	}
 	a := appending("orders", "", "a", "b", "a", "c")
-	a.Starts = []record.GroupStart{{Group: 7, Index: 3}}
+	a.Starts = []record.GroupStart{{Group: 7, Index: 0}, {Group: 7, Index: 2}, {Group: 8, Index: 3}, {Group: 8, Index: 9}}
 	w.append(t, a)
-	want("orders/default 0+3 of 3, [{7 3}]")
+	want("orders/default 0+3 of 3, [{7 0} {8 2}]") // the third was there before, a tenth there is not
 	w.append(t, a)
 	want()
 	wantRefused(t, w.append(t, func() *record.StreamAppended { a := appending("orders", "", ""); a.Expect = 1; return a }()), edda.ExpectedOffset, "2")

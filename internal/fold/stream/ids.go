@@ -56,7 +56,8 @@ func (m *Machine) known(s *Stream, id []byte) (p Place, found bool, was int64, e
 }
 
 func (m *Machine) idRow(s *Stream, id []byte) (remembered, bool, error) {
-	v, found, err := m.env.Table.Get(idRow(s.Serial, id))
+	m.key = append(binary.BigEndian.AppendUint64(append(m.key[:0], rowID), s.Serial), id...)
+	v, found, err := m.env.Table.Get(m.key)
 	if err != nil || !found {
 		return remembered{}, false, err
 	}

@@ -17,8 +17,8 @@ import (
 // brings it about. The machine of the groups is one.
 type Feeds interface {
 	// Appended says that the messages first … first+n-1 are new, before anything is
-	// trimmed because of them. Starts are the slots that the record's proposer has reserved;
-	// their indexes count all messages of the record, also those that were there before.
+	// trimmed because of them. Starts are the slots that the record's proposer has reserved
+	// for them; their indexes count the new messages, those that were there before left out.
 	Appended(s *Stream, sh *Shard, first uint64, n int, starts []record.GroupStart) error
 	// Removed says that the stream is about to go.
 	Removed(s *Stream) error
@@ -61,6 +61,7 @@ type Machine struct {
 	taken   int    // as many effects were handed out last
 
 	record record.StreamAppended // room to read into
+	key    []byte                // room for the key of a row
 }
 
 // New returns a machine without streams.
