@@ -33,7 +33,7 @@ type Streams interface {
 	Stream(namespace, name string) *stream.Stream
 	BySerial(serial uint64) *stream.Stream
 	All() iter.Seq[*stream.Stream]
-	Scan(s *stream.Stream, sh *stream.Shard, from uint64) iter.Seq2[stream.Entry, error]
+	View(s *stream.Stream, sh *stream.Shard) stream.View
 	OffsetAt(s *stream.Stream, sh *stream.Shard, time int64) (uint64, error)
 	// Send appends to a stream wherever it lives.
 	Send(a *record.StreamAppended) error

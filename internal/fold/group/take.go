@@ -84,46 +84,63 @@ func (m *Machine) beginAll(f *feed, sh *stream.Shard) {
 	}
 }
 
+// readEntries and readBytes are what is read of a shard at a time.
+const (
+	readEntries = 256
+	readBytes   = 1 << 20
+)
+
+// takeNew has cursors that are caught up take in what is new.
 func (m *Machine) takeNew(s *stream.Stream, sh *stream.Shard, first uint64, takers []*cursor) error {
 	if len(takers) == 0 {
 		return nil
 	}
-	for e, err := range m.streams.Scan(s, sh, first) {
+	v := m.streams.View(s, sh)
+	for from := first; from < v.End; {
+		entries, next, err := v.Read(m.env.Table, from, readEntries, readBytes)
 		if err != nil {
 			return err
 		}
-		msg := new(edda.Message)
-		if err := msg.UnmarshalBinary(e.Message); err != nil {
-			return err
-		}
-		for i := 0; i < len(takers); {
-			c := takers[i]
-			if e.Offset < c.next {
-				i++
-				continue
-			}
-			own := msg
-			if i < len(takers)-1 {
-				own = new(*msg)
-			}
-			took, err := m.take(c, &e, own, m.slots.reserved(c.group, e.Offset))
-			switch {
-			case err != nil:
+		for i := range entries {
+			if takers, err = m.offer(&entries[i], takers); err != nil || len(takers) == 0 {
 				return err
-			case took == taken:
-				i++
-				continue
-			case took == noRoom:
-				m.leaveOver(c.group)
 			}
-			m.fallBehind(c)
-			takers = slices.Delete(takers, i, i+1)
 		}
-		if len(takers) == 0 {
-			break
-		}
+		from = next
 	}
 	return nil
+}
+
+// offer has cursors take in a new message. It returns those that are caught up still.
+func (m *Machine) offer(e *stream.Entry, takers []*cursor) ([]*cursor, error) {
+	msg := new(edda.Message)
+	if err := msg.UnmarshalBinary(e.Message); err != nil {
+		return takers, err
+	}
+	for i := 0; i < len(takers); {
+		c := takers[i]
+		if e.Offset < c.next {
+			i++
+			continue
+		}
+		own := msg
+		if i < len(takers)-1 {
+			own = new(*msg)
+		}
+		took, err := m.take(c, e, own, m.slots.reserved(c.group, e.Offset))
+		switch {
+		case err != nil:
+			return takers, err
+		case took == taken:
+			i++
+			continue
+		case took == noRoom:
+			m.leaveOver(c.group)
+		}
+		m.fallBehind(c)
+		takers = slices.Delete(takers, i, i+1)
+	}
+	return takers, nil
 }
 
 // fallBehind says that a cursor which was caught up is not any more.
@@ -223,33 +240,41 @@ func (g *Group) nextTurn() (c *cursor) {
 
 // takeTurn takes in messages of one shard: its part of the window.
 func (m *Machine) takeTurn(c *cursor) (taking, error) {
-	g, sh := c.group, c.shard
-	turn := max(g.window.turn, (g.window.open-len(g.open))/g.behind.Len())
-	for e, err := range m.streams.Scan(g.Stream, sh, c.next) { // without what is trimmed
+	g := c.group
+	v := m.streams.View(g.Stream, c.shard)
+	for turn := max(g.window.turn, (g.window.open-len(g.open))/g.behind.Len()); turn > 0 && c.next < v.End; {
+		entries, next, err := v.Read(m.env.Table, c.next, min(turn, readEntries), min(g.window.bytes-g.bytes, readBytes))
 		if err != nil {
 			return noRoom, err
 		}
-		msg := new(edda.Message)
-		if err := msg.UnmarshalBinary(e.Message); err != nil {
-			return noRoom, err
+		for i := range entries {
+			if took, err := m.takeOld(c, &entries[i]); err != nil || took != taken {
+				return took, err
+			}
+			turn--
 		}
-		took, err := m.take(c, &e, msg, false)
-		if err != nil || took != taken {
-			return took, err
-		}
-		m.grown += len(e.Message)
-		m.touch(g)
-		g.turn = c.index + 1
-		if turn--; turn == 0 {
-			break
-		}
+		m.move(c, next) // nothing more is kept before it
 	}
-	if turn > 0 || c.next >= sh.End { // there is nothing more
+	if c.next >= v.End {
 		m.delist(c)
-		m.move(c, max(c.next, sh.End))
 		m.enlist(c)
 	}
 	return taken, nil
+}
+
+// takeOld takes in a message that the group is behind with.
+func (m *Machine) takeOld(c *cursor, e *stream.Entry) (taking, error) {
+	msg := new(edda.Message)
+	if err := msg.UnmarshalBinary(e.Message); err != nil {
+		return noRoom, err
+	}
+	took, err := m.take(c, e, msg, false)
+	if err == nil && took == taken {
+		m.grown += len(e.Message)
+		m.touch(c.group)
+		c.group.turn = c.index + 1
+	}
+	return took, err
 }
 
 // leaveOver keeps what a group is to take in for another record.

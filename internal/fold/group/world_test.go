@@ -2,7 +2,6 @@ package group
 
 import (
 	"fmt"
-	"iter"
 	"strings"
 	"testing"
 
@@ -82,9 +81,9 @@ type counted struct {
 	w *world
 }
 
-func (c *counted) Scan(s *stream.Stream, sh *stream.Shard, from uint64) iter.Seq2[stream.Entry, error] {
+func (c *counted) View(s *stream.Stream, sh *stream.Shard) stream.View {
 	c.w.scans++
-	return c.Machine.Scan(s, sh, from)
+	return c.Machine.View(s, sh)
 }
 
 // cramped makes records have little room.
