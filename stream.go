@@ -342,11 +342,14 @@ type Delivery struct {
 // Settle is what a member has to say of messages that it has.
 type Settle struct {
 	GroupRef
+	// Leases are those of a read; a text that is none is BadValue, and then nothing is
+	// done.
 	Leases []string
 	// Error is why it rejects them, for people.
 	Error string
 	// For is in how long they are delivered again, when they are rejected, and how long
-	// the member keeps them, when they are extended. Zero means what the group says.
+	// the member keeps them, when they are extended, at most an hour. Zero means what the
+	// group says.
 	For time.Duration
 }
 
@@ -354,7 +357,8 @@ type Settle struct {
 type Settled struct {
 	// Done is how many leases it applied to.
 	Done int
-	// Stale are those that had ended. Nothing was changed for them.
+	// Stale are those that had ended, are not known, or are another group's. Nothing was
+	// changed for them.
 	Stale []string
 }
 

@@ -237,6 +237,9 @@ func TestMembersOfGroups(t *testing.T) {
 			t.Error("the other member was disturbed")
 		}
 		done(t, is, reply(""))
+		if got := b.attempt(t, 1).AttemptTimeout(); got != edda.DefaultProcessingTimeout {
+			t.Errorf("an attempt may take %v, want the group's processing timeout", got)
+		}
 		if d := b.attempt(t, 1).Dispatch(); d.Attempt != 2 || d.Delivery == nil || d.Delivery.ID == "" {
 			t.Errorf("the message is redelivered as %+v", d)
 		}

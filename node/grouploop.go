@@ -79,7 +79,13 @@ func (n *Node) follow(svc *service, g *edda.GroupSpec) {
 	defer n.workers.mu.Unlock()
 	svc.follow(g)
 	n.regroup(svc)
-	if g == nil && !svc.attached() {
+}
+
+// dropConsumer forgets a consumer whose group is gone, unless somebody hosts it.
+func (n *Node) dropConsumer(svc *service) {
+	n.workers.mu.Lock()
+	defer n.workers.mu.Unlock()
+	if !svc.attached() && !svc.view().registered {
 		n.registry.drop(svc)
 	}
 }
@@ -87,16 +93,17 @@ func (n *Node) follow(svc *service, g *edda.GroupSpec) {
 // groupRemoved lets the members of a group go. Letters of it that were retried die again.
 func (p *partition) groupRemoved(g *groupfold.Group) {
 	svc := consumerOf(g)
+	p.n.follow(svc, nil) // first: whoever joins from now on sees that
 	for _, m := range svc.readers.all() {
 		m.end(errNoGroup("read group "+svc.addr.Name, svc.addr.Name))
 		m.w.Detach()
 	}
-	p.n.follow(svc, nil)
 	for r := range p.requests.All() {
 		if l := liveOf(r); l != nil && l.svc == svc && !l.closing {
 			p.proposeEnded(r, failNoGroup, nil)
 		}
 	}
+	p.n.dropConsumer(svc)
 }
 
 // failNoGroup is why a retried letter of a group that is gone dies again.

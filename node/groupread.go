@@ -25,19 +25,19 @@ func (n *Node) ReadGroup(ctx context.Context, r edda.GroupRead) ([]edda.Delivery
 		if err != nil {
 			return nil, err
 		}
+		var got []edda.Delivery
 		m, err := n.member(op, svc, r.Member)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			got, err = m.read(ctx, op, r.Max, until)
 		}
-		got, err := m.read(ctx, op, r.Max, until)
-		if !errors.Is(err, errMemberGone) { // else it was about to go when the read came
+		if !errors.Is(err, errMemberGone) {
 			return got, err
 		}
 	}
 }
 
-// errMemberGone says that a member was idle for too long.
-var errMemberGone = errors.New("the member was idle for too long")
+// errMemberGone says that a member was about to go when a read came.
+var errMemberGone = errors.New("the member was about to go")
 
 // read returns messages for the member, up to most of them.
 func (m *member) read(ctx context.Context, op string, most int, until time.Time) ([]edda.Delivery, error) {

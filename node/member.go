@@ -21,7 +21,7 @@ type readers struct {
 	mu      sync.Mutex // guards what follows, members' fields included; locks of services are taken under it, it under workers.mu
 	members map[string]*member
 	held    map[lease]*hold
-	joined  uint64 // members there ever were
+	joined  uint64 // members there ever were, those who were refused too
 }
 
 // hold is a message that a member has.
@@ -71,15 +71,18 @@ func (w *Worker) polled() bool {
 const polledWorker = "member/"
 
 // member returns the member of a name, which joins when it is new. The error is an
-// *edda.Error: GroupFull, or that the node stops.
+// *edda.Error: GroupFull, NoGroup, or that the node stops; or errMemberGone when it is to
+// be asked for again.
 func (n *Node) member(op string, svc *service, name string) (*member, error) {
 	r := &svc.readers
 	r.making.Lock()
 	defer r.making.Unlock()
 	r.mu.Lock()
 	m := r.members[name]
-	r.joined++
-	id := fmt.Sprintf("%s%s/%s/%d", polledWorker, svc.addr, name, r.joined)
+	if m == nil {
+		r.joined++
+	}
+	number := r.joined
 	r.mu.Unlock()
 	if m != nil {
 		return m, nil
@@ -90,20 +93,32 @@ func (n *Node) member(op string, svc *service, name string) (*member, error) {
 	}
 	m = &member{of: r, name: name}
 	m.w = n.newWorker(WorkerSpec{
-		ID: id, Transport: "polled", Lifetime: g.IdleTimeout,
+		ID: fmt.Sprintf("%s%s/%s/%d", polledWorker, svc.addr, name, number), Transport: "polled", Lifetime: g.IdleTimeout,
 		Services: []edda.ServiceSpec{{Namespace: svc.addr.Namespace, Name: svc.addr.Name}},
 	}, m)
 	m.host().slots = 0
 	if err := n.join(op, m.w); err != nil {
 		return nil, err
 	}
+	if !r.add(m, svc) { // the group was deleted meanwhile, and may be there again
+		m.w.Detach()
+		return nil, errMemberGone
+	}
+	return m, nil
+}
+
+// add adds a member that has joined, if the group whose consumer it has joined is there.
+func (r *readers) add(m *member, svc *service) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if m.host().svc != svc || !svc.view().registered {
+		return false
+	}
 	if r.members == nil {
 		r.members, r.held = map[string]*member{}, map[lease]*hold{}
 	}
-	r.members[name] = m
-	return m, nil
+	r.members[m.name] = m
+	return true
 }
 
 func (m *member) host() *host { return m.w.hosts[0] }
