@@ -1,0 +1,201 @@
+package examples_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/client"
+	"github.com/edda-io/edda/examples"
+	"github.com/edda-io/edda/stream"
+	"github.com/edda-io/edda/worker"
+)
+
+// dial connects to a node.
+func dial(t *testing.T, url string) *stream.Client {
+	t.Helper()
+	conn, err := client.Dial(url, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return stream.NewClient(conn)
+}
+
+// runWorker hosts services for a node until the test ends.
+func runWorker(t *testing.T, url string, services ...*edda.Service) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx, url, services...) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The same types as in one process, with the consumers and the callers in others. The
+// node is started anew in between, and nobody has to do anything about it.
+func TestStreamsOverTheNetwork(t *testing.T) {
+	dir := t.TempDir()
+	url, stop := serveNode(t, dir)
+	runWorker(t, url, append(consumers(t, examples.Billing()...), consumers(t, examples.Greeter())...)...)
+	streams := dial(t, url)
+	if _, _, err := streams.Set(t.Context(), edda.StreamSpec{Name: "greetings"}); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	read := make(chan error, 1)
+	go func() {
+		r := streams.Reader(stream.ReaderOptions{Cursor: "ear"}, stream.Source{Stream: "greetings"})
+		read <- r.Each(ctx, func(m *edda.StreamMessage) error {
+			heard <- string(m.Payload)
+			return nil
+		})
+	}()
+	defer func() {
+		cancel()
+		<-read
+	}()
+
+	greetings := streams.Caller("greetings", stream.CallerOptions{Timeout: 30 * time.Second})
+	orders := streams.Caller("orders", stream.CallerOptions{Timeout: 30 * time.Second})
+	for round := range 3 {
+		for i := range 5 {
+			name := fmt.Sprint("Ada ", round, i)
+			howdy, err := stream.Call[examples.Howdy](t.Context(), greetings, "hello", examples.Hello{Name: name})
+			if err != nil || howdy.Howdy != "there, "+name {
+				t.Errorf("got %+v, %v, want howdy", howdy, err)
+			}
+			if got, want := <-heard, fmt.Sprintf(`{"name":%q}`, name); got != want {
+				t.Errorf("heard %s, want %s", got, want)
+			}
+		}
+		bill, err := stream.Call[examples.Bill](t.Context(), orders, "order", examples.Bill{Item: "nail", Count: round})
+		if err != nil || bill.Sum != 2*round {
+			t.Errorf("got %+v, %v, want a sum of %d", bill, err, 2*round)
+		}
+		_, err = stream.Call[examples.Bill](t.Context(), orders, "order", examples.Bill{Item: "moon"})
+		if edda.ReasonOf(err) != edda.Failed || !strings.Contains(err.Error(), "there is no moon") {
+			t.Errorf("got %v, want that there is none", err)
+		}
+		stop()
+		url, stop = serveNodeAt(t, dir, strings.TrimPrefix(url, "http://"))
+	}
+}
+
+// Variables of the test program: memberOf makes it a member of a group, of the node whose
+// URL it holds, and holds makes that one hold what it has until it is killed.
+const (
+	memberOf = "EDDA_TEST_MEMBER_OF"
+	holds    = "EDDA_TEST_MEMBER_HOLDS"
+)
+
+// TestMember is no test, but what a member of TestGroupOfThreeWorkers runs.
+func TestMember(t *testing.T) {
+	url := os.Getenv(memberOf)
+	if url == "" {
+		return
+	}
+	c := stream.NewConsumer("work", "three")
+	c.Group.From, c.Concurrency, c.To.Name = edda.FromStart, 4, "done"
+	stream.Handle(c, "do", func(ctx *edda.Context, n int) (int, error) {
+		fmt.Fprintln(os.Stdout, "has", n)
+		if os.Getenv(holds) != "" {
+			<-ctx.Done()
+		}
+		return n, ctx.Err()
+	})
+	if err := worker.Run(t.Context(), url, consumers(t, c)...); err != nil {
+		t.Error(err)
+	}
+}
+
+// member starts a process that is a member, and returns it with what it has begun.
+func member(t *testing.T, url string, env ...string) (kill func(), has chan string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMember$")
+	cmd.Env = append(append(os.Environ(), memberOf+"="+url), env...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	has = make(chan string, 1000)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if n, ok := strings.CutPrefix(lines.Text(), "has "); ok {
+				has <- n
+			}
+		}
+	}()
+	kill = func() {
+		_ = cmd.Process.Kill() // it may have ended
+		<-ended
+		_ = cmd.Wait()
+	}
+	t.Cleanup(kill)
+	return kill, has
+}
+
+// Of three workers one is killed over its work. The others take it over, each key stays
+// in order, and everything is done once.
+func TestGroupOfThreeWorkers(t *testing.T) {
+	url, _ := serveNode(t, t.TempDir())
+	var kills []func()
+	var has []chan string
+	for _, env := range [][]string{nil, {holds + "=yes"}, nil} {
+		kill, began := member(t, url, env...)
+		kills, has = append(kills, kill), append(has, began)
+	}
+	streams := dial(t, url)
+	if _, _, err := streams.Set(t.Context(), edda.StreamSpec{Name: "done"}); err != nil {
+		t.Fatal(err)
+	}
+	const keys, each = 30, 10
+	work := streams.Writer("work", stream.WriterOptions{})
+	for n := range keys * each {
+		m := edda.StreamMessage{ID: fmt.Sprint(n), Type: "do", Key: fmt.Sprint(n % keys), Payload: fmt.Append(nil, n)}
+		if _, err := work.Append(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-has[1]
+	kills[1]()
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	next := map[string]int{} // of each key
+	left := keys * each
+	for m, err := range streams.Reader(stream.ReaderOptions{}, stream.Source{Stream: "done"}).Messages(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := stream.Decode[int](m)
+		if err != nil || fmt.Sprint(n) != m.ID || n != next[m.Key]*keys+n%keys {
+			t.Fatalf("of key %s came %d, %v, want its number %d", m.Key, n, err, next[m.Key])
+		}
+		next[m.Key]++
+		if left--; left == 0 {
+			break
+		}
+	}
+	for _, i := range []int{0, 2} {
+		if len(has[i]) == 0 {
+			t.Errorf("member %d had nothing to do", i)
+		}
+	}
+}
