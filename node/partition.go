@@ -182,7 +182,12 @@ func (p *partition) run() {
 		}
 		p.in.take(&m)
 		p.lull(&m)
-		if err := p.round(&m); err != nil {
+		err := p.round(&m)
+		if err == nil {
+			m.reset() // all in it was seen to
+			err = p.saveStreams()
+		}
+		if err != nil {
 			p.broken = true
 			p.n.fail(fmt.Errorf("partition %d: %w", p.id, err))
 			p.turnOut(&m)
@@ -364,7 +369,7 @@ func (p *partition) round(m *mail) error {
 		p.n.handed.Add(-int64(n))
 	}
 	p.report()
-	return p.saveStreams()
+	return nil
 }
 
 // propose adds a record to the batch that is being built.

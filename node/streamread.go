@@ -18,6 +18,7 @@ type streamRead struct {
 	key  tailKey
 	tail *streamTail // where it waits; nil while it need not
 	from uint64
+	gone int // how often what was to be read was gone
 }
 
 // ReadStream returns messages that are there, or the first to come. See
@@ -158,11 +159,17 @@ func decodeEntry(d *edda.StreamDecoder, m *edda.StreamMessage, shard string, e *
 	return nil
 }
 
+// maxGone is how often a reader looks anew because what it was to read has gone meanwhile.
+const maxGone = 100
+
 // wait returns true when there may be more than v has, which then is what there is, and
 // false when the time is over.
 func (r *streamRead) wait(ctx context.Context, v *streamfold.View, over <-chan time.Time) (more bool, err error) {
 	if r.from < v.End {
 		// What was to be read has just been trimmed, or its stream is gone.
+		if r.gone++; r.gone > maxGone {
+			return false, errInternal(r.op, fmt.Errorf("message %d is missing", r.from))
+		}
 		*v, err = r.ask(ctx, false)
 		return true, err
 	}
