@@ -22,17 +22,19 @@ var headerParameters = map[string]string{
 	"tracestate":          "W3C trace context.",
 }
 
-// streamHeaderParameters are those that an append takes beside some of a call's.
+// streamHeaderParameters are those that streams take beside some of a call's; what
+// stands before a dot tells headers of one name apart.
 var streamHeaderParameters = map[string]string{
-	"Edda-Type":     "What the message is about; \"message\" by default.",
-	"Edda-Id":       "The message's id; a repeated one is answered like the first and not appended.",
-	"Edda-Shard":    "The shard; \"default\" by default.",
-	"Edda-Reply-To": "Where replies go: STREAM or STREAM/SHARD, with NAMESPACE: before it when it is another one.",
-	"Edda-Source":   "The process or device that the message comes from.",
-	"Edda-Time":     "When the message was made.",
-	"If-Match":      "Append only if this, in quotes, is the shard's last offset.",
-	"If-None-Match": "* appends only to a shard without messages.",
-	"Last-Event-ID": "The offset of the last message seen: events resume after it.",
+	"append.Edda-Key": "What groups keep the order for, percent-encoded.",
+	"Edda-Type":       "What the message is about; \"message\" by default.",
+	"Edda-Id":         "The message's id; a repeated one is answered like the first and not appended.",
+	"Edda-Shard":      "The shard; \"default\" by default.",
+	"Edda-Reply-To":   "Where replies go: STREAM or STREAM/SHARD, with NAMESPACE: before it when it is another one.",
+	"Edda-Source":     "The process or device that the message comes from.",
+	"Edda-Time":       "When the message was made.",
+	"If-Match":        "Append only if this, in quotes, is the shard's last offset.",
+	"If-None-Match":   "* appends only to a shard without messages.",
+	"Last-Event-ID":   "The offset of the last message seen: events resume after it.",
 }
 
 // queryParameters are the schemas of the parameters in queries.
@@ -74,7 +76,7 @@ func components() obj {
 	parameters := obj{}
 	for _, headers := range []map[string]string{headerParameters, streamHeaderParameters} {
 		for name, description := range headers {
-			parameters["header."+name] = obj{"name": name, "in": "header", "description": description, "schema": text}
+			parameters["header."+name] = obj{"name": name[strings.IndexByte(name, '.')+1:], "in": "header", "description": description, "schema": text}
 		}
 	}
 	for name, schema := range queryParameters {

@@ -21,8 +21,8 @@ type obj = map[string]any
 type opDoc struct {
 	id      string
 	summary string
-	// query and header name parameters; what stands before a dot in a query's name tells
-	// parameters of one name apart.
+	// query and header name parameters; what stands before a dot in a name tells parameters
+	// of one name apart.
 	query  []string
 	header []string
 	// success is the status, 200 when zero; schema names the document that comes

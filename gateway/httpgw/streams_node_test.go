@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/node"
 )
 
@@ -206,4 +208,46 @@ func TestGroupOfANode(t *testing.T) {
 	}
 	want(t, g, 204, "DELETE", at, "")
 	refused(t, g, edda.NoGroup, "POST", at+"/read", `{"member":"one"}`)
+}
+
+// Many tails see each message once and in order, while many append, and one that takes
+// nothing is there too.
+func TestTailsOfANode(t *testing.T) {
+	const producers, each, tails = 4, 150, 6
+	g, _ := openStreams(t)
+	s := httptest.NewServer(g)
+	t.Cleanup(s.Close) // after the tail that takes nothing is given up
+	c, err := eddahttp.New(s.URL, eddahttp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, g, 201, "POST", "/v1/streams/orders", "first")
+	_ = tailOf(t, s.URL, 1) // and no more
+	var wg sync.WaitGroup
+	for range tails {
+		wg.Go(func() {
+			next := uint64(0)
+			for m, err := range c.TailStream(t.Context(), edda.Read{Stream: "orders", From: edda.FromStart}) {
+				if err != nil || m.Offset != next {
+					t.Errorf("got message %d, %v, want %d", m.Offset, err, next)
+					return
+				}
+				if next++; next == producers*each+1 {
+					return
+				}
+			}
+		})
+	}
+	payload := []byte(strings.Repeat("x", 1000))
+	for range producers {
+		wg.Go(func() {
+			for range each {
+				if _, err := c.Append(t.Context(), &edda.Append{Stream: "orders", Messages: []edda.StreamMessage{{Payload: payload}}}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
