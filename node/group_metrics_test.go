@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/node"
 )
 
@@ -59,47 +58,5 @@ func TestGroupMetricsAreBounded(t *testing.T) {
 		if got := metric(t, reg, "edda_group_lag", "other,other,other"); got < 99 {
 			t.Errorf("the groups that are not told apart have a lag of %v, want that of about 100", got)
 		}
-	})
-}
-
-// A message that is appended to a group that is caught up and has an idle member is
-// started by the record that appends it; a member that is busy costs one more.
-func TestSlotsOfAppends(t *testing.T) {
-	bubble(t, "records", func(t *testing.T) {
-		gate := make(chan struct{})
-		c := consumes("s/g", func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-			if string(m.Payload) == "wait" {
-				<-gate
-			}
-			return nil, nil
-		})
-		c.Concurrency = 2
-		n := start(t, node.Options{Partitions: 1}, c)
-		feed(t, n, "s", "first")
-		lag(t, n, "s/g", 0, 0)
-		at := func(ack *edda.AppendAck) (pos int) {
-			if _, err := fmt.Sscanf(ack.Position, "0-%d", &pos); err != nil {
-				t.Fatal(err)
-			}
-			return pos
-		}
-		for name, messages := range map[string][]string{
-			"one": {"a"}, "two": {"a", "b"}, "with a key": {"k=a"}, "two of two keys": {"k=a", "l=b"}, "two of a key": {"k=a", "k=b"},
-		} {
-			from := at(feed(t, n, "s", messages...))
-			lag(t, n, "s/g", 0, 0)
-			if got, want := at(feed(t, n, "s", "z"))-from, 1+len(messages); got != want {
-				t.Errorf("%s: %d records, want the append and the ends: %d", name, got, want)
-			}
-			lag(t, n, "s/g", 0, 0)
-		}
-		from := at(feed(t, n, "s", "wait", "wait", "a"))
-		lag(t, n, "s/g", 3, 2)
-		close(gate)
-		lag(t, n, "s/g", 0, 0)
-		if got := at(feed(t, n, "s", "z")) - from; got != 5 {
-			t.Errorf("one that has to wait for a slot: %d records, want the append, the ends, and one dispatch", got)
-		}
-		noSlotIsLost(t, n, "s/g")
 	})
 }

@@ -49,6 +49,27 @@ func (p *partition) reserveDeliveries(s *streamfold.Stream, shard string, msgs [
 	return starts, slots
 }
 
+// reserveAppended is reserveDeliveries for an append from another partition.
+func (p *partition) reserveAppended(body []byte) ([]record.GroupStart, deliverySlots) {
+	var a record.StreamAppended
+	if a.Decode(body) != nil {
+		return nil, nil // the fold will say what is wrong with it
+	}
+	s := p.streams.Stream(a.Namespace, a.Stream)
+	if s == nil || len(p.groups.Of(s)) == 0 {
+		return nil, nil
+	}
+	msgs := make([]edda.StreamMessage, len(a.Messages))
+	var names record.MessageNames
+	for i, m := range a.Messages {
+		if names.Read(m) != nil {
+			return nil, nil
+		}
+		msgs[i].Key = string(names.Key)
+	}
+	return p.reserveDeliveries(s, a.Shard, msgs)
+}
+
 // firstOfKeys returns the indexes of the messages that need not wait for others of their
 // keys.
 func (p *partition) firstOfKeys(a edda.Address, shard string, msgs []edda.StreamMessage) []uint32 {

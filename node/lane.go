@@ -103,6 +103,10 @@ func (p *partition) deliver(d *delivery) {
 		if pr.saga = p.endedElsewhere(d.body); pr.saga != nil {
 			rec = record.AppendStepStarts(rec, pr.saga.slots.indexes())
 		}
+	case record.TypeStreamAppended:
+		var starts []record.GroupStart
+		starts, pr.deliveries = p.reserveAppended(d.body)
+		rec = record.AppendGroupStarts(rec, starts)
 	}
 	p.propose(rec, pr)
 }
