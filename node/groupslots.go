@@ -18,6 +18,10 @@ type groupSlots struct {
 	hosts []*host
 }
 
+// maxStarts is how many slots are reserved for one record, which makes about as many
+// requests at most.
+const maxStarts = 1_000
+
 // reserveDeliveries takes slots for messages that are about to be appended to a shard, in
 // the groups that will take them in at once, as far as there are free ones. A message
 // that has to wait for its key's turn gets none. S is nil when there is no such stream
@@ -37,7 +41,7 @@ func (p *partition) reserveDeliveries(s *streamfold.Stream, shard string, msgs [
 			continue
 		}
 		first := p.firstOfKeys(svc.addr, shard, msgs)
-		hosts := svc.acquireSome(len(first))
+		hosts := svc.acquireSome(min(len(first), maxStarts-len(starts)))
 		if len(hosts) == 0 {
 			continue
 		}

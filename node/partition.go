@@ -203,7 +203,7 @@ func (p *partition) unhurried(m *mail) bool {
 		return false
 	}
 	for _, a := range m.outcomes {
-		if l := liveOf(a.req); l != nil && len(l.waiters) > 0 || a.req.Step != nil && !p.othersRun(a, m) {
+		if l := liveOf(a.req); l != nil && len(l.waiters) > 0 || a.told != nil || a.req.Step != nil && !p.othersRun(a, m) {
 			return false
 		}
 	}
