@@ -230,3 +230,59 @@ func randomMembers(t *testing.T, seed uint64) {
 		t.Errorf("%d dead letters", len(ls))
 	}
 }
+
+// A group is deleted, made again and reset again and again while members read, work and
+// settle: nobody hangs, and the last one works.
+func TestGroupsComeAndGo(t *testing.T) {
+	for seed := range uint64(10) {
+		bubble(t, fmt.Sprint("seed ", seed), func(t *testing.T) { comeAndGo(t, newSeen(seed)) })
+	}
+}
+
+func comeAndGo(t *testing.T, s *seen) {
+	n := start(t, node.Options{Partitions: 1})
+	few := func(g *edda.GroupSpec) { g.MinMembers, g.IdleTimeout = s.chance(3), time.Second }
+	group(t, n, "s/g", few)
+	ctx, cancel := context.WithCancel(t.Context())
+	var members sync.WaitGroup
+	for i := range 4 {
+		members.Go(func() {
+			for ctx.Err() == nil {
+				ds, err := n.ReadGroup(ctx, edda.GroupRead{
+					GroupRef: groupRef("s/g"), Member: fmt.Sprint("m", i/2), Max: 3, Wait: time.Duration(s.chance(100)) * time.Millisecond,
+				})
+				if err != nil || len(ds) == 0 || s.chance(4) == 0 {
+					time.Sleep(time.Duration(s.chance(20)) * time.Millisecond)
+					continue
+				}
+				_, _ = n.Ack(ctx, settleOf("s/g", ds))
+			}
+		})
+	}
+	members.Go(func() { work(ctx, t, n, newSeen(1), "w") })
+	for i := range 200 {
+		feed(t, n, "s", fmt.Sprintf("k%d=", i%5))
+		switch s.chance(6) {
+		case 0:
+			_ = n.DeleteGroup(t.Context(), groupRef("s/g"))
+		case 1:
+			_, _ = n.ResetGroup(t.Context(), groupRef("s/g"), "", edda.FromStart)
+		case 2, 3:
+			group(t, n, "s/g", few)
+		}
+		time.Sleep(time.Duration(s.chance(20)) * time.Millisecond)
+	}
+	cancel()
+	members.Wait()
+	time.Sleep(time.Minute) // the members are gone, and so are leases
+	group(t, n, "s/g", func(g *edda.GroupSpec) { g.MinMembers = 1 })
+	for {
+		ds := readGroup(t, n, "s/g", "last", 1000, time.Minute)
+		if len(ds) == 0 {
+			break
+		}
+		settles(t, n.Ack, settleOf("s/g", ds), len(ds))
+	}
+	lag(t, n, "s/g", 0, 0)
+	noSlotIsLost(t, n, "s/g")
+}
