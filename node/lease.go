@@ -20,6 +20,10 @@ type lease struct {
 
 const leaseBytes = 24
 
+// leaseText is how leases are written: as in a URL, but none begins with a dash, which on
+// a command line would make a flag of it.
+var leaseText = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._").WithPadding(base64.NoPadding).Strict()
+
 // leaseOf names an attempt.
 func leaseOf(a *Attempt) lease {
 	return lease{group: groupTag(a.svc.addr, a.delivery.Group), seq: a.seq, fence: a.fence}
@@ -33,16 +37,16 @@ func (l lease) String() string {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, leaseBytes), l.group)
 	b = binary.BigEndian.AppendUint64(b, l.seq)
 	b = binary.BigEndian.AppendUint64(b, l.fence)
-	return base64.RawURLEncoding.EncodeToString(b)
+	return leaseText.EncodeToString(b)
 }
 
 // parseLease reads what String returns, and nothing else.
 func parseLease(s string) (l lease, ok bool) {
 	var b [leaseBytes]byte
-	if len(s) != base64.RawURLEncoding.EncodedLen(leaseBytes) {
+	if len(s) != leaseText.EncodedLen(leaseBytes) {
 		return l, false
 	}
-	if n, err := base64.RawURLEncoding.Strict().Decode(b[:], []byte(s)); err != nil || n != leaseBytes {
+	if n, err := leaseText.Decode(b[:], []byte(s)); err != nil || n != leaseBytes {
 		return l, false
 	}
 	l.group, l.seq, l.fence = binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
