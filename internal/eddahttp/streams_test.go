@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -256,4 +258,57 @@ func TestTailStream(t *testing.T) {
 	for range c.TailStream(t.Context(), edda.Read{Stream: "orders"}) {
 		break
 	}
+}
+
+// silentBody says what it has, and then nothing more until its request is given up.
+type silentBody struct {
+	ctx  context.Context
+	text *strings.Reader
+}
+
+func (b *silentBody) Read(p []byte) (int, error) {
+	if b.text.Len() > 0 {
+		return b.text.Read(p)
+	}
+	<-b.ctx.Done()
+	return 0, b.ctx.Err()
+}
+
+func (*silentBody) Close() error { return nil }
+
+// roundTrip answers instead of a node.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A connection that says nothing for long is given up, but not for what its reader takes
+// long to do.
+func TestTailOfADeadConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := eddahttp.New("http://a", eddahttp.Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{
+				StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}},
+				Body: &silentBody{r.Context(), strings.NewReader("id: 4\nevent: placed\ndata: {\"offset\":4}\n\n")},
+			}, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		var got []string
+		for m, err := range c.TailStream(t.Context(), edda.Read{Stream: "orders"}) {
+			if err == nil {
+				time.Sleep(time.Hour) // it is looked at
+				got = append(got, strconv.FormatUint(m.Offset, 10))
+				continue
+			}
+			got = append(got, string(edda.ReasonOf(err)))
+			if !strings.Contains(err.Error(), "nothing was heard for 45s") {
+				t.Errorf("got %v, want it to say that nothing was heard", err)
+			}
+		}
+		if took, want := time.Since(begin), time.Hour+45*time.Second; strings.Join(got, " ") != "4 UNAVAILABLE" || took != want {
+			t.Errorf("got %v after %v, want message 4, an hour, and 45 s later the end", got, took)
+		}
+	})
 }
