@@ -78,12 +78,8 @@ func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
 	if err := edda.CheckName("method", c.Method); err != nil {
 		return &usageError{err}
 	}
-	for _, h := range headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok || name == "" || strings.ContainsAny(name, " \t") {
-			return wrongUse("header %q must be 'NAME: VALUE'", h)
-		}
-		c.Headers.Add(name, strings.TrimSpace(value))
+	if err := addHeaders(&c.Headers, headers); err != nil {
+		return err
 	}
 	for name, d := range map[string]time.Duration{"wait": c.Wait, "delay": c.Delay, "deadline": c.Deadline} {
 		if d < 0 {
@@ -93,16 +89,37 @@ func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
 	if len(args) < 3 {
 		return nil
 	}
-	c.Payload = []byte(args[2])
-	if args[2] == "-" {
-		if c.Payload, err = io.ReadAll(a.stdin); err != nil {
-			return fmt.Errorf("read standard input: %w", err)
-		}
+	if c.Payload, err = a.data(args[2]); err != nil {
+		return err
 	}
 	if c.ContentType == "" {
 		c.ContentType = guessType(c.Payload)
 	}
 	return nil
+}
+
+// addHeaders reads headers as they stand in flags.
+func addHeaders(to *edda.Headers, headers []string) error {
+	for _, h := range headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+			return wrongUse("header %q must be 'NAME: VALUE'", h)
+		}
+		to.Add(name, strings.TrimSpace(value))
+	}
+	return nil
+}
+
+// data returns what an argument stands for: itself, or standard input for "-".
+func (a *app) data(arg string) ([]byte, error) {
+	if arg != "-" {
+		return []byte(arg), nil
+	}
+	b, err := io.ReadAll(a.stdin)
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	return b, nil
 }
 
 // guessType returns the content type of data that nobody named.

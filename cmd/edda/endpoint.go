@@ -128,16 +128,21 @@ func endpointLines(e *edda.EndpointInfo) []string {
 	if e.Health != nil {
 		health = e.Health.Path + " every " + e.Health.Interval
 	}
-	attempts := fmt.Sprintf("%d, the second after %s, then %g times as long each, at most %s", e.Retry.Max, e.Retry.Delay, e.Retry.Backoff, e.Retry.MaxDelay)
-	if e.Retry.Max == -1 {
-		attempts = strings.Replace(attempts, "-1", "no limit", 1)
-	}
 	secret := ""
 	if e.Secret != "" {
 		secret = e.Secret + " (keep it: it is not shown again)"
 	}
 	return []string{
 		"endpoint", e.Endpoint, "protocol", string(e.Protocol), "concurrency", fmt.Sprint(e.Concurrency),
-		"attempt timeout", e.AttemptTimeout, "attempts", attempts, "on dead", string(e.OnDead), "health check", health, "secret", secret,
+		"attempt timeout", e.AttemptTimeout, "attempts", attempts(&e.Retry), "on dead", string(e.OnDead), "health check", health, "secret", secret,
 	}
+}
+
+// attempts says how often something is tried.
+func attempts(r *edda.RetryInfo) string {
+	text := fmt.Sprintf("%d, the second after %s, then %g times as long each, at most %s", r.Max, r.Delay, r.Backoff, r.MaxDelay)
+	if r.Max == -1 {
+		text = strings.Replace(text, "-1", "no limit", 1)
+	}
+	return text
 }

@@ -140,6 +140,7 @@ func (d *dumpedRecord) text(r *record.Record) (string, error) {
 		if len(c.Added) > 0 {
 			text += fmt.Sprintf(", %d steps added", len(c.Added))
 		}
+		text += appendsText(c.Appends)
 		return text, err
 	case record.TypeAttemptFailed:
 		var f record.AttemptFailed

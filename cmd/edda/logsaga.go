@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 
-	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -18,19 +17,19 @@ func (d *dumpedRecord) sagaText(r *record.Record) (string, error) {
 		if !c.Start {
 			held = ", not started"
 		}
-		return fmt.Sprintf("saga %s %s from %s, %d steps%s", sagaName(c.Namespace, c.ID), cmp.Or(c.Name, "-"), c.Principal, len(c.Steps), held), err
+		return fmt.Sprintf("saga %s %s from %s, %d steps%s", inNamespace(c.Namespace, c.ID), cmp.Or(c.Name, "-"), c.Principal, len(c.Steps), held), err
 	case record.TypeSagaStarted, record.TypeSagaAdvanced, record.TypeSagaRemoved:
 		var c record.SagaChanged
 		err := c.Decode(r.Body)
-		return "saga " + sagaName(c.Namespace, c.ID), err
+		return "saga " + inNamespace(c.Namespace, c.ID), err
 	case record.TypeSagaStepsAdded:
 		var a record.SagaStepsAdded
 		err := a.Decode(r.Body)
-		return fmt.Sprintf("saga %s, %d steps", sagaName(a.Namespace, a.ID), len(a.Steps)), err
+		return fmt.Sprintf("saga %s, %d steps", inNamespace(a.Namespace, a.ID), len(a.Steps)), err
 	case record.TypeSagaCancelled:
 		var c record.SagaCancelled
 		err := c.Decode(r.Body)
-		return "saga " + sagaName(c.Namespace, c.ID) + failure(c.Failure), err
+		return "saga " + inNamespace(c.Namespace, c.ID) + failure(c.Failure), err
 	default:
 		return d.stepText(r)
 	}
@@ -54,18 +53,18 @@ func (d *dumpedRecord) stepText(r *record.Record) (string, error) {
 		if s.Error != nil {
 			how = "failed"
 		}
-		return fmt.Sprintf("saga %s step %s %s", sagaName(s.Namespace, s.ID), s.Step, how), err
+		return fmt.Sprintf("saga %s step %s %s", inNamespace(s.Namespace, s.ID), s.Step, how), err
 	case record.TypeCompensationChanged:
 		var c record.CompensationChanged
 		err := c.Decode(r.Body)
-		return fmt.Sprintf("saga %s step %s %s", sagaName(c.Namespace, c.ID), c.Step, c.Action), err
+		return fmt.Sprintf("saga %s step %s %s", inNamespace(c.Namespace, c.ID), c.Step, c.Action), err
 	case record.TypeStepCancelled:
 		var c record.StepCancelled
 		err := c.Decode(r.Body)
 		d.ID = c.ID
 		return "", err
 	default:
-		return "", nil
+		return d.streamText(r)
 	}
 }
 
@@ -75,12 +74,5 @@ func stepName(namespace string, s *record.Step) string {
 	if s.Undo {
 		what = "compensation"
 	}
-	return fmt.Sprintf("saga %s %s %d", sagaName(namespace, s.Saga), what, s.Index)
-}
-
-func sagaName(namespace, id string) string {
-	if namespace == "" || namespace == edda.DefaultNamespace {
-		return id
-	}
-	return namespace + ":" + id
+	return fmt.Sprintf("saga %s %s %d", inNamespace(namespace, s.Saga), what, s.Index)
 }

@@ -71,10 +71,15 @@ func list[T any](a *app, p *eddahttp.Page[T], none string, header []string, row 
 	if err := a.table(none, header, rows); err != nil {
 		return err
 	}
-	if p.Next != "" {
-		fmt.Fprintf(a.stderr, "there is more: --after %s\n", p.Next)
-	}
+	a.sayMore(p.Next)
 	return nil
+}
+
+// sayMore says how to see the next page, if there is one.
+func (a *app) sayMore(next string) {
+	if next != "" {
+		fmt.Fprintf(a.stderr, "there is more: --after %s\n", next)
+	}
 }
 
 // plain makes text safe for a terminal and for a table: somebody else wrote it.
@@ -199,6 +204,17 @@ func (a *app) hint(e *edda.Error) string {
 			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
 	case edda.NoWorkerID:
 		return "who there is: " + a.spell("workers ls")
+	case edda.NoStream:
+		return "what there is: " + a.spell("streams ls")
+	case edda.NoShard, edda.Conflict:
+		if a.stream == "" {
+			return ""
+		}
+		return "see it: " + a.spell("streams show", plain(a.stream))
+	case edda.NoGroup:
+		return "what there is: " + a.spell("streams groups", plain(a.stream))
+	case edda.GroupFull:
+		return "its members: " + a.spell("streams groups", plain(a.stream), plain(a.group))
 	case edda.NoSaga:
 		return "what there is: " + a.spell("sagas ls")
 	case edda.NoStep, edda.SagaEnded:
@@ -212,6 +228,9 @@ func (a *app) hint(e *edda.Error) string {
 	case edda.NoWorker:
 		return "it is stored, and goes on when a worker comes"
 	case edda.OutcomeUnknown:
+		if a.appending {
+			return "it may have been stored: repeat it only with the same --id"
+		}
 		return "it may have been stored: repeat it only with the same --idempotency-key"
 	case edda.IdempotencyMismatch:
 		return "this --idempotency-key belongs to another request: take a new one"

@@ -142,9 +142,7 @@ func (a *app) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
 		for i := range p.Items {
 			fmt.Fprintln(a.stdout, plain(p.Items[i].ID))
 		}
-		if p.Next != "" {
-			fmt.Fprintf(a.stderr, "there is more: --after %s\n", p.Next)
-		}
+		a.sayMore(p.Next)
 		return nil
 	}
 	err := list(a, p, "no sagas", []string{"ID", "NAME", "STATE", "STEPS", "CREATED", "TOOK", "REASON"}, func(s *edda.Saga) []string {

@@ -13,21 +13,26 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write what was seen into testdata")
 
+// lease is what a member of a group has on a message.
+var lease = regexp.MustCompile(`[A-Za-z0-9._]{22}A[A-Za-z0-9._]{9}`)
+
 // scrubbed is what differs from run to run.
 var scrubbed = []struct {
 	pattern *regexp.Regexp
 	text    string
 }{
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "URL"},
-	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`), "ID"},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`), "ID"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(\d+ms|[\d.]+[smh]) ago`), "AGE"},
-	{regexp.MustCompile(`in (\d+ms|[\d.]+[smh])`), "SOON"},
+	{regexp.MustCompile(`\bin (\d+ms|[\d.]+[smh])`), "SOON"},
 	{regexp.MustCompile(`("position": "|position +)[^"\n]+`), "${1}POSITION"},
 	{regexp.MustCompile(`("inFlight": |"queued": |in flight +|queued +)\d+`), "${1}N"},
 	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SECRET"},
-	{regexp.MustCompile(`(?m)(after |for |AGE +|<br/>)(?:<|#lt;)?[\d.]+m?s($|[ "])`), "${1}TOOK$2"},
+	{regexp.MustCompile(`(?m)(after |within |for |AGE +|<br/>)(?:<|#lt;)?[\d.]+m?s($|[ ";])`), "${1}TOOK$2"},
 	{regexp.MustCompile(`<?[\d.]+m?s │`), "TOOK │"},
+	{lease, "LEASE"},
+	{regexp.MustCompile(`SOON \(\d+/s\)`), "SOON (N/s)"},
 	{regexp.MustCompile(`─+`), "─"}, // boxes too
 	{regexp.MustCompile(`(?m)^ +([╭╰│])`), "$1"},
 	{regexp.MustCompile(` +([╭╰│])`), " $1"},
@@ -35,8 +40,8 @@ var scrubbed = []struct {
 }
 
 // TestTranscript plays the commands in testdata against a node and compares all
-// that they print. A line "$ edda …" is a command; $ID in it is the id that was
-// printed last. Other lines are its output, its errors behind "! ", and its exit
+// that they print. A line "$ edda …" is a command; $ID and $LEASE in it are the id and
+// the lease that were printed last. Other lines are its output, its errors behind "! ", and its exit
 // code unless it is 0.
 func TestTranscript(t *testing.T) {
 	t.Parallel()
@@ -69,7 +74,7 @@ func TestTranscript(t *testing.T) {
 func play(t *testing.T, script string) []byte {
 	t.Helper()
 	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"))
-	id := ""
+	id, held := "", ""
 	var b bytes.Buffer
 	for line := range strings.Lines(script) {
 		text, isCommand := strings.CutPrefix(line, "$ edda ")
@@ -81,10 +86,13 @@ func play(t *testing.T, script string) []byte {
 			continue
 		}
 		fmt.Fprint(&b, line)
-		args := split(strings.ReplaceAll(strings.TrimSpace(text), "$ID", id))
+		args := split(strings.NewReplacer("$ID", id, "$LEASE", held).Replace(strings.TrimSpace(text)))
 		r := command(t, []string{"EDDA_URL=" + node.url}, "from stdin", args...)
 		if found := scrubbed[1].pattern.FindString(r.out + r.errOut); found != "" {
 			id = found
+		}
+		if found := lease.FindString(r.out); found != "" {
+			held = found
 		}
 		fmt.Fprint(&b, scrub(r.out))
 		for errLine := range strings.Lines(scrub(r.errOut)) {

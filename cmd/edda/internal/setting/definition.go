@@ -158,7 +158,7 @@ func duration(field func(*Node) *time.Duration) func(*Node, string) error {
 // number sets a field to a number from 1 to most, which may have a unit.
 func number(most int, field func(*Node) *int) func(*Node, string) error {
 	return func(n *Node, v string) (err error) {
-		*field(n), err = parseNumber(v)
+		*field(n), err = ParseNumber(v)
 		if most == math.MaxInt {
 			return refuse(err != nil || *field(n) < 1, "must be a number above zero, such as 65536 or 64KiB")
 		}
@@ -166,8 +166,8 @@ func number(most int, field func(*Node) *int) func(*Node, string) error {
 	}
 }
 
-// parseNumber reads a number with or without KiB, MiB or GiB.
-func parseNumber(s string) (int, error) {
+// ParseNumber reads a number that may end in KiB, MiB or GiB.
+func ParseNumber(s string) (int, error) {
 	unit := 1
 	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
 		if digits, ok := strings.CutSuffix(s, suffix); ok {

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/record"
+)
+
+// streamText says what a record of a stream is about.
+func (d *dumpedRecord) streamText(r *record.Record) (string, error) {
+	switch r.Type {
+	case record.TypeStreamAppended:
+		var a record.StreamAppended
+		err := a.Decode(r.Body)
+		return "stream " + appended(&a), err
+	case record.TypeStreamSet:
+		var s record.StreamSet
+		err := s.Decode(r.Body)
+		return "stream " + inNamespace(s.Namespace, s.Name) + specText(&s.StreamSpec), err
+	case record.TypeStreamRemoved:
+		var s record.StreamRemoved
+		err := s.Decode(r.Body)
+		return "stream " + inNamespace(s.Namespace, s.Name), err
+	case record.TypeStreamTrimmed:
+		var s record.StreamTrimmed
+		err := s.Decode(r.Body)
+		text := "stream " + shardName(s.Namespace, s.Name, s.Shard)
+		if s.Time != 0 {
+			return text + " before " + time.Unix(0, s.Time).UTC().Format(time.RFC3339Nano), err
+		}
+		return text + fmt.Sprintf(" before %d", s.Offset), err
+	default:
+		return d.groupText(r)
+	}
+}
+
+// groupText says what a record of a consumer group is about.
+func (d *dumpedRecord) groupText(r *record.Record) (string, error) {
+	switch r.Type {
+	case record.TypeGroupSet:
+		var g record.GroupSet
+		err := g.Decode(r.Body)
+		text := "group " + inNamespace(g.Namespace, g.Service())
+		if g.From != "" {
+			text += " from " + string(g.From)
+		}
+		return text, err
+	case record.TypeGroupRemoved, record.TypeGroupAdvanced:
+		var g record.GroupChanged
+		err := g.Decode(r.Body)
+		return "group " + inNamespace(g.Namespace, g.Stream+"/"+g.Group), err
+	case record.TypeGroupReset:
+		var g record.GroupReset
+		err := g.Decode(r.Body)
+		text := "group " + inNamespace(g.Namespace, g.Stream+"/"+g.Group)
+		if g.Shard != "" {
+			text += " shard " + g.Shard
+		}
+		return text + " to " + string(g.To), err
+	default:
+		return "", nil
+	}
+}
+
+// appended says what an append is, of its own or in what a handler left.
+func appended(a *record.StreamAppended) string {
+	bytes := 0
+	for _, m := range a.Messages {
+		bytes += len(m)
+	}
+	text := fmt.Sprintf("%s, %s, %d B", shardName(a.Namespace, a.Stream, a.Shard), counted(uint64(len(a.Messages)), "message"), bytes)
+	switch a.Expect {
+	case 0:
+	case 1:
+		text += ", if it is empty"
+	default:
+		text += fmt.Sprintf(", if the last offset is %d", a.Expect-2)
+	}
+	if len(a.Starts) > 0 {
+		text += ", " + counted(uint64(len(a.Starts)), "start")
+	}
+	return text
+}
+
+// appendsText says what a handler appends to streams.
+func appendsText(appends []record.StreamAppended) string {
+	var b strings.Builder
+	for i := range appends {
+		b.WriteString("; to stream " + appended(&appends[i]))
+	}
+	return b.String()
+}
+
+// specText says what a stream is to be like, as far as it is not like others.
+func specText(s *edda.StreamSpec) string {
+	text := ""
+	if len(s.Shards) > 0 {
+		const most = 8
+		text += " shards " + strings.Join(s.Shards[:min(len(s.Shards), most)], ", ")
+		if len(s.Shards) > most {
+			text += fmt.Sprintf(" and %d more", len(s.Shards)-most)
+		}
+	}
+	var keeps []string
+	if s.Retention.Age > 0 {
+		keeps = append(keeps, trimZeros(s.Retention.Age.String()))
+	}
+	if s.Retention.Count > 0 {
+		keeps = append(keeps, fmt.Sprintf("%d messages", s.Retention.Count))
+	}
+	if s.Retention.Bytes > 0 {
+		keeps = append(keeps, fmt.Sprintf("%d B", s.Retention.Bytes))
+	}
+	if len(keeps) > 0 {
+		text += " keeps " + strings.Join(keeps, ", ")
+	}
+	return text
+}
+
+// shardName names a shard; the default one, and all, are the stream.
+func shardName(namespace, stream, shard string) string {
+	name := inNamespace(namespace, stream)
+	if shard != "" && shard != edda.DefaultShard {
+		name += " shard " + shard
+	}
+	return name
+}
+
+// inNamespace writes a name with its namespace, unless that is the default one.
+func inNamespace(namespace, name string) string {
+	if namespace == "" || namespace == edda.DefaultNamespace {
+		return name
+	}
+	return namespace + ":" + name
+}

@@ -1,0 +1,410 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/internal/eddahttp"
+	"github.com/edda-io/edda/internal/streamjson"
+)
+
+func (a *app) streams() *cobra.Command {
+	g := group("streams", "Append to streams, read and follow them, look at their groups",
+		a.streamsList(), a.streamsCreate(), a.streamsShow(), a.streamsAppend(), a.streamsRead(), a.streamsTail(),
+		a.streamsGroups(), a.streamsTrim(), a.streamsRemove())
+	g.Long = `A stream is a named sequence of messages in shards; offsets count the messages of
+a shard from 0. A group is consumers that share a cursor: each message goes to one
+of them.`
+	g.Example = `  ` + a.program + ` streams append orders '{"id":17}' --type order.placed --key ada
+  ` + a.program + ` streams read orders
+  ` + a.program + ` streams tail orders -n 10`
+	return g
+}
+
+// withStream is the work of a command whose first argument is a stream. The client is
+// there, and hints know the stream.
+func (a *app) withStream(do func(ctx context.Context, c *eddahttp.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := edda.CheckName("stream", args[0]); err != nil {
+			return &usageError{err}
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		a.stream = args[0]
+		return do(cmd.Context(), client, args)
+	}
+}
+
+func (a *app) streamsList() *cobra.Command {
+	var q eddahttp.Query
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List streams",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.listing(&q)
+			if err != nil {
+				return err
+			}
+			p, err := client.Streams(cmd.Context(), q.Limit, q.After)
+			if err != nil {
+				return err
+			}
+			docs := &eddahttp.Page[streamjson.Stream]{Next: p.Next}
+			for i := range p.Items {
+				docs.Items = append(docs.Items, streamjson.NewStream(&p.Items[i]))
+			}
+			return a.printStreams(docs, quiet)
+		},
+	}
+	addPaging(cmd.Flags(), &q)
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names alone")
+	return cmd
+}
+
+func (a *app) printStreams(p *eddahttp.Page[streamjson.Stream], quiet bool) error {
+	if quiet && !a.json {
+		for i := range p.Items {
+			fmt.Fprintln(a.stdout, plain(p.Items[i].Name))
+		}
+		a.sayMore(p.Next)
+		return nil
+	}
+	return list(a, p, "no streams", []string{"NAME", "SHARDS", "MESSAGES", "BYTES", "GROUPS", "KEEPS", "CREATED"},
+		func(s *streamjson.Stream) []string {
+			messages, bytes := kept(s)
+			return []string{
+				s.Name, fmt.Sprint(max(len(s.Shards), len(s.Offsets))), fmt.Sprint(messages), size(bytes), fmt.Sprint(len(s.Groups)),
+				keeps(s.Retention), age(s.CreatedAt),
+			}
+		})
+}
+
+// kept returns what a stream has in all its shards.
+func kept(s *streamjson.Stream) (messages, bytes uint64) {
+	for _, o := range s.Offsets {
+		messages += o.End - o.First
+		bytes += o.Bytes
+	}
+	return messages, bytes
+}
+
+// keeps says what is kept of a shard.
+func keeps(r *streamjson.Retention) string {
+	if r == nil {
+		return "everything"
+	}
+	var limits []string
+	if r.Age != "" {
+		limits = append(limits, trimZeros(r.Age))
+	}
+	if r.Count > 0 {
+		limits = append(limits, counted(r.Count, "message"))
+	}
+	if r.Bytes > 0 {
+		limits = append(limits, size(r.Bytes))
+	}
+	return strings.Join(limits, ", ")
+}
+
+// trimZeros writes 72h0m0s as 72h.
+func trimZeros(d string) string {
+	if rest, ok := strings.CutSuffix(d, "m0s"); ok {
+		d = rest + "m"
+	}
+	if rest, ok := strings.CutSuffix(d, "h0m"); ok {
+		d = rest + "h"
+	}
+	return d
+}
+
+// counted writes a number of things.
+func counted(n uint64, what string) string {
+	switch n {
+	case 0:
+		return "no " + what + "s"
+	case 1:
+		return "1 " + what
+	default:
+		return fmt.Sprintf("%d %ss", n, what)
+	}
+}
+
+// size writes a number of bytes for people.
+func size(n uint64) string {
+	units := []string{"KiB", "MiB", "GiB", "TiB"}
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f := float64(n) / (1 << 10)
+	for f >= 1<<10 && len(units) > 1 {
+		f, units = f/(1<<10), units[1:]
+	}
+	return strings.Replace(fmt.Sprintf("%.1f %s", f, units[0]), ".0 ", " ", 1)
+}
+
+func (a *app) streamsShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show STREAM",
+		Short: "Show a stream: what it keeps, its shards and its groups",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			s, err := c.Stream(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.printStream(s)
+		}),
+	}
+}
+
+func (a *app) printStream(s *edda.Stream) error {
+	doc := streamjson.NewStream(s)
+	if a.json {
+		return a.printJSON(doc)
+	}
+	if err := a.fields(
+		"name", doc.Name, "created", stamp(doc.CreatedAt), "keeps", keeps(doc.Retention), "knows ids for", trimZeros(doc.Dedupe),
+		"only shards", strings.Join(doc.Shards, ", "), "groups", strings.Join(doc.Groups, ", "),
+	); err != nil {
+		return err
+	}
+	if len(doc.Offsets) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, shard := range slices.Sorted(maps.Keys(doc.Offsets)) {
+		o := doc.Offsets[shard]
+		rows = append(rows, []string{shard, fmt.Sprint(o.First), fmt.Sprint(o.End), fmt.Sprint(o.End - o.First), size(o.Bytes)})
+	}
+	fmt.Fprintln(a.stdout)
+	return a.table("", []string{"SHARD", "FIRST", "END", "MESSAGES", "BYTES"}, rows)
+}
+
+// streamFlags are the flags that say what a stream is to be like.
+type streamFlags struct {
+	age, bytes, dedupe string
+	spec               edda.StreamSpec
+}
+
+func (s *streamFlags) add(f *pflag.FlagSet) {
+	f.StringArrayVar(&s.spec.Shards, "shard", nil, "a `SHARD` there may be, can be repeated; any when left out")
+	f.StringVar(&s.age, "retain-age", "", "keep messages for this long: a `DURATION` such as 72h or 30d")
+	f.Uint64Var(&s.spec.Retention.Count, "retain-count", 0, "keep the latest `N` messages of each shard")
+	f.StringVar(&s.bytes, "retain-bytes", "", "keep the latest messages of each shard, up to so many `BYTES`: 1GiB, 64MiB")
+	f.StringVar(&s.dedupe, "dedupe", "", "know the ids of messages for this long: a `DURATION`, 30d at most (default 24h)")
+}
+
+// read checks the flags and puts them into the specification.
+func (s *streamFlags) read(flags *pflag.FlagSet) error {
+	for _, d := range []struct {
+		flag, text string
+		into       *time.Duration
+	}{{"retain-age", s.age, &s.spec.Retention.Age}, {"dedupe", s.dedupe, &s.spec.Dedupe}} {
+		if !flags.Changed(d.flag) {
+			continue
+		}
+		v, err := parseAge(d.text)
+		if err != nil || v <= 0 {
+			return wrongUse("--%s is %q, must be a duration above zero such as 90s, 72h or 30d", d.flag, d.text)
+		}
+		*d.into = v
+	}
+	if flags.Changed("retain-count") && s.spec.Retention.Count == 0 {
+		return wrongUse("--retain-count is 0, must be at least 1: leave it out for no limit")
+	}
+	if flags.Changed("retain-bytes") {
+		n, err := setting.ParseNumber(s.bytes)
+		if err != nil || n < 1 {
+			return wrongUse("--retain-bytes is %q, must be a number above zero such as 65536, 64KiB or 1GiB", s.bytes)
+		}
+		s.spec.Retention.Bytes = uint64(n)
+	}
+	if err := s.spec.Validate(); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+func (a *app) streamsCreate() *cobra.Command {
+	var s streamFlags
+	cmd := &cobra.Command{
+		Use:   "create STREAM",
+		Short: "Create a stream, or change one, and say which",
+		Long: `Creates a stream, or changes one that there is: what no flag says has its default
+then, which is to keep everything, to allow any shard, and to know ids for 24h. A
+stream need not be created: the first message does that, with the defaults.`,
+		Example: `  ` + a.program + ` streams create orders --retain-age 30d --retain-bytes 1GiB
+  ` + a.program + ` streams create readings --shard north --shard south --retain-count 100000 --dedupe 1h`,
+		Args: cobra.ExactArgs(1),
+	}
+	s.add(cmd.Flags())
+	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		s.spec.Name = args[0]
+		if err := s.read(cmd.Flags()); err != nil {
+			return err
+		}
+		st, created, err := c.SetStream(ctx, s.spec)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(struct {
+				Created bool `json:"created"`
+				streamjson.Stream
+			}{created, streamjson.NewStream(st)})
+		}
+		a.sayMade(created, st.Name)
+		return a.printStream(st)
+	})
+	return cmd
+}
+
+// sayMade says whether something was made, or changed.
+func (a *app) sayMade(created bool, what string) {
+	done := "changed"
+	if created {
+		done = "created"
+	}
+	fmt.Fprintf(a.stdout, "%s %s\n\n", done, plain(what))
+}
+
+func (a *app) streamsTrim() *cobra.Command {
+	var shard, before string
+	cmd := &cobra.Command{
+		Use:   "trim STREAM --before OFFSET|TIME",
+		Short: "Remove the first messages of a stream",
+		Long: `Removes the messages before an offset, of the default shard unless --shard names
+another one, or those appended before a time, of all shards unless --shard names
+one. They are gone for groups too.`,
+		Example: `  ` + a.program + ` streams trim orders --before 1000
+  ` + a.program + ` streams trim orders --before 7d`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&before, "before", "", "remove what is before this `OFFSET|TIME`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339 (required)")
+	cmd.Flags().StringVar(&shard, "shard", "", "of this `SHARD`")
+	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		if !cmd.Flags().Changed("before") {
+			return wrongUse("--before is missing: say with an offset or a time what goes")
+		}
+		from, err := parsePoint("--before", before, time.Now(), "")
+		if err != nil {
+			return err
+		}
+		s, err := c.TrimStream(ctx, args[0], shard, from)
+		if err != nil {
+			return err
+		}
+		return a.printStream(s)
+	})
+	return cmd
+}
+
+// parsePlace reads where in a stream: start, end, an offset, or a point in time.
+func parsePlace(flag, s string, now time.Time) (edda.From, error) {
+	if from := edda.From(s); from == "" || from == edda.FromStart || from == edda.FromEnd {
+		return from, nil
+	}
+	return parsePoint(flag, s, now, "start, end, ")
+}
+
+// parsePoint reads an offset or a point in time. Besides them an error names what else
+// would be right.
+func parsePoint(flag, s string, now time.Time, besides string) (edda.From, error) {
+	if s != "" && strings.Trim(s, "0123456789") == "" {
+		if _, err := edda.From(s).Parse(); err != nil {
+			return "", wrongUse("%s: %w", flag, err)
+		}
+		return edda.From(s), nil
+	}
+	t, err := parseTime(flag, s, now)
+	if err != nil || s == "" {
+		return "", wrongUse("%s is %q, must be %san offset, how long ago (90s, 2h, 7d), a day (2026-11-21), or a time (2026-11-21T09:00:00Z)", flag, s, besides)
+	}
+	return edda.FromTime(t), nil
+}
+
+func (a *app) streamsRemove() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "rm STREAM",
+		Short: "Remove a stream with its messages and groups",
+		Long: `Removes a stream. One that has messages or groups goes only when somebody says yes,
+at the terminal or with --yes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			if !yes {
+				s, err := c.Stream(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if err := a.mayRemove(s); err != nil {
+					return err
+				}
+			}
+			if err := c.DeleteStream(ctx, args[0]); err != nil {
+				return err
+			}
+			return a.printRemoved(args[0])
+		}),
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove it whatever it has")
+	return cmd
+}
+
+func (a *app) printRemoved(name string) error {
+	if a.json {
+		return a.printJSON(map[string]string{"removed": name})
+	}
+	_, err := fmt.Fprintf(a.stdout, "removed %s\n", plain(name))
+	return err
+}
+
+// mayRemove asks before a stream goes that has something to lose.
+func (a *app) mayRemove(s *edda.Stream) error {
+	doc := streamjson.NewStream(s)
+	messages, _ := kept(&doc)
+	if messages == 0 && len(s.Groups) == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("stream %s has %s and %s", s.Name, counted(messages, "message"), counted(uint64(len(s.Groups)), "group"))
+	if !asksPeople(a.stdin) {
+		return fmt.Errorf("%s: nothing was removed; say --yes to remove it with them", what)
+	}
+	if !confirm(a.stdin, a.stderr, what+": remove it?") {
+		return errors.New("nothing was removed")
+	}
+	return nil
+}
+
+// asksPeople reports whether there is a person at the other end.
+func asksPeople(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// confirm asks, and reports whether the answer is yes.
+func confirm(r io.Reader, w io.Writer, question string) bool {
+	fmt.Fprintf(w, "%s [y/N] ", plain(question))
+	var answer string
+	if _, err := fmt.Fscanln(r, &answer); err != nil {
+		return false // whatever is not yes is no
+	}
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+	"github.com/edda-io/edda/internal/streamjson"
+)
+
+func (a *app) streamsGroups() *cobra.Command {
+	var q eddahttp.Query
+	cmd := &cobra.Command{
+		Use:   "groups STREAM [GROUP]",
+		Short: "Show the groups of a stream, create, reset and remove them, be a member",
+		Long: `Shows the groups of a stream, or one of them with its cursor in each shard, its lag
+and its members. A message that failed for good is a dead letter of the service
+STREAM/GROUP.`,
+		Example: `  ` + a.program + ` streams groups orders mail
+  ` + a.program + ` streams groups create orders mail --from start
+  ` + a.program + ` streams groups read orders mail --member me --ack
+  ` + a.program + ` deadletters ls --service orders/mail`,
+		Args: groupsArgs,
+	}
+	addPaging(cmd.Flags(), &q)
+	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		if len(args) == 1 {
+			return a.listGroups(ctx, c, args[0], &q)
+		}
+		for _, name := range []string{"limit", "after"} {
+			if cmd.Flags().Changed(name) {
+				return wrongUse("--%s is for the list of groups: leave it out, or GROUP", name)
+			}
+		}
+		g, err := c.Group(ctx, args[0], args[1])
+		if err != nil {
+			return err
+		}
+		return a.printGroup(g)
+	})
+	cmd.AddCommand(a.groupsCreate(), a.groupsReset(), a.groupsRemove(), a.groupsRead(),
+		a.settle("ack", "acknowledged", "Say that messages were handled",
+			"Says that messages were handled: they do not come again.", (*eddahttp.Client).Ack),
+		a.settle("reject", "rejected", "Say that handling messages failed",
+			`Says that handling messages failed: they come again as the group's retry policy says,
+or after --for. The last failure makes a dead letter of the service STREAM/GROUP.`, (*eddahttp.Client).Reject),
+		a.settle("extend", "extended", "Keep messages for longer",
+			`Keeps messages from being given to others, from now on for as long as --for says, else
+for the group's processing timeout.`, (*eddahttp.Client).Extend))
+	return cmd
+}
+
+// groupsArgs knows that what looks like an argument may be meant as a command.
+func groupsArgs(cmd *cobra.Command, args []string) error {
+	switch len(args) {
+	case 1, 2:
+		return nil
+	case 0:
+		return fmt.Errorf("say whose groups: STREAM, or STREAM GROUP for one of them, or a command: %s", commands(cmd))
+	default:
+		return fmt.Errorf("%s has no command %q, and as STREAM [GROUP] there is too much: %q", cmd.CommandPath(), args[0], args[2])
+	}
+}
+
+func (a *app) listGroups(ctx context.Context, c *eddahttp.Client, stream string, q *eddahttp.Query) error {
+	if _, err := a.listing(q); err != nil {
+		return err
+	}
+	p, err := c.Groups(ctx, stream, q.Limit, q.After)
+	if err != nil {
+		return err
+	}
+	docs := &eddahttp.Page[streamjson.Group]{Next: p.Next}
+	for i := range p.Items {
+		docs.Items = append(docs.Items, streamjson.NewGroup(&p.Items[i]))
+	}
+	return list(a, docs, "no groups", []string{"GROUP", "LAG", "PENDING", "MEMBERS", "CURSOR"}, func(g *streamjson.Group) []string {
+		return []string{g.Name, fmt.Sprint(g.Lag), fmt.Sprint(g.Pending), fmt.Sprint(len(g.Members)), cursor(g.Cursor)}
+	})
+}
+
+// cursor writes a cursor in one line.
+func cursor(c map[string]uint64) string {
+	if at, ok := c[edda.DefaultShard]; ok && len(c) == 1 {
+		return fmt.Sprint(at)
+	}
+	const most = 3
+	var at []string
+	for _, shard := range slices.Sorted(maps.Keys(c)) {
+		if len(at) == most {
+			return strings.Join(at, " ") + fmt.Sprintf(" and %d more", len(c)-most)
+		}
+		at = append(at, fmt.Sprintf("%s:%d", shard, c[shard]))
+	}
+	return strings.Join(at, " ")
+}
+
+func (a *app) printGroup(g *edda.Group) error {
+	doc := streamjson.NewGroup(g)
+	if a.json {
+		return a.printJSON(doc)
+	}
+	members := fmt.Sprint(len(doc.Members))
+	if doc.MinMembers > 1 {
+		members += fmt.Sprintf(", starts with %d", doc.MinMembers)
+	}
+	if doc.MaxMembers > 0 {
+		members += fmt.Sprintf(", at most %d", doc.MaxMembers)
+	}
+	if err := a.fields(
+		"group", doc.Name, "stream", doc.Stream, "created", stamp(doc.CreatedAt), "lag", fmt.Sprint(doc.Lag),
+		"pending", fmt.Sprint(doc.Pending), "members", members,
+		"processing timeout", trimZeros(doc.ProcessingTimeout), "idle timeout", trimZeros(doc.IdleTimeout), "attempts", attempts(doc.Retry),
+	); err != nil {
+		return err
+	}
+	if len(doc.Cursor) > 0 {
+		var rows [][]string
+		for _, shard := range slices.Sorted(maps.Keys(doc.Cursor)) {
+			rows = append(rows, []string{shard, fmt.Sprint(doc.Cursor[shard])})
+		}
+		fmt.Fprintln(a.stdout)
+		if err := a.table("", []string{"SHARD", "CURSOR"}, rows); err != nil {
+			return err
+		}
+	}
+	if len(doc.Members) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, m := range doc.Members {
+		rows = append(rows, []string{m.Name, fmt.Sprint(m.Leases), age(m.LastSeen)})
+	}
+	fmt.Fprintln(a.stdout)
+	return a.table("", []string{"MEMBER", "LEASES", "LAST SEEN"}, rows)
+}
+
+// groupFlags are the flags that say what a group is to be like.
+type groupFlags struct {
+	from string
+	spec edda.GroupSpec
+}
+
+func (g *groupFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&g.from, "from", "", "where a new group begins: `start|end|OFFSET|TIME` (default end)")
+	f.IntVar(&g.spec.MinMembers, "min-members", 1, "give out messages once there are so many members")
+	f.IntVar(&g.spec.MaxMembers, "max-members", 0, "let in so many members; 0 has no limit")
+	f.DurationVar(&g.spec.ProcessingTimeout, "processing-timeout", edda.DefaultProcessingTimeout, "how long a member may keep a message without a word")
+	f.DurationVar(&g.spec.IdleTimeout, "idle-timeout", edda.DefaultIdleTimeout, "how long a member that reads may be silent")
+	policy := edda.RetryPolicy{}.WithDefaults()
+	f.IntVar(&g.spec.Retry.Max, "retry-max", policy.Max, "attempts in all; -1 has no limit")
+	f.DurationVar(&g.spec.Retry.Delay, "retry-delay", policy.Delay, "before the second attempt")
+	f.DurationVar(&g.spec.Retry.MaxDelay, "retry-max-delay", policy.MaxDelay, "the longest delay")
+	f.Float64Var(&g.spec.Retry.Backoff, "retry-backoff", policy.Backoff, "multiplies the delay after each attempt")
+	f.Float64Var(&g.spec.Retry.Jitter, "retry-jitter", policy.Jitter, "the part of the delay that is left to chance, 0 to 1")
+}
+
+// read checks the flags and puts them into the specification.
+func (g *groupFlags) read(args []string) error {
+	g.spec.Stream, g.spec.Name = args[0], args[1]
+	var err error
+	if g.spec.From, err = parsePlace("--from", g.from, time.Now()); err != nil {
+		return err
+	}
+	switch {
+	case g.spec.MinMembers < 1:
+		return wrongUse("--min-members is %d, must be at least 1", g.spec.MinMembers)
+	case g.spec.ProcessingTimeout <= 0:
+		return wrongUse("--processing-timeout is %v, must be above zero", g.spec.ProcessingTimeout)
+	case g.spec.IdleTimeout <= 0:
+		return wrongUse("--idle-timeout is %v, must be above zero", g.spec.IdleTimeout)
+	case g.spec.Retry.Jitter == 0:
+		g.spec.Retry.Jitter = -1 // zero would be the default
+	}
+	if err := g.spec.Validate(); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+func (a *app) groupsCreate() *cobra.Command {
+	var g groupFlags
+	cmd := &cobra.Command{
+		Use:   "create STREAM GROUP",
+		Short: "Create a group, or change one, and say which",
+		Long: `Creates a group, and its stream when there is none, or changes a group that there is:
+what no flag says has its default then. Where it begins is for a new one only; reset
+moves one that there is.`,
+		Example: `  ` + a.program + ` streams groups create orders mail --from start
+  ` + a.program + ` streams groups create orders billing --retry-max 5 --retry-delay 1s --max-members 4`,
+		Args: cobra.ExactArgs(2),
+	}
+	g.add(cmd.Flags())
+	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		if err := g.read(args); err != nil {
+			return err
+		}
+		gr, created, err := c.SetGroup(ctx, g.spec)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(struct {
+				Created bool `json:"created"`
+				streamjson.Group
+			}{created, streamjson.NewGroup(gr)})
+		}
+		a.sayMade(created, gr.Service())
+		return a.printGroup(gr)
+	})
+	return cmd
+}
+
+func (a *app) groupsReset() *cobra.Command {
+	var shard, to string
+	cmd := &cobra.Command{
+		Use:   "reset STREAM GROUP --to start|end|OFFSET|TIME",
+		Short: "Set the cursor of a group",
+		Long: `Sets the cursor of a group in all shards, or in the one that --shard names, and takes
+from the members what they have. Messages after the cursor come again.`,
+		Example: `  ` + a.program + ` streams groups reset orders mail --to start
+  ` + a.program + ` streams groups reset orders mail --to 2h`,
+		Args: cobra.ExactArgs(2),
+	}
+	cmd.Flags().StringVar(&to, "to", "", "where it goes on: `start|end|OFFSET|TIME`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339 (required)")
+	cmd.Flags().StringVar(&shard, "shard", "", "only in this `SHARD`")
+	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		if to == "" {
+			return wrongUse("--to is missing: say where the group goes on")
+		}
+		place, err := parsePlace("--to", to, time.Now())
+		if err != nil {
+			return err
+		}
+		g, err := c.ResetGroup(ctx, args[0], args[1], shard, place)
+		if err != nil {
+			return err
+		}
+		return a.printGroup(g)
+	})
+	return cmd
+}
+
+func (a *app) groupsRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm STREAM GROUP",
+		Short: "Remove a group; its dead letters stay",
+		Args:  cobra.ExactArgs(2),
+		RunE: a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			if err := c.DeleteGroup(ctx, args[0], args[1]); err != nil {
+				return err
+			}
+			return a.printRemoved(args[0] + "/" + args[1])
+		}),
+	}
+}
