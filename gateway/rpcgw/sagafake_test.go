@@ -126,7 +126,13 @@ func (f *fakeSagas) PruneSagas(_ context.Context, filter edda.SagaFilter) (int, 
 // serveSagas serves sagas alone until the test ends, and returns a connection.
 func serveSagas(t *testing.T, f *fakeSagas, o Options) *grpc.ClientConn {
 	t.Helper()
-	g, err := build(nil, backends{sagas: f}, o)
+	return serveOnly(t, backends{sagas: f}, o)
+}
+
+// serveOnly serves backends until the test ends, and returns a connection.
+func serveOnly(t *testing.T, b backends, o Options) *grpc.ClientConn {
+	t.Helper()
+	g, err := build(nil, b, o)
 	if err != nil {
 		t.Fatal(err)
 	}
