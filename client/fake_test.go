@@ -27,8 +27,9 @@ const patience = 20 * time.Second
 type fakeNode struct {
 	eddav1.UnimplementedEddaServiceServer
 	fakeSagas
-	url    string
-	server *grpc.Server
+	streamsOf fakeStreams
+	url       string
+	server    *grpc.Server
 
 	mu      sync.Mutex // guards what follows
 	streams int        // of Batch, so far
@@ -54,6 +55,8 @@ func newFakeNodeAt(t *testing.T, addr string, o ...grpc.ServerOption) *fakeNode 
 	n := &fakeNode{url: "http://" + l.Addr().String(), server: grpc.NewServer(append(o, grpc.MaxRecvMsgSize(8<<20))...)}
 	eddav1.RegisterEddaServiceServer(n.server, n)
 	eddav1.RegisterSagaServiceServer(n.server, &n.fakeSagas)
+	n.streamsOf.fakeSagas = &n.fakeSagas
+	eddav1.RegisterStreamServiceServer(n.server, &n.streamsOf)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
