@@ -23,10 +23,11 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the transcripts into docs/protocol.md")
 
 const (
-	protocolDoc   = "../../docs/protocol.md"
-	beginMark     = "<!-- transcript: written by a test -->\n```\n"
-	beginSagaMark = "<!-- transcript of a saga: written by a test -->\n```\n"
-	endMark       = "```\n<!-- end of the transcript -->"
+	protocolDoc    = "../../docs/protocol.md"
+	beginMark      = "<!-- transcript: written by a test -->\n```\n"
+	beginSagaMark  = "<!-- transcript of a saga: written by a test -->\n```\n"
+	beginGroupMark = "<!-- transcript of a consumer: written by a test -->\n```\n"
+	endMark        = "```\n<!-- end of the transcript -->"
 )
 
 // transcript plays a worker and writes down what both sides say.
@@ -79,8 +80,11 @@ func hide(v any) {
 				if text, isText := field.(string); isText && len(text) == base64.StdEncoding.EncodedLen(len(edda.ID{})) {
 					v[name] = "..." // and not a name
 				}
-			case "time", "deadline", "nodeId", "fence", "requestId", "correlationId", "createdAt", "startedAt", "endedAt", "completionKey":
+			case "time", "deadline", "nodeId", "fence", "requestId", "correlationId", "createdAt", "startedAt", "endedAt", "completionKey",
+				"lease", "position", "causationId":
 				v[name] = "..."
+			case "leases":
+				v[name] = []any{"..."}
 			case "payload":
 				v[name] = readable(field)
 			default:
@@ -235,6 +239,42 @@ func TestSagaTranscript(t *testing.T) {
 	w.note("With wait, GetSaga answers once the saga has ended.")
 	ask(w, "GetSaga", &eddav1.GetSagaRequest{Id: "trip-1", Wait: int64(patience)}, sagas.GetSaga)
 	compareTranscript(t, beginSagaMark, w)
+}
+
+// The same of a stream and a group: a worker consumes it, then somebody who reads.
+func TestConsumerTranscript(t *testing.T) {
+	s := serve(t, options{Options: rpcgw.Options{Heartbeat: time.Minute}})
+	streams := eddav1.NewStreamServiceClient(s.dial(t))
+	w := &transcript{link: s.open(t)}
+	w.note("A worker consumes the group billing of the stream orders. Neither is there, so both are created.")
+	w.say(&eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_Register{Register: &eddav1.Register{WorkerId: "w1", Services: []*eddav1.Service{{
+		Name: "orders/billing", Kind: eddav1.Kind_KIND_ORDERED, Concurrency: 8, Methods: []*eddav1.Method{{Name: "placed"}},
+		Group: &eddav1.GroupSpec{Stream: "orders", Name: "billing", From: "start", ProcessingTimeout: int64(time.Minute)},
+	}}}}})
+	w.hear()
+
+	w.note("Somebody appends an order, and wants the reply on the stream bills.")
+	ask(w, "Append", &eddav1.AppendRequest{Stream: "orders", Messages: []*eddav1.StreamMessage{{
+		Id: "o-1", Type: "placed", Key: "ada", ContentType: "application/json", Payload: []byte(`{"total":7}`), ReplyTo: &eddav1.Address{Name: "bills"},
+	}}}, streams.Append)
+	w.note("The worker is given it as a request. Its id is made of group and place, the message's own stands in delivery.")
+	d := w.hear().GetDispatch()
+	w.note("State, reply and an appended message, in one.")
+	w.say(taken(d.GetAttemptId()), outcome(&eddav1.Outcome{
+		AttemptId: d.GetAttemptId(), Result: &eddav1.Outcome_Reply{Reply: &eddav1.Reply{}}, Set: []*eddav1.StateEntry{{Name: "sum", Value: []byte("7")}},
+		Appends: []*eddav1.AppendRequest{{Stream: "bills", Messages: []*eddav1.StreamMessage{{Id: "o-1", Type: "bill", Payload: []byte(`{"bill":1}`)}}}},
+	}))
+	ask(w, "AwaitMessage", &eddav1.AwaitMessageRequest{Stream: "bills", Id: "o-1", Wait: int64(patience)}, streams.AwaitMessage)
+
+	w.note("The worker goes. A member that reads by itself gets the next order under a lease, and acknowledges it.")
+	w.leave()
+	ask(w, "Append", &eddav1.AppendRequest{
+		Stream: "orders", Messages: []*eddav1.StreamMessage{{Id: "o-2", Type: "placed", Key: "ada"}}, Expect: &eddav1.AppendRequest_IfLast{IfLast: 0},
+	}, streams.Append)
+	group := &eddav1.GroupRef{Stream: "orders", Group: "billing"}
+	got := ask(w, "ReadGroup", &eddav1.ReadGroupRequest{Group: group, Member: "m1", Max: 1, Wait: int64(patience)}, streams.ReadGroup)
+	ask(w, "Ack", &eddav1.SettleRequest{Group: group, Leases: []string{got.GetItems()[0].GetLease()}}, streams.Ack)
+	compareTranscript(t, beginGroupMark, w)
 }
 
 // compareTranscript compares what was said with the documentation, after the mark.
