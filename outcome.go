@@ -128,6 +128,9 @@ func (s *StepSpec) size() int {
 	if s.Compensate != nil {
 		n += taskSize(s.Compensate)
 	}
+	if q := s.Queue; q != nil {
+		n += 5*tag + len(q.Stream) + len(q.Shard) + len(q.Success) + len(q.Failure)
+	}
 	if s.Saga != nil {
 		n += 8*tag + len(s.Saga.Name)
 		for i := range s.Saga.Steps {

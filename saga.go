@@ -189,8 +189,8 @@ type QueueSpec struct {
 	Stream string `json:"stream"`
 	Shard  string `json:"shard,omitempty"`
 	// Success is the stream whose message completes the step, its data being the result;
-	// Failure the one whose message fails it. They may be read from any shard, and must
-	// differ.
+	// Failure the one whose message fails it. They are read in all shards. The three
+	// streams must differ from each other.
 	Success string `json:"success"`
 	Failure string `json:"failure"`
 }

@@ -1,6 +1,7 @@
 package edda
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 // Validate checks a saga to create and names the first thing that makes no sense:
 // BadSchema for no steps, an unknown dependency, arguments that are not JSON and
 // fields that are missing or may not be set, BadName for malformed names and keys,
-// BadValue for times and retry policies, Exists for a step id used twice, Cycle, and
+// BadValue for times, retry policies and streams of a queue that do not differ, Exists for a step id used twice, Cycle, and
 // TooLarge. The namespace and the id may be empty.
 func (s *SagaSpec) Validate() error {
 	if s.Namespace != "" {
@@ -119,8 +120,13 @@ func (s *StepSpec) validate(depth int, left *int) error {
 			return s.wrap(err)
 		}
 	}
-	if s.Saga != nil {
+	switch {
+	case s.Saga != nil && s.Queue != nil:
+		return s.bad(BadSchema, "it is a saga and a message at once: leave out the one or the other")
+	case s.Saga != nil:
 		return s.validateNested(depth, left)
+	case s.Queue != nil:
+		return s.validateQueue()
 	}
 	if err := s.Task.validate("", s); err != nil {
 		return err
@@ -163,16 +169,61 @@ func (s *StepSpec) validateNested(depth int, left *int) error {
 	return nil
 }
 
+// validateQueue checks a step that is a message. The streams differ: what is on the one
+// for success finishes the step, the message itself not excepted.
+func (s *StepSpec) validateQueue() error {
+	q := s.Queue
+	if s.Service != "" || s.Retry != (RetryPolicy{}) || s.AttemptTimeout != 0 {
+		return s.bad(BadSchema, "it is a message on a stream, so it has no service, retry or attemptTimeout")
+	}
+	for _, one := range [...]struct{ what, name string }{
+		{"queue.stream", q.Stream}, {"queue.shard", cmp.Or(q.Shard, DefaultShard)}, {"queue.success", q.Success}, {"queue.failure", q.Failure},
+	} {
+		if one.name == "" {
+			return s.bad(BadSchema, "%s is missing", one.what)
+		}
+		if err := CheckName(one.what, one.name); err != nil {
+			return s.wrap(err)
+		}
+	}
+	if q.Success == q.Failure || q.Stream == q.Success || q.Stream == q.Failure {
+		return s.bad(BadValue, "queue.stream %q, queue.success %q and queue.failure %q must differ from each other", q.Stream, q.Success, q.Failure)
+	}
+	if s.Key != "" {
+		if err := CheckKey(s.Key); err != nil {
+			return s.wrap(err)
+		}
+	}
+	if err := s.validateMethod("", s); err != nil {
+		return err
+	}
+	if s.Compensate != nil {
+		return s.Compensate.validate("compensation's ", s)
+	}
+	return nil
+}
+
 // validate checks what a step, or its compensation, asks for; what says which.
 func (t *Task) validate(what string, s *StepSpec) error {
-	switch {
-	case t.Service == "":
+	if t.Service == "" {
 		return s.bad(BadSchema, "%sservice is missing", what)
-	case t.Method == "":
-		return s.bad(BadSchema, "%smethod is missing", what)
 	}
 	if err := (Address{Name: t.Service, Key: t.Key}).Validate(); err != nil {
 		return s.wrap(err)
+	}
+	if err := t.validateMethod(what, s); err != nil {
+		return err
+	}
+	if err := t.Retry.Validate(); err != nil {
+		return s.wrap(err)
+	}
+	return nil
+}
+
+// validateMethod checks the method and its arguments.
+func (t *Task) validateMethod(what string, s *StepSpec) error {
+	if t.Method == "" {
+		return s.bad(BadSchema, "%smethod is missing", what)
 	}
 	if err := CheckName("method", t.Method); err != nil {
 		return s.wrap(err)
@@ -181,9 +232,6 @@ func (t *Task) validate(what string, s *StepSpec) error {
 		if !json.Valid(a) {
 			return s.bad(BadSchema, "%sargs[%d] is not JSON: %q", what, i, clip(string(a)))
 		}
-	}
-	if err := t.Retry.Validate(); err != nil {
-		return s.wrap(err)
 	}
 	return nil
 }

@@ -20,6 +20,10 @@ func goodSaga() *SagaSpec {
 			{ID: "flight", After: []string{"hotel"}, Saga: &SagaSpec{Name: "fly", DeadlineAfter: time.Hour, OnFailure: WaitForSteps, Steps: []StepSpec{
 				{ID: "hotel", Task: task},
 			}}},
+			{
+				ID: "rooms", Task: Task{Key: "7", Method: "clean", Args: task.Args}, Compensate: &Task{Service: "hotels", Method: "cancel"},
+				Queue: &QueueSpec{Stream: "rooms", Shard: "eu", Success: "cleaned", Failure: "dirty"},
+			},
 		},
 	}
 }
@@ -70,6 +74,21 @@ func TestValidateSaga(t *testing.T) {
 		{"nested with a trace", func(s *SagaSpec) { s.Steps[2].Saga.TraceState = "a" }, BadSchema, "trace"},
 		{"nested without steps", func(s *SagaSpec) { s.Steps[2].Saga.Steps = nil }, BadSchema, "step flight: it has no steps"},
 		{"nested step", func(s *SagaSpec) { s.Steps[2].Saga.Steps[0].Method = "" }, BadSchema, "check saga: step flight: step hotel: method"},
+		{"queue and saga", func(s *SagaSpec) { s.Steps[3].Saga = s.Steps[2].Saga }, BadSchema, "step rooms: it is a saga and a message at once"},
+		{"queue with a service", func(s *SagaSpec) { s.Steps[3].Service = "a" }, BadSchema, "it has no service"},
+		{"queue with retry", func(s *SagaSpec) { s.Steps[3].Retry.Max = 1 }, BadSchema, "retry"},
+		{"queue with a timeout", func(s *SagaSpec) { s.Steps[3].AttemptTimeout = 1 }, BadSchema, "attemptTimeout"},
+		{"queue without a stream", func(s *SagaSpec) { s.Steps[3].Queue.Stream = "" }, BadSchema, "queue.stream is missing"},
+		{"queue without success", func(s *SagaSpec) { s.Steps[3].Queue.Success = "" }, BadSchema, "queue.success is missing"},
+		{"queue without failure", func(s *SagaSpec) { s.Steps[3].Queue.Failure = "" }, BadSchema, "queue.failure is missing"},
+		{"queue's shard", func(s *SagaSpec) { s.Steps[3].Queue.Shard = "a b" }, BadName, `queue.shard "a b"`},
+		{"queue's failure", func(s *SagaSpec) { s.Steps[3].Queue.Failure = "a/b" }, BadName, `queue.failure "a/b"`},
+		{"queue of one stream", func(s *SagaSpec) { s.Steps[3].Queue.Failure = "cleaned" }, BadValue, "must differ"},
+		{"queue to itself", func(s *SagaSpec) { s.Steps[3].Queue.Stream = "cleaned" }, BadValue, "must differ"},
+		{"queue's key", func(s *SagaSpec) { s.Steps[3].Key = ".." }, BadName, "key"},
+		{"queue without a method", func(s *SagaSpec) { s.Steps[3].Method = "" }, BadSchema, "method is missing"},
+		{"queue's args", func(s *SagaSpec) { s.Steps[3].Args = []json.RawMessage{nil} }, BadSchema, "args[0]"},
+		{"queue's compensation", func(s *SagaSpec) { s.Steps[3].Compensate.Service = "" }, BadSchema, "compensation's service is missing"},
 		{"context", func(s *SagaSpec) {
 			s.CorrelationID, s.TraceState = strings.Repeat("c", MaxSagaContextBytes), "s"
 		}, TooLarge, "correlation id and trace context have 4097 bytes"},

@@ -142,6 +142,7 @@ func (a *Attempt) invoke() {
 	}
 	a.trace()
 	out := a.host.def.Invoke(a.Context(), a.Dispatch())
+	a.readQueues(&out)
 	a.keep(&out)
 }
 

@@ -71,6 +71,9 @@ func (n *Node) groupSet(g *groupfold.Group) {
 	}
 	n.follow(svc, &g.Spec)
 	svc.readers.live(g.Spec.IdleTimeout)
+	if g.Spec.Name == queueGroup {
+		n.hostQueue(svc)
+	}
 }
 
 // follow has a consumer be what the log says of its group, nil when that is gone.
@@ -98,6 +101,7 @@ func (p *partition) groupRemoved(g *groupfold.Group) {
 		m.end(errNoGroup("read group "+svc.addr.Name, svc.addr.Name))
 		m.w.Detach()
 	}
+	svc.unhostQueue()
 	for r := range p.requests.All() {
 		if l := liveOf(r); l != nil && l.svc == svc && !l.closing {
 			p.proposeEnded(r, failNoGroup, nil)

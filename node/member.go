@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,10 +62,11 @@ func (r *groupRead) wake() {
 	}
 }
 
-// polled reports whether the worker is a member that reads.
-func (w *Worker) polled() bool {
+// hidden reports whether the worker is none to others: a member that reads, or one by
+// which the node reads for itself.
+func (w *Worker) hidden() bool {
 	_, ok := w.runner.(*member)
-	return ok
+	return ok || strings.HasPrefix(w.spec.ID, queueWorker)
 }
 
 // polledWorker begins the ids of members that read. No other worker's id can have it.

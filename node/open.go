@@ -174,6 +174,7 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 	p.requests.SetSteps(p.sagas)
 	p.streams = streamfold.New(&p.env, p.outbox)
 	p.requests.SetAppends(p.streams.Send)
+	p.sagas.SetStreams(p.streams)
 	p.groups = groupfold.New(&p.env, p.streams, p.requests)
 	p.streams.SetFeeds(p.groups)
 	p.requests.SetDeliveries(p.groups)

@@ -65,6 +65,14 @@ func (a *Attempt) Done(out *edda.Outcome) error {
 		d.State = a.state
 	}
 	d.Admit(out)
+	if out.Err == nil && a.p.n.unread(a.msg.To.Namespace, out.Steps) != nil {
+		a.p.n.handlers.Go(func() { // the caller may not wait
+			a.readQueues(out)
+			a.keep(out)
+			a.end()
+		})
+		return nil
+	}
 	a.keep(out)
 	a.end()
 	return nil

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -84,10 +85,26 @@ func crashServices() []*edda.Service {
 	for _, s := range all {
 		s.Retry = edda.RetryPolicy{Max: -1, Delay: time.Millisecond}
 	}
-	return all
+	return append(all, consumes("work/makers", makes))
 }
 
-// crashSagas are a hammer, a hammer that fails, and a trip without a car.
+// makes finishes steps that are messages: it makes what is short.
+func makes(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
+	time.Sleep(time.Millisecond)
+	var in edda.StepInput
+	if err := json.Unmarshal(m.Payload, &in); err != nil {
+		return nil, err
+	}
+	stream := "failed"
+	if string(in.Args[0]) == `"short"` {
+		stream = "done"
+	}
+	a := edda.StreamMessage{Headers: m.Headers, Payload: fmt.Append(nil, ctx.Attempt())}
+	return nil, ctx.Append(&edda.Append{Stream: stream, Messages: []edda.StreamMessage{a}})
+}
+
+// crashSagas are a hammer, a hammer that fails, a trip without a car, one with all, and
+// two with a step that is a message, which is made and is not.
 func crashSagas(i int) []*edda.SagaSpec {
 	book := func(id, after string) edda.StepSpec {
 		s := undo(ask(id, fmt.Sprintf("book/%s%d", id, i), "", after), fmt.Sprintf("book/%s%d", id, i), "")
@@ -98,7 +115,12 @@ func crashSagas(i int) []*edda.SagaSpec {
 	bad.Steps[2].Service = "broken"
 	trip := sagaOf("trip", book("flight", ""), book("hotel", "flight"), book("museum", "flight"), ask("car", "broken", "", "hotel museum"))
 	done := sagaOf("tour", book("train", ""), book("boat", "train"), ask("guide", "head", "", "boat"))
-	return []*edda.SagaSpec{hammerSpec(), bad, trip, done}
+	made := func(args, before, after string) *edda.SagaSpec {
+		q := queued("wood", before)
+		q.Args[0] = json.RawMessage(args)
+		return sagaOf("wood", book(before, ""), q, book(after, "wood"))
+	}
+	return []*edda.SagaSpec{hammerSpec(), bad, trip, done, made(`"short"`, "oak", "fire"), made(`"long"`, "elm", "smoke")}
 }
 
 // The power is cut at every sync while sagas run. Whatever was acknowledged comes to
@@ -149,7 +171,9 @@ func (d *diskCopy) check(t *testing.T) {
 			t.Errorf("saga %s was %q: got %+v, %v", id, state, s, err)
 		}
 	}
-	want := map[string]edda.SagaState{"0": edda.SagaSucceeded, "1": edda.SagaCompensated, "2": edda.SagaCompensated, "3": edda.SagaSucceeded}
+	want := map[string]edda.SagaState{
+		"0": edda.SagaSucceeded, "1": edda.SagaCompensated, "2": edda.SagaCompensated, "3": edda.SagaSucceeded, "4": edda.SagaSucceeded, "5": edda.SagaCompensated,
+	}
 	for _, id := range listed(t, n, edda.SagaFilter{}, 100) {
 		s := endsAs(t, n, id, want[id[strings.LastIndex(id, "-")+1:]])
 		checkUndoOrder(t, s)
@@ -160,7 +184,36 @@ func (d *diskCopy) check(t *testing.T) {
 		}
 	}
 	synctest.Wait()
-	noSlotIsLost(t, n, "head", "handle", "hammer", "broken", "destroyer", "book")
+	checkQueue(t, n)
+	noSlotIsLost(t, n, "head", "handle", "hammer", "broken", "destroyer", "book", "work/makers", "done/edda.sagas", "failed/edda.sagas")
+}
+
+// checkQueue checks that each step that is a message was appended once, and answered.
+func checkQueue(t *testing.T, n *node.Node) {
+	t.Helper()
+	times := map[string]int{}
+	for _, stream := range []string{"work", "done", "failed"} {
+		page, err := n.ReadStream(t.Context(), edda.Read{Stream: stream, Limit: edda.MaxReadLimit})
+		if edda.ReasonOf(err) == edda.NoStream {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page.Messages {
+			times[strings.ReplaceAll(stream, "failed", "done")+" "+page.Messages[i].Headers.Get("ce-sagaid")]++
+		}
+	}
+	for what, n := range times {
+		if n != 1 {
+			t.Errorf("%s: %d messages, want one", what, n)
+		}
+	}
+	for _, stream := range []string{"done", "failed"} {
+		if ls := letters(t, n, stream+"/edda.sagas"); len(ls) != 0 {
+			t.Errorf("dead letters: %+v", ls)
+		}
+	}
 }
 
 // checkBook checks that a step was done once, and undone once if it was undone.

@@ -56,8 +56,8 @@ const idDigits = "abcdefghijklmnopqrstuvwxyz234567"
 // idTries is how often, for each partition, another id is tried.
 const idTries = 16
 
-// idNearSteps returns an id from chance: one by which the saga lives with its keyed
-// steps, as far as one partition has them, because every way to another one costs two
+// idNearSteps returns an id from chance: one by which the saga lives with its steps that
+// have keys or are messages, as far as one partition has them, because every way to another one costs two
 // flushes. A few of the id's digits are chosen for that.
 func (n *Node) idNearSteps(s *edda.SagaSpec) string {
 	id := strings.ToLower(rand.Text())
@@ -77,19 +77,25 @@ func (n *Node) idNearSteps(s *edda.SagaSpec) string {
 	return id
 }
 
-// homeOfSteps returns the partition that has most of the keyed steps, of several the
-// one that has the last of them; nil when no step has a key.
+// homeOfSteps returns the partition that has most of the steps which have a place of
+// their own, because they have a key or are messages on a stream; of several the one that
+// has the last of them, and nil when no step has one.
 func (n *Node) homeOfSteps(s *edda.SagaSpec) (home *partition) {
 	var count map[*partition]int
 	for i := range s.Steps {
-		t := &s.Steps[i].Task
-		if t.Key == "" {
+		var hash uint64
+		switch t := &s.Steps[i]; {
+		case t.Queue != nil:
+			hash = edda.StreamHash(s.Namespace, t.Queue.Stream)
+		case t.Key != "":
+			hash = edda.Address{Namespace: s.Namespace, Name: t.Service, Key: t.Key}.Hash()
+		default:
 			continue
 		}
 		if count == nil {
 			count = map[*partition]int{}
 		}
-		p := n.homeOf(edda.Address{Namespace: s.Namespace, Name: t.Service, Key: t.Key}.Hash())
+		p := n.homeOf(hash)
 		if count[p]++; count[p] >= count[home] {
 			home = p
 		}

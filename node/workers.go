@@ -11,12 +11,12 @@ import (
 )
 
 // Workers returns who is attached, in order of the ids. This process is among them
-// when it hosts services; who reads a group is not.
+// when it hosts services; who reads a group is not, nor what the node does for itself.
 func (n *Node) Workers() []edda.WorkerInfo {
 	n.workers.mu.Lock()
 	all := slices.Collect(maps.Values(n.workers.all))
 	n.workers.mu.Unlock()
-	all = slices.DeleteFunc(all, (*Worker).polled)
+	all = slices.DeleteFunc(all, (*Worker).hidden)
 	slices.SortFunc(all, func(a, b *Worker) int { return cmp.Compare(a.spec.ID, b.spec.ID) })
 	infos := make([]edda.WorkerInfo, len(all))
 	for i, w := range all {
@@ -72,7 +72,7 @@ func (n *Node) setWorkerPaused(id string, paused bool) (*edda.WorkerInfo, error)
 func (n *Node) attached(op, id string) (*Worker, error) {
 	n.workers.mu.Lock()
 	defer n.workers.mu.Unlock()
-	if w := n.workers.all[id]; w != nil && !w.polled() {
+	if w := n.workers.all[id]; w != nil && !w.hidden() {
 		return w, nil
 	}
 	return nil, &edda.Error{Op: op, Reason: edda.NoWorkerID, Err: fmt.Errorf("no worker %q is attached", id)}

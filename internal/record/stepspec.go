@@ -22,6 +22,15 @@ const (
 	specAttemptTimeout
 	specCompensate
 	specSaga
+	specQueue
+)
+
+// The fields of where the message goes that a step is.
+const (
+	queueStream = iota + 1
+	queueShard  // absent: the default one
+	queueSuccess
+	queueFailure
 )
 
 // The fields of the saga that a step is.
@@ -103,7 +112,41 @@ func appendStepSpec(b []byte, s *edda.StepSpec, places []uint32) []byte {
 		b = AppendNestedSaga(b, s.Saga)
 		wire.End(b, mark)
 	}
+	if s.Queue != nil {
+		b = appendQueue(b, s.Queue)
+	}
 	return b
+}
+
+func appendQueue(b []byte, q *edda.QueueSpec) []byte {
+	b, mark := wire.Begin(b, specQueue)
+	b = wire.AppendString(b, queueStream, q.Stream)
+	if q.Shard != edda.DefaultShard {
+		b = wire.AppendString(b, queueShard, q.Shard)
+	}
+	b = wire.AppendString(b, queueSuccess, q.Success)
+	b = wire.AppendString(b, queueFailure, q.Failure)
+	wire.End(b, mark)
+	return b
+}
+
+func readQueue(b []byte) (*edda.QueueSpec, error) {
+	q := &edda.QueueSpec{}
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case queueStream:
+			q.Stream = string(f.Bytes)
+		case queueShard:
+			q.Shard = string(f.Bytes)
+		case queueSuccess:
+			q.Success = string(f.Bytes)
+		case queueFailure:
+			q.Failure = string(f.Bytes)
+		}
+	}
+	return q, r.Err()
 }
 
 func appendTask(b []byte, t *edda.Task) []byte {
@@ -172,8 +215,10 @@ type StepHead struct {
 	// compensation.
 	Balanced    bool
 	Compensated bool
-	// Saga is the encoded saga that the step is; nil for a request.
+	// Saga is the encoded saga that the step is; nil when it is none.
 	Saga []byte
+	// Queue says that the step is a message on a stream.
+	Queue bool
 }
 
 // Decode reads an encoded step. Places are read into the room that h.Places has.
@@ -198,6 +243,8 @@ func (h *StepHead) Decode(b []byte) error {
 			h.Compensated = true
 		case specSaga:
 			h.Saga = f.Bytes
+		case specQueue:
+			h.Queue = true
 		}
 	}
 	if err := r.Err(); err != nil {
@@ -211,6 +258,8 @@ func (h *StepHead) Decode(b []byte) error {
 type StepTask struct {
 	edda.Task
 	AttemptTimeout time.Duration
+	// Queue is where the message goes that the step is; nil when it is none.
+	Queue *edda.QueueSpec
 }
 
 // Decode reads the task of an encoded step, or that of its compensation.
@@ -225,6 +274,8 @@ func (t *StepTask) Decode(b []byte, undo bool) error {
 			t.AttemptTimeout = time.Duration(f.Uint)
 		case undo && f.Num == specCompensate:
 			t.Task, err = readTask(f.Bytes)
+		case !undo && f.Num == specQueue:
+			t.Queue, err = readQueue(f.Bytes)
 		case !undo:
 			err = readTaskField(&t.Task, &f)
 		}
@@ -300,7 +351,7 @@ func readStepSpec(s *edda.StepSpec, b []byte, heads []StepHead, i, depth int) er
 	if err := t.Decode(b, false); err != nil {
 		return err
 	}
-	s.ID, s.Task, s.AttemptTimeout = string(h.ID), t.Task, t.AttemptTimeout
+	s.ID, s.Task, s.AttemptTimeout, s.Queue = string(h.ID), t.Task, t.AttemptTimeout, t.Queue
 	for _, id := range h.After {
 		s.After = append(s.After, string(id))
 	}

@@ -23,6 +23,10 @@ func someSteps() []edda.StepSpec {
 			Name: "rent", Deadline: time.Unix(0, 7).UTC(), DeadlineAfter: time.Hour, OnFailure: edda.CancelSteps,
 			Steps: []edda.StepSpec{{ID: "a", Task: undo, After: []string{"b"}}, {ID: "b", Task: undo}},
 		}},
+		{
+			ID: "rooms", Task: edda.Task{Key: "7", Method: "clean", Args: task.Args}, Compensate: &undo,
+			Queue: &edda.QueueSpec{Stream: "rooms", Shard: "eu", Success: "cleaned", Failure: "dirty"},
+		},
 	}
 }
 

@@ -178,6 +178,9 @@ func flagsOf(h *record.StepHead) (f flags) {
 	if h.Saga != nil {
 		f |= isSaga
 	}
+	if h.Queue {
+		f |= isQueue
+	}
 	if len(h.After) > 0 {
 		f |= byID
 	}

@@ -22,14 +22,22 @@ const maxPayload = 32 << 20
 // much stood in records.
 const smallPayload = 1 << 10
 
-// request makes the request of a step, or with u that of its compensation. It is
-// false, and nothing happens, when the record has no room for it.
-func (m *Machine) request(s *Saga, i int, t *record.StepTask, payload []byte, u *undoing) (room bool, err error) {
+// admits reports whether the record has room for a payload, and counts it.
+func (m *Machine) admits(payload []byte) bool {
 	if m.payload += len(payload); m.payload > maxPayload {
-		return false, nil
+		return false
 	}
 	if len(payload) > smallPayload {
 		m.grown += len(payload)
+	}
+	return true
+}
+
+// request makes the request of a step, or with u that of its compensation. It is
+// false, and nothing happens, when the record has no room for it.
+func (m *Machine) request(s *Saga, i int, t *record.StepTask, payload []byte, u *undoing) (room bool, err error) {
+	if !m.admits(payload) {
+		return false, nil
 	}
 	step := record.Step{Hash: s.hash, Saga: s.ID, Index: uint32(i), AttemptTimeout: t.AttemptTimeout, Retry: t.Retry}
 	if u != nil {

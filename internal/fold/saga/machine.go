@@ -23,11 +23,19 @@ type Requests interface {
 	CancelStep(id edda.ID) error
 }
 
+// Streams appends messages. The machine of streams is one.
+type Streams interface {
+	// Send appends messages: in the record being applied when the stream lives in this
+	// partition, else through the outbox.
+	Send(a *record.StreamAppended) error
+}
+
 // Machine is the state of the sagas of one partition.
 type Machine struct {
 	env      *fold.Env
 	outbox   *outbox.Machine
 	requests Requests
+	streams  Streams
 
 	sagas      map[Ref]*Saga // those in memory
 	dirty      []*Saga       // changed since the last checkpoint
@@ -75,6 +83,10 @@ func New(env *fold.Env, box *outbox.Machine, requests Requests) *Machine {
 		deadlines: btree.NewG(32, deadline.less), unadvanced: map[Ref]bool{}, open: counts{},
 	}
 }
+
+// SetStreams says where steps that are messages go. It is called once, before the first
+// record.
+func (m *Machine) SetStreams(s Streams) { m.streams = s }
 
 // Types are the record types the machine owns.
 func (m *Machine) Types() []record.Type {

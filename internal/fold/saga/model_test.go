@@ -21,6 +21,7 @@ type modelStep struct {
 	id      string
 	after   []string
 	remote  bool
+	queue   bool // it is a message
 	undo    bool // it has a compensation
 	child   *model
 	state   edda.StepState
@@ -38,7 +39,7 @@ func newModel(id string, spec *edda.SagaSpec, remote func(key string) bool) *mod
 func (m *model) add(steps []edda.StepSpec, remote func(key string) bool) {
 	for i := range steps {
 		s := &steps[i]
-		st := &modelStep{id: s.ID, after: s.After, undo: s.Compensate != nil, state: edda.StepWaiting, remote: s.Key != "" && remote(s.Key)}
+		st := &modelStep{id: s.ID, after: s.After, undo: s.Compensate != nil, state: edda.StepWaiting, remote: s.Key != "" && remote(s.Key), queue: s.Queue != nil}
 		if s.Saga != nil {
 			st.child = newModel(m.id+"~"+s.ID, s.Saga, remote)
 		}
@@ -160,7 +161,7 @@ func (m *model) forward() bool {
 			ready = ready && m.step(id).state == edda.StepSucceeded
 		}
 		if ready {
-			s.state = edda.StepRunning
+			s.state, s.pending = edda.StepRunning, s.queue
 			if s.child != nil {
 				s.child.state = edda.SagaRunning
 			}

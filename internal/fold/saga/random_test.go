@@ -24,8 +24,11 @@ func randomSteps(r *rand.Rand, prefix string, known []string, depth int) []edda.
 	for i := range n {
 		one := fmt.Sprintf("%s%d", prefix, i)
 		known = append(known, one)
-		if r.IntN(4) == 0 {
+		switch r.IntN(8) {
+		case 0, 1:
 			one += fmt.Sprintf("/key%d", r.IntN(4))
+		case 2:
+			one += "@"
 		}
 		if r.IntN(3) == 0 {
 			one += "!"

@@ -64,7 +64,7 @@ func TestGoldenTableIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, want, _ := strings.Cut(string(text), "----\n")
-	s := &side{tree: store.NewTree(), env: &fold.Env{Partition: testHome}, req: &requests{}}
+	s := &side{tree: store.NewTree(), env: &fold.Env{Partition: testHome}, req: &requests{}, sent: &queue{tb: t}}
 	var b store.Batch
 	for line := range strings.Lines(rows) {
 		k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")

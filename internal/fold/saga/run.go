@@ -110,7 +110,7 @@ const (
 // bytes: a large result that many steps depend on is copied for each.
 const maxUnderWay = 64 << 20
 
-// startStep makes the request of a step, or the saga that it is.
+// startStep makes the request of a step, or the saga or the message that it is.
 func (m *Machine) startStep(s *Saga, i int) (beginning, error) {
 	if s.steps[i].is(isSaga) {
 		return begun, m.startNested(s, i)
@@ -120,12 +120,15 @@ func (m *Machine) startStep(s *Saga, i int) (beginning, error) {
 		return begun, err
 	}
 	size := s.inputSize(i, &t.Task, false)
-	if size <= edda.MaxStepInputBytes && s.underWay+size > maxUnderWay {
+	if t.Queue == nil && size <= edda.MaxStepInputBytes && s.underWay+size > maxUnderWay {
 		return notYet, nil
 	}
 	payload, tooLarge := s.input(i, &t.Task, size, false)
 	if tooLarge != nil {
 		return begun, m.failStep(s, i, stepFailed, tooLarge)
+	}
+	if t.Queue != nil {
+		return m.startQueue(s, i, &t, payload)
 	}
 	room, err := m.request(s, i, &t, payload, nil)
 	if err != nil || !room {

@@ -181,9 +181,13 @@ const (
 	pending                       // it runs without a handler
 	cancelAsked                   // its request elsewhere was cancelled
 	dirtyStep                     // changed since the last checkpoint
+	isQueue                       // it is a message on a stream
 )
 
 func (st *step) is(f flags) bool { return st.flags&f != 0 }
+
+// asks reports whether the step, or what undoes it, is a request.
+func (st *step) asks(undo bool) bool { return !st.is(isSaga) && (undo || !st.is(isQueue)) }
 
 // settled reports whether nothing is left to be done about the step before those that
 // it depends on are undone.

@@ -51,10 +51,10 @@ func (m *Machine) Awaits(ref Ref, index uint32) bool {
 	return true
 }
 
-// appendStart appends a step, or its compensation. A saga has no request.
+// appendStart appends a step, or its compensation, if it is a request.
 func (s *Saga) appendStart(starts []Start, i uint32, undo bool) []Start {
 	var t record.StepTask
-	if s.steps[i].is(isSaga) || t.Decode(s.steps[i].spec, undo) != nil {
+	if !s.steps[i].asks(undo) || t.Decode(s.steps[i].spec, undo) != nil {
 		return starts
 	}
 	return append(starts, Start{

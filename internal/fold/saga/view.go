@@ -41,7 +41,7 @@ func (s *Saga) StepView(i int) edda.Step {
 	var t record.StepTask
 	_ = t.Decode(st.spec, false) // it was read before
 	v := edda.Step{
-		ID: st.id, Service: t.Service, Method: t.Method, Key: t.Key, State: stepStates[st.state], Args: t.Args,
+		ID: st.id, Service: t.Service, Method: t.Method, Key: t.Key, State: stepStates[st.state], Args: t.Args, Queue: t.Queue,
 		Pending: st.is(pending), Attempts: int(st.attempts), Result: slices.Clip(st.result), Error: clone(st.err),
 		StartedAt: timeOf(st.startedAt), EndedAt: timeOf(st.endedAt),
 	}
@@ -55,6 +55,15 @@ func (s *Saga) StepView(i int) edda.Step {
 		v.Compensation = st.compensation()
 	}
 	return v
+}
+
+// Queue returns where the message of a step goes; nil when it is none.
+func (s *Saga) Queue(i int) *edda.QueueSpec {
+	var t record.StepTask
+	if !s.steps[i].is(isQueue) || t.Decode(s.steps[i].spec, false) != nil {
+		return nil
+	}
+	return t.Queue
 }
 
 func (st *step) compensation() *edda.Compensation {
@@ -76,10 +85,10 @@ func clone(e *edda.StepError) *edda.StepError {
 }
 
 // Asks returns what a step, or its compensation, asks for; nothing of a step that is
-// a saga itself.
+// a saga itself, or a message on a stream.
 func (s *Saga) Asks(i int, undo bool) (service, method string) {
 	var t record.StepTask
-	if s.steps[i].is(isSaga) || t.Decode(s.steps[i].spec, undo) != nil {
+	if !s.steps[i].asks(undo) || t.Decode(s.steps[i].spec, undo) != nil {
 		return "", ""
 	}
 	return t.Service, t.Method

@@ -49,12 +49,36 @@ func (r *requests) CancelStep(id edda.ID) error {
 	return nil
 }
 
+// queue stands in for the machine of streams.
+type queue struct {
+	tb  testing.TB
+	all []sent
+}
+
+// sent is a message that the machine has appended.
+type sent struct {
+	Stream, Shard string
+	Message       edda.StreamMessage
+}
+
+func (q *queue) Send(a *record.StreamAppended) error {
+	for _, b := range a.Messages {
+		s := sent{Stream: a.Stream, Shard: a.Shard}
+		if err := s.Message.UnmarshalBinary(b); err != nil || a.Namespace != edda.DefaultNamespace {
+			q.tb.Errorf("message for stream %s of %s: %v", a.Stream, a.Namespace, err)
+		}
+		q.all = append(q.all, s)
+	}
+	return nil
+}
+
 // side is a fold of sagas with all that is around it.
 type side struct {
 	tree *store.Tree
 	env  *fold.Env
 	box  *outbox.Machine
 	req  *requests
+	sent *queue
 	m    *Machine
 	fold *fold.Fold
 	read map[uint64]uint64 // how much was read of what is for each partition
@@ -65,6 +89,7 @@ func (s *side) load(tb testing.TB) {
 	s.env = &fold.Env{Table: s.tree, Partition: s.env.Partition, Partitions: testPartitions}
 	s.box = outbox.New(s.env)
 	s.m = New(s.env, s.box, s.req)
+	s.m.SetStreams(s.sent)
 	var err error
 	if s.fold, err = fold.New(s.env, uint64(s.tree.Applied()), s.box, s.m); err != nil {
 		tb.Fatal(err)
@@ -138,6 +163,7 @@ func newWorld(tb testing.TB) *world {
 	for i := range w.sides {
 		s := &side{
 			tree: store.NewTree(), env: &fold.Env{Partition: testHome}, req: &requests{open: map[edda.ID]*asked{}}, read: map[uint64]uint64{},
+			sent: &queue{tb: tb},
 		}
 		s.load(tb)
 		w.sides[i] = s
@@ -194,6 +220,7 @@ type seen struct {
 	Due        []Ref
 	Unadvanced []Ref
 	Requests   []string
+	Sent       []sent
 }
 
 func (s *side) seen(tb testing.TB) seen {
@@ -202,7 +229,7 @@ func (s *side) seen(tb testing.TB) seen {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	v := seen{Due: s.m.Due(1<<62, 1000), Unadvanced: s.m.Unadvanced()}
+	v := seen{Due: s.m.Due(1<<62, 1000), Unadvanced: s.m.Unadvanced(), Sent: s.sent.all}
 	open := map[Kind]int{}
 	for _, one := range list {
 		if !one.State.Ended() {
@@ -454,14 +481,19 @@ func check(tb testing.TB, got, want string) {
 }
 
 // steps reads steps: "c:a,b" depends on a and b. A step has a compensation unless it
-// ends with an exclamation mark; with a slash it goes to a key.
+// ends with an exclamation mark; with a slash it goes to a key, with an at sign it is a
+// message on the stream "work".
 func steps(text string) []edda.StepSpec {
 	var out []edda.StepSpec
 	for one := range strings.FieldsSeq(text) {
 		id, after, _ := strings.Cut(one, ":")
 		id, bare := strings.CutSuffix(id, "!")
+		id, queue := strings.CutSuffix(id, "@")
 		id, key, _ := strings.Cut(id, "/")
 		s := edda.StepSpec{ID: id, Task: edda.Task{Service: "svc", Key: key, Method: "do-" + id, Args: []json.RawMessage{json.RawMessage(`"` + id + `"`)}}}
+		if queue {
+			s.Service, s.Queue = "", &edda.QueueSpec{Stream: "work", Success: "done", Failure: "failed"}
+		}
 		if after != "" {
 			s.After = strings.Split(after, ",")
 		}
