@@ -124,6 +124,7 @@ type reply struct {
 	jsondata.Data
 	State    *change         `json:"state"`
 	Send     []send          `json:"send"`
+	Append   []appendTo      `json:"append"`
 	AddSteps json.RawMessage `json:"addSteps"`
 	Pending  bool            `json:"pending"`
 	Error    *declare        `json:"error"`
@@ -172,17 +173,7 @@ func (t *target) opened(c *edda.Context, body []byte) (*edda.Reply, error) {
 		err = fmt.Errorf("data has %d bytes, at most %d are allowed", len(payload), t.maxReply)
 	}
 	if err == nil {
-		err = r.State.apply(c)
-	}
-	for i := range r.Send {
-		if err == nil {
-			if err = r.Send[i].apply(c); err != nil {
-				err = fmt.Errorf("send[%d]: %w", i, err)
-			}
-		}
-	}
-	if err == nil {
-		err = addSteps(c, r.AddSteps)
+		err = r.apply(c)
 	}
 	switch {
 	case err != nil:
@@ -191,6 +182,24 @@ func (t *target) opened(c *edda.Context, body []byte) (*edda.Reply, error) {
 		return nil, edda.ErrPending
 	}
 	return &edda.Reply{Status: r.Status, Headers: headersOf(r.Headers), ContentType: contentType, Payload: payload}, nil
+}
+
+// apply asks for what is kept beside the reply.
+func (r *reply) apply(c *edda.Context) error {
+	if err := r.State.apply(c); err != nil {
+		return err
+	}
+	for i := range r.Send {
+		if err := r.Send[i].apply(c); err != nil {
+			return fmt.Errorf("send[%d]: %w", i, err)
+		}
+	}
+	for i := range r.Append {
+		if err := r.Append[i].apply(c); err != nil {
+			return fmt.Errorf("append[%d]: %w", i, err)
+		}
+	}
+	return addSteps(c, r.AddSteps)
 }
 
 // addSteps adds steps to the saga of the step that was handled.

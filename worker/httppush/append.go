@@ -1,0 +1,29 @@
+package httppush
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/specjson"
+)
+
+// appendTo is messages for a stream, as they stand in an envelope.
+type appendTo struct {
+	Stream   string          `json:"stream"`
+	Shard    string          `json:"shard"`
+	Messages json.RawMessage `json:"messages"`
+}
+
+// apply appends the messages with the outcome.
+func (a *appendTo) apply(c *edda.Context) error {
+	if a.Messages == nil {
+		return errors.New("messages is missing, must be an array of messages")
+	}
+	namespace := c.Message().To.Namespace
+	messages, err := specjson.Messages(namespace, a.Messages)
+	if err != nil {
+		return err
+	}
+	return c.Append(&edda.Append{Namespace: namespace, Stream: a.Stream, Shard: a.Shard, Messages: messages})
+}
