@@ -48,7 +48,7 @@ func (l *lineReader) run(ctx context.Context, to chan<- []edda.StreamMessage) er
 			select {
 			case to <- b:
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return errInterrupted
 			}
 		}
 		if err != nil {
@@ -174,6 +174,9 @@ func (s *appendedLines) take(
 	for {
 		select {
 		case b := <-batches:
+			if ctx.Err() != nil {
+				return errInterrupted
+			}
 			ack, err := do(b)
 			if err != nil {
 				return s.lineError(len(b), err)
@@ -185,16 +188,20 @@ func (s *appendedLines) take(
 			}
 			return err
 		case <-ctx.Done():
-			return errors.New("interrupted")
+			return errInterrupted
 		}
 	}
 }
 
+// errInterrupted: somebody wants no more lines appended.
+var errInterrupted = errors.New("interrupted")
+
 // appendPatiently appends, later when the node has too much to do: nothing is stored
-// then.
+// then. What is on its way when the context ends is waited for, so that it is known what
+// has become of it.
 func appendPatiently(ctx context.Context, c *eddahttp.Client, ap *edda.Append) (*edda.AppendAck, error) {
 	for {
-		ack, err := c.Append(ctx, ap)
+		ack, err := c.Append(context.WithoutCancel(ctx), ap)
 		e, ok := errors.AsType[*edda.Error](err)
 		if !ok || e.Reason != edda.Overloaded {
 			return ack, err
@@ -202,7 +209,7 @@ func appendPatiently(ctx context.Context, c *eddahttp.Client, ap *edda.Append) (
 		select {
 		case <-time.After(max(e.RetryAfter, 100*time.Millisecond)):
 		case <-ctx.Done():
-			return nil, err
+			return nil, errInterrupted
 		}
 	}
 }
@@ -261,6 +268,8 @@ func (a *app) printLines(s *appendedLines, stream string, f *appendFlags, err er
 	case err == nil:
 	case f.message.ID != "":
 		fmt.Fprintln(a.stderr, "the same command again appends the rest, and nothing twice")
+	case edda.ReasonOf(err) == edda.OutcomeUnknown:
+		fmt.Fprintf(a.stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)
 	case s.Lines > 0:
 		fmt.Fprintf(a.stderr, "to go on, leave out the first %s: tail -n +%d\n", counted(uint64(s.Lines), "line"), s.Lines+1)
 	}

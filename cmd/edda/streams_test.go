@@ -205,6 +205,31 @@ func TestLinesThatGoWrong(t *testing.T) {
 	}
 }
 
+// Whoever interrupts it knows what became of each line.
+func TestLinesInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		interrupt()
+		w.WriteHeader(http.StatusCreated)
+		one := `{"id":"x","shard":"default","offset":0}`
+		_, _ = io.WriteString(w, `{"items":[`+one+strings.Repeat(","+one, strings.Count(string(body), `"type"`)-1)+`]}`)
+	}))
+	defer node.Close()
+	input, more := io.Pipe() // it does not end
+	defer more.Close()
+	var out, errOut bytes.Buffer
+	code := run(ctx, invocation{
+		args: strings.Fields("streams append s --lines"), environ: []string{"EDDA_URL=" + node.URL}, program: "edda",
+		stdin: io.MultiReader(strings.NewReader(numbers(2000)), input), stdout: &out, stderr: &errOut,
+	})
+	if code != exitFailed || !strings.Contains(out.String(), "appended 1000 messages") || errOut.String() != "to go on, leave out the first 1000 lines: tail -n +1001\nedda: interrupted\n" {
+		t.Errorf("got exit code %d, %q and %q, want 1000 messages and how to go on", code, out.String(), errOut.String())
+	}
+}
+
 // following is a tail that runs in this process.
 type following struct {
 	cancel context.CancelFunc
