@@ -23,13 +23,17 @@ func AdmitKey(ctx context.Context, a Authenticator, c Credential) (*Grant, error
 var keyHolder = new(Grant)
 
 // CheckSteps returns NOT_ALLOWED unless the principal may call every service that
-// the steps name, what undoes them and the steps of nested sagas among it. So it is
+// the steps name, what undoes them and the steps of nested sagas among it, and append to
+// every stream that a step's message goes to. So it is
 // for a saga to create, and for steps to add to one. A task that names no service is
 // left to the backend, which refuses it.
 func (g *Grant) CheckSteps(namespace string, steps []edda.StepSpec) error {
 	for i := range steps {
 		s := &steps[i]
 		err := g.checkTask(namespace, &s.Task)
+		if err == nil && s.Queue != nil && s.Queue.Stream != "" { // else it is malformed
+			err = g.CheckAppend(namespace, s.Queue.Stream)
+		}
 		if err == nil && s.Compensate != nil {
 			err = g.checkTask(namespace, s.Compensate)
 		}

@@ -8,7 +8,10 @@ import (
 )
 
 func TestCheckSteps(t *testing.T) {
-	g := &auth.Grant{Principal: "ada", Rights: auth.Rights{Call: []auth.Pattern{"flights", "trips:hotels", "undo"}, Manage: true}}
+	g := &auth.Grant{Principal: "ada", Rights: auth.Rights{Call: []auth.Pattern{"flights", "trips:hotels", "undo"}, Append: []auth.Pattern{"rooms"}, Manage: true}}
+	queued := func(stream string) edda.StepSpec {
+		return edda.StepSpec{Queue: &edda.QueueSpec{Stream: stream, Success: "s", Failure: "f"}}
+	}
 	call := func(service string) edda.StepSpec { return edda.StepSpec{Task: edda.Task{Service: service}} }
 	undone := func(s edda.StepSpec, service string) edda.StepSpec {
 		s.Compensate = &edda.Task{Service: service}
@@ -32,10 +35,13 @@ func TestCheckSteps(t *testing.T) {
 		{name: "of a nested saga itself", steps: []edda.StepSpec{undone(nested(call("flights")), "cars")}, refuse: "cars"},
 		{name: "both", steps: []edda.StepSpec{{Task: edda.Task{Service: "cars"}, Saga: new(edda.SagaSpec)}}, refuse: "cars"},
 		{name: "no service", steps: []edda.StepSpec{call("")}},
+		{name: "messages", steps: []edda.StepSpec{undone(queued("rooms"), "undo"), nested(queued("rooms")), queued("")}},
+		{name: "a message", steps: []edda.StepSpec{nested(queued("beds"))}, refuse: "beds"},
+		{name: "what undoes a message", steps: []edda.StepSpec{undone(queued("rooms"), "cars")}, refuse: "cars"},
 	} {
 		err := g.CheckSteps(tc.namespace, tc.steps)
 		if tc.refuse != "" {
-			wantReason(t, tc.name, err, edda.NotAllowed, `"ada" may not call`, tc.refuse)
+			wantReason(t, tc.name, err, edda.NotAllowed, `"ada" may not `, tc.refuse)
 		} else if err != nil {
 			t.Errorf("%s: got %v, want to be allowed", tc.name, err)
 		}

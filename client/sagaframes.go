@@ -208,9 +208,30 @@ func readStep(b []byte) (s edda.Step, err error) {
 			s.EndedAt = timeOf(f.Uint)
 		case 15:
 			s.Compensation, err = readCompensation(f.Bytes)
+		case 16:
+			s.Queue, err = readQueue(f.Bytes)
 		}
 	}
 	return s, cmp.Or(err, r.Err())
+}
+
+func readQueue(b []byte) (*edda.QueueSpec, error) {
+	q := new(edda.QueueSpec)
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case 1:
+			q.Stream = string(f.Bytes)
+		case 2:
+			q.Shard = string(f.Bytes)
+		case 3:
+			q.Success = string(f.Bytes)
+		case 4:
+			q.Failure = string(f.Bytes)
+		}
+	}
+	return q, r.Err()
 }
 
 func readCompensation(b []byte) (c *edda.Compensation, err error) {

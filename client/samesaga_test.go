@@ -203,6 +203,19 @@ var sagaCases = []sagaCase{
 		p.finish("fail", "fail", "a", edda.StepResult{Error: &edda.StepError{Message: "it fell"}})
 		p.wait("fail")
 	}},
+	{"a step that is a message", func(p *sagaPlay) {
+		q := &edda.QueueSpec{Stream: "work", Shard: "eu", Success: "done", Failure: "failed"}
+		p.create(started("queue", undone(edda.StepSpec{ID: "a", Task: edda.Task{Key: "7", Method: "make", Args: []json.RawMessage{json.RawMessage("1")}}, Queue: q}, "melt"),
+			edda.StepSpec{ID: "in", Saga: &edda.SagaSpec{Steps: []edda.StepSpec{{ID: "b", Task: edda.Task{Method: "make"}, Queue: q}}}}))
+		s, err := p.b.Saga(p.ctx, "", "queue")
+		p.saga("look", s, err)
+		p.finish("complete", "queue", "a", edda.StepResult{})
+		_, err = p.b.CancelSaga(p.ctx, "", "queue")
+		p.err("cancel", err)
+		p.wait("queue")
+		_, err = p.b.CreateSaga(p.ctx, started("", edda.StepSpec{ID: "a", Task: edda.Task{Method: "m"}, Queue: &edda.QueueSpec{Stream: "a", Success: "b", Failure: "b"}}))
+		p.err("one stream for both", err)
+	}},
 	{"steps added", func(p *sagaPlay) {
 		p.create(&edda.SagaSpec{ID: "grow", Steps: []edda.StepSpec{smithyStep("a", "more")}})
 		s, err := p.b.AddSteps(p.ctx, "", "grow", []edda.StepSpec{smithyStep("b", "make", "a", "c"), smithyStep("c", "make")})

@@ -96,6 +96,12 @@ func (c *Context) AddStep(id, address, method string, args ...any) *Step {
 	return c.added.AddStep(id, address, method, args...)
 }
 
+// AddQueueStep is AddStep for a step that is a message on a stream, as
+// [Steps.AddQueueStep] says.
+func (c *Context) AddQueueStep(id string, q edda.QueueSpec, messageType string, args ...any) *Step {
+	return c.added.AddQueueStep(id, q, messageType, args...)
+}
+
 // AddSaga is AddStep for a step that is a saga of its own, as [Steps.AddSaga] says.
 func (c *Context) AddSaga(id string, d *Definition) *Step { return c.added.AddSaga(id, d) }
 

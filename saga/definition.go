@@ -57,6 +57,9 @@ type Step struct {
 	AttemptTimeout time.Duration
 	// CompensationRetry is Retry for what CompensateWith names.
 	CompensationRetry edda.RetryPolicy
+	// Key is that of the message of a step from AddQueueStep; the saga's id when empty. Of
+	// other steps it stands in the address.
+	Key string
 
 	id         string
 	in         *Steps
@@ -64,6 +67,7 @@ type Step struct {
 	after      []string
 	compensate *edda.Task
 	saga       *Definition
+	queue      *edda.QueueSpec
 }
 
 // AddStep adds a step that calls a method of an address: "smithy" for a balanced
@@ -72,6 +76,18 @@ type Step struct {
 func (s *Steps) AddStep(id, address, method string, args ...any) *Step {
 	step := s.add(id)
 	step.task = step.taskOf("", address, method, args)
+	return step
+}
+
+// AddQueueStep adds a step that is a message of the type on q.Stream. Whoever takes it from
+// there finishes the step by a message on q.Success, whose data is the result, or on
+// q.Failure; docs/sagas-queue.md says what they look like. The step has no Retry and no
+// AttemptTimeout: it waits until somebody answers, or the saga's deadline.
+func (s *Steps) AddQueueStep(id string, q edda.QueueSpec, messageType string, args ...any) *Step {
+	step := s.add(id)
+	step.queue = &q
+	step.task.Method = messageType
+	step.encode("", args, &step.task)
 	return step
 }
 
@@ -146,6 +162,12 @@ func (s *Step) taskOf(part, address, method string, args []any) edda.Task {
 		s.fail(edda.BadName, fmt.Errorf("%s%w", part, err))
 	}
 	t.Service, t.Key = a.Name, a.Key
+	s.encode(part, args, &t)
+	return t
+}
+
+// encode encodes the arguments of a task.
+func (s *Step) encode(part string, args []any, t *edda.Task) {
 	for i, v := range args {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -153,7 +175,6 @@ func (s *Step) taskOf(part, address, method string, args []any) edda.Task {
 		}
 		t.Args = append(t.Args, b)
 	}
-	return t
 }
 
 // fail notes a mistake of the definition.
@@ -228,6 +249,12 @@ func (s *Step) spec(outer []*Definition) (edda.StepSpec, error) {
 	spec := edda.StepSpec{ID: s.id, Task: s.task, After: slices.Clone(s.after), AttemptTimeout: s.AttemptTimeout}
 	spec.Args = slices.Clone(s.task.Args)
 	spec.Retry = s.Retry
+	switch {
+	case s.queue != nil:
+		spec.Queue, spec.Key = new(*s.queue), s.Key
+	case s.Key != "":
+		return spec, s.mistake(edda.BadValue, errors.New("it has a Key, which is for a message; that of a service stands in the address"))
+	}
 	if s.compensate == nil && s.CompensationRetry != (edda.RetryPolicy{}) {
 		return spec, s.mistake(edda.BadValue, errors.New("it has a CompensationRetry, but no compensation"))
 	}

@@ -45,6 +45,38 @@ func started(t *testing.T, def *saga.Definition) *edda.SagaSpec {
 	return b.created
 }
 
+func TestQueueStep(t *testing.T) {
+	q := edda.QueueSpec{Stream: "handle-requests", Success: "handles", Failure: "handle-failures"}
+	def := saga.New("hammer")
+	head := def.AddStep("head", "smithy", "forge-head")
+	handle := def.AddQueueStep("handle", q, "carve", "short", 7).DependsOn(head).CompensateWith("smithy", "burn")
+	handle.Key = "oak"
+	want := []edda.StepSpec{
+		{ID: "head", Task: task("forge-head")},
+		{ID: "handle", Task: edda.Task{Key: "oak", Method: "carve", Args: raw(`"short"`, `7`)}, After: []string{"head"}, Compensate: new(task("burn")), Queue: &q},
+	}
+	got := started(t, def)
+	if diff := cmp.Diff(want, got.Steps); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if err := got.Validate(); err != nil {
+		t.Error(err)
+	}
+	handle.Retry.Max = 2
+	if err := started(t, def).Validate(); edda.ReasonOf(err) != edda.BadSchema {
+		t.Errorf("with retries: %v", err)
+	}
+	head.Key = "7"
+	if err := def.Err(); edda.ReasonOf(err) != edda.BadValue || !strings.Contains(err.Error(), "stands in the address") {
+		t.Errorf("a key beside the address: %v", err)
+	}
+	def = saga.New("bad")
+	def.AddQueueStep("a", q, "m", math.Inf(1))
+	if err := def.Err(); edda.ReasonOf(err) != edda.BadJSON {
+		t.Errorf("a bad argument: %v", err)
+	}
+}
+
 func TestDefinition(t *testing.T) {
 	want := &edda.SagaSpec{
 		Namespace: "default", Name: "hammer", Start: true, Principal: edda.Anonymous,

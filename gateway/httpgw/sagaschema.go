@@ -29,6 +29,7 @@ func sagaSchemas() obj {
 		"SagaSpec":       sagaSpecSchema(),
 		"NestedSagaSpec": nestedSpecSchema(),
 		"StepSpec":       stepSpecSchema(),
+		"QueueSpec":      closed(object("stream success failure", queueProperties())),
 		"CompensateSpec": closed(object("service method", taskProperties())),
 		"SagaSteps":      obj{"anyOf": []any{ref("schemas", "StepSpec"), arrayOf(ref("schemas", "StepSpec"))}},
 		"StepResult":     closed(object("", obj{"result": anything})),
@@ -72,12 +73,23 @@ func stepSpecSchema() obj {
 	p["attemptTimeout"] = duration
 	p["compensate"] = ref("schemas", "CompensateSpec")
 	p["saga"] = ref("schemas", "NestedSagaSpec")
+	p["queue"] = ref("schemas", "QueueSpec")
 	return closed(object("id", p))
 }
 
 // taskProperties are those of a request that a saga makes.
 func taskProperties() obj {
 	return obj{"service": nameSchema, "key": keySchema, "method": nameSchema, "args": arrayOf(anything), "retry": retrySchema}
+}
+
+// queueProperties are those of a step that is a message.
+func queueProperties() obj {
+	return obj{
+		"stream":  obj{"type": "string", "pattern": nameSchema["pattern"], "description": "The stream that the step's message is appended to."},
+		"shard":   obj{"type": "string", "pattern": nameSchema["pattern"], "default": edda.DefaultShard},
+		"success": obj{"type": "string", "pattern": nameSchema["pattern"], "description": "The stream whose message completes the step."},
+		"failure": obj{"type": "string", "pattern": nameSchema["pattern"], "description": "The stream whose message fails the step."},
+	}
 }
 
 func sagaSchema() obj {
@@ -97,6 +109,7 @@ func stepSchema() obj {
 	return object("id state attempts", obj{
 		"id": text, "service": text, "method": text, "key": text, "state": stepState, "args": arrayOf(anything), "after": arrayOf(text),
 		"sagaId":   obj{"type": "string", "description": "The saga that the step is."},
+		"queue":    ref("schemas", "QueueSpec"),
 		"pending":  obj{"type": "boolean", "description": "It runs without a handler, until somebody finishes it."},
 		"attempts": count, "result": anything, "error": ref("schemas", "StepError"),
 		"startedAt": instant, "endedAt": instant, "compensation": ref("schemas", "Compensation"),

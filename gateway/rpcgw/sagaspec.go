@@ -38,13 +38,20 @@ func stepSpecsOf(steps []*eddav1.StepSpec) []edda.StepSpec {
 	for i, s := range steps {
 		out[i] = edda.StepSpec{
 			ID: s.GetId(), After: s.GetAfter(), AttemptTimeout: time.Duration(s.GetAttemptTimeout()),
-			Compensate: taskOf(s.GetCompensate()), Saga: nestedSpecOf(s.GetSaga()),
+			Compensate: taskOf(s.GetCompensate()), Saga: nestedSpecOf(s.GetSaga()), Queue: queueOf(s.GetQueue()),
 		}
 		if t := taskOf(s.GetTask()); t != nil {
 			out[i].Task = *t
 		}
 	}
 	return out
+}
+
+func queueOf(q *eddav1.Queue) *edda.QueueSpec {
+	if q == nil {
+		return nil
+	}
+	return &edda.QueueSpec{Stream: q.GetStream(), Shard: q.GetShard(), Success: q.GetSuccess(), Failure: q.GetFailure()}
 }
 
 func taskOf(t *eddav1.Task) *edda.Task {

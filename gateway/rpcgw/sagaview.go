@@ -48,6 +48,9 @@ func stepView(s *edda.Step) *eddav1.Step {
 		SagaId: s.SagaID, Pending: s.Pending, Attempts: uint32(s.Attempts), Result: s.Result, Error: stepErrorView(s.Error),
 		StartedAt: nanos(s.StartedAt), EndedAt: nanos(s.EndedAt),
 	}
+	if q := s.Queue; q != nil {
+		out.Queue = &eddav1.Queue{Stream: q.Stream, Shard: q.Shard, Success: q.Success, Failure: q.Failure}
+	}
 	if c := s.Compensation; c != nil {
 		out.Compensation = &eddav1.Compensation{
 			Service: c.Service, Method: c.Method, Key: c.Key, Args: texts(c.Args), State: string(c.State), Attempts: uint32(c.Attempts),

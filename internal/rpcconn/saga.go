@@ -68,8 +68,21 @@ func AppendStep(b []byte, field int, s *edda.StepSpec) ([]byte, error) {
 			return b, err
 		}
 	}
+	if s.Queue != nil {
+		b = appendQueue(b, 7, s.Queue)
+	}
 	wire.End(b, mark)
 	return b, nil
+}
+
+func appendQueue(b []byte, field int, q *edda.QueueSpec) []byte {
+	b, mark := wire.Begin(b, field)
+	b = wire.AppendString(b, 1, Text(q.Stream))
+	b = wire.AppendString(b, 2, Text(q.Shard))
+	b = wire.AppendString(b, 3, Text(q.Success))
+	b = wire.AppendString(b, 4, Text(q.Failure))
+	wire.End(b, mark)
+	return b
 }
 
 func appendTask(b []byte, field int, t *edda.Task) ([]byte, error) {

@@ -36,6 +36,7 @@ func TestSagaThatIsNotUTF8(t *testing.T) {
 		s.ID, s.Service, s.Method, s.After = bad, bad, bad, []string{bad}
 		s.Compensate = &edda.Task{Service: bad, Method: bad}
 		s.Saga = &edda.SagaSpec{Name: bad}
+		s.Queue = &edda.QueueSpec{Stream: bad, Shard: bad, Success: bad, Failure: bad}
 	})
 	all.Namespace, all.ID, all.Name, all.OnFailure, all.CorrelationID, all.TraceParent, all.TraceState = bad, bad, bad, bad, bad, bad, bad
 	b, err := AppendSaga(nil, 1, all)

@@ -113,6 +113,9 @@ func (r *reader) step() (s edda.StepSpec, err error) {
 		case "saga":
 			s.Saga = new(edda.SagaSpec)
 			return r.object(func(name string) error { return r.sagaMember(s.Saga, name) })
+		case "queue":
+			s.Queue = new(edda.QueueSpec)
+			return r.object(func(name string) error { return r.queueMember(s.Queue, name) })
 		default:
 			return r.taskMember(&s.Task, name)
 		}
@@ -134,6 +137,21 @@ func (r *reader) taskMember(t *edda.Task, name string) (err error) {
 	case "retry":
 		t.Retry, err = r.retry()
 		return err
+	default:
+		return r.unknown()
+	}
+}
+
+func (r *reader) queueMember(q *edda.QueueSpec, name string) error {
+	switch name {
+	case "stream":
+		return chosen(r, &q.Stream)
+	case "shard":
+		return chosen(r, &q.Shard)
+	case "success":
+		return chosen(r, &q.Success)
+	case "failure":
+		return chosen(r, &q.Failure)
 	default:
 		return r.unknown()
 	}

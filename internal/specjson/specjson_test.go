@@ -20,7 +20,8 @@ func TestSaga(t *testing.T) {
 			 "attemptTimeout": "5s", "retry": {"max": 3, "delay": "1s", "maxDelay": "1m", "backoff": 1.5, "jitter": 0},
 			 "compensate": {"service": "flights", "key": "LH/1", "method": "drop", "args": [], "retry": {"max": -1, "jitter": 0.5}}},
 			{"id": "rest", "after": ["flight"], "saga": {"name": "stay", "deadline": "2030-01-02T15:04:05+01:00", "onFailure": "wait",
-			 "steps": [{"id": "hotel", "service": "hotels", "method": "book"}]}}
+			 "steps": [{"id": "hotel", "service": "hotels", "method": "book"}]}},
+			{"id": "rooms", "key": "7", "method": "clean", "queue": {"stream": "rooms", "shard": "eu", "success": "cleaned", "failure": "dirty"}}
 		]
 	}` + "\r\n"))
 	if err != nil {
@@ -43,6 +44,10 @@ func TestSaga(t *testing.T) {
 				Name: "stay", Deadline: time.Date(2030, 1, 2, 14, 4, 5, 0, time.UTC), OnFailure: edda.WaitForSteps,
 				Steps: []edda.StepSpec{{ID: "hotel", Task: edda.Task{Service: "hotels", Method: "book"}}},
 			}},
+			{
+				ID: "rooms", Task: edda.Task{Key: "7", Method: "clean"},
+				Queue: &edda.QueueSpec{Stream: "rooms", Shard: "eu", Success: "cleaned", Failure: "dirty"},
+			},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -124,6 +129,9 @@ var refusals = []struct {
 	{`{"steps":[{"compensate":true}]}`, edda.BadValue, "steps[0].compensate must be an object"},
 	{`{"steps":[{"compensate":{"attemptTimeout":"1s"}}]}`, edda.UnknownField, `unknown member "steps[0].compensate.attemptTimeout"`},
 	{`{"steps":[{"compensate":{"retry":{"delay":"x"}}}]}`, edda.BadValue, `steps[0].compensate.retry.delay must be a duration above zero, such as "1.5s"`},
+	{`{"steps":[{"queue":"rooms"}]}`, edda.BadValue, "steps[0].queue must be an object"},
+	{`{"steps":[{"queue":{"topic":"rooms"}}]}`, edda.UnknownField, `unknown member "steps[0].queue.topic"`},
+	{`{"steps":[{"queue":{"shard":""}}]}`, edda.BadValue, "steps[0].queue.shard must be left out or not empty"},
 	{`{"steps":[{"saga":[]}]}`, edda.BadValue, "steps[0].saga must be an object"},
 	{`{"steps":[{"saga":{"start":true}}]}`, edda.UnknownField, `unknown member "steps[0].saga.start"`},
 	{`{"steps":[{"saga":{"steps":[{},{"saga":{"steps":[{"x":1}]}}]}}]}`, edda.UnknownField, `unknown member "steps[0].saga.steps[1].saga.steps[0].x"`},

@@ -36,11 +36,19 @@ func (m *Machine) startQueue(s *Saga, i int, t *record.StepTask, payload []byte)
 	return begun, nil
 }
 
+// path is where the saga is found over HTTP.
+func (s *Saga) path() string {
+	if s.Namespace == edda.DefaultNamespace {
+		return "/v1/sagas/" + s.ID
+	}
+	return "/v1/ns/" + s.Namespace + "/sagas/" + s.ID
+}
+
 // message is what a step asks for, as docs/sagas-queue.md has it. Its id is the one that
 // a request would have, so that a stream has it once.
 func (s *Saga) message(i int, t *record.StepTask, payload []byte) edda.StreamMessage {
 	return edda.StreamMessage{
-		ID: s.requestID(i, false, 0, s.hash).String(), Type: t.Method, Key: cmp.Or(t.Key, s.Ref().root().ID), Source: "/v1/sagas/" + s.ID,
+		ID: s.requestID(i, false, 0, s.hash).String(), Type: t.Method, Key: cmp.Or(t.Key, s.Ref().root().ID), Source: s.path(),
 		Principal: s.Principal, ReplyTo: edda.Address{Namespace: s.Namespace, Name: t.Queue.Success},
 		Headers: edda.Headers{
 			{Name: SagaIDHeader, Value: s.ID}, {Name: StepIDHeader, Value: s.steps[i].id}, {Name: CompletionKeyHeader, Value: s.CompletionKey(i)},

@@ -102,6 +102,14 @@ func TestQueueStepSizes(t *testing.T) {
 	}
 }
 
+func TestQueueStepNamespace(t *testing.T) {
+	s := &Saga{Namespace: "shop", ID: "t", steps: []step{{id: "a"}}}
+	m := s.message(0, &record.StepTask{Queue: &edda.QueueSpec{Success: "done"}}, nil)
+	if m.Source != "/v1/ns/shop/sagas/t" || m.ReplyTo != (edda.Address{Namespace: "shop", Name: "done"}) {
+		t.Errorf("got %+v", m)
+	}
+}
+
 func TestQueueRootsReserveNothing(t *testing.T) {
 	c := record.NewSagaCreated(&edda.SagaSpec{ID: "t", Steps: steps("a@ b")})
 	if got := Roots(c); len(got) != 1 || got[0].Index != 1 {

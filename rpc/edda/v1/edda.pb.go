@@ -3935,6 +3935,7 @@ type StepSpec struct {
 	AttemptTimeout int64                  `protobuf:"varint,4,opt,name=attempt_timeout,json=attemptTimeout,proto3" json:"attempt_timeout,omitempty"` // 0: the service's
 	Compensate     *Task                  `protobuf:"bytes,5,opt,name=compensate,proto3" json:"compensate,omitempty"`                                // undoes the step; absent: nothing does
 	Saga           *SagaSpec              `protobuf:"bytes,6,opt,name=saga,proto3" json:"saga,omitempty"`                                            // the step is a saga of its own: name, deadline, deadline_after, on_failure and steps, nothing else
+	Queue          *Queue                 `protobuf:"bytes,7,opt,name=queue,proto3" json:"queue,omitempty"`                                          // the step is a message; its task has key, method and args only
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -4011,6 +4012,82 @@ func (x *StepSpec) GetSaga() *SagaSpec {
 	return nil
 }
 
+func (x *StepSpec) GetQueue() *Queue {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+// Queue is where the message of a step goes, and the one that finishes it comes from.
+type Queue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Shard         string                 `protobuf:"bytes,2,opt,name=shard,proto3" json:"shard,omitempty"`     // empty: "default"
+	Success       string                 `protobuf:"bytes,3,opt,name=success,proto3" json:"success,omitempty"` // the stream whose message completes the step
+	Failure       string                 `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"` // the stream whose message fails it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Queue) Reset() {
+	*x = Queue{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Queue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Queue) ProtoMessage() {}
+
+func (x *Queue) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Queue.ProtoReflect.Descriptor instead.
+func (*Queue) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Queue) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Queue) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *Queue) GetSuccess() string {
+	if x != nil {
+		return x.Success
+	}
+	return ""
+}
+
+func (x *Queue) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
 // Task is what a step, or its compensation, asks of a service.
 type Task struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4025,7 +4102,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4037,7 +4114,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[48]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4050,7 +4127,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{48}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Task) GetService() string {
@@ -4097,7 +4174,7 @@ type CreateSagaRequest struct {
 
 func (x *CreateSagaRequest) Reset() {
 	*x = CreateSagaRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4109,7 +4186,7 @@ func (x *CreateSagaRequest) String() string {
 func (*CreateSagaRequest) ProtoMessage() {}
 
 func (x *CreateSagaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[49]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4122,7 +4199,7 @@ func (x *CreateSagaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSagaRequest.ProtoReflect.Descriptor instead.
 func (*CreateSagaRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{49}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CreateSagaRequest) GetSaga() *SagaSpec {
@@ -4144,7 +4221,7 @@ type SagaAck struct {
 
 func (x *SagaAck) Reset() {
 	*x = SagaAck{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4156,7 +4233,7 @@ func (x *SagaAck) String() string {
 func (*SagaAck) ProtoMessage() {}
 
 func (x *SagaAck) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[50]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4169,7 +4246,7 @@ func (x *SagaAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaAck.ProtoReflect.Descriptor instead.
 func (*SagaAck) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{50}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SagaAck) GetId() string {
@@ -4212,7 +4289,7 @@ type GetSagaRequest struct {
 
 func (x *GetSagaRequest) Reset() {
 	*x = GetSagaRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4224,7 +4301,7 @@ func (x *GetSagaRequest) String() string {
 func (*GetSagaRequest) ProtoMessage() {}
 
 func (x *GetSagaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[51]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4237,7 +4314,7 @@ func (x *GetSagaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSagaRequest.ProtoReflect.Descriptor instead.
 func (*GetSagaRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{51}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetSagaRequest) GetNamespace() string {
@@ -4293,7 +4370,7 @@ type Saga struct {
 
 func (x *Saga) Reset() {
 	*x = Saga{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4382,7 @@ func (x *Saga) String() string {
 func (*Saga) ProtoMessage() {}
 
 func (x *Saga) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[52]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4395,7 @@ func (x *Saga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Saga.ProtoReflect.Descriptor instead.
 func (*Saga) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{52}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Saga) GetId() string {
@@ -4457,13 +4534,14 @@ type Step struct {
 	StartedAt     int64                  `protobuf:"fixed64,13,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	EndedAt       int64                  `protobuf:"fixed64,14,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	Compensation  *Compensation          `protobuf:"bytes,15,opt,name=compensation,proto3" json:"compensation,omitempty"`
+	Queue         *Queue                 `protobuf:"bytes,16,opt,name=queue,proto3" json:"queue,omitempty"` // when the step is a message
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4475,7 +4553,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[53]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4488,7 +4566,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{53}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Step) GetId() string {
@@ -4596,6 +4674,13 @@ func (x *Step) GetCompensation() *Compensation {
 	return nil
 }
 
+func (x *Step) GetQueue() *Queue {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
 type Compensation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -4613,7 +4698,7 @@ type Compensation struct {
 
 func (x *Compensation) Reset() {
 	*x = Compensation{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4625,7 +4710,7 @@ func (x *Compensation) String() string {
 func (*Compensation) ProtoMessage() {}
 
 func (x *Compensation) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[54]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4638,7 +4723,7 @@ func (x *Compensation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compensation.ProtoReflect.Descriptor instead.
 func (*Compensation) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{54}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Compensation) GetService() string {
@@ -4715,7 +4800,7 @@ type StepError struct {
 
 func (x *StepError) Reset() {
 	*x = StepError{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4727,7 +4812,7 @@ func (x *StepError) String() string {
 func (*StepError) ProtoMessage() {}
 
 func (x *StepError) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[55]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4740,7 +4825,7 @@ func (x *StepError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepError.ProtoReflect.Descriptor instead.
 func (*StepError) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{55}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StepError) GetReason() string {
@@ -4780,7 +4865,7 @@ type SagaFilter struct {
 
 func (x *SagaFilter) Reset() {
 	*x = SagaFilter{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4792,7 +4877,7 @@ func (x *SagaFilter) String() string {
 func (*SagaFilter) ProtoMessage() {}
 
 func (x *SagaFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[56]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4805,7 +4890,7 @@ func (x *SagaFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaFilter.ProtoReflect.Descriptor instead.
 func (*SagaFilter) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{56}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SagaFilter) GetNamespace() string {
@@ -4868,7 +4953,7 @@ type ListSagasRequest struct {
 
 func (x *ListSagasRequest) Reset() {
 	*x = ListSagasRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4880,7 +4965,7 @@ func (x *ListSagasRequest) String() string {
 func (*ListSagasRequest) ProtoMessage() {}
 
 func (x *ListSagasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[57]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4893,7 +4978,7 @@ func (x *ListSagasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSagasRequest.ProtoReflect.Descriptor instead.
 func (*ListSagasRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{57}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListSagasRequest) GetFilter() *SagaFilter {
@@ -4927,7 +5012,7 @@ type ListSagasResponse struct {
 
 func (x *ListSagasResponse) Reset() {
 	*x = ListSagasResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4939,7 +5024,7 @@ func (x *ListSagasResponse) String() string {
 func (*ListSagasResponse) ProtoMessage() {}
 
 func (x *ListSagasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[58]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4952,7 +5037,7 @@ func (x *ListSagasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSagasResponse.ProtoReflect.Descriptor instead.
 func (*ListSagasResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{58}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListSagasResponse) GetSagas() []*Saga {
@@ -4979,7 +5064,7 @@ type SagaRef struct {
 
 func (x *SagaRef) Reset() {
 	*x = SagaRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4991,7 +5076,7 @@ func (x *SagaRef) String() string {
 func (*SagaRef) ProtoMessage() {}
 
 func (x *SagaRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[59]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5004,7 +5089,7 @@ func (x *SagaRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SagaRef.ProtoReflect.Descriptor instead.
 func (*SagaRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{59}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SagaRef) GetNamespace() string {
@@ -5032,7 +5117,7 @@ type AddStepsRequest struct {
 
 func (x *AddStepsRequest) Reset() {
 	*x = AddStepsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5044,7 +5129,7 @@ func (x *AddStepsRequest) String() string {
 func (*AddStepsRequest) ProtoMessage() {}
 
 func (x *AddStepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[60]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,7 +5142,7 @@ func (x *AddStepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStepsRequest.ProtoReflect.Descriptor instead.
 func (*AddStepsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{60}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AddStepsRequest) GetNamespace() string {
@@ -5098,7 +5183,7 @@ type FinishStepRequest struct {
 
 func (x *FinishStepRequest) Reset() {
 	*x = FinishStepRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5110,7 +5195,7 @@ func (x *FinishStepRequest) String() string {
 func (*FinishStepRequest) ProtoMessage() {}
 
 func (x *FinishStepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[61]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5123,7 +5208,7 @@ func (x *FinishStepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishStepRequest.ProtoReflect.Descriptor instead.
 func (*FinishStepRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{61}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *FinishStepRequest) GetNamespace() string {
@@ -5205,7 +5290,7 @@ type StepAnswer struct {
 
 func (x *StepAnswer) Reset() {
 	*x = StepAnswer{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5217,7 +5302,7 @@ func (x *StepAnswer) String() string {
 func (*StepAnswer) ProtoMessage() {}
 
 func (x *StepAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[62]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5230,7 +5315,7 @@ func (x *StepAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepAnswer.ProtoReflect.Descriptor instead.
 func (*StepAnswer) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{62}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *StepAnswer) GetApplied() bool {
@@ -5259,7 +5344,7 @@ type CompensateRequest struct {
 
 func (x *CompensateRequest) Reset() {
 	*x = CompensateRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5271,7 +5356,7 @@ func (x *CompensateRequest) String() string {
 func (*CompensateRequest) ProtoMessage() {}
 
 func (x *CompensateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[63]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5284,7 +5369,7 @@ func (x *CompensateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensateRequest.ProtoReflect.Descriptor instead.
 func (*CompensateRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{63}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CompensateRequest) GetNamespace() string {
@@ -5324,7 +5409,7 @@ type PruneSagasRequest struct {
 
 func (x *PruneSagasRequest) Reset() {
 	*x = PruneSagasRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[64]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5336,7 +5421,7 @@ func (x *PruneSagasRequest) String() string {
 func (*PruneSagasRequest) ProtoMessage() {}
 
 func (x *PruneSagasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[64]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5349,7 +5434,7 @@ func (x *PruneSagasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneSagasRequest.ProtoReflect.Descriptor instead.
 func (*PruneSagasRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{64}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PruneSagasRequest) GetFilter() *SagaFilter {
@@ -5368,7 +5453,7 @@ type PruneSagasResponse struct {
 
 func (x *PruneSagasResponse) Reset() {
 	*x = PruneSagasResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[65]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5380,7 +5465,7 @@ func (x *PruneSagasResponse) String() string {
 func (*PruneSagasResponse) ProtoMessage() {}
 
 func (x *PruneSagasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[65]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5393,7 +5478,7 @@ func (x *PruneSagasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneSagasResponse.ProtoReflect.Descriptor instead.
 func (*PruneSagasResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{65}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PruneSagasResponse) GetRemoved() uint64 {
@@ -5429,7 +5514,7 @@ type StreamMessage struct {
 
 func (x *StreamMessage) Reset() {
 	*x = StreamMessage{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[66]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5441,7 +5526,7 @@ func (x *StreamMessage) String() string {
 func (*StreamMessage) ProtoMessage() {}
 
 func (x *StreamMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[66]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5454,7 +5539,7 @@ func (x *StreamMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamMessage.ProtoReflect.Descriptor instead.
 func (*StreamMessage) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{66}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *StreamMessage) GetType() string {
@@ -5586,7 +5671,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[67]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5598,7 +5683,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[67]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5611,7 +5696,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{67}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *AppendRequest) GetNamespace() string {
@@ -5694,7 +5779,7 @@ type AppendResponse struct {
 
 func (x *AppendResponse) Reset() {
 	*x = AppendResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[68]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5706,7 +5791,7 @@ func (x *AppendResponse) String() string {
 func (*AppendResponse) ProtoMessage() {}
 
 func (x *AppendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[68]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5719,7 +5804,7 @@ func (x *AppendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
 func (*AppendResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{68}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *AppendResponse) GetItems() []*Appended {
@@ -5755,7 +5840,7 @@ type Appended struct {
 
 func (x *Appended) Reset() {
 	*x = Appended{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[69]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5767,7 +5852,7 @@ func (x *Appended) String() string {
 func (*Appended) ProtoMessage() {}
 
 func (x *Appended) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[69]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5780,7 +5865,7 @@ func (x *Appended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Appended.ProtoReflect.Descriptor instead.
 func (*Appended) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{69}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Appended) GetId() string {
@@ -5824,7 +5909,7 @@ type StreamSpec struct {
 
 func (x *StreamSpec) Reset() {
 	*x = StreamSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5836,7 +5921,7 @@ func (x *StreamSpec) String() string {
 func (*StreamSpec) ProtoMessage() {}
 
 func (x *StreamSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5849,7 +5934,7 @@ func (x *StreamSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSpec.ProtoReflect.Descriptor instead.
 func (*StreamSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{70}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *StreamSpec) GetNamespace() string {
@@ -5900,7 +5985,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5912,7 +5997,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5925,7 +6010,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{71}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Retention) GetAge() int64 {
@@ -5962,7 +6047,7 @@ type Stream struct {
 
 func (x *Stream) Reset() {
 	*x = Stream{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5974,7 +6059,7 @@ func (x *Stream) String() string {
 func (*Stream) ProtoMessage() {}
 
 func (x *Stream) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5987,7 +6072,7 @@ func (x *Stream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stream.ProtoReflect.Descriptor instead.
 func (*Stream) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{72}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Stream) GetSpec() *StreamSpec {
@@ -6038,7 +6123,7 @@ type ShardOffsets struct {
 
 func (x *ShardOffsets) Reset() {
 	*x = ShardOffsets{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6050,7 +6135,7 @@ func (x *ShardOffsets) String() string {
 func (*ShardOffsets) ProtoMessage() {}
 
 func (x *ShardOffsets) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6063,7 +6148,7 @@ func (x *ShardOffsets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardOffsets.ProtoReflect.Descriptor instead.
 func (*ShardOffsets) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{73}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ShardOffsets) GetShard() string {
@@ -6103,7 +6188,7 @@ type SetStreamRequest struct {
 
 func (x *SetStreamRequest) Reset() {
 	*x = SetStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6115,7 +6200,7 @@ func (x *SetStreamRequest) String() string {
 func (*SetStreamRequest) ProtoMessage() {}
 
 func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6128,7 +6213,7 @@ func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamRequest.ProtoReflect.Descriptor instead.
 func (*SetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{74}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *SetStreamRequest) GetStream() *StreamSpec {
@@ -6148,7 +6233,7 @@ type SetStreamResponse struct {
 
 func (x *SetStreamResponse) Reset() {
 	*x = SetStreamResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6160,7 +6245,7 @@ func (x *SetStreamResponse) String() string {
 func (*SetStreamResponse) ProtoMessage() {}
 
 func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6173,7 +6258,7 @@ func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
 func (*SetStreamResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{75}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *SetStreamResponse) GetStream() *Stream {
@@ -6201,7 +6286,7 @@ type GetStreamRequest struct {
 
 func (x *GetStreamRequest) Reset() {
 	*x = GetStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6213,7 +6298,7 @@ func (x *GetStreamRequest) String() string {
 func (*GetStreamRequest) ProtoMessage() {}
 
 func (x *GetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6226,7 +6311,7 @@ func (x *GetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStreamRequest.ProtoReflect.Descriptor instead.
 func (*GetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{76}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetStreamRequest) GetNamespace() string {
@@ -6261,7 +6346,7 @@ type ListStreamsRequest struct {
 
 func (x *ListStreamsRequest) Reset() {
 	*x = ListStreamsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6273,7 +6358,7 @@ func (x *ListStreamsRequest) String() string {
 func (*ListStreamsRequest) ProtoMessage() {}
 
 func (x *ListStreamsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6286,7 +6371,7 @@ func (x *ListStreamsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStreamsRequest.ProtoReflect.Descriptor instead.
 func (*ListStreamsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{77}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListStreamsRequest) GetNamespace() string {
@@ -6320,7 +6405,7 @@ type ListStreamsResponse struct {
 
 func (x *ListStreamsResponse) Reset() {
 	*x = ListStreamsResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6332,7 +6417,7 @@ func (x *ListStreamsResponse) String() string {
 func (*ListStreamsResponse) ProtoMessage() {}
 
 func (x *ListStreamsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6345,7 +6430,7 @@ func (x *ListStreamsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStreamsResponse.ProtoReflect.Descriptor instead.
 func (*ListStreamsResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{78}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListStreamsResponse) GetStreams() []*Stream {
@@ -6372,7 +6457,7 @@ type StreamRef struct {
 
 func (x *StreamRef) Reset() {
 	*x = StreamRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6384,7 +6469,7 @@ func (x *StreamRef) String() string {
 func (*StreamRef) ProtoMessage() {}
 
 func (x *StreamRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6397,7 +6482,7 @@ func (x *StreamRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRef.ProtoReflect.Descriptor instead.
 func (*StreamRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{79}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *StreamRef) GetNamespace() string {
@@ -6422,7 +6507,7 @@ type DeleteStreamResponse struct {
 
 func (x *DeleteStreamResponse) Reset() {
 	*x = DeleteStreamResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6434,7 +6519,7 @@ func (x *DeleteStreamResponse) String() string {
 func (*DeleteStreamResponse) ProtoMessage() {}
 
 func (x *DeleteStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6447,7 +6532,7 @@ func (x *DeleteStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteStreamResponse.ProtoReflect.Descriptor instead.
 func (*DeleteStreamResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{80}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{81}
 }
 
 type ReadStreamRequest struct {
@@ -6465,7 +6550,7 @@ type ReadStreamRequest struct {
 
 func (x *ReadStreamRequest) Reset() {
 	*x = ReadStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6477,7 +6562,7 @@ func (x *ReadStreamRequest) String() string {
 func (*ReadStreamRequest) ProtoMessage() {}
 
 func (x *ReadStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6490,7 +6575,7 @@ func (x *ReadStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadStreamRequest.ProtoReflect.Descriptor instead.
 func (*ReadStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{81}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ReadStreamRequest) GetNamespace() string {
@@ -6554,7 +6639,7 @@ type StreamPage struct {
 
 func (x *StreamPage) Reset() {
 	*x = StreamPage{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6566,7 +6651,7 @@ func (x *StreamPage) String() string {
 func (*StreamPage) ProtoMessage() {}
 
 func (x *StreamPage) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6579,7 +6664,7 @@ func (x *StreamPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPage.ProtoReflect.Descriptor instead.
 func (*StreamPage) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{82}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *StreamPage) GetMessages() []*StreamMessage {
@@ -6624,7 +6709,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6636,7 +6721,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6649,7 +6734,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{83}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *TailRequest) GetNamespace() string {
@@ -6706,7 +6791,7 @@ type AwaitMessageRequest struct {
 
 func (x *AwaitMessageRequest) Reset() {
 	*x = AwaitMessageRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6718,7 +6803,7 @@ func (x *AwaitMessageRequest) String() string {
 func (*AwaitMessageRequest) ProtoMessage() {}
 
 func (x *AwaitMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6731,7 +6816,7 @@ func (x *AwaitMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitMessageRequest.ProtoReflect.Descriptor instead.
 func (*AwaitMessageRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{84}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *AwaitMessageRequest) GetNamespace() string {
@@ -6774,7 +6859,7 @@ type TrimStreamRequest struct {
 
 func (x *TrimStreamRequest) Reset() {
 	*x = TrimStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6786,7 +6871,7 @@ func (x *TrimStreamRequest) String() string {
 func (*TrimStreamRequest) ProtoMessage() {}
 
 func (x *TrimStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6799,7 +6884,7 @@ func (x *TrimStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrimStreamRequest.ProtoReflect.Descriptor instead.
 func (*TrimStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{85}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TrimStreamRequest) GetNamespace() string {
@@ -6847,7 +6932,7 @@ type GroupSpec struct {
 
 func (x *GroupSpec) Reset() {
 	*x = GroupSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6859,7 +6944,7 @@ func (x *GroupSpec) String() string {
 func (*GroupSpec) ProtoMessage() {}
 
 func (x *GroupSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6872,7 +6957,7 @@ func (x *GroupSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSpec.ProtoReflect.Descriptor instead.
 func (*GroupSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{86}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GroupSpec) GetNamespace() string {
@@ -6953,7 +7038,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6965,7 +7050,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6978,7 +7063,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{87}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Group) GetSpec() *GroupSpec {
@@ -7041,7 +7126,7 @@ type ShardCursor struct {
 
 func (x *ShardCursor) Reset() {
 	*x = ShardCursor{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7053,7 +7138,7 @@ func (x *ShardCursor) String() string {
 func (*ShardCursor) ProtoMessage() {}
 
 func (x *ShardCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7066,7 +7151,7 @@ func (x *ShardCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardCursor.ProtoReflect.Descriptor instead.
 func (*ShardCursor) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{88}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ShardCursor) GetShard() string {
@@ -7094,7 +7179,7 @@ type GroupMember struct {
 
 func (x *GroupMember) Reset() {
 	*x = GroupMember{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7106,7 +7191,7 @@ func (x *GroupMember) String() string {
 func (*GroupMember) ProtoMessage() {}
 
 func (x *GroupMember) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7119,7 +7204,7 @@ func (x *GroupMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
 func (*GroupMember) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{89}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GroupMember) GetName() string {
@@ -7152,7 +7237,7 @@ type SetGroupRequest struct {
 
 func (x *SetGroupRequest) Reset() {
 	*x = SetGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7164,7 +7249,7 @@ func (x *SetGroupRequest) String() string {
 func (*SetGroupRequest) ProtoMessage() {}
 
 func (x *SetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7177,7 +7262,7 @@ func (x *SetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGroupRequest.ProtoReflect.Descriptor instead.
 func (*SetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{90}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *SetGroupRequest) GetGroup() *GroupSpec {
@@ -7197,7 +7282,7 @@ type SetGroupResponse struct {
 
 func (x *SetGroupResponse) Reset() {
 	*x = SetGroupResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7209,7 +7294,7 @@ func (x *SetGroupResponse) String() string {
 func (*SetGroupResponse) ProtoMessage() {}
 
 func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7222,7 +7307,7 @@ func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGroupResponse.ProtoReflect.Descriptor instead.
 func (*SetGroupResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{91}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SetGroupResponse) GetGroup() *Group {
@@ -7250,7 +7335,7 @@ type GroupRef struct {
 
 func (x *GroupRef) Reset() {
 	*x = GroupRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7262,7 +7347,7 @@ func (x *GroupRef) String() string {
 func (*GroupRef) ProtoMessage() {}
 
 func (x *GroupRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7275,7 +7360,7 @@ func (x *GroupRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRef.ProtoReflect.Descriptor instead.
 func (*GroupRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{92}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *GroupRef) GetNamespace() string {
@@ -7310,7 +7395,7 @@ type GetGroupRequest struct {
 
 func (x *GetGroupRequest) Reset() {
 	*x = GetGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7322,7 +7407,7 @@ func (x *GetGroupRequest) String() string {
 func (*GetGroupRequest) ProtoMessage() {}
 
 func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7335,7 +7420,7 @@ func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGroupRequest.ProtoReflect.Descriptor instead.
 func (*GetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{93}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *GetGroupRequest) GetGroup() *GroupRef {
@@ -7371,7 +7456,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7383,7 +7468,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7396,7 +7481,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{94}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListGroupsRequest) GetNamespace() string {
@@ -7437,7 +7522,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7449,7 +7534,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7462,7 +7547,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{95}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListGroupsResponse) GetGroups() []*Group {
@@ -7487,7 +7572,7 @@ type DeleteGroupResponse struct {
 
 func (x *DeleteGroupResponse) Reset() {
 	*x = DeleteGroupResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7499,7 +7584,7 @@ func (x *DeleteGroupResponse) String() string {
 func (*DeleteGroupResponse) ProtoMessage() {}
 
 func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7512,7 +7597,7 @@ func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
 func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{96}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{97}
 }
 
 type ResetGroupRequest struct {
@@ -7526,7 +7611,7 @@ type ResetGroupRequest struct {
 
 func (x *ResetGroupRequest) Reset() {
 	*x = ResetGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7538,7 +7623,7 @@ func (x *ResetGroupRequest) String() string {
 func (*ResetGroupRequest) ProtoMessage() {}
 
 func (x *ResetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7551,7 +7636,7 @@ func (x *ResetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetGroupRequest.ProtoReflect.Descriptor instead.
 func (*ResetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{97}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *ResetGroupRequest) GetGroup() *GroupRef {
@@ -7587,7 +7672,7 @@ type ReadGroupRequest struct {
 
 func (x *ReadGroupRequest) Reset() {
 	*x = ReadGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7599,7 +7684,7 @@ func (x *ReadGroupRequest) String() string {
 func (*ReadGroupRequest) ProtoMessage() {}
 
 func (x *ReadGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7612,7 +7697,7 @@ func (x *ReadGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadGroupRequest.ProtoReflect.Descriptor instead.
 func (*ReadGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{98}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ReadGroupRequest) GetGroup() *GroupRef {
@@ -7652,7 +7737,7 @@ type Deliveries struct {
 
 func (x *Deliveries) Reset() {
 	*x = Deliveries{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7664,7 +7749,7 @@ func (x *Deliveries) String() string {
 func (*Deliveries) ProtoMessage() {}
 
 func (x *Deliveries) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7677,7 +7762,7 @@ func (x *Deliveries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deliveries.ProtoReflect.Descriptor instead.
 func (*Deliveries) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{99}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *Deliveries) GetItems() []*Delivery {
@@ -7700,7 +7785,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7712,7 +7797,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7725,7 +7810,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{100}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *Delivery) GetMessage() *StreamMessage {
@@ -7761,7 +7846,7 @@ type SettleRequest struct {
 
 func (x *SettleRequest) Reset() {
 	*x = SettleRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7773,7 +7858,7 @@ func (x *SettleRequest) String() string {
 func (*SettleRequest) ProtoMessage() {}
 
 func (x *SettleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7786,7 +7871,7 @@ func (x *SettleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleRequest.ProtoReflect.Descriptor instead.
 func (*SettleRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{101}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SettleRequest) GetGroup() *GroupRef {
@@ -7827,7 +7912,7 @@ type Settled struct {
 
 func (x *Settled) Reset() {
 	*x = Settled{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7839,7 +7924,7 @@ func (x *Settled) String() string {
 func (*Settled) ProtoMessage() {}
 
 func (x *Settled) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7852,7 +7937,7 @@ func (x *Settled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settled.ProtoReflect.Descriptor instead.
 func (*Settled) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{102}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *Settled) GetDone() uint64 {
@@ -8188,7 +8273,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\vtraceparent\x18\v \x01(\tR\vtraceparent\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\f \x01(\tR\n" +
-	"tracestate\"\xd2\x01\n" +
+	"tracestate\"\xf8\x01\n" +
 	"\bStepSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\x04task\x18\x02 \x01(\v2\r.edda.v1.TaskR\x04task\x12\x14\n" +
@@ -8197,7 +8282,13 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\n" +
 	"compensate\x18\x05 \x01(\v2\r.edda.v1.TaskR\n" +
 	"compensate\x12%\n" +
-	"\x04saga\x18\x06 \x01(\v2\x11.edda.v1.SagaSpecR\x04saga\"\x84\x01\n" +
+	"\x04saga\x18\x06 \x01(\v2\x11.edda.v1.SagaSpecR\x04saga\x12$\n" +
+	"\x05queue\x18\a \x01(\v2\x0e.edda.v1.QueueR\x05queue\"i\n" +
+	"\x05Queue\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05shard\x18\x02 \x01(\tR\x05shard\x12\x18\n" +
+	"\asuccess\x18\x03 \x01(\tR\asuccess\x12\x18\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\"\x84\x01\n" +
 	"\x04Task\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
@@ -8242,7 +8333,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x0fsucceeded_count\x18\x0f \x01(\rR\x0esucceededCount\x12#\n" +
 	"\x05steps\x18\x10 \x03(\v2\r.edda.v1.StepR\x05steps\x12\x1d\n" +
 	"\n" +
-	"more_steps\x18\x11 \x01(\bR\tmoreSteps\"\xa0\x03\n" +
+	"more_steps\x18\x11 \x01(\bR\tmoreSteps\"\xc6\x03\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x16\n" +
@@ -8260,7 +8351,8 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\r \x01(\x10R\tstartedAt\x12\x19\n" +
 	"\bended_at\x18\x0e \x01(\x10R\aendedAt\x129\n" +
-	"\fcompensation\x18\x0f \x01(\v2\x15.edda.v1.CompensationR\fcompensation\"\xfc\x01\n" +
+	"\fcompensation\x18\x0f \x01(\v2\x15.edda.v1.CompensationR\fcompensation\x12$\n" +
+	"\x05queue\x18\x10 \x01(\v2\x0e.edda.v1.QueueR\x05queue\"\xfc\x01\n" +
 	"\fCompensation\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x10\n" +
@@ -8580,7 +8672,7 @@ func file_rpc_edda_v1_edda_proto_rawDescGZIP() []byte {
 }
 
 var file_rpc_edda_v1_edda_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
+var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 105)
 var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(Kind)(0),                    // 0: edda.v1.Kind
 	(OnDead)(0),                  // 1: edda.v1.OnDead
@@ -8632,62 +8724,63 @@ var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(*RequestInfo)(nil),          // 47: edda.v1.RequestInfo
 	(*SagaSpec)(nil),             // 48: edda.v1.SagaSpec
 	(*StepSpec)(nil),             // 49: edda.v1.StepSpec
-	(*Task)(nil),                 // 50: edda.v1.Task
-	(*CreateSagaRequest)(nil),    // 51: edda.v1.CreateSagaRequest
-	(*SagaAck)(nil),              // 52: edda.v1.SagaAck
-	(*GetSagaRequest)(nil),       // 53: edda.v1.GetSagaRequest
-	(*Saga)(nil),                 // 54: edda.v1.Saga
-	(*Step)(nil),                 // 55: edda.v1.Step
-	(*Compensation)(nil),         // 56: edda.v1.Compensation
-	(*StepError)(nil),            // 57: edda.v1.StepError
-	(*SagaFilter)(nil),           // 58: edda.v1.SagaFilter
-	(*ListSagasRequest)(nil),     // 59: edda.v1.ListSagasRequest
-	(*ListSagasResponse)(nil),    // 60: edda.v1.ListSagasResponse
-	(*SagaRef)(nil),              // 61: edda.v1.SagaRef
-	(*AddStepsRequest)(nil),      // 62: edda.v1.AddStepsRequest
-	(*FinishStepRequest)(nil),    // 63: edda.v1.FinishStepRequest
-	(*StepAnswer)(nil),           // 64: edda.v1.StepAnswer
-	(*CompensateRequest)(nil),    // 65: edda.v1.CompensateRequest
-	(*PruneSagasRequest)(nil),    // 66: edda.v1.PruneSagasRequest
-	(*PruneSagasResponse)(nil),   // 67: edda.v1.PruneSagasResponse
-	(*StreamMessage)(nil),        // 68: edda.v1.StreamMessage
-	(*AppendRequest)(nil),        // 69: edda.v1.AppendRequest
-	(*AppendResponse)(nil),       // 70: edda.v1.AppendResponse
-	(*Appended)(nil),             // 71: edda.v1.Appended
-	(*StreamSpec)(nil),           // 72: edda.v1.StreamSpec
-	(*Retention)(nil),            // 73: edda.v1.Retention
-	(*Stream)(nil),               // 74: edda.v1.Stream
-	(*ShardOffsets)(nil),         // 75: edda.v1.ShardOffsets
-	(*SetStreamRequest)(nil),     // 76: edda.v1.SetStreamRequest
-	(*SetStreamResponse)(nil),    // 77: edda.v1.SetStreamResponse
-	(*GetStreamRequest)(nil),     // 78: edda.v1.GetStreamRequest
-	(*ListStreamsRequest)(nil),   // 79: edda.v1.ListStreamsRequest
-	(*ListStreamsResponse)(nil),  // 80: edda.v1.ListStreamsResponse
-	(*StreamRef)(nil),            // 81: edda.v1.StreamRef
-	(*DeleteStreamResponse)(nil), // 82: edda.v1.DeleteStreamResponse
-	(*ReadStreamRequest)(nil),    // 83: edda.v1.ReadStreamRequest
-	(*StreamPage)(nil),           // 84: edda.v1.StreamPage
-	(*TailRequest)(nil),          // 85: edda.v1.TailRequest
-	(*AwaitMessageRequest)(nil),  // 86: edda.v1.AwaitMessageRequest
-	(*TrimStreamRequest)(nil),    // 87: edda.v1.TrimStreamRequest
-	(*GroupSpec)(nil),            // 88: edda.v1.GroupSpec
-	(*Group)(nil),                // 89: edda.v1.Group
-	(*ShardCursor)(nil),          // 90: edda.v1.ShardCursor
-	(*GroupMember)(nil),          // 91: edda.v1.GroupMember
-	(*SetGroupRequest)(nil),      // 92: edda.v1.SetGroupRequest
-	(*SetGroupResponse)(nil),     // 93: edda.v1.SetGroupResponse
-	(*GroupRef)(nil),             // 94: edda.v1.GroupRef
-	(*GetGroupRequest)(nil),      // 95: edda.v1.GetGroupRequest
-	(*ListGroupsRequest)(nil),    // 96: edda.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),   // 97: edda.v1.ListGroupsResponse
-	(*DeleteGroupResponse)(nil),  // 98: edda.v1.DeleteGroupResponse
-	(*ResetGroupRequest)(nil),    // 99: edda.v1.ResetGroupRequest
-	(*ReadGroupRequest)(nil),     // 100: edda.v1.ReadGroupRequest
-	(*Deliveries)(nil),           // 101: edda.v1.Deliveries
-	(*Delivery)(nil),             // 102: edda.v1.Delivery
-	(*SettleRequest)(nil),        // 103: edda.v1.SettleRequest
-	(*Settled)(nil),              // 104: edda.v1.Settled
-	nil,                          // 105: edda.v1.Register.LabelsEntry
+	(*Queue)(nil),                // 50: edda.v1.Queue
+	(*Task)(nil),                 // 51: edda.v1.Task
+	(*CreateSagaRequest)(nil),    // 52: edda.v1.CreateSagaRequest
+	(*SagaAck)(nil),              // 53: edda.v1.SagaAck
+	(*GetSagaRequest)(nil),       // 54: edda.v1.GetSagaRequest
+	(*Saga)(nil),                 // 55: edda.v1.Saga
+	(*Step)(nil),                 // 56: edda.v1.Step
+	(*Compensation)(nil),         // 57: edda.v1.Compensation
+	(*StepError)(nil),            // 58: edda.v1.StepError
+	(*SagaFilter)(nil),           // 59: edda.v1.SagaFilter
+	(*ListSagasRequest)(nil),     // 60: edda.v1.ListSagasRequest
+	(*ListSagasResponse)(nil),    // 61: edda.v1.ListSagasResponse
+	(*SagaRef)(nil),              // 62: edda.v1.SagaRef
+	(*AddStepsRequest)(nil),      // 63: edda.v1.AddStepsRequest
+	(*FinishStepRequest)(nil),    // 64: edda.v1.FinishStepRequest
+	(*StepAnswer)(nil),           // 65: edda.v1.StepAnswer
+	(*CompensateRequest)(nil),    // 66: edda.v1.CompensateRequest
+	(*PruneSagasRequest)(nil),    // 67: edda.v1.PruneSagasRequest
+	(*PruneSagasResponse)(nil),   // 68: edda.v1.PruneSagasResponse
+	(*StreamMessage)(nil),        // 69: edda.v1.StreamMessage
+	(*AppendRequest)(nil),        // 70: edda.v1.AppendRequest
+	(*AppendResponse)(nil),       // 71: edda.v1.AppendResponse
+	(*Appended)(nil),             // 72: edda.v1.Appended
+	(*StreamSpec)(nil),           // 73: edda.v1.StreamSpec
+	(*Retention)(nil),            // 74: edda.v1.Retention
+	(*Stream)(nil),               // 75: edda.v1.Stream
+	(*ShardOffsets)(nil),         // 76: edda.v1.ShardOffsets
+	(*SetStreamRequest)(nil),     // 77: edda.v1.SetStreamRequest
+	(*SetStreamResponse)(nil),    // 78: edda.v1.SetStreamResponse
+	(*GetStreamRequest)(nil),     // 79: edda.v1.GetStreamRequest
+	(*ListStreamsRequest)(nil),   // 80: edda.v1.ListStreamsRequest
+	(*ListStreamsResponse)(nil),  // 81: edda.v1.ListStreamsResponse
+	(*StreamRef)(nil),            // 82: edda.v1.StreamRef
+	(*DeleteStreamResponse)(nil), // 83: edda.v1.DeleteStreamResponse
+	(*ReadStreamRequest)(nil),    // 84: edda.v1.ReadStreamRequest
+	(*StreamPage)(nil),           // 85: edda.v1.StreamPage
+	(*TailRequest)(nil),          // 86: edda.v1.TailRequest
+	(*AwaitMessageRequest)(nil),  // 87: edda.v1.AwaitMessageRequest
+	(*TrimStreamRequest)(nil),    // 88: edda.v1.TrimStreamRequest
+	(*GroupSpec)(nil),            // 89: edda.v1.GroupSpec
+	(*Group)(nil),                // 90: edda.v1.Group
+	(*ShardCursor)(nil),          // 91: edda.v1.ShardCursor
+	(*GroupMember)(nil),          // 92: edda.v1.GroupMember
+	(*SetGroupRequest)(nil),      // 93: edda.v1.SetGroupRequest
+	(*SetGroupResponse)(nil),     // 94: edda.v1.SetGroupResponse
+	(*GroupRef)(nil),             // 95: edda.v1.GroupRef
+	(*GetGroupRequest)(nil),      // 96: edda.v1.GetGroupRequest
+	(*ListGroupsRequest)(nil),    // 97: edda.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 98: edda.v1.ListGroupsResponse
+	(*DeleteGroupResponse)(nil),  // 99: edda.v1.DeleteGroupResponse
+	(*ResetGroupRequest)(nil),    // 100: edda.v1.ResetGroupRequest
+	(*ReadGroupRequest)(nil),     // 101: edda.v1.ReadGroupRequest
+	(*Deliveries)(nil),           // 102: edda.v1.Deliveries
+	(*Delivery)(nil),             // 103: edda.v1.Delivery
+	(*SettleRequest)(nil),        // 104: edda.v1.SettleRequest
+	(*Settled)(nil),              // 105: edda.v1.Settled
+	nil,                          // 106: edda.v1.Register.LabelsEntry
 }
 var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	3,   // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
@@ -8713,13 +8806,13 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	32,  // 20: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
 	33,  // 21: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
 	6,   // 22: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
-	105, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
+	106, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
 	13,  // 24: edda.v1.Register.services:type_name -> edda.v1.Service
 	0,   // 25: edda.v1.Service.kind:type_name -> edda.v1.Kind
 	15,  // 26: edda.v1.Service.retry:type_name -> edda.v1.Retry
 	1,   // 27: edda.v1.Service.on_dead:type_name -> edda.v1.OnDead
 	14,  // 28: edda.v1.Service.methods:type_name -> edda.v1.Method
-	88,  // 29: edda.v1.Service.group:type_name -> edda.v1.GroupSpec
+	89,  // 29: edda.v1.Service.group:type_name -> edda.v1.GroupSpec
 	2,   // 30: edda.v1.Dispatch.message:type_name -> edda.v1.Message
 	21,  // 31: edda.v1.Dispatch.state:type_name -> edda.v1.State
 	20,  // 32: edda.v1.Dispatch.step:type_name -> edda.v1.StepRef
@@ -8731,7 +8824,7 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	22,  // 38: edda.v1.Outcome.set:type_name -> edda.v1.StateEntry
 	2,   // 39: edda.v1.Outcome.sends:type_name -> edda.v1.Message
 	49,  // 40: edda.v1.Outcome.add_steps:type_name -> edda.v1.StepSpec
-	69,  // 41: edda.v1.Outcome.appends:type_name -> edda.v1.AppendRequest
+	70,  // 41: edda.v1.Outcome.appends:type_name -> edda.v1.AppendRequest
 	6,   // 42: edda.v1.Fenced.error:type_name -> edda.v1.Error
 	22,  // 43: edda.v1.StateValue.entries:type_name -> edda.v1.StateEntry
 	6,   // 44: edda.v1.StateValue.error:type_name -> edda.v1.Error
@@ -8741,129 +8834,131 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	39,  // 48: edda.v1.BatchRequests.requests:type_name -> edda.v1.BatchRequest
 	2,   // 49: edda.v1.BatchRequest.send:type_name -> edda.v1.Message
 	2,   // 50: edda.v1.BatchRequest.call:type_name -> edda.v1.Message
-	69,  // 51: edda.v1.BatchRequest.append:type_name -> edda.v1.AppendRequest
+	70,  // 51: edda.v1.BatchRequest.append:type_name -> edda.v1.AppendRequest
 	41,  // 52: edda.v1.BatchResponses.responses:type_name -> edda.v1.BatchResponse
 	35,  // 53: edda.v1.BatchResponse.ack:type_name -> edda.v1.Ack
 	37,  // 54: edda.v1.BatchResponse.reply:type_name -> edda.v1.CallResponse
 	6,   // 55: edda.v1.BatchResponse.error:type_name -> edda.v1.Error
-	70,  // 56: edda.v1.BatchResponse.appended:type_name -> edda.v1.AppendResponse
+	71,  // 56: edda.v1.BatchResponse.appended:type_name -> edda.v1.AppendResponse
 	46,  // 57: edda.v1.PartsResponse.part:type_name -> edda.v1.PartInfo
 	37,  // 58: edda.v1.PartsResponse.end:type_name -> edda.v1.CallResponse
 	6,   // 59: edda.v1.RequestInfo.error:type_name -> edda.v1.Error
 	49,  // 60: edda.v1.SagaSpec.steps:type_name -> edda.v1.StepSpec
-	50,  // 61: edda.v1.StepSpec.task:type_name -> edda.v1.Task
-	50,  // 62: edda.v1.StepSpec.compensate:type_name -> edda.v1.Task
+	51,  // 61: edda.v1.StepSpec.task:type_name -> edda.v1.Task
+	51,  // 62: edda.v1.StepSpec.compensate:type_name -> edda.v1.Task
 	48,  // 63: edda.v1.StepSpec.saga:type_name -> edda.v1.SagaSpec
-	15,  // 64: edda.v1.Task.retry:type_name -> edda.v1.Retry
-	48,  // 65: edda.v1.CreateSagaRequest.saga:type_name -> edda.v1.SagaSpec
-	55,  // 66: edda.v1.Saga.steps:type_name -> edda.v1.Step
-	57,  // 67: edda.v1.Step.error:type_name -> edda.v1.StepError
-	56,  // 68: edda.v1.Step.compensation:type_name -> edda.v1.Compensation
-	57,  // 69: edda.v1.Compensation.error:type_name -> edda.v1.StepError
-	58,  // 70: edda.v1.ListSagasRequest.filter:type_name -> edda.v1.SagaFilter
-	54,  // 71: edda.v1.ListSagasResponse.sagas:type_name -> edda.v1.Saga
-	49,  // 72: edda.v1.AddStepsRequest.steps:type_name -> edda.v1.StepSpec
-	57,  // 73: edda.v1.FinishStepRequest.error:type_name -> edda.v1.StepError
-	58,  // 74: edda.v1.PruneSagasRequest.filter:type_name -> edda.v1.SagaFilter
-	3,   // 75: edda.v1.StreamMessage.reply_to:type_name -> edda.v1.Address
-	4,   // 76: edda.v1.StreamMessage.headers:type_name -> edda.v1.Header
-	68,  // 77: edda.v1.AppendRequest.messages:type_name -> edda.v1.StreamMessage
-	71,  // 78: edda.v1.AppendResponse.items:type_name -> edda.v1.Appended
-	73,  // 79: edda.v1.StreamSpec.retention:type_name -> edda.v1.Retention
-	72,  // 80: edda.v1.Stream.spec:type_name -> edda.v1.StreamSpec
-	75,  // 81: edda.v1.Stream.shards:type_name -> edda.v1.ShardOffsets
-	72,  // 82: edda.v1.SetStreamRequest.stream:type_name -> edda.v1.StreamSpec
-	74,  // 83: edda.v1.SetStreamResponse.stream:type_name -> edda.v1.Stream
-	74,  // 84: edda.v1.ListStreamsResponse.streams:type_name -> edda.v1.Stream
-	68,  // 85: edda.v1.StreamPage.messages:type_name -> edda.v1.StreamMessage
-	15,  // 86: edda.v1.GroupSpec.retry:type_name -> edda.v1.Retry
-	88,  // 87: edda.v1.Group.spec:type_name -> edda.v1.GroupSpec
-	90,  // 88: edda.v1.Group.cursor:type_name -> edda.v1.ShardCursor
-	91,  // 89: edda.v1.Group.members:type_name -> edda.v1.GroupMember
-	88,  // 90: edda.v1.SetGroupRequest.group:type_name -> edda.v1.GroupSpec
-	89,  // 91: edda.v1.SetGroupResponse.group:type_name -> edda.v1.Group
-	94,  // 92: edda.v1.GetGroupRequest.group:type_name -> edda.v1.GroupRef
-	89,  // 93: edda.v1.ListGroupsResponse.groups:type_name -> edda.v1.Group
-	94,  // 94: edda.v1.ResetGroupRequest.group:type_name -> edda.v1.GroupRef
-	94,  // 95: edda.v1.ReadGroupRequest.group:type_name -> edda.v1.GroupRef
-	102, // 96: edda.v1.Deliveries.items:type_name -> edda.v1.Delivery
-	68,  // 97: edda.v1.Delivery.message:type_name -> edda.v1.StreamMessage
-	94,  // 98: edda.v1.SettleRequest.group:type_name -> edda.v1.GroupRef
-	8,   // 99: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
-	34,  // 100: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
-	36,  // 101: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
-	38,  // 102: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
-	42,  // 103: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
-	44,  // 104: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
-	43,  // 105: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
-	43,  // 106: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
-	51,  // 107: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
-	53,  // 108: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
-	59,  // 109: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
-	61,  // 110: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
-	61,  // 111: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
-	62,  // 112: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
-	63,  // 113: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
-	65,  // 114: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
-	66,  // 115: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
-	76,  // 116: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
-	78,  // 117: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
-	79,  // 118: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
-	81,  // 119: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
-	69,  // 120: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
-	83,  // 121: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
-	85,  // 122: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
-	86,  // 123: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
-	87,  // 124: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
-	92,  // 125: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
-	95,  // 126: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
-	96,  // 127: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
-	94,  // 128: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
-	99,  // 129: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
-	100, // 130: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
-	103, // 131: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
-	103, // 132: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
-	103, // 133: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
-	10,  // 134: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
-	35,  // 135: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
-	37,  // 136: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
-	40,  // 137: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
-	37,  // 138: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
-	45,  // 139: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
-	47,  // 140: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
-	47,  // 141: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
-	52,  // 142: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
-	54,  // 143: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
-	60,  // 144: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
-	54,  // 145: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
-	54,  // 146: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
-	54,  // 147: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
-	64,  // 148: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
-	54,  // 149: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
-	67,  // 150: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
-	77,  // 151: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
-	74,  // 152: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
-	80,  // 153: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
-	82,  // 154: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
-	70,  // 155: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
-	84,  // 156: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
-	84,  // 157: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
-	68,  // 158: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
-	74,  // 159: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
-	93,  // 160: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
-	89,  // 161: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
-	97,  // 162: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
-	98,  // 163: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
-	89,  // 164: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
-	101, // 165: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
-	104, // 166: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
-	104, // 167: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
-	104, // 168: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
-	134, // [134:169] is the sub-list for method output_type
-	99,  // [99:134] is the sub-list for method input_type
-	99,  // [99:99] is the sub-list for extension type_name
-	99,  // [99:99] is the sub-list for extension extendee
-	0,   // [0:99] is the sub-list for field type_name
+	50,  // 64: edda.v1.StepSpec.queue:type_name -> edda.v1.Queue
+	15,  // 65: edda.v1.Task.retry:type_name -> edda.v1.Retry
+	48,  // 66: edda.v1.CreateSagaRequest.saga:type_name -> edda.v1.SagaSpec
+	56,  // 67: edda.v1.Saga.steps:type_name -> edda.v1.Step
+	58,  // 68: edda.v1.Step.error:type_name -> edda.v1.StepError
+	57,  // 69: edda.v1.Step.compensation:type_name -> edda.v1.Compensation
+	50,  // 70: edda.v1.Step.queue:type_name -> edda.v1.Queue
+	58,  // 71: edda.v1.Compensation.error:type_name -> edda.v1.StepError
+	59,  // 72: edda.v1.ListSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	55,  // 73: edda.v1.ListSagasResponse.sagas:type_name -> edda.v1.Saga
+	49,  // 74: edda.v1.AddStepsRequest.steps:type_name -> edda.v1.StepSpec
+	58,  // 75: edda.v1.FinishStepRequest.error:type_name -> edda.v1.StepError
+	59,  // 76: edda.v1.PruneSagasRequest.filter:type_name -> edda.v1.SagaFilter
+	3,   // 77: edda.v1.StreamMessage.reply_to:type_name -> edda.v1.Address
+	4,   // 78: edda.v1.StreamMessage.headers:type_name -> edda.v1.Header
+	69,  // 79: edda.v1.AppendRequest.messages:type_name -> edda.v1.StreamMessage
+	72,  // 80: edda.v1.AppendResponse.items:type_name -> edda.v1.Appended
+	74,  // 81: edda.v1.StreamSpec.retention:type_name -> edda.v1.Retention
+	73,  // 82: edda.v1.Stream.spec:type_name -> edda.v1.StreamSpec
+	76,  // 83: edda.v1.Stream.shards:type_name -> edda.v1.ShardOffsets
+	73,  // 84: edda.v1.SetStreamRequest.stream:type_name -> edda.v1.StreamSpec
+	75,  // 85: edda.v1.SetStreamResponse.stream:type_name -> edda.v1.Stream
+	75,  // 86: edda.v1.ListStreamsResponse.streams:type_name -> edda.v1.Stream
+	69,  // 87: edda.v1.StreamPage.messages:type_name -> edda.v1.StreamMessage
+	15,  // 88: edda.v1.GroupSpec.retry:type_name -> edda.v1.Retry
+	89,  // 89: edda.v1.Group.spec:type_name -> edda.v1.GroupSpec
+	91,  // 90: edda.v1.Group.cursor:type_name -> edda.v1.ShardCursor
+	92,  // 91: edda.v1.Group.members:type_name -> edda.v1.GroupMember
+	89,  // 92: edda.v1.SetGroupRequest.group:type_name -> edda.v1.GroupSpec
+	90,  // 93: edda.v1.SetGroupResponse.group:type_name -> edda.v1.Group
+	95,  // 94: edda.v1.GetGroupRequest.group:type_name -> edda.v1.GroupRef
+	90,  // 95: edda.v1.ListGroupsResponse.groups:type_name -> edda.v1.Group
+	95,  // 96: edda.v1.ResetGroupRequest.group:type_name -> edda.v1.GroupRef
+	95,  // 97: edda.v1.ReadGroupRequest.group:type_name -> edda.v1.GroupRef
+	103, // 98: edda.v1.Deliveries.items:type_name -> edda.v1.Delivery
+	69,  // 99: edda.v1.Delivery.message:type_name -> edda.v1.StreamMessage
+	95,  // 100: edda.v1.SettleRequest.group:type_name -> edda.v1.GroupRef
+	8,   // 101: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
+	34,  // 102: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
+	36,  // 103: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
+	38,  // 104: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
+	42,  // 105: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
+	44,  // 106: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
+	43,  // 107: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
+	43,  // 108: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
+	52,  // 109: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
+	54,  // 110: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
+	60,  // 111: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
+	62,  // 112: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
+	62,  // 113: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
+	63,  // 114: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
+	64,  // 115: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
+	66,  // 116: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
+	67,  // 117: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
+	77,  // 118: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
+	79,  // 119: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
+	80,  // 120: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
+	82,  // 121: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
+	70,  // 122: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
+	84,  // 123: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
+	86,  // 124: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
+	87,  // 125: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
+	88,  // 126: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
+	93,  // 127: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
+	96,  // 128: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
+	97,  // 129: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
+	95,  // 130: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
+	100, // 131: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
+	101, // 132: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
+	104, // 133: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
+	104, // 134: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
+	104, // 135: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
+	10,  // 136: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
+	35,  // 137: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
+	37,  // 138: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
+	40,  // 139: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
+	37,  // 140: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
+	45,  // 141: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
+	47,  // 142: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
+	47,  // 143: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
+	53,  // 144: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
+	55,  // 145: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
+	61,  // 146: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
+	55,  // 147: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
+	55,  // 148: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
+	55,  // 149: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
+	65,  // 150: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
+	55,  // 151: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
+	68,  // 152: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
+	78,  // 153: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
+	75,  // 154: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
+	81,  // 155: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
+	83,  // 156: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
+	71,  // 157: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
+	85,  // 158: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
+	85,  // 159: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
+	69,  // 160: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
+	75,  // 161: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
+	94,  // 162: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
+	90,  // 163: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
+	98,  // 164: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
+	99,  // 165: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
+	90,  // 166: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
+	102, // 167: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
+	105, // 168: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
+	105, // 169: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
+	105, // 170: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
+	136, // [136:171] is the sub-list for method output_type
+	101, // [101:136] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_rpc_edda_v1_edda_proto_init() }
@@ -8913,11 +9008,11 @@ func file_rpc_edda_v1_edda_proto_init() {
 		(*PartsResponse_Part)(nil),
 		(*PartsResponse_End)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[61].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[62].OneofWrappers = []any{
 		(*FinishStepRequest_Result)(nil),
 		(*FinishStepRequest_Error)(nil),
 	}
-	file_rpc_edda_v1_edda_proto_msgTypes[67].OneofWrappers = []any{
+	file_rpc_edda_v1_edda_proto_msgTypes[68].OneofWrappers = []any{
 		(*AppendRequest_IfLast)(nil),
 		(*AppendRequest_IfEmpty)(nil),
 	}
@@ -8927,7 +9022,7 @@ func file_rpc_edda_v1_edda_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rpc_edda_v1_edda_proto_rawDesc), len(file_rpc_edda_v1_edda_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   104,
+			NumMessages:   105,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -67,6 +67,9 @@ func what(t *edda.Step) string {
 	if t.SagaID != "" {
 		return "saga " + plain(t.SagaID)
 	}
+	if q := t.Queue; q != nil {
+		return task("stream "+q.Stream, t.Key, t.Method)
+	}
 	return task(t.Service, t.Key, t.Method)
 }
 

@@ -3,6 +3,8 @@ package sagadraw
 import (
 	"testing"
 	"time"
+
+	"github.com/edda-io/edda"
 )
 
 func TestDuration(t *testing.T) {
@@ -12,6 +14,20 @@ func TestDuration(t *testing.T) {
 	} {
 		if got := Duration(d); got != want {
 			t.Errorf("%v: got %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestWhat(t *testing.T) {
+	queue := &edda.QueueSpec{Stream: "rooms", Success: "cleaned", Failure: "dirty"}
+	for want, step := range map[string]edda.Step{
+		"hotels/7 book":        {Service: "hotels", Key: "7", Method: "book"},
+		"saga trip~stay":       {SagaID: "trip~stay"},
+		"stream rooms clean":   {Queue: queue, Method: "clean"},
+		"stream rooms/7 clean": {Queue: queue, Key: "7", Method: "clean"},
+	} {
+		if got := what(&step); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }
