@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+	"github.com/edda-io/edda/internal/streamjson"
+)
+
+func (a *app) streamsTrim() *cobra.Command {
+	var shard, before string
+	cmd := &cobra.Command{
+		Use:   "trim STREAM --before OFFSET|TIME",
+		Short: "Remove the first messages of a stream",
+		Long: `Removes the messages before an offset, of the default shard unless --shard names
+another one, or those appended before a time, of all shards unless --shard names
+one. They are gone for groups too.`,
+		Example: `  ` + a.program + ` streams trim orders --before 1000
+  ` + a.program + ` streams trim orders --before 7d`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&before, "before", "", "remove what is before this `OFFSET|TIME`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339 (required)")
+	cmd.Flags().StringVar(&shard, "shard", "", "of this `SHARD`")
+	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		if !cmd.Flags().Changed("before") {
+			return wrongUse("--before is missing: say with an offset or a time what goes")
+		}
+		from, err := parsePoint("--before", before, time.Now(), "")
+		if err != nil {
+			return err
+		}
+		s, err := c.TrimStream(ctx, args[0], shard, from)
+		if err != nil {
+			return err
+		}
+		return a.printStream(s)
+	})
+	return cmd
+}
+
+func (a *app) streamsRemove() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "rm STREAM",
+		Short: "Remove a stream with its messages and groups",
+		Long: `Removes a stream. One that has messages or groups goes only when somebody says yes,
+at the terminal or with --yes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			if !yes {
+				s, err := c.Stream(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if err := a.mayRemove(s); err != nil {
+					return err
+				}
+			}
+			if err := c.DeleteStream(ctx, args[0]); err != nil {
+				return err
+			}
+			return a.printRemoved(args[0])
+		}),
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove it whatever it has")
+	return cmd
+}
+
+func (a *app) printRemoved(name string) error {
+	if a.json {
+		return a.printJSON(map[string]string{"removed": name})
+	}
+	_, err := fmt.Fprintf(a.stdout, "removed %s\n", plain(name))
+	return err
+}
+
+// mayRemove asks before a stream goes that has something to lose.
+func (a *app) mayRemove(s *edda.Stream) error {
+	doc := streamjson.NewStream(s)
+	messages, _ := kept(&doc)
+	if messages == 0 && len(s.Groups) == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("stream %s has %s and %s", s.Name, counted(messages, "message"), counted(uint64(len(s.Groups)), "group"))
+	if !asksPeople(a.stdin) {
+		return fmt.Errorf("%s: nothing was removed; say --yes to remove it with them", what)
+	}
+	if !confirm(a.stdin, a.stderr, what+": remove it?") {
+		return errors.New("nothing was removed")
+	}
+	return nil
+}
+
+// asksPeople reports whether there is a person at the other end.
+func asksPeople(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// confirm asks, and reports whether the answer is yes.
+func confirm(r io.Reader, w io.Writer, question string) bool {
+	fmt.Fprintf(w, "%s [y/N] ", plain(question))
+	var answer string
+	if _, err := fmt.Fscanln(r, &answer); err != nil {
+		return false // whatever is not yes is no
+	}
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+}
