@@ -31,11 +31,23 @@ func definition(t *testing.T, name string) string {
 // play creates a saga over HTTP and returns it when it has ended.
 func play(t *testing.T, url, spec string) *edda.Saga {
 	t.Helper()
+	return played(t, url, begin(t, url, spec))
+}
+
+// begin creates a saga over HTTP.
+func begin(t *testing.T, url, spec string) *edda.Saga {
+	t.Helper()
 	status, body := post(t, url+"/v1/sagas", spec)
 	s := &edda.Saga{}
 	if err := json.Unmarshal([]byte(body), s); err != nil || status != http.StatusCreated {
 		t.Fatalf("create: got %d %s, %v", status, body, err)
 	}
+	return s
+}
+
+// played returns a saga when it has ended.
+func played(t *testing.T, url string, s *edda.Saga) *edda.Saga {
+	t.Helper()
 	res, err := http.Get(url + "/v1/sagas/" + s.ID + "?wait=30s")
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +76,36 @@ func TestTwoServiceHammer(t *testing.T) {
 	s = play(t, url, strings.ReplaceAll(two, `"short"`, `"endless"`))
 	wantSaga(t, s, edda.SagaCompensated, "head compensated", "head' succeeded", "handle failed", "hammer skipped")
 	if e := s.Steps[1].Error; e == nil || e.Reason != edda.Failed || !strings.Contains(e.Message, "no handle has the size endless") {
+		t.Errorf("got error %+v, want the one from Python", e)
+	}
+}
+
+// The handles come from a Python program that reads a stream as a member of a group, and
+// answers on two others. Of two of them one is killed over its work.
+func TestHandleFactory(t *testing.T) {
+	url, _ := serveNode(t, t.TempDir(), examples.Smithy())
+	first := startMember(t, "handle_factory.py", url, "first", "--timeout", "1s", "--takes", "600")
+	spec := definition(t, "handle-factory.json")
+	s := begin(t, url, spec)
+	request := <-first.has
+	first.kill()
+	startMember(t, "handle_factory.py", url, "second")
+	s = played(t, url, s)
+	wantSaga(t, s, edda.SagaSucceeded, "head succeeded", "head' waiting", "handle succeeded", "hammer succeeded")
+	var hammer examples.Hammer
+	if err := json.Unmarshal(s.Steps[2].Result, &hammer); err != nil || hammer.Handle != (examples.Handle{HandleID: "handle-" + request, Size: "short"}) {
+		t.Errorf("got hammer %+v, %v, want one with the handle from Python", hammer, err)
+	}
+	var requests, handles page
+	document(t, url+"/v1/streams/handle-requests?from=start", &requests)
+	document(t, url+"/v1/streams/handles?from=start", &handles)
+	if len(requests.Items) != 1 || len(handles.Items) != 1 || handles.Items[0].ID != request {
+		t.Errorf("got requests %+v, answers %+v, want one of each", requests.Items, handles.Items)
+	}
+
+	s = play(t, url, strings.ReplaceAll(spec, `"short"`, `"endless"`))
+	wantSaga(t, s, edda.SagaCompensated, "head compensated", "head' succeeded", "handle failed", "hammer skipped")
+	if e := s.Steps[1].Error; e == nil || e.Reason != "NO_SIZE" || e.Message != "no handle has the size endless" {
 		t.Errorf("got error %+v, want the one from Python", e)
 	}
 }

@@ -25,10 +25,16 @@ type carver struct {
 	has  chan string // the ids of messages that it begins to work on
 }
 
-// startCarver starts a carver, and returns it when it has joined the group.
+// startCarver starts a carver, and returns it when its group is there.
 func startCarver(t *testing.T, url, member string, args ...string) *carver {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t, "python3"), append([]string{filepath.Join("python", "carver.py"), "--edda", url, "--member", member}, args...)...)
+	return startMember(t, "carver.py", url, member, args...)
+}
+
+// startMember is startCarver for another script that works like it.
+func startMember(t *testing.T, script, url, member string, args ...string) *carver {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program(t, "python3"), append([]string{filepath.Join("python", script), "--edda", url, "--member", member}, args...)...)
 	cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1")
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut

@@ -75,7 +75,7 @@ func (n name) String() string {
 	return n.saga + "/" + n.step
 }
 
-// made is a request that a record has made.
+// made is a request, or a message that a step is, that a record has made.
 type made struct {
 	name
 	id     edda.ID

@@ -1,6 +1,7 @@
 package saga_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,8 +108,8 @@ func (h history) ranOn(s *edda.Saga, was, is *edda.Step) error {
 	return nil
 }
 
-// ruleMade: a request is made for each step that has begun to run, and for each
-// compensation, once each, and it is sent what it should be.
+// ruleMade: a request, or a message, is made for each step that has begun to run, and a
+// request for each compensation, once each, and it is sent what it should be.
 func (h history) ruleMade() error {
 	m := h.last()
 	var want []name
@@ -160,6 +161,10 @@ func (h history) madeRight(r *made) error {
 	s := h.last().sagas[r.saga]
 	st := find(s, r.step)
 	to, method, args, results := edda.Address{Name: st.Service, Key: st.Key}, st.Method, st.Args, []string{}
+	if st.Queue != nil {
+		root, _, _ := strings.Cut(s.ID, "~")
+		to = edda.Address{Name: st.Queue.Stream, Key: cmp.Or(st.Key, root)}
+	}
 	if r.undo {
 		c := st.Compensation
 		to, method, args = edda.Address{Name: c.Service, Key: c.Key}, c.Method, c.Args

@@ -149,7 +149,7 @@ func (h history) ruleShape() error {
 
 func sameStep(st *edda.Step, spec *edda.StepSpec) error {
 	if st.ID != spec.ID || st.Service != spec.Service || st.Key != spec.Key || st.Method != spec.Method ||
-		!slices.Equal(st.After, spec.After) || !sameJSON(st.Args, spec.Args) {
+		!reflect.DeepEqual(st.Queue, spec.Queue) || !slices.Equal(st.After, spec.After) || !sameJSON(st.Args, spec.Args) {
 		return fmt.Errorf("step %v is not the one that was defined, %v", st, spec)
 	}
 	c := spec.Compensate
@@ -203,6 +203,8 @@ func consistent(st *edda.Step) error {
 		return fmt.Errorf("its compensation is %s", undo)
 	case st.Pending && st.State != edda.StepRunning:
 		return fmt.Errorf("it is pending")
+	case st.Queue != nil && st.State == edda.StepRunning && !st.Pending:
+		return fmt.Errorf("it is a message, and not pending")
 	case begun != !st.StartedAt.IsZero() || over != !st.EndedAt.IsZero() && st.State != edda.StepSkipped:
 		return fmt.Errorf("started at %v, ended at %v", st.StartedAt, st.EndedAt)
 	}

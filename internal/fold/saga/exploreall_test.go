@@ -38,6 +38,7 @@ type variant struct {
 	onFailure edda.OnFailure
 	undo      int // which steps have compensations, a bit each
 	away      int // the step that lives in the other partition, -1 for none
+	queue     int // the step that is a message, -1 for none
 	created   bool
 }
 
@@ -51,6 +52,9 @@ func (s shape) spec(v variant) *edda.SagaSpec {
 			st.Service, st.Key = ordered, awayKey
 			undo.Service, undo.Key = ordered, awayKey
 		}
+		if i == v.queue {
+			st.Service, st.Queue = "", exploreQueue
+		}
 		if v.undo&(1<<i) != 0 {
 			st.Compensate = &undo
 		}
@@ -63,6 +67,9 @@ func (s shape) spec(v variant) *edda.SagaSpec {
 	return spec
 }
 
+// exploreQueue is where messages of steps go.
+var exploreQueue = &edda.QueueSpec{Stream: "work", Success: "done", Failure: "failed"}
+
 // variants returns those of a shape.
 func (s shape) variants() []variant {
 	var out []variant
@@ -70,10 +77,13 @@ func (s shape) variants() []variant {
 	for _, f := range []edda.OnFailure{edda.WaitForSteps, edda.CancelSteps} {
 		for undo := 0; undo <= all; undo++ {
 			for away := -1; away < len(s); away++ {
-				out = append(out, variant{onFailure: f, undo: undo, away: away})
+				out = append(out, variant{onFailure: f, undo: undo, away: away, queue: -1})
 			}
 		}
-		out = append(out, variant{onFailure: f, undo: all, away: -1, created: true})
+		for queue := range s {
+			out = append(out, variant{onFailure: f, undo: all, away: len(s) - 1 - queue, queue: queue})
+		}
+		out = append(out, variant{onFailure: f, undo: all, away: -1, queue: -1, created: true})
 	}
 	return out
 }
@@ -183,6 +193,8 @@ func TestExploreNested(t *testing.T) {
 	away.Service, away.Key = ordered, awayKey
 	bare := step("x")
 	bare.Compensate = nil
+	queue := step("q")
+	queue.Service, queue.Queue = "", exploreQueue
 	for name, steps := range map[string][]edda.StepSpec{
 		"alone":   {nested("n", edda.WaitForSteps, nil, step("x"), step("y", "x"))},
 		"first":   {nested("n", edda.WaitForSteps, nil, step("x"), step("y")), step("b", "n")},
@@ -191,6 +203,7 @@ func TestExploreNested(t *testing.T) {
 		"bare":    {nested("n", edda.WaitForSteps, nil, bare), step("b", "n")},
 		"deep":    {nested("n", edda.WaitForSteps, nil, nested("m", edda.WaitForSteps, nil, step("x")), step("y", "m")), step("b", "n")},
 		"two":     {nested("n", edda.WaitForSteps, nil, step("x")), nested("m", edda.CancelSteps, []string{"n"}, step("x"))},
+		"queue":   {nested("n", edda.WaitForSteps, nil, queue, step("x")), step("b", "n")},
 		"at once": {nested("n", edda.WaitForSteps, nil, step("x")), nested("m", edda.CancelSteps, nil, step("x"))},
 	} {
 		t.Run(name, func(t *testing.T) {

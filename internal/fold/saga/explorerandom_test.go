@@ -46,6 +46,9 @@ func randomSteps(rng *rand.Rand, n, depth int) []edda.StepSpec {
 			continue
 		}
 		st.Task = randomTask(rng, "do")
+		if rng.IntN(8) == 0 {
+			st.Service, st.Queue = "", exploreQueue
+		}
 		if rng.IntN(4) > 0 {
 			st.Compensate = new(randomTask(rng, "undo"))
 		}

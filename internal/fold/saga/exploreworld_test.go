@@ -88,6 +88,7 @@ type place struct {
 	last  sight    // made, cancelled, answers and ends of the last record
 	slots []string // given back or used in the last record, and what it had no room for
 	seen  int      // entries of the lane that were looked at
+	sent  []made   // messages that were not looked at
 	names map[edda.ID]name
 	rng   *rand.Rand // of mixed
 }
@@ -105,6 +106,7 @@ func (p *place) load() {
 	p.box = outbox.New(p.env)
 	p.req = request.New(p.env, p.box)
 	p.sagas = saga.New(p.env, p.box, p.req)
+	p.sagas.SetStreams(p)
 	p.req.SetSteps(p.sagas)
 	var err error
 	if p.fold, err = fold.New(p.env, uint64(p.tree.Applied()), p.box, p.req, p.sagas); err != nil {
@@ -241,6 +243,32 @@ func (p *place) lookRequests() {
 			p.tb.Fatalf("the saga sends a %s record", e.Type)
 		}
 	}
+	p.last.made = append(p.last.made, p.sent...)
+	p.sent = nil
+}
+
+// Send stands in for the machine of streams: a message is looked at like a request.
+func (p *place) Send(a *record.StreamAppended) error {
+	for _, b := range a.Messages {
+		var msg edda.StreamMessage
+		if err := msg.UnmarshalBinary(b); err != nil {
+			return err
+		}
+		id, err := edda.ParseID(msg.ID)
+		if err != nil {
+			return err
+		}
+		m := made{id: id, to: edda.Address{Name: a.Stream, Key: msg.Key}, method: msg.Type}
+		m.saga, m.step = msg.Headers.Get(saga.SagaIDHeader), msg.Headers.Get(saga.StepIDHeader)
+		if err := json.Unmarshal(msg.Payload, &m.input); err != nil {
+			return err
+		}
+		if k := msg.Headers.Get(saga.CompletionKeyHeader); k != m.input.CompletionKey {
+			return fmt.Errorf("the completion key is %q in the header, %q in the data", k, m.input.CompletionKey)
+		}
+		p.sent = append(p.sent, m)
+	}
+	return nil
 }
 
 func (p *place) accepted(body []byte) (*record.Accepted, *edda.Message) {
