@@ -276,6 +276,15 @@ func TestMessagesAsEvents(t *testing.T) {
 	}
 }
 
+// A payload that parsers do not read takes no batch with it.
+func TestDeepDataIsBase64(t *testing.T) {
+	m := edda.StreamMessage{ID: "1", Type: "t", Time: when, ContentType: "application/json", Payload: bytes.Repeat([]byte("["), 600)}
+	m.Payload = append(m.Payload, bytes.Repeat([]byte("]"), 600)...)
+	if got := cloudevents.AppendEvent(nil, "/v1/streams/s", &m); !bytes.Contains(got, []byte(`,"data_base64":"W1tb`)) {
+		t.Errorf("got %s", got)
+	}
+}
+
 // FuzzEvents checks that what is taken can be written, and then is the same.
 func FuzzEvents(f *testing.F) {
 	for _, e := range []string{binaryData, xmlData, jsonData, numberData, stringData, bareBinary} {

@@ -2,7 +2,6 @@ package cloudevents
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"mime"
 	"net/url"
 	"strings"
@@ -96,7 +95,7 @@ func appendData(b []byte, kind, charset string, m *edda.StreamMessage) []byte {
 	switch {
 	case len(m.Payload) == 0:
 		return b
-	case utf && isJSON && json.Valid(m.Payload):
+	case utf && isJSON && jsondata.CanStand(m.Payload):
 		return append(append(b, `,"data":`...), m.Payload...)
 	case utf && kind != "" && !isJSON:
 		return appendText(b, "data", string(m.Payload))

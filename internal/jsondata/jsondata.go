@@ -2,8 +2,8 @@
 // letters, envelopes, items of streams, live frames.
 //
 // A payload is the member "data" where JSON can hold it: the value itself for
-// JSON content types, a string for other valid UTF-8. Anything else is
-// "dataBase64". Decode gives back what Encode was given, but for insignificant
+// JSON content types, a string for other valid UTF-8. Anything else, and JSON that
+// is nested deeper than MaxDepth, is "dataBase64". Decode gives back what Encode was given, but for insignificant
 // white space in JSON.
 //
 // The functions keep no state and are safe for concurrent use.
@@ -23,7 +23,7 @@ import (
 type Data struct {
 	// Value is JSON: the payload itself, or a string.
 	Value json.RawMessage `json:"data,omitempty"`
-	// Base64 is a payload that neither is JSON nor text.
+	// Base64 is a payload that is neither text nor JSON, or JSON nested too deep.
 	Base64 []byte `json:"dataBase64,omitempty"`
 }
 
@@ -37,7 +37,7 @@ func Encode(contentType string, payload []byte) Data {
 		return Data{Base64: payload}
 	case !IsJSON(contentType):
 		return Data{Value: AppendString(make([]byte, 0, len(payload)+2), string(payload))}
-	case json.Valid(payload):
+	case CanStand(payload):
 		return Data{Value: payload}
 	default:
 		// As a string it would be taken for a JSON string by whoever decodes it.

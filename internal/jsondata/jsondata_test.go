@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -41,6 +42,40 @@ func TestEncode(t *testing.T) {
 			payload, err := back.Decode(tc.contentType)
 			if err != nil || string(payload) != tc.payload {
 				t.Errorf("decoded %q, %v, want %q", payload, err, tc.payload)
+			}
+		})
+	}
+}
+
+func TestDeepJSONIsBase64(t *testing.T) {
+	nest := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for _, tc := range []struct {
+		name, payload string
+		base64        bool
+	}{
+		{"as deep as may be", nest(jsondata.MaxDepth), false},
+		{"deeper", nest(jsondata.MaxDepth + 1), true},
+		{"objects", strings.Repeat(`{"a":`, jsondata.MaxDepth+1) + "1" + strings.Repeat("}", jsondata.MaxDepth+1), true},
+		{"side by side", "[" + strings.Repeat("[],{},", jsondata.MaxDepth) + "1]", false},
+		{"in strings", `["` + strings.Repeat(`[{\"\\`, jsondata.MaxDepth) + `"]`, false},
+		{"behind strings", `["]\"}",` + nest(jsondata.MaxDepth) + "]", true},
+		{"deeper than this parser reads", nest(10_000), true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := jsondata.Encode("application/json", []byte(tc.payload))
+			if got := d.Base64 != nil; got != tc.base64 {
+				t.Errorf("base64 %t, want %t", got, tc.base64)
+			}
+			doc, err := json.Marshal(d)
+			var back jsondata.Data
+			if err == nil {
+				err = json.Unmarshal(doc, &back)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if payload, err := back.Decode("application/json"); err != nil || string(payload) != tc.payload {
+				t.Errorf("decoded %d bytes, %v, want %d", len(payload), err, len(tc.payload))
 			}
 		})
 	}
