@@ -33,13 +33,13 @@ const (
 // streams.
 func openStreamAppend(ctx context.Context, e *env, _ int) (*driver, error) {
 	return openOnNode(ctx, e, func(n *node.Node) (func(context.Context, int) error, func() error, error) {
-		body := payload()
+		body, keys := payload(), allKeys()
 		streams := make([]string, streamCount)
 		for i := range streams {
 			streams[i] = fmt.Sprintf("%s-%d", streamName, i)
 		}
 		return func(ctx context.Context, caller int) error {
-			return appendOne(ctx, n, streams[caller%len(streams)], keyName(caller), body)
+			return appendOne(ctx, n, streams[caller%len(streams)], keys[caller%len(keys)], body)
 		}, nil, nil
 	})
 }
@@ -52,11 +52,11 @@ func appendOne(ctx context.Context, n *node.Node, stream, key string, body []byt
 // appendMany appends count messages, a batch at a time.
 func appendMany(ctx context.Context, n *node.Node, stream string, count int) error {
 	const inFlight = 4
-	body := payload()
+	body, keys := payload(), allKeys()
 	return times((count+loadBatch-1)/loadBatch, inFlight, func(i int) error {
 		a := &edda.Append{Stream: stream, Messages: make([]edda.StreamMessage, min(loadBatch, count-i*loadBatch))}
 		for j := range a.Messages {
-			a.Messages[j] = edda.StreamMessage{Key: keyName(j), ContentType: contentType, Payload: body}
+			a.Messages[j] = edda.StreamMessage{Key: keys[j%len(keys)], ContentType: contentType, Payload: body}
 		}
 		_, err := n.Append(ctx, a)
 		return err
@@ -80,6 +80,7 @@ type groupLoad struct {
 
 // groupCaller is one caller and what was handled of its messages.
 type groupCaller struct {
+	key  string
 	sent uint64
 	last atomic.Uint64
 	got  chan handled
@@ -103,7 +104,7 @@ func openGroup(ctx context.Context, e *env, inFlight int) (*driver, error) {
 func newGroupLoad(ctx context.Context, n *node.Node, callers int) (*groupLoad, error) {
 	g := &groupLoad{n: n, svc: edda.NewConsumer(streamName, groupName), callers: make([]groupCaller, callers)}
 	for i := range g.callers {
-		g.callers[i].got = make(chan handled, 1)
+		g.callers[i].key, g.callers[i].got = keyName(i), make(chan handled, 1)
 	}
 	g.svc.HandleAny(g.handle)
 	for i := range groupMembers {
@@ -128,7 +129,7 @@ func (g *groupLoad) send(ctx context.Context, caller int) (acknowledged, began t
 	body := payload()
 	binary.LittleEndian.PutUint64(body, c.sent)
 	binary.LittleEndian.PutUint64(body[8:], uint64(caller))
-	if err := appendOne(ctx, g.n, streamName, keyName(caller), body); err != nil {
+	if err := appendOne(ctx, g.n, streamName, c.key, body); err != nil {
 		return acknowledged, began, err
 	}
 	acknowledged = time.Now()
@@ -296,9 +297,11 @@ func measureGroupBehind(ctx context.Context, e *env, s *spec) (r Result, err err
 		if err := appendMany(ctx, n, streamName, behindTimes*e.Completed); err != nil {
 			return err
 		}
-		body := payload()
+		body, keys := payload(), allKeys()
 		to := func(stream string) *driver {
-			return &driver{op: func(ctx context.Context, caller int) error { return appendOne(ctx, n, stream, keyName(caller), body) }}
+			return &driver{op: func(ctx context.Context, caller int) error {
+				return appendOne(ctx, n, stream, keys[caller%len(keys)], body)
+			}}
 		}
 		var values, floors series
 		if err := takeTurns(ctx, e, turn{s.inFlight, to(streamName), &values}, turn{s.inFlight, to(streamName + "-alone"), &floors}); err != nil {
