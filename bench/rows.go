@@ -103,6 +103,7 @@ func specs() []spec {
 		{name: "group-start", inFlight: 1, unit: "us", measure: measureGroupStart, targets: []target{valueAtMost(200)}},
 		{name: "stream-read", inFlight: 1, unit: perSecond, measure: measureStreamRead, targets: []target{valueAtLeast(1_000_000)}},
 		{name: "group-behind", inFlight: 1024, unit: perSecond, measure: measureGroupBehind, targets: []target{ratioAtLeast(0.9)}},
+		{name: "stream-bytes", inFlight: 1024, unit: "B", measure: measureStreamBytes, targets: []target{valueAtMost(128)}},
 		{name: "start-streams", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(3)}},
 		{name: "log-bytes", inFlight: 64, unit: "B", measure: measureLogBytes, targets: []target{valueAtMost(220)}},
 		{name: "start-empty", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(0.3), residentAtMost(60)}},
