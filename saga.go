@@ -195,6 +195,29 @@ type QueueSpec struct {
 	Failure string `json:"failure"`
 }
 
+// The headers of a step's message, and of the one that finishes it: extensions of a
+// CloudEvent.
+const (
+	SagaIDHeader        = "ce-sagaid"
+	StepIDHeader        = "ce-stepid"
+	CompletionKeyHeader = "ce-completionkey"
+)
+
+// StepHeaders returns those headers that say which step of a saga a message is about, and
+// carry the right to finish it; nil unless all three are there. Whatever answers a message
+// gives them back.
+func StepHeaders(h Headers) Headers {
+	var out Headers
+	for _, name := range [...]string{SagaIDHeader, StepIDHeader, CompletionKeyHeader} {
+		value := h.Get(name)
+		if value == "" {
+			return nil
+		}
+		out.Add(name, value)
+	}
+	return out
+}
+
 // Task is what a step, or its compensation, asks of a service.
 type Task struct {
 	// Service is called; Key is empty for a balanced one.

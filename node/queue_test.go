@@ -121,6 +121,19 @@ func TestQueueAnswers(t *testing.T) {
 	}
 }
 
+// A consumer that gives up fails the step: its group says so in place of the reply.
+func TestQueueConsumerGivesUp(t *testing.T) {
+	bubble(t, "gives up", func(t *testing.T) {
+		n := start(t, node.Options{}, consumes("work/makers", func(*edda.Context, *edda.Message) (*edda.Reply, error) {
+			return nil, edda.Final("NO_WOOD", "none is left")
+		}))
+		s := endsAs(t, n, create(t, n, sagaOf("", queued("a", ""))), edda.SagaCompensated)
+		if e := s.Steps[0].Error; e.Reason != edda.Failed || e.Message != "NO_WOOD: none is left" {
+			t.Errorf("got %+v", e)
+		}
+	})
+}
+
 // A result for which there is no room fails the step.
 func TestQueueResultIsTooLarge(t *testing.T) {
 	bubble(t, "too large", func(t *testing.T) {

@@ -16,10 +16,11 @@ import (
 // names no step, or that comes late or again, is passed over; one without the right to
 // finish its step is a dead letter.
 func (n *Node) stepMessage(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
-	id, step, key := m.Headers.Get(sagafold.SagaIDHeader), m.Headers.Get(sagafold.StepIDHeader), m.Headers.Get(sagafold.CompletionKeyHeader)
-	if id == "" || step == "" || key == "" {
+	h := edda.StepHeaders(m.Headers)
+	if h == nil {
 		return nil, nil
 	}
+	id, step, key := h[0].Value, h[1].Value, h[2].Value
 	ref, err := sagaRef(m.To.Namespace, id)
 	if err != nil {
 		return nil, nil
@@ -29,11 +30,11 @@ func (n *Node) stepMessage(ctx *edda.Context, m *edda.Message) (*edda.Reply, err
 		return nil, err
 	}
 	var r edda.StepResult
-	switch ctx.Delivery().Stream {
-	case q.Success:
-		r = resultOf(m.Payload)
-	case q.Failure:
+	switch stream := ctx.Delivery().Stream; {
+	case stream == q.Failure, stream == q.Success && m.Type == errorReply:
 		r.Error = errorOf(m.Payload)
+	case stream == q.Success:
+		r = resultOf(m.Payload)
 	default:
 		return nil, nil
 	}
@@ -51,6 +52,10 @@ func (n *Node) stepMessage(ctx *edda.Context, m *edda.Message) (*edda.Reply, err
 	}
 	return nil, err
 }
+
+// errorReply is the type of the message by which a group, or a consumer, says in place of a
+// reply that there will be none.
+const errorReply = "error"
 
 // queueOf returns where the message of a step goes; nil when there is no such step, or it
 // is no message.

@@ -257,8 +257,10 @@ func (e *ends) noHandler(ctx *edda.Context, m *edda.Message) error {
 // reply answers a message, if there is anywhere to answer to.
 func (e *ends) reply(ctx *edda.Context, m *edda.Message, messageType string, r *edda.Reply) error {
 	to := m.ReplyTo
+	var step edda.Headers // of a saga, which is to be finished by the reply
 	switch {
 	case to.Name != "":
+		step = edda.StepHeaders(m.Headers)
 		to.Namespace = cmp.Or(to.Namespace, edda.DefaultNamespace)
 	case e.mode == Route || e.to.Name == "":
 		return nil
@@ -270,7 +272,7 @@ func (e *ends) reply(ctx *edda.Context, m *edda.Message, messageType string, r *
 	}
 	return appendTo(ctx, to, edda.StreamMessage{
 		ID: messageID(ctx), Type: messageType, Key: m.To.Key, Source: m.Source,
-		Headers: r.Headers, ContentType: r.ContentType, Payload: r.Payload,
+		Headers: append(slices.Clip(r.Headers), step...), ContentType: r.ContentType, Payload: r.Payload,
 	})
 }
 

@@ -68,6 +68,28 @@ func greeter() *stream.Consumer {
 	return c
 }
 
+// What answers the message of a saga's step finishes it.
+func TestConsumerFinishesSteps(t *testing.T) {
+	step := edda.Headers{{Name: edda.SagaIDHeader, Value: "s"}, {Name: edda.StepIDHeader, Value: "a"}, {Name: edda.CompletionKeyHeader, Value: "k"}}
+	m := edda.StreamMessage{
+		ID: "m1", Type: "raw", Payload: []byte("x"), ReplyTo: edda.Address{Name: "answers", Key: "eu"}, Headers: append(edda.Headers{{Name: "Y", Value: "why"}}, step...),
+	}
+	want := append(edda.Headers{{Name: "X", Value: "new"}}, step...)
+	check := func(what string) {
+		t.Helper()
+		got := appended(deliver(t, must(greeter().Service()), m))
+		if len(got) != 1 {
+			t.Fatalf("%s: got %+v", what, got)
+		}
+		if diff := cmp.Diff(want, got[0].Messages[0].Headers); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", what, diff)
+		}
+	}
+	check("all three headers")
+	m.Headers, want = m.Headers[:3], want[:1]
+	check("two of them")
+}
+
 func TestConsumerReplies(t *testing.T) {
 	hello := edda.StreamMessage{
 		ID: "m1", Type: "hello", Key: "ada", Source: "me", Payload: []byte(`{"name":"Ada"}`), ReplyTo: edda.Address{Name: "answers", Key: "eu"},

@@ -53,7 +53,7 @@ func (m *Machine) replyError(r *request.Request, msg *edda.Message) error {
 	}
 	reply := edda.StreamMessage{
 		ID: r.Delivery.ID, Type: errorType, Key: msg.To.Key, Source: msg.To.Name, Principal: r.Principal,
-		ContentType: "application/json", Payload: payload,
+		ContentType: "application/json", Payload: payload, Headers: edda.StepHeaders(msg.Headers),
 		CorrelationID: msg.CorrelationID, CausationID: r.ID, TraceParent: msg.TraceParent, TraceState: msg.TraceState,
 	}
 	envelope := reply.Envelope()

@@ -259,11 +259,11 @@ func (p *place) Send(a *record.StreamAppended) error {
 			return err
 		}
 		m := made{id: id, to: edda.Address{Name: a.Stream, Key: msg.Key}, method: msg.Type}
-		m.saga, m.step = msg.Headers.Get(saga.SagaIDHeader), msg.Headers.Get(saga.StepIDHeader)
+		m.saga, m.step = msg.Headers.Get(edda.SagaIDHeader), msg.Headers.Get(edda.StepIDHeader)
 		if err := json.Unmarshal(msg.Payload, &m.input); err != nil {
 			return err
 		}
-		if k := msg.Headers.Get(saga.CompletionKeyHeader); k != m.input.CompletionKey {
+		if k := msg.Headers.Get(edda.CompletionKeyHeader); k != m.input.CompletionKey {
 			return fmt.Errorf("the completion key is %q in the header, %q in the data", k, m.input.CompletionKey)
 		}
 		p.sent = append(p.sent, m)

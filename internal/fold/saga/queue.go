@@ -8,14 +8,6 @@ import (
 	"github.com/edda-io/edda/internal/record"
 )
 
-// The headers of a step's message, and of the one that finishes it: extensions of a
-// CloudEvent.
-const (
-	SagaIDHeader        = "ce-sagaid"
-	StepIDHeader        = "ce-stepid"
-	CompletionKeyHeader = "ce-completionkey"
-)
-
 // startQueue appends the message that a step is. The step runs like one that was left
 // pending.
 func (m *Machine) startQueue(s *Saga, i int, t *record.StepTask, payload []byte) (beginning, error) {
@@ -51,7 +43,7 @@ func (s *Saga) message(i int, t *record.StepTask, payload []byte) edda.StreamMes
 		ID: s.requestID(i, false, 0, s.hash).String(), Type: t.Method, Key: cmp.Or(t.Key, s.Ref().root().ID), Source: s.path(),
 		Principal: s.Principal, ReplyTo: edda.Address{Namespace: s.Namespace, Name: t.Queue.Success},
 		Headers: edda.Headers{
-			{Name: SagaIDHeader, Value: s.ID}, {Name: StepIDHeader, Value: s.steps[i].id}, {Name: CompletionKeyHeader, Value: s.CompletionKey(i)},
+			{Name: edda.SagaIDHeader, Value: s.ID}, {Name: edda.StepIDHeader, Value: s.steps[i].id}, {Name: edda.CompletionKeyHeader, Value: s.CompletionKey(i)},
 		},
 		ContentType: "application/json", Payload: payload,
 		CorrelationID: s.correlation(), TraceParent: s.TraceParent, TraceState: s.TraceState,
