@@ -213,7 +213,11 @@ func (x *exchange) appended(ack *edda.AppendAck, many bool) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = streamjson.AppendAppended(b, &ack.Items[i], ack.Position)
+		at := ack.Position
+		if ack.Items[i].Replayed && !replayed {
+			at = "" // it is in an earlier record, and not known here
+		}
+		b = streamjson.AppendAppended(b, &ack.Items[i], at)
 	}
 	x.document(status, append(b, ']', '}'))
 }

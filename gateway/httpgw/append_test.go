@@ -75,6 +75,9 @@ func TestAppendAgain(t *testing.T) {
 		w.Header().Get("ETag") != `"2"` || w.Header().Get("Idempotency-Replayed") != "" {
 		t.Errorf("got %v with %v", doc, w.Header())
 	}
+	if items[0].(obj)["position"] == nil || items[1].(obj)["position"] != nil {
+		t.Errorf("got positions %v and %v, want none of what was there before", items[0].(obj)["position"], items[1].(obj)["position"])
+	}
 	doc, w = want(t, g, 200, "POST", "/v1/streams/orders", `[{"id":"y"},{"id":"x"}]`, "Content-Type: "+batchMedia)
 	if len(doc["items"].([]any)) != 2 || w.Header().Get("Idempotency-Replayed") != "true" {
 		t.Errorf("got %v with %v", doc, w.Header())
