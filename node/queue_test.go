@@ -121,6 +121,39 @@ func TestQueueAnswers(t *testing.T) {
 	}
 }
 
+// Steps whose messages could not be appended, or answered, are refused before they are
+// there.
+func TestQueueIsRefused(t *testing.T) {
+	bubble(t, "refused", func(t *testing.T) {
+		n := start(t, node.Options{}, tool("adds", func(ctx *edda.Context, _ *edda.StepInput) (any, error) { return nil, ctx.AddSteps(queued("b", "")) }))
+		if _, _, err := n.SetStream(t.Context(), edda.StreamSpec{Name: "work", Shards: []string{"eu"}}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := n.CreateSaga(t.Context(), sagaOf("", edda.StepSpec{ID: "in", Saga: sagaIn(queued("a", ""))}))
+		wantReason(t, err, edda.NoShard)
+		s := endsAs(t, n, create(t, n, sagaOf("", ask("a", "adds", "", ""))), edda.SagaCompensated)
+		if e := s.Steps[0].Error; !strings.Contains(e.Message, `stream "work" has the shards that were listed, and "default" is not one of them`) {
+			t.Errorf("got %+v", e)
+		}
+		good := queued("a", "")
+		good.Queue.Shard = "eu"
+		create(t, n, sagaOf("", good))
+		if m := read(t, n, edda.Read{Stream: "work", Shard: "eu"}).Messages; len(m) != 1 {
+			t.Errorf("got %+v", m)
+		}
+		many := &edda.SagaSpec{}
+		for i := range 501 {
+			st := queued(fmt.Sprint("s", i), "")
+			st.Queue = &edda.QueueSpec{Stream: "w", Success: fmt.Sprint("d", i), Failure: fmt.Sprint("f", i)}
+			many.Steps = append(many.Steps, st)
+		}
+		_, err = n.CreateSaga(t.Context(), many)
+		wantReason(t, err, edda.TooLarge)
+	})
+}
+
+func sagaIn(steps ...edda.StepSpec) *edda.SagaSpec { return &edda.SagaSpec{Steps: steps} }
+
 // A consumer that gives up fails the step: its group says so in place of the reply.
 func TestQueueConsumerGivesUp(t *testing.T) {
 	bubble(t, "gives up", func(t *testing.T) {

@@ -65,7 +65,7 @@ func (a *Attempt) Done(out *edda.Outcome) error {
 		d.State = a.state
 	}
 	d.Admit(out)
-	if out.Err == nil && a.p.n.unread(a.msg.To.Namespace, out.Steps) != nil {
+	if out.Err == nil && len(queuesOf(nil, out.Steps)) > 0 {
 		a.p.n.handlers.Go(func() { // the caller may not wait
 			a.readQueues(out)
 			a.keep(out)

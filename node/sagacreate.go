@@ -39,7 +39,7 @@ func (n *Node) CreateSaga(ctx context.Context, s *edda.SagaSpec) (ack *edda.Saga
 	if len(rec) > edda.MaxSagaBytes {
 		return nil, sagaTooLarge(op, len(rec))
 	}
-	if err := n.readQueues(ctx, s.Namespace, s.Steps); err != nil {
+	if err := n.readQueues(ctx, op, s.Namespace, s.Steps); err != nil {
 		return nil, err
 	}
 	return n.created(ctx, op, s, created, rec)

@@ -67,7 +67,7 @@ func (p *partition) stepEnded(e *sagafold.Effect) {
 	}
 	service, method := e.Saga.Asks(e.Step, e.Undone != "")
 	if service == "" {
-		return // it is a saga itself
+		return // it is a saga itself, or a message
 	}
 	c := m.task(e.Saga.Namespace, service, method)
 	if e.Undone != "" {

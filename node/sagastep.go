@@ -35,7 +35,7 @@ func (n *Node) AddSteps(ctx context.Context, namespace, id string, steps []edda.
 	if len(rec) > edda.MaxSagaBytes {
 		return nil, sagaTooLarge(op, len(rec))
 	}
-	if err := n.readQueues(ctx, ref.Namespace, steps); err != nil {
+	if err := n.readQueues(ctx, op, ref.Namespace, steps); err != nil {
 		return nil, err
 	}
 	return n.changeAndSee(ctx, op, ref, len(rec), false, func(*partition, *sagafold.Saga, *sagaPart) ([]byte, error) { return rec, nil })
