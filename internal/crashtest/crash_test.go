@@ -27,9 +27,12 @@ func small(fs vfs.FS, d edda.Durability) node.Options {
 // crash is a copy of a disk as a crash would have left it.
 type crash struct {
 	fs      *vfs.MemFS
-	moment  int  // of the ledger: what was told before must hold
+	moment  int  // of the subject: what was told before must hold
+	until   int  // what was asked for later cannot be there
 	percent int  // of what was not synced, that is kept
 	weak    bool // the end may be missing
+	unread  bool // the disk may have refused to read something once, which costs an attempt
+	goesOn  bool // the next generation
 	at      string
 }
 
@@ -39,7 +42,7 @@ type crasher struct {
 	t          *testing.T
 	mem        *vfs.MemFS
 	durability edda.Durability
-	ledger     *ledger
+	subject    subject
 	slots      chan struct{} // as many copies are examined at a time
 	wg         sync.WaitGroup
 
@@ -47,7 +50,7 @@ type crasher struct {
 	rng  *rand.Rand
 	n    int
 	next *crash // goes on with the next generation
-	weak bool   // the disk has lost something, and the ledger does not know what
+	weak bool   // the disk has lost something, and the subject does not know what
 	done bool
 
 	syncs, rotated, recycled, tables int // what has happened to the disk
@@ -76,10 +79,11 @@ func (c *crasher) before(op errorfs.Op) error {
 	if sync {
 		c.syncs++
 	}
-	k := &crash{moment: c.ledger.now(), percent: []int{0, 100, 1 + c.rng.IntN(99)}[c.n%3]}
+	k := &crash{moment: c.subject.now(), percent: []int{0, 100, 1 + c.rng.IntN(99)}[c.n%3]}
 	k.weak = c.weak || c.durability == edda.OS && k.percent < 100
 	k.at = fmt.Sprintf("crash %d (before operation %d on %s), with %d%% of what was not synced", c.n, op.Kind, op.Path, k.percent)
 	k.fs = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: k.percent, RNG: c.rng})
+	k.until = c.subject.now()
 	if c.next == nil || c.rng.IntN(c.n) == 0 {
 		k, c.next = c.next, k
 	}
@@ -95,22 +99,27 @@ func (c *crasher) examine(k *crash) {
 	c.slots <- struct{}{}
 	c.wg.Go(func() {
 		defer func() { <-c.slots }()
-		n, err := opened(c.t, small(k.fs, c.durability))
-		if err != nil {
-			c.t.Errorf("%s: %v", k.at, err)
-			return
-		}
-		if err := k.check(c, n).run(context.Background()); err != nil {
-			c.t.Errorf("%s: %v", k.at, err)
-		}
-		if err := stopped(c.t, n); err != nil {
-			c.t.Errorf("%s: stop: %v", k.at, err)
-		}
+		k.examine(c.t, c.durability, c.subject)
 	})
 }
 
-func (k *crash) check(c *crasher, n *node.Node) *check {
-	return &check{node: n, entries: c.ledger.at(k.moment), weak: k.weak}
+// examine opens what the crash has left and checks it.
+func (k *crash) examine(t *testing.T, d edda.Durability, s subject) {
+	t.Helper()
+	o := small(k.fs, d)
+	var r run
+	o.Services, r = s.host()
+	n, err := opened(t, o)
+	if err != nil {
+		t.Errorf("%s: %v", k.at, err)
+		return
+	}
+	if err := r.check(context.Background(), n, k); err != nil {
+		t.Errorf("%s: %v", k.at, err)
+	}
+	if err := stopped(t, n); err != nil {
+		t.Errorf("%s: stop: %v", k.at, err)
+	}
 }
 
 // TestCrashEverySync runs random requests, cuts the power at every sync and at
@@ -121,14 +130,20 @@ func (k *crash) check(c *crasher, n *node.Node) *check {
 // Durability os promises that for the death of the process alone; after a loss
 // of power the end may be missing, of the whole log, and never half a request.
 func TestCrashEverySync(t *testing.T) {
+	crashEverySync(t, either(2, 25), func() subject { return &ledger{} })
+}
+
+// crashEverySync runs campaigns with a new subject each.
+func crashEverySync(t *testing.T, campaigns int, newSubject func() subject) {
+	t.Helper()
 	for _, d := range []edda.Durability{edda.Fsync, edda.OS} {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
 			seed := newSeed(t)
 			recycled := 0
-			for i := range either(2, 25) {
+			for i := range campaigns {
 				if !t.Failed() {
-					recycled += campaign(t, d, seed+uint64(i))
+					recycled += campaign(t, d, newSubject(), seed+uint64(i))
 				}
 			}
 			if recycled == 0 && !t.Failed() {
@@ -140,19 +155,19 @@ func TestCrashEverySync(t *testing.T) {
 
 // campaign crashes one disk after the other, and returns how often segments were
 // trimmed and used again.
-func campaign(t *testing.T, d edda.Durability, seed uint64) int {
+func campaign(t *testing.T, d edda.Durability, l subject, seed uint64) int {
 	t.Helper()
 	rng := newRand(seed, 0)
-	l := &ledger{}
-	last := &crash{fs: newDisk(t), percent: 100}
+	last := &crash{fs: newDisk(t), percent: 100, goesOn: true}
 	var crashes, syncs, rotated, recycled, tables int
 	const generations = 4
 	for g := range generations {
-		c := &crasher{t: t, mem: last.fs, durability: d, ledger: l, weak: last.weak, rng: newRand(seed, uint64(g)+1), slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+		c := &crasher{t: t, mem: last.fs, durability: d, subject: l, weak: last.weak, rng: newRand(seed, uint64(g)+1), slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 		c.generation(last, seed+uint64(g)<<32, rng.IntN(2) == 0)
 		crashes += c.n
 		syncs, rotated, recycled, tables = syncs+c.syncs, rotated+c.rotated, recycled+c.recycled, tables+c.tables
 		last = c.next
+		last.goesOn = true
 		l.rewind(last.moment)
 		if t.Failed() {
 			t.Logf("in generation %d of seed %d", g, seed)
@@ -162,33 +177,35 @@ func campaign(t *testing.T, d edda.Durability, seed uint64) int {
 	if err := l.contradictions(); err != nil {
 		t.Error(err)
 	}
-	t.Logf("seed %d: %d generations, %d requests, %d crashes examined, %d of them at a sync; %d segments begun, %d recycled, %d tables written",
-		seed, generations, len(l.entries), crashes, syncs, rotated, recycled, tables)
+	t.Logf("seed %d: %d generations, %v, %d crashes examined, %d of them at a sync; %d segments begun, %d recycled, %d tables written",
+		seed, generations, l, crashes, syncs, rotated, recycled, tables)
 	return min(recycled, tables)
 }
 
 // generation opens the disk, checks what a crash has left, works on, and ends.
 func (c *crasher) generation(last *crash, seed uint64, patient bool) {
-	n, err := opened(c.t, small(hooked(c.mem, c.before), c.durability))
+	o := small(hooked(c.mem, c.before), c.durability)
+	var r run
+	o.Services, r = c.subject.host()
+	n, err := opened(c.t, o)
 	if err != nil {
 		c.t.Fatalf("%s: %v", last.at, err)
 	}
-	found := last.check(c, n)
-	if err := found.run(context.Background()); err != nil {
+	if err := r.check(context.Background(), n, last); err != nil {
 		c.t.Errorf("%s: %v", last.at, err)
 	}
 	c.mu.Lock()
-	found.learn(c.ledger)
+	r.learn()
 	c.weak = false
 	c.mu.Unlock()
-	w := workload{seed: seed, callers: 4, requests: either(16, 25), ledger: c.ledger}
+	work := func() { r.work(n, seed, 4, either(16, 25)) }
 	if patient {
-		w.run(n.Client())
+		work()
 	}
 	stop := make(chan struct{})
 	if !patient {
 		// The node stops while requests come in.
-		go func() { defer close(stop); w.run(n.Client()) }()
+		go func() { defer close(stop); work() }()
 		for range 200 {
 			runtime.Gosched()
 		}

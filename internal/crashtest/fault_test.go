@@ -1,7 +1,6 @@
 package crashtest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -50,6 +49,12 @@ func (f *fault) String() string {
 // ends; what was acknowledged is on the disk, also when the power is lost then;
 // and nothing is there that was refused.
 func TestFaultEveryOperation(t *testing.T) {
+	faultEveryOperation(t, either(int64(7), 1), either(uint64(1), 5), func() subject { return &ledger{} })
+}
+
+// faultEveryOperation fails every stepth operation, under a number of seeds.
+func faultEveryOperation(t *testing.T, step int64, seeds uint64, newSubject func() subject) {
+	t.Helper()
 	for _, d := range []edda.Durability{edda.Fsync, edda.OS} {
 		for _, forever := range []bool{false, true} {
 			name := fmt.Sprintf("%s/once", d)
@@ -59,8 +64,8 @@ func TestFaultEveryOperation(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				seed := newSeed(t)
-				for i := range either(1, uint64(5)) {
-					faults(t, d, forever, seed+i)
+				for i := range seeds {
+					faults(t, d, forever, step, seed+i, newSubject)
 				}
 			})
 		}
@@ -68,15 +73,14 @@ func TestFaultEveryOperation(t *testing.T) {
 }
 
 // faults fails one operation after the other.
-func faults(t *testing.T, d edda.Durability, forever bool, seed uint64) {
+func faults(t *testing.T, d edda.Durability, forever bool, step int64, seed uint64, newSubject func() subject) {
 	t.Helper()
-	step := either(int64(7), 1)
 	rng := newRand(seed, 0)
 	runs, stops := 0, 0
 	for n := 1 + rng.Int64N(step); !t.Failed(); n += step {
 		f := &fault{first: n, forever: forever}
 		runs++
-		if injure(t, d, f, seed) {
+		if injure(t, d, f, newSubject(), seed) {
 			stops++
 		}
 		if ops := f.ops.Load(); ops < n {
@@ -88,42 +92,33 @@ func faults(t *testing.T, d edda.Durability, forever bool, seed uint64) {
 
 // injure runs a workload on a disk with a fault, and reports whether the node
 // stopped or did not open.
-func injure(t *testing.T, d edda.Durability, f *fault, seed uint64) (stops bool) {
+func injure(t *testing.T, d edda.Durability, f *fault, l subject, seed uint64) (stops bool) {
 	t.Helper()
 	mem := newDisk(t)
 	o := small(hooked(mem, f.before), d)
 	o.CheckpointBytes = 3 << 10
-	w := workload{seed: seed, callers: 2, requests: either(7, 14), ledger: &ledger{}}
+	var r run
+	o.Services, r = l.host()
 	n, err := opened(t, o)
 	if err == nil {
-		within(t, f.String()+": the workload", func() { w.run(n.Client()) })
+		within(t, f.String()+": the workload", func() { r.work(n, seed, 2, either(7, 14)) })
 		err = stopped(t, n)
 	}
 	honest := errors.Is(err, errorfs.ErrInjected) || errors.Is(err, engine.ErrStopped) || errors.Is(err, store.ErrStopped)
 	if err != nil && !honest {
 		t.Errorf("%v: the node ends with an error that does not say why: %v", f, err)
 	}
-	if err := w.ledger.contradictions(); err != nil {
+	if err := l.contradictions(); err != nil {
 		t.Errorf("%v: %v", f, err)
 	}
 	lost := mem.CrashClone(vfs.CrashCloneCfg{})
-	end := w.ledger.now()
+	end := l.now()
 	for _, left := range []*crash{
-		{fs: mem, at: "then nothing more"},
-		{fs: lost, weak: d == edda.OS, at: "then the loss of power"},
+		{fs: mem, at: fmt.Sprintf("%v failed, then nothing more", f)},
+		{fs: lost, weak: d == edda.OS, at: fmt.Sprintf("%v failed, then the loss of power", f)},
 	} {
-		n, err := opened(t, small(left.fs, d))
-		if err != nil {
-			t.Errorf("%v failed, %s: %v", f, left.at, err)
-			continue
-		}
-		c := check{node: n, entries: w.ledger.at(end), weak: left.weak, unread: true}
-		if err := c.run(context.Background()); err != nil {
-			t.Errorf("%v failed, %s: %v", f, left.at, err)
-		}
-		if err := stopped(t, n); err != nil {
-			t.Errorf("%v failed, %s: stop: %v", f, left.at, err)
-		}
+		left.moment, left.until, left.unread = end, end, true
+		left.examine(t, d, l)
 	}
 	return err != nil
 }
