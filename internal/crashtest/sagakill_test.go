@@ -42,7 +42,7 @@ func killSagas(t *testing.T, durability string, kills int) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
 	defer cancel()
 	p := newProcess(t, durability)
-	life := startLife(ctx, t, p)
+	life := startLife(ctx, t, p, journals())
 	load := &load{process: p, http: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: sagaClients}}}
 	defer load.http.CloseIdleConnections()
 	tally := &sagaTally{}
@@ -58,7 +58,7 @@ func killSagas(t *testing.T, durability string, kills int) {
 		if err := life.kill(p); err != nil {
 			t.Fatalf("kill %d: %v", i, err)
 		}
-		life = startLife(ctx, t, p)
+		life = startLife(ctx, t, p, journals())
 	}
 	load.over.Store(true)
 	wg.Wait()
@@ -66,7 +66,7 @@ func killSagas(t *testing.T, durability string, kills int) {
 	if err := life.kill(p); err != nil {
 		t.Fatal(err)
 	}
-	life = startLife(ctx, t, p)
+	life = startLife(ctx, t, p, journals())
 	for _, c := range clients {
 		if c.err == nil {
 			c.err = c.compare(ctx)
@@ -101,20 +101,20 @@ func nothingRuns(ctx context.Context, l *load) error {
 	return nil
 }
 
-// life is the process between two kills, with the worker that hosts the journals.
+// life is the process between two kills, with the worker that hosts services.
 type life struct {
 	stop context.CancelFunc
 	done chan error
 }
 
-func startLife(ctx context.Context, t *testing.T, p *process) *life {
+func startLife(ctx context.Context, t *testing.T, p *process, services ...*edda.Service) *life {
 	t.Helper()
 	if err := p.start(ctx); err != nil {
 		t.Fatalf("start number %d: %v", p.lives()+1, err)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	l := &life{stop: stop, done: make(chan error, 1)}
-	go func() { l.done <- worker.Options{ID: "journals", DrainTimeout: -1}.Run(ctx, p.url, journals()) }()
+	go func() { l.done <- worker.Options{ID: "worker", DrainTimeout: -1}.Run(ctx, p.url, services...) }()
 	return l
 }
 

@@ -15,7 +15,8 @@ import (
 
 // streamCheck compares the streams of a node with what was told of them.
 type streamCheck struct {
-	node    *node.Node
+	node    streamBackends
+	limit   int           // of messages in a read
 	ledger  *streamLedger // as of the crash
 	now     *streamLedger
 	journal *streamJournal
@@ -26,6 +27,12 @@ type streamCheck struct {
 	byName  map[string]found        // the notes in orders and logs
 	drained map[string]bool         // by group and name
 	probes  map[string]int          // by name: the notes of the key
+}
+
+// streamBackends are a node, or a connection to one.
+type streamBackends interface {
+	edda.StreamBackend
+	edda.GroupBackend
 }
 
 // found is a message that is there.
@@ -42,7 +49,7 @@ func (r *streamRun) check(ctx context.Context, n *node.Node, k *crash) error {
 	ctx, cancel := context.WithTimeout(ctx, settleBound)
 	defer cancel()
 	c := &streamCheck{
-		node: n, ledger: r.ledger.at(k.moment, k.until), now: r.ledger, journal: r.journal, crash: k,
+		node: n, limit: 7, ledger: r.ledger.at(k.moment, k.until), now: r.ledger, journal: r.journal, crash: k,
 		drained: map[string]bool{}, probes: map[string]int{},
 	}
 	r.found = c
@@ -52,7 +59,7 @@ func (r *streamRun) check(ctx context.Context, n *node.Node, k *crash) error {
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
-	err := errors.Join(c.checkPosts(), c.checkEffects(), c.checkHandled(), c.checkLost(), c.checkLetters(ctx))
+	err := errors.Join(c.checkPosts(), c.checkEffects(), c.checkHandled(), c.checkLost(), c.checkLetters(ctx, n))
 	if err == nil {
 		err = errors.Join(c.probe(ctx), c.drain(ctx))
 	}
@@ -64,27 +71,27 @@ func (c *streamCheck) checkMarks(ctx context.Context) error {
 	if c.weak {
 		return nil
 	}
-	for _, m := range c.ledger.marks {
-		what, name, _ := strings.Cut(m.what, " ")
+	for at, offset := range c.ledger.highest() {
+		what, name, _ := strings.Cut(at[0], " ")
 		stream, group, _ := strings.Cut(name, "/")
 		var is uint64
 		if what == "cursor" {
 			g, err := c.node.Group(ctx, edda.GroupRef{Stream: stream, Group: group})
 			if err != nil {
-				return fmt.Errorf("%s of %s was %d: %w", m.what, m.shard, m.offset, err)
+				return fmt.Errorf("%s of %s was %d: %w", at[0], at[1], offset, err)
 			}
-			is = g.Cursor[m.shard]
+			is = g.Cursor[at[1]]
 		} else {
 			st, err := c.node.Stream(ctx, "", stream)
 			if err != nil {
-				return fmt.Errorf("%s of %s was %d: %w", m.what, m.shard, m.offset, err)
+				return fmt.Errorf("%s of %s was %d: %w", at[0], at[1], offset, err)
 			}
-			if is = st.Offsets[m.shard].First; what == "end" {
-				is = st.Offsets[m.shard].End
+			if is = st.Offsets[at[1]].First; what == "end" {
+				is = st.Offsets[at[1]].End
 			}
 		}
-		if is < m.offset {
-			return fmt.Errorf("%s of %s was %d, and is %d", m.what, m.shard, m.offset, is)
+		if is < offset {
+			return fmt.Errorf("%s of %s was %d, and is %d", at[0], at[1], offset, is)
 		}
 	}
 	return nil
@@ -158,7 +165,7 @@ func (c *streamCheck) readShard(ctx context.Context, stream, shard string) error
 	from := edda.FromStart
 	next, began := uint64(0), false
 	for {
-		page, err := c.node.ReadStream(ctx, edda.Read{Stream: stream, Shard: shard, From: from, Limit: 7})
+		page, err := c.node.ReadStream(ctx, edda.Read{Stream: stream, Shard: shard, From: from, Limit: c.limit})
 		if err != nil {
 			return err
 		}
@@ -274,7 +281,7 @@ func (c *streamCheck) checkPost(p *post) error {
 		}
 	}
 	if len(places) > 0 && p.whole && p.refused() {
-		return fmt.Errorf("it was refused (%w), and is at %s", p.refusal, places[0].place())
+		return fmt.Errorf("it was refused (%s), and is at %s", p.refusal, places[0].place())
 	}
 	if !p.whole || hidden || len(places) == 0 {
 		return nil

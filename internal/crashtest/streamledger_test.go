@@ -43,7 +43,7 @@ type post struct {
 	submitted int // first moment the node may have had it
 	asking    int // appends that have no answer yet
 	doubt     bool
-	refusal   error // the last one
+	refusal   string // the last one
 }
 
 // refused reports whether every answer said that nothing was appended.
@@ -132,7 +132,7 @@ func (l *streamLedger) answered(p *post, ack *edda.AppendAck, err error) {
 		if err != nil {
 			switch edda.ReasonOf(err) {
 			case edda.ExpectedOffset, edda.Unavailable, edda.Draining, edda.Overloaded:
-				p.refusal = err
+				p.refusal = err.Error()
 			default:
 				p.doubt = true
 			}
@@ -259,4 +259,14 @@ func (l *streamLedger) forget(moment int) {
 	maps.DeleteFunc(l.done, later)
 	maps.DeleteFunc(l.effects, later)
 	l.marks = slices.DeleteFunc(l.marks, func(m mark) bool { return m.moment > moment })
+}
+
+// highest returns the marks that are farthest, by what and shard.
+func (l *streamLedger) highest() map[[2]string]uint64 {
+	high := map[[2]string]uint64{}
+	for _, m := range l.marks {
+		at := [2]string{m.what, m.shard}
+		high[at] = max(high[at], m.offset)
+	}
+	return high
 }

@@ -205,11 +205,10 @@ func (j *streamJournal) probe(ctx *edda.Context, name string) error {
 		return err
 	}
 	rows := 0
-	for e, err := range ctx.List("note/") {
+	for _, err := range ctx.List("note/") {
 		if err != nil {
 			return err
 		}
-		_ = e
 		rows++
 	}
 	for e, err := range ctx.List("twice/") {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -37,7 +36,10 @@ func (r *streamRun) work(n *node.Node, seed uint64, callers, requests int) {
 	defer over()
 	rng := newRand(seed, 99)
 	retention := []edda.Retention{{Count: logRetention}, {Bytes: 1500}, {Age: 20 * time.Millisecond}}[rng.IntN(3)]
-	_, _, _ = n.SetStream(ctx, edda.StreamSpec{Name: logs, Retention: retention})
+	// What refuses this, as a broken disk does, refuses what comes after it too.
+	if _, _, err := n.SetStream(ctx, edda.StreamSpec{Name: logs, Retention: retention}); err != nil {
+		return
+	}
 	for _, g := range readGroups {
 		_, _, err := n.SetGroup(ctx, edda.GroupSpec{
 			Stream: g.Stream, Name: g.Group, From: edda.FromStart, ProcessingTimeout: 40 * time.Millisecond, IdleTimeout: 100 * time.Millisecond,
@@ -50,7 +52,7 @@ func (r *streamRun) work(n *node.Node, seed uint64, callers, requests int) {
 	var members, producers sync.WaitGroup
 	for i := range callers {
 		m := &reader{run: r, node: n, rng: newRand(seed, uint64(i)+300), group: readGroups[i%2], name: fmt.Sprintf("r%d", i)}
-		members.Go(func() { m.run1(ctx) })
+		members.Go(func() { m.readOn(ctx) })
 		producers.Go(func() {
 			p := producer{ledger: r.ledger, node: n, rng: newRand(seed, uint64(i)+200)}
 			for range requests {
@@ -63,6 +65,9 @@ func (r *streamRun) work(n *node.Node, seed uint64, callers, requests int) {
 	producers.Wait()
 	over()
 	members.Wait()
+	if err := r.journal.errors(); err != nil {
+		r.ledger.lief("%w", err)
+	}
 }
 
 // bounded returns a context that ends when nobody may be kept waiting any longer; that
@@ -268,11 +273,10 @@ type reader struct {
 	rng   *rand.Rand
 	group edda.GroupRef
 	name  string
-	over  atomic.Bool
 }
 
-// run1 reads until the context ends.
-func (m *reader) run1(ctx context.Context) {
+// readOn reads until the context ends.
+func (m *reader) readOn(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := m.run.ledger.now()
 		read, cancel := ctx, func() {}
@@ -282,8 +286,7 @@ func (m *reader) run1(ctx context.Context) {
 		ds, err := m.node.ReadGroup(read, edda.GroupRead{GroupRef: m.group, Member: m.name, Max: 1 + m.rng.IntN(4), Wait: 3 * time.Millisecond})
 		cancel()
 		if err != nil {
-			var e *edda.Error
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*edda.Error](err); !ok {
 				m.run.ledger.lief("read of %v: %v", m.group, err)
 			}
 			if ctx.Err() == nil && edda.ReasonOf(err) != edda.Timeout && edda.ReasonOf(err) != edda.Cancelled {
