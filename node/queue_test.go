@@ -332,3 +332,33 @@ func TestQueueGroupIsTheNodes(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is ended when, a step is appended once, and finished by the first of the
+// answers that have one key.
+func TestQueueRestart(t *testing.T) {
+	restarts(t, func(t *testing.T, n *node.Node, restart func(*node.Node) *node.Node) {
+		id := create(t, n, sagaOf("", ask("a", "good", "", ""), queued("b", "a"), ask("c", "good", "", "b")))
+		for range 3 {
+			s := isIn(t, n, id, "running: a=succeeded b=running c=waiting")
+			if m := orders(t, n); len(m) != 1 || !s.Steps[1].Pending {
+				t.Fatalf("got %d messages, want one, and step %+v", len(m), s.Steps[1])
+			}
+			n = restart(n)
+		}
+		m := orders(t, n)[0]
+		for _, data := range []string{"1", "2"} { // whether the first is handled before the restart or after
+			putAll(t, n, &edda.Append{Stream: "done", Messages: []edda.StreamMessage{answerTo(&m, data, func(a *edda.StreamMessage) { a.Key = id })}})
+			n = restart(n)
+		}
+		if s := endsAs(t, n, id, edda.SagaSucceeded); string(s.Steps[1].Result) != "1" {
+			t.Errorf("result is %s, want the first", s.Steps[1].Result)
+		}
+		synctest.Wait()
+		noSlotIsLost(t, n, "good", "done/edda.sagas", "failed/edda.sagas")
+		stop(t, n)
+	}, func() []*edda.Service {
+		good := tool("good", func(_ *edda.Context, in *edda.StepInput) (any, error) { return in.StepID, nil })
+		good.Retry = everySecond
+		return []*edda.Service{good}
+	})
+}
