@@ -268,7 +268,7 @@ type GroupSpec struct {
 	// Name names the group within its stream, like a service.
 	Name string
 	// From is where a new group begins, FromEnd when empty. It changes nothing of one
-	// that there is. An offset counts for every shard.
+	// that there is. An offset counts for every shard, also for those to come.
 	From From
 	// MinMembers is how many members there must be before any gets a message; zero
 	// means 1.

@@ -46,6 +46,7 @@ func (m *Machine) applySet(body []byte) error {
 	for _, sh := range s.Shards() {
 		m.begin(g, sh, 0)
 	}
+	g.base = place.Offset // a new group may be meant for shards that are still to come
 	return m.place(g, nil, place)
 }
 
@@ -64,12 +65,6 @@ func (m *Machine) add(g *Group) {
 // place sets where a group goes on, in one shard or in all, and has it begin. None of
 // the cursors is anywhere.
 func (m *Machine) place(g *Group, only *stream.Shard, p edda.Place) error {
-	if only == nil {
-		// A shard that comes to be later has only messages that come later, too; but an
-		// offset is meant for every shard.
-		g.base = p.Offset
-		m.touch(g)
-	}
 	for _, c := range g.cursors {
 		if only != nil && c.shard != only {
 			continue
@@ -135,6 +130,9 @@ func (m *Machine) applyReset(body []byte) error {
 	}
 	g.resets++
 	g.filling = g.filling && g.behind.Len() > 0
+	if only == nil {
+		g.base = 0 // a shard that comes to be later has messages that nobody has meant to pass over
+	}
 	m.touch(g)
 	m.effect(Reset, g)
 	return m.place(g, only, place)

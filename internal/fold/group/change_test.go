@@ -124,7 +124,7 @@ func TestReset(t *testing.T) {
 	w.reset("s/g", "", edda.FromOffset(2))
 	w.expect(w.where("s/g"), "{default:2,eu:2} lag 1 open 1")
 	w.append("s/us", "0", "1", "2")
-	w.expect(w.open(), "s/g:2 s/g:us/2")
+	w.expect(w.open(), "s/g:2 s/g:us/0 s/g:us/1 s/g:us/2") // a shard that has come later is not passed over
 	w.reset("s/g", "", edda.FromTime(time.Unix(0, 0)))
 	w.append("s/zz", "0")
 	w.expect(w.where("s/g"), "{default:0,eu:0,us:0,zz:0} lag 8 open 8")

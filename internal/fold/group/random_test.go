@@ -176,8 +176,8 @@ func (g *gen) reset() []byte {
 	}
 	gr := g.w.m.Group(r.Namespace, r.Stream, r.Group)
 	if gr != nil && (r.Shard == "" || gr.Stream.Shard(r.Shard) != nil) {
-		base, at := g.c.places(gr.Stream, r.Shard, r.To)
-		g.c.put(gr.Serial, gr.Spec.Service(), r.Shard == "", base, at)
+		_, at := g.c.places(gr.Stream, r.Shard, r.To)
+		g.c.put(gr.Serial, gr.Spec.Service(), r.Shard == "", 0, at)
 	}
 	return r.AppendTo(nil)
 }
