@@ -65,7 +65,6 @@ func (p *partition) save() error {
 	if b == nil {
 		b = &store.Batch{}
 	}
-	b.Grow(p.streams.Bytes())
 	defer func() {
 		b.Reset()
 		p.n.saveBatch.Store(b)

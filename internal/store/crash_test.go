@@ -239,19 +239,36 @@ func TestSameAsTree(t *testing.T) {
 		value := rapid.SliceOfN(rapid.Byte(), 0, 8)
 		r.Repeat(map[string]func(*rapid.T){
 			"commit": func(r *rapid.T) {
-				var b Batch
+				var b, whole Batch // the same, but for values that are joined in b alone
 				for range rapid.IntRange(0, 6).Draw(r, "changes") {
 					switch rapid.IntRange(0, 5).Draw(r, "kind") {
 					case 0:
-						b.Delete(key.Draw(r, "key"))
+						k := key.Draw(r, "key")
+						b.Delete(k)
+						whole.Delete(k)
 					case 1:
-						b.DeleteRange(bound.Draw(r, "from"), bound.Draw(r, "to"))
+						from, to := bound.Draw(r, "from"), bound.Draw(r, "to")
+						b.DeleteRange(from, to)
+						whole.DeleteRange(from, to)
+					case 2:
+						k, head, tail := key.Draw(r, "key"), value.Draw(r, "head"), value.Draw(r, "tail")
+						b.SetJoined(k, head, tail)
+						whole.Set(k, slices.Concat(head, tail))
 					default:
-						b.Set(key.Draw(r, "key"), value.Draw(r, "value"))
+						k, v := key.Draw(r, "key"), value.Draw(r, "value")
+						b.Set(k, v)
+						whole.Set(k, v)
 					}
 				}
 				pos := tree.Applied() + engine.Position(rapid.IntRange(0, 3).Draw(r, "records"))
-				if err := errors.Join(tree.Commit(&b, pos), s.Partition(1).Commit(&b, pos)); err != nil {
+				if b.Size() != whole.Size() || b.Len() != whole.Len() {
+					r.Fatalf("%d changes of %d bytes, want %d of %d", b.Len(), b.Size(), whole.Len(), whole.Size())
+				}
+				one, other := &b, &whole
+				if rapid.Bool().Draw(r, "joined in the tree") {
+					one, other = other, one
+				}
+				if err := errors.Join(tree.Commit(other, pos), s.Partition(1).Commit(one, pos)); err != nil {
 					r.Fatal(err)
 				}
 			},

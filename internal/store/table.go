@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"iter"
-	"slices"
 )
 
 // Table is what a fold sees of its ordered table: reads only. It shows what was
@@ -33,16 +32,18 @@ var errEmptyKey = errors.New("empty key")
 // effect in the order in which they were added. The zero value is an empty batch.
 // A batch is used by one goroutine at a time, and again after Reset.
 type Batch struct {
-	buf []byte
-	ops []op
-	err error
+	buf  []byte
+	ops  []op
+	lent int // bytes of all tails
+	err  error
 }
 
 // op is one change; its keys and value lie in the batch's buffer, one after the
 // other.
 type op struct {
 	kind           opKind
-	start, mid, at int // buf[start:mid] is the key, buf[mid:at] the value or the end
+	start, mid, at int    // buf[start:mid] is the key, buf[mid:at] the value or the end
+	tail           []byte // what the value goes on with, not the batch's
 }
 
 type opKind uint8
@@ -60,6 +61,16 @@ func (b *Batch) Set(key, value []byte) {
 		return
 	}
 	b.add(opSet, key, value)
+}
+
+// SetJoined gives the key a value that is head and tail together. Key and head are
+// copied; tail is not, and must not change until the batch is committed or given up.
+func (b *Batch) SetJoined(key, head, tail []byte) {
+	b.Set(key, head)
+	if len(key) > 0 {
+		b.ops[len(b.ops)-1].tail = tail
+		b.lent += len(tail)
+	}
 }
 
 // Delete removes the key, if it is there. It is copied.
@@ -86,21 +97,20 @@ func (b *Batch) add(kind opKind, key, value []byte) {
 	start := len(b.buf)
 	b.buf = append(b.buf, key...)
 	b.buf = append(b.buf, value...)
-	b.ops = append(b.ops, op{kind, start, start + len(key), len(b.buf)})
+	b.ops = append(b.ops, op{kind: kind, start: start, mid: start + len(key), at: len(b.buf)})
 }
 
 // Len returns the number of changes.
 func (b *Batch) Len() int { return len(b.ops) }
 
 // Size returns the number of bytes of keys and values.
-func (b *Batch) Size() int { return len(b.buf) }
-
-// Grow makes room for that many bytes of keys and values, so that gathering them need
-// not do so bit by bit.
-func (b *Batch) Grow(bytes int) { b.buf = slices.Grow(b.buf, bytes) }
+func (b *Batch) Size() int { return len(b.buf) + b.lent }
 
 // Reset empties the batch and keeps its memory.
-func (b *Batch) Reset() { b.buf, b.ops, b.err = b.buf[:0], b.ops[:0], nil }
+func (b *Batch) Reset() {
+	clear(b.ops)
+	b.buf, b.ops, b.lent, b.err = b.buf[:0], b.ops[:0], 0, nil
+}
 
 func (b *Batch) key(o op) []byte   { return b.buf[o.start:o.mid] }
 func (b *Batch) value(o op) []byte { return b.buf[o.mid:o.at] }

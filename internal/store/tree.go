@@ -76,7 +76,7 @@ func (t *Tree) Commit(b *Batch, applied engine.Position) error {
 		return err
 	}
 	for _, o := range b.ops {
-		key, value := slices.Clone(b.key(o)), slices.Clone(b.value(o))
+		key, value := slices.Clone(b.key(o)), slices.Concat(b.value(o), o.tail)
 		switch o.kind {
 		case opSet:
 			t.pairs.ReplaceOrInsert(Pair{key, value})

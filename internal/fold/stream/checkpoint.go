@@ -26,10 +26,9 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 			b.Set(streamRow(s.Ref()), s.row())
 		}
 	}
-	var value []byte
 	for _, sh := range m.shards {
 		if !sh.stream.removed {
-			value = sh.write(b, value)
+			sh.write(b)
 		}
 	}
 	return nil
@@ -45,8 +44,8 @@ func (s *Stream) deleteRows(b *store.Batch) {
 	}
 }
 
-// write writes what changed of the shard. It returns value, which it has used.
-func (sh *Shard) write(b *store.Batch, value []byte) []byte {
+// write writes what changed of the shard. The messages themselves are lent to b.
+func (sh *Shard) write(b *store.Batch) {
 	s := sh.stream
 	from, to := sh.storedFirst, min(sh.First, sh.storedEnd)
 	if from+manyRows < to {
@@ -58,16 +57,15 @@ func (sh *Shard) write(b *store.Batch, value []byte) []byte {
 	}
 	key := messageRow(s.Serial, sh.Index, 0)
 	total := sh.total - sh.recentBytes
+	var head [16]byte
 	for i, msg := range sh.recent {
 		binary.BigEndian.PutUint64(key[13:], sh.recentFirst()+uint64(i))
-		value = binary.BigEndian.AppendUint64(value[:0], uint64(msg.time))
-		value = binary.BigEndian.AppendUint64(value, total)
-		value = append(value, msg.data...)
-		b.Set(key, value)
+		binary.BigEndian.PutUint64(head[:], uint64(msg.time))
+		binary.BigEndian.PutUint64(head[8:], total)
+		b.SetJoined(key, head[:], msg.data)
 		total += uint64(len(msg.data))
 	}
 	b.Set(shardRow(s.Serial, sh.Index), sh.row())
-	return value
 }
 
 // Committed lets go of what the table now has.
