@@ -8,10 +8,10 @@ import "testing"
 // there once, at its offset; every message is handled, nothing after it was known to be
 // done with; and what handlers leave behind is there once, in order.
 func TestCrashStreams(t *testing.T) {
-	crashEverySync(t, either(1, 6), func() subject { return newStreamLedger() })
+	crashEverySync(t, either(1, 3), func() subject { return newStreamLedger() })
 }
 
 // TestFaultStreams is TestFaultEveryOperation for streams.
 func TestFaultStreams(t *testing.T) {
-	faultEveryOperation(t, either(int64(29), 2), 1, func() subject { return newStreamLedger() })
+	faultEveryOperation(t, either(int64(29), 4), 1, func() subject { return newStreamLedger() })
 }
