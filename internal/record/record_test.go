@@ -136,6 +136,17 @@ func normal(v body) body {
 		for i := range v.Sends {
 			origin(&v.Sends[i].Origin)
 		}
+		for i := range v.Appends {
+			origin(&v.Appends[i].Origin)
+			values(v.Appends[i].Messages)
+		}
+	case *StreamAppended:
+		origin(&v.Origin)
+		values(v.Messages)
+	case *StreamSet:
+		if v.Shards = slices.DeleteFunc(v.Shards, func(s string) bool { return s == "" }); len(v.Shards) == 0 {
+			v.Shards = nil
+		}
 	case *ServiceChanged:
 		origin(&v.Origin)
 	case *SagaCreated:
