@@ -45,6 +45,7 @@ func Tell(ctx context.Context, s Stage) (int, error) {
 		{"What fails is tried again", retries},
 		{"What has no tries left waits for a person", letters},
 		{"What is half done is undone", trip},
+		{"A message goes to one member of a group, until it is done", stream},
 		{"A stop in the middle loses nothing", restart},
 	} {
 		if ctx.Err() != nil {
