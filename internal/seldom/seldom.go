@@ -2,7 +2,7 @@
 package seldom
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -12,17 +12,21 @@ const Every = 5 * time.Second
 // Gate lets one line of a kind through in every Every. The zero value lets the first
 // one through. It is safe for concurrent use.
 type Gate struct {
-	last atomic.Int64 // when a line was let through, in Unix nanoseconds
-	kept atomic.Int64 // how many were not, since
+	mu   sync.Mutex
+	last time.Time // when a line was let through
+	kept int64     // how many were not, since
 }
 
 // Pass reports whether a line may be logged now, and if so how many were not since the
 // one before, to be logged with it.
 func (g *Gate) Pass() (kept int64, ok bool) {
-	now, last := time.Now().UnixNano(), g.last.Load()
-	if last != 0 && now-last < int64(Every) || !g.last.CompareAndSwap(last, now) {
-		g.kept.Add(1)
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.last.IsZero() && now.Sub(g.last) < Every {
+		g.kept++
 		return 0, false
 	}
-	return g.kept.Swap(0), true
+	kept, g.last, g.kept = g.kept, now, 0
+	return kept, true
 }
