@@ -15,6 +15,7 @@ Forge, in streams.go beside this directory, has the services before and after it
 """
 
 import argparse
+import http.client
 import json
 import os
 import signal
@@ -51,8 +52,8 @@ class Edda:
                 answer = error.read().decode(errors="replace")
                 if error.code < 500 and error.code != 429:
                     raise Refused(answer) from error
-            except OSError:
-                pass  # the node is away
+            except (OSError, http.client.HTTPException):
+                pass  # the node is away, or went in the middle of the answer
             time.sleep(0.5)
 
     def append(self, stream, message, body, kind, shard=None):
@@ -104,16 +105,19 @@ def carve(edda, message):
     edda.append("assembly", message, {"head": order["head"], "handle": handle}, "assemble")
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Carves handles.")
+def run(about, stream, name, who, work):
+    """Works on the messages of a group, one after the other, until it is stopped."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--edda", default=os.environ.get("EDDA_URL", "http://127.0.0.1:7400"), metavar="URL")
-    parser.add_argument("--member", default=f"carver-{os.getpid()}", metavar="NAME")
-    parser.add_argument("--timeout", default="30s", help="until what a carver has is given to another")
+    parser.add_argument("--member", default=f"{who}-{os.getpid()}", metavar="NAME")
+    parser.add_argument("--timeout", default="30s", help="until what one has is given to another")
     parser.add_argument("--takes", type=float, default=0, metavar="SECONDS", help="how long a handle takes")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
 
     edda = Edda(options.edda, os.environ.get("EDDA_TOKEN"))
-    group = Group(edda, "handles", "carvers", options.member)
+    group = Group(edda, stream, name, options.member)
     try:
         group.create(**{"from": "start", "processingTimeout": options.timeout})
         print("carving as", options.member, flush=True)
@@ -122,7 +126,7 @@ def main():
                 print("has", message["id"], flush=True)
                 time.sleep(options.takes)
                 try:
-                    carve(edda, message)
+                    work(edda, message)
                 except Exception as error:  # whatever it is, another try may do
                     group.reject(message, str(error))
                 else:
@@ -133,6 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    main()
+    run("Carves handles.", "handles", "carvers", "carver", carve)

@@ -16,13 +16,7 @@ has the id of the request, so it is there once.
 carver.py, beside it, is where reading as a member of a group is.
 """
 
-import argparse
-import os
-import signal
-import sys
-import time
-
-from carver import SIZES, Edda, Group, Refused
+from carver import SIZES, run
 
 
 def answer(edda, stream, kind, request, data):
@@ -58,35 +52,5 @@ def make(edda, request):
         answer(edda, "handle-failures", "handle-failed", request, why)
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Makes handles.")
-    parser.add_argument("--edda", default=os.environ.get("EDDA_URL", "http://127.0.0.1:7400"), metavar="URL")
-    parser.add_argument("--member", default=f"factory-{os.getpid()}", metavar="NAME")
-    parser.add_argument("--timeout", default="30s", help="until what a factory has is given to another")
-    parser.add_argument("--takes", type=float, default=0, metavar="SECONDS", help="how long a handle takes")
-    options = parser.parse_args()
-
-    edda = Edda(options.edda, os.environ.get("EDDA_TOKEN"))
-    group = Group(edda, "handle-requests", "factory", options.member)
-    try:
-        group.create(**{"from": "start", "processingTimeout": options.timeout})
-        print("carving as", options.member, flush=True)
-        while True:
-            for request in group.read(1):
-                print("has", request["id"], flush=True)
-                time.sleep(options.takes)
-                try:
-                    make(edda, request)
-                except Exception as error:  # whatever it is, another try may do
-                    group.reject(request, str(error))
-                else:
-                    group.ack(request)
-                    print("did", request["id"], flush=True)
-    except Refused as refused:
-        sys.exit(f"{options.edda}: {refused}")
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    main()
+    run("Makes handles.", "handle-requests", "factory", "factory", make)
