@@ -65,13 +65,19 @@ func errGroupFull(op string, s *service, most int) *edda.Error {
 }
 
 // ensureGroup creates the group that a service consumes, if there is none, and changes
-// what the service says otherwise of one that there is.
-func (n *Node) ensureGroup(ctx context.Context, _ *WorkerSpec, s *edda.ServiceSpec) error {
+// what the service says otherwise of one that there is, if the worker may; w is nil for
+// services of the node's own process.
+func (n *Node) ensureGroup(ctx context.Context, w *WorkerSpec, s *edda.ServiceSpec) error {
 	g := *s.Group
 	g.Namespace = s.Address().Namespace
 	if svc := n.known(g.Namespace, s.Name); svc != nil {
 		if is, ok := svc.groupSpec(); ok {
 			if g = overridden(is, &g); g == is {
+				return nil
+			}
+			if w != nil && w.KeepGroups {
+				n.log.Warn("a worker says otherwise what a group is like, and may not change it", "worker", w.ID,
+					"group", s.Name, "namespace", g.Namespace)
 				return nil
 			}
 		}

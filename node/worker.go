@@ -30,6 +30,9 @@ type WorkerSpec struct {
 	// Lifetime is how long the worker may go without a Beat until it is given up;
 	// zero means for ever.
 	Lifetime time.Duration
+	// KeepGroups has the settings of groups that there are stay as they are, whatever the
+	// consumers among Services say: for a worker that may not change groups.
+	KeepGroups bool
 }
 
 // Runner runs attempts for a worker. The node calls it from goroutines that

@@ -25,7 +25,7 @@ func grants(t *testing.T) auth.Authenticator {
 	known := map[string]*auth.Grant{
 		"caller": {Principal: "ada", Rights: auth.Rights{Call: []auth.Pattern{"echo"}}},
 		"other":  {Principal: "bob", Rights: auth.Rights{Call: []auth.Pattern{"*"}}},
-		"worker": {Principal: "w", Rights: auth.Rights{Host: []auth.Pattern{"ec*"}}},
+		"worker": {Principal: "w", Rights: auth.Rights{Host: []auth.Pattern{"ec*"}, Read: []auth.Pattern{"orders"}}},
 		"brief":  {Principal: "w", Rights: auth.Rights{Host: []auth.Pattern{"*"}}, Expires: time.Now().Add(time.Second)},
 		"root":   {Principal: "root", Rights: auth.Everything()},
 	}
@@ -137,6 +137,36 @@ func TestWorkersNeedTheRight(t *testing.T) {
 	if e, _ := brief.ends(); e.GetReason() != "NO_CREDENTIALS" {
 		t.Errorf("when the credentials expire: %v", e)
 	}
+}
+
+// Whoever may read a stream consumes a group of it, which is made for that, and finds it
+// as those made it who may manage.
+func TestConsumersMayNotChangeTheGroup(t *testing.T) {
+	s := serve(t, options{Options: rpcgw.Options{Authenticator: grants(t)}})
+	consume := func(token, id string, g *eddav1.GroupSpec) {
+		t.Helper()
+		stream, err := eddav1.NewWorkerServiceClient(s.dial(t)).Work(as(within(t), token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Stream, g.Name = "orders", "mail"
+		w := &link{t: t, stream: stream}
+		w.register(id, &eddav1.Service{Name: "orders/mail", Kind: eddav1.Kind_KIND_ORDERED, Concurrency: 1, Group: g})
+		w.next("Registered", func(f *eddav1.NodeFrame) bool { return f.GetRegistered() != nil })
+	}
+	want := func(what string, most int, timeout time.Duration) {
+		t.Helper()
+		g, err := s.node.Group(t.Context(), edda.GroupRef{Stream: "orders", Group: "mail"})
+		if err != nil || g.MaxMembers != most || g.ProcessingTimeout != timeout {
+			t.Errorf("%s: got %+v, %v, want at most %d members, %v each", what, g, err, most, timeout)
+		}
+	}
+	consume("worker", "w1", &eddav1.GroupSpec{MaxMembers: 5, ProcessingTimeout: int64(time.Minute)})
+	want("made by a worker", 5, time.Minute)
+	consume("worker", "w2", &eddav1.GroupSpec{MaxMembers: 2, MinMembers: 2})
+	want("said otherwise by a worker", 5, time.Minute)
+	consume("root", "w3", &eddav1.GroupSpec{MaxMembers: 4})
+	want("said otherwise by a worker that may manage", 4, time.Minute)
 }
 
 // Over TLS everything is as without it, and a certificate is a credential.

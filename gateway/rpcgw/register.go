@@ -22,6 +22,7 @@ func (s *session) register(r *eddav1.Register) error {
 	}
 	spec := node.WorkerSpec{
 		ID: r.GetWorkerId(), Version: r.GetVersion(), Labels: r.GetLabels(), Transport: "grpc", Lifetime: s.g.opts.Lifetime,
+		KeepGroups: !s.grant.Manage,
 	}
 	for _, sv := range r.GetServices() {
 		ss, err := serviceOf(sv)

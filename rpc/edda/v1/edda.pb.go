@@ -1211,7 +1211,7 @@ type Service struct {
 	// The service is the consumer of a group: it is called STREAM/GROUP, its kind is
 	// ordered, its methods are types of messages, attempt_timeout, retry and on_dead are
 	// left out, because the group has them. The group is created when there is none; of
-	// one that there is, what is set here is changed.
+	// one that there is, what is set here is changed if the worker may manage the node.
 	Group         *GroupSpec `protobuf:"bytes,9,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
