@@ -53,6 +53,9 @@ const (
 	NoStream            Reason = "NO_STREAM"
 	NoShard             Reason = "NO_SHARD" // the stream lists its shards, and not this one
 	NoGroup             Reason = "NO_GROUP"
+	NoChannel           Reason = "NO_CHANNEL"
+	RateLimited         Reason = "RATE_LIMITED"    // not stored
+	Slow                Reason = "SLOW"            // a subscriber that takes too little; why its connection is closed
 	NoMessage           Reason = "NO_MESSAGE"      // no message of the stream has the id
 	ExpectedOffset      Reason = "EXPECTED_OFFSET" // the shard's last message is another one; not appended
 	GroupFull           Reason = "GROUP_FULL"      // the group has as many members as it may
@@ -114,6 +117,9 @@ var reasons = map[Reason]struct {
 	NoStream:            {CodeNotFound, 404},
 	NoShard:             {CodeNotFound, 404},
 	NoGroup:             {CodeNotFound, 404},
+	NoChannel:           {CodeNotFound, 404},
+	RateLimited:         {CodeResourceExhausted, 429},
+	Slow:                {CodeResourceExhausted, 429},
 	NoMessage:           {CodeNotFound, 404},
 	ExpectedOffset:      {CodeFailedPrecondition, 412},
 	GroupFull:           {CodeResourceExhausted, 429},

@@ -148,7 +148,11 @@ type StreamMessage struct {
 type Append struct {
 	// Namespace is DefaultNamespace when empty.
 	Namespace string
-	Stream    string
+	// Stream or Channel, one of the two. Appending to a channel, which must be there, is
+	// publishing: its subscribers get the messages, and it keeps them as its History says.
+	// A channel has no shards, and keeps no ids: IfLast and IfEmpty are refused.
+	Stream  string
+	Channel string
 	// Shard is DefaultShard when empty.
 	Shard string
 	// Messages are appended in this order; at least one, at most MaxAppendMessages.
