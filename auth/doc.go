@@ -16,7 +16,9 @@
 // CheckFinish, VisibleSagas (to list) and AdmitKey (a completion key instead of
 // credentials); compensations and pruning ask for CheckManage. What streams ask for
 // stands in CheckAppend, CheckRead, CheckConsume (to be a member of a group) and
-// CheckSeeStream; whatever changes a stream or a group asks for CheckManage.
+// CheckSeeStream; whatever changes a stream or a group asks for CheckManage. What
+// channels ask for stands in CheckPublish, CheckSubscribe (to subscribe, and to see
+// history and presence) and CheckSeeChannel; whatever changes one asks for CheckManage.
 //
 // Each error is an *edda.Error that the gateway answers as it is: NO_CREDENTIALS
 // where it is not known who asks, NOT_ALLOWED where the principal may not. The

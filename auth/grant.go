@@ -38,21 +38,26 @@ type Rights struct {
 	Append []Pattern
 	// Read holds the streams that it may read, and be a member of their groups.
 	Read []Pattern
-	// Manage allows all there is beside calling, hosting, appending and consuming: to
-	// see everybody's requests, sagas and streams, and to change services, workers, dead
-	// letters, compensations, streams and groups.
+	// Publish holds the channels that it may publish to.
+	Publish []Pattern
+	// Subscribe holds the channels that it may subscribe to, with their history and who
+	// else is there.
+	Subscribe []Pattern
+	// Manage allows all there is beside calling, hosting, appending, consuming and
+	// publishing: to see everybody's requests, sagas, streams and channels, and to change
+	// services, workers, dead letters, compensations, streams, groups and channels.
 	Manage bool
 }
 
 // Everything returns the right to do all there is in every namespace.
 func Everything() Rights {
 	all := func() []Pattern { return []Pattern{"*:*"} }
-	return Rights{Call: all(), Host: all(), Append: all(), Read: all(), Manage: true}
+	return Rights{Call: all(), Host: all(), Append: all(), Read: all(), Publish: all(), Subscribe: all(), Manage: true}
 }
 
 // Validate checks the patterns.
 func (r Rights) Validate() error {
-	for _, ps := range [...][]Pattern{r.Call, r.Host, r.Append, r.Read} {
+	for _, ps := range [...][]Pattern{r.Call, r.Host, r.Append, r.Read, r.Publish, r.Subscribe} {
 		for _, p := range ps {
 			if err := p.Validate(); err != nil {
 				return err
@@ -108,8 +113,8 @@ func (g *Grant) forbid(what, namespace, service string) error {
 	return &edda.Error{Reason: edda.NotAllowed, Err: fmt.Errorf("%q may not %s %s", g.Principal, what, a)}
 }
 
-// Pattern names services, or streams: NAME in the default namespace, or NAMESPACE:NAME. Each
-// of the two may be "*", or end in it, for whatever follows: "shop-*", "test:*".
+// Pattern names services, streams or channels: NAME in the default namespace, or
+// NAMESPACE:NAME. Each of the two may be "*", or end in it, for whatever follows: "shop-*", "test:*".
 // So "*" is every one of the default namespace, and "*:*" every one there is.
 type Pattern string
 
@@ -128,7 +133,7 @@ func (p Pattern) Validate() error {
 	return nil
 }
 
-// Match reports whether it names the service or stream. An empty namespace is the default
+// Match reports whether it names the service, stream or channel. An empty namespace is the default
 // one.
 func (p Pattern) Match(namespace, service string) bool {
 	if namespace == "" {

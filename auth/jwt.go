@@ -45,9 +45,10 @@ type JWTOptions struct {
 	// other authenticators; nothing when empty.
 	Prefix string
 	// CallClaim and HostClaim name claims that list patterns of services, AppendClaim and
-	// ReadClaim of streams, as an array or as text with spaces between; what is no Pattern
-	// in them is passed over. ManageClaim names one that is true. None is read when empty.
-	CallClaim, HostClaim, AppendClaim, ReadClaim, ManageClaim string
+	// ReadClaim of streams, PublishClaim and SubscribeClaim of channels, as an array or as
+	// text with spaces between; what is no Pattern in them is passed over. ManageClaim
+	// names one that is true. None is read when empty.
+	CallClaim, HostClaim, AppendClaim, ReadClaim, PublishClaim, SubscribeClaim, ManageClaim string
 	// Rights returns what a principal may do beside what the claims allow. Nil adds
 	// nothing.
 	Rights func(edda.Principal) Rights
@@ -210,7 +211,9 @@ func (a *JWT) grant(c *claimSet) (*Grant, error) {
 		Rights: Rights{
 			Call: slices.Concat(r.Call, c.patterns(a.opts.CallClaim)), Host: slices.Concat(r.Host, c.patterns(a.opts.HostClaim)),
 			Append: slices.Concat(r.Append, c.patterns(a.opts.AppendClaim)), Read: slices.Concat(r.Read, c.patterns(a.opts.ReadClaim)),
-			Manage: r.Manage || a.opts.ManageClaim != "" && c.all[a.opts.ManageClaim] == true,
+			Publish:   slices.Concat(r.Publish, c.patterns(a.opts.PublishClaim)),
+			Subscribe: slices.Concat(r.Subscribe, c.patterns(a.opts.SubscribeClaim)),
+			Manage:    r.Manage || a.opts.ManageClaim != "" && c.all[a.opts.ManageClaim] == true,
 		},
 		Expires: c.Expiry.Time().Add(a.opts.Leeway),
 	}, nil

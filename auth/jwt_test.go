@@ -261,6 +261,7 @@ func TestJWTRights(t *testing.T) {
 		a := openJWT(t, newIssuer(published("d", edKey())), func(o *auth.JWTOptions) {
 			o.PrincipalClaim, o.Prefix = "email", "id:"
 			o.CallClaim, o.HostClaim, o.AppendClaim, o.ReadClaim, o.ManageClaim = "scope", "host", "append", "read", "admin"
+			o.PublishClaim, o.SubscribeClaim = "publish", "subscribe"
 			o.Rights = func(p edda.Principal) auth.Rights {
 				return auth.Rights{Call: []auth.Pattern{auth.Pattern(strings.TrimPrefix(string(p), "id:"))}}
 			}
@@ -276,6 +277,9 @@ func TestJWTRights(t *testing.T) {
 			{"streams", claims{"append": "orders", "read": []any{"shop:*"}}, auth.Rights{
 				Call: []auth.Pattern{"ada"}, Append: []auth.Pattern{"orders"}, Read: []auth.Pattern{"shop:*"},
 			}},
+			{"channels", claims{"publish": "room", "subscribe": []any{"shop:*"}}, auth.Rights{
+				Call: []auth.Pattern{"ada"}, Publish: []auth.Pattern{"room"}, Subscribe: []auth.Pattern{"shop:*"},
+			}},
 			{"managing", claims{"admin": true}, auth.Rights{Call: []auth.Pattern{"ada"}, Manage: true}},
 			{"not quite managing", claims{"admin": "true", "": true, "scope": 1}, auth.Rights{Call: []auth.Pattern{"ada"}}},
 		} {
@@ -283,14 +287,15 @@ func TestJWTRights(t *testing.T) {
 			c["email"] = "ada"
 			g := wantAdmitted(t, tc.name, a, signed(jose.EdDSA, edKey(), "d", c))
 			if g.Principal != "id:ada" || !slices.Equal(g.Call, tc.want.Call) || !slices.Equal(g.Host, tc.want.Host) ||
-				!slices.Equal(g.Append, tc.want.Append) || !slices.Equal(g.Read, tc.want.Read) || g.Manage != tc.want.Manage {
+				!slices.Equal(g.Append, tc.want.Append) || !slices.Equal(g.Read, tc.want.Read) ||
+				!slices.Equal(g.Publish, tc.want.Publish) || !slices.Equal(g.Subscribe, tc.want.Subscribe) || g.Manage != tc.want.Manage {
 				t.Errorf("%s: got %+v, want %+v", tc.name, g, tc.want)
 			}
 		}
 		// A claim that no option names is none, whatever its name.
 		plain := openJWT(t, newIssuer(published("d", edKey())), nil)
 		g := wantAdmitted(t, "plain", plain, signed(jose.EdDSA, edKey(), "d", good(claims{"": true, "scope": "users"})))
-		if g.Manage || len(g.Call)+len(g.Host)+len(g.Append)+len(g.Read) > 0 {
+		if g.Manage || len(g.Call)+len(g.Host)+len(g.Append)+len(g.Read)+len(g.Publish)+len(g.Subscribe) > 0 {
 			t.Errorf("got %+v, want no rights", g)
 		}
 	})

@@ -119,6 +119,8 @@ func jwtDefinitions() []definition {
 		{"jwt.hostClaim", "", claim("that lists services it may host as a worker"), text(func(n *Node) *string { return &n.JWT.HostClaim })},
 		{"jwt.appendClaim", "", claim("that lists streams it may append to"), text(func(n *Node) *string { return &n.JWT.AppendClaim })},
 		{"jwt.readClaim", "", claim("that lists streams it may read, and consume in groups"), text(func(n *Node) *string { return &n.JWT.ReadClaim })},
+		{"jwt.publishClaim", "", claim("that lists channels it may publish to"), text(func(n *Node) *string { return &n.JWT.PublishClaim })},
+		{"jwt.subscribeClaim", "", claim("that lists channels it may subscribe to"), text(func(n *Node) *string { return &n.JWT.SubscribeClaim })},
 		{"jwt.manageClaim", "", claim("that is true for those who may manage the node"), text(func(n *Node) *string { return &n.JWT.ManageClaim })},
 	}
 }

@@ -69,7 +69,7 @@ func hashOf(text string) ([sha256.Size]byte, error) {
 func (n *Node) setGrants(raw any, where string) error {
 	byName, ok := raw.(map[string]any)
 	if !ok || len(byName) == 0 {
-		return fmt.Errorf("grants %s must map principals to what they may do: call, host, append, read and manage", where)
+		return fmt.Errorf("grants %s must map principals to what they may do: call, host, append, read, publish, subscribe and manage", where)
 	}
 	n.Grants = map[edda.Principal]auth.Rights{}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
@@ -89,7 +89,7 @@ func rightsOf(raw any) (auth.Rights, error) {
 	}
 	members, ok := raw.(map[string]any)
 	if !ok {
-		return r, errors.New("must have call, host, append, read or manage below it")
+		return r, errors.New("must have call, host, append, read, publish, subscribe or manage below it")
 	}
 	for _, member := range slices.Sorted(maps.Keys(members)) {
 		var err error
@@ -102,11 +102,15 @@ func rightsOf(raw any) (auth.Rights, error) {
 			r.Append, err = patterns(v)
 		case "read":
 			r.Read, err = patterns(v)
+		case "publish":
+			r.Publish, err = patterns(v)
+		case "subscribe":
+			r.Subscribe, err = patterns(v)
 		case "manage":
 			r.Manage, ok = v.(bool)
 			err = refuse(!ok, "must be true or false")
 		default:
-			return r, fmt.Errorf("%q is no right: there are call, host, append, read and manage", member)
+			return r, fmt.Errorf("%q is no right: there are call, host, append, read, publish, subscribe and manage", member)
 		}
 		if err != nil {
 			return r, fmt.Errorf("%s %w", member, err)
@@ -115,7 +119,7 @@ func rightsOf(raw any) (auth.Rights, error) {
 	return r, nil
 }
 
-// patterns reads one pattern of services or streams, or a list of them.
+// patterns reads one pattern of services, streams or channels, or a list of them.
 func patterns(raw any) ([]auth.Pattern, error) {
 	list, ok := raw.([]any)
 	if !ok {

@@ -7,6 +7,7 @@
 package setting
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -119,8 +120,10 @@ func (n *Node) checkGrants() error {
 	switch {
 	case n.TLS.ClientCAFile != "":
 		return errors.New("tls.clientCA lets in all who have a certificate of it: " + say)
-	case n.JWT.Keys != "" && n.JWT.CallClaim == "" && n.JWT.HostClaim == "" && n.JWT.AppendClaim == "" && n.JWT.ReadClaim == "" && n.JWT.ManageClaim == "":
-		return errors.New("jwt.keys lets in all whom the issuer knows: " + say + ", or set jwt.callClaim, jwt.hostClaim, jwt.appendClaim, jwt.readClaim or jwt.manageClaim")
+	case n.JWT.Keys != "" && cmp.Or(n.JWT.CallClaim, n.JWT.HostClaim, n.JWT.AppendClaim, n.JWT.ReadClaim,
+		n.JWT.PublishClaim, n.JWT.SubscribeClaim, n.JWT.ManageClaim) == "":
+		return errors.New("jwt.keys lets in all whom the issuer knows: " + say + ", or set jwt.callClaim, jwt.hostClaim, jwt.appendClaim, " +
+			"jwt.readClaim, jwt.publishClaim, jwt.subscribeClaim or jwt.manageClaim")
 	}
 	return nil
 }

@@ -71,16 +71,20 @@ func TestSourcesInOrder(t *testing.T) {
 	everything.Certificates = auth.CertificateOptions{Identity: auth.URIName, Prefix: "cert:"}
 	everything.JWT = auth.JWTOptions{
 		Keys: "https://id.example/keys", Issuer: "https://id.example", Audience: "edda", Leeway: time.Second, Refresh: time.Hour,
-		PrincipalClaim: "email", Prefix: "id:", CallClaim: "c", HostClaim: "h", AppendClaim: "a", ReadClaim: "r", ManageClaim: "m",
+		PrincipalClaim: "email", Prefix: "id:", CallClaim: "c", HostClaim: "h", AppendClaim: "a", ReadClaim: "r",
+		PublishClaim: "p", SubscribeClaim: "s", ManageClaim: "m",
 	}
 	everything.Limits = node.Limits{
 		PayloadBytes: 1000, KeyQueue: 1, NodeBytes: 1 << 30, PartitionRequests: 2, PartitionBytes: 3 << 10, OutboxBytes: 4,
 		RequestParts: 5, RequestPartBytes: 6, ReplyBytes: 7, NoServiceWait: time.Second, NoWorkerWait: time.Minute,
 	}
 	everything.Grants = map[edda.Principal]auth.Rights{
-		"ada@example.com": {Call: []auth.Pattern{"users", "shop:*"}, Host: []auth.Pattern{"users"}, Append: []auth.Pattern{"orders"}, Read: []auth.Pattern{"shop:*", "o*"}, Manage: true},
-		"eve":             {},
-		"*":               {Call: []auth.Pattern{"echo"}},
+		"ada@example.com": {
+			Call: []auth.Pattern{"users", "shop:*"}, Host: []auth.Pattern{"users"}, Append: []auth.Pattern{"orders"}, Read: []auth.Pattern{"shop:*", "o*"},
+			Publish: []auth.Pattern{"room"}, Subscribe: []auth.Pattern{"room", "feed*"}, Manage: true,
+		},
+		"eve": {},
+		"*":   {Call: []auth.Pattern{"echo"}},
 	}
 	everything.Tokens = []auth.Token{
 		token("ada@example.com", "t1", everything.Grants["ada@example.com"]), token("bob", "t2", everything.Grants["*"]),
@@ -109,6 +113,8 @@ jwt:
   hostClaim: h
   appendClaim: a
   readClaim: r
+  publishClaim: p
+  subscribeClaim: s
   manageClaim: m
 limits:
   payloadBytes: 1000
@@ -127,7 +133,7 @@ credentials:
   bob: sha256:` + fmt.Sprintf("%x", sha256.Sum256([]byte("t2"))) + `
   eve: t3
 grants:
-  ada@example.com: {call: [users, 'shop:*'], host: users, append: orders, read: ['shop:*', 'o*'], manage: true}
+  ada@example.com: {call: [users, 'shop:*'], host: users, append: orders, read: ['shop:*', 'o*'], publish: room, subscribe: [room, 'feed*'], manage: true}
   eve:
   '*': {call: echo}
 `
@@ -200,7 +206,7 @@ func TestRefusals(t *testing.T) {
 		{"grants for nobody", "grants: {ada: {manage: true}}", nil, nil, []string{"grants are set, but there are no credentials"}},
 		{"grants without anything", "grants:", nil, nil, []string{"grants in ", "must map principals"}},
 		{"grants are no map", "grants: [ada]", nil, nil, []string{"must map principals"}},
-		{"grant is no map", "grants: {ada: all}", nil, nil, []string{`"ada": must have call, host, append, read or manage`}},
+		{"grant is no map", "grants: {ada: all}", nil, nil, []string{`"ada": must have call, host, append, read, publish, subscribe or manage`}},
 		{"unknown right", "grants: {ada: {cal: x}}", nil, nil, []string{`"ada": "cal" is no right`}},
 		{"pattern", "grants: {ada: {call: [a*b]}}", nil, nil, []string{`"ada": call has a mistake: pattern "a*b"`}},
 		{"no pattern", "grants: {ada: {host: [1]}}", nil, nil, []string{"host must be a list of names"}},
