@@ -22,14 +22,7 @@ const batchType = "application/vnd.edda.batch+json"
 func (c *Client) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, error) {
 	op := "append to stream " + a.Stream
 	x := exchange{op: op, method: http.MethodPost, path: c.Path("streams", a.Stream), header: placeHeader(a), unsure: true}
-	alone := len(a.Messages) == 1 && fitsHeader(&a.Messages[0])
-	if alone {
-		c.messageHeader(x.header, &a.Messages[0])
-		x.payload = a.Messages[0].Payload
-	} else {
-		x.header.Set("Content-Type", batchType)
-		x.payload = streamjson.AppendBatch(nil, c.namespace, a.Messages)
-	}
+	alone := c.messages(&x, a.Messages)
 	res, err := c.do(ctx, x)
 	if err != nil {
 		return nil, err
@@ -56,6 +49,19 @@ func (c *Client) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, e
 		ack.Items = append(ack.Items, doc.Items[i].Result())
 	}
 	return ack, nil
+}
+
+// messages puts messages into an exchange; alone says that it is one, with what is said
+// of it in headers.
+func (c *Client) messages(x *exchange, ms []edda.StreamMessage) (alone bool) {
+	if len(ms) == 1 && fitsHeader(&ms[0]) {
+		c.messageHeader(x.header, &ms[0])
+		x.payload = ms[0].Payload
+		return true
+	}
+	x.header.Set("Content-Type", batchType)
+	x.payload = streamjson.AppendBatch(nil, c.namespace, ms)
+	return false
 }
 
 // placeHeader says where messages are to be, and what must hold there.

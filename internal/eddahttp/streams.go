@@ -186,3 +186,6 @@ func lastOffset(tags []string) *edda.OffsetError {
 
 // errNoItems: an answer to an append does not say where the messages are.
 var errNoItems = errors.New("the answer does not say where each message is")
+
+// errNoIDs: an answer to what was published does not say what the messages are called.
+var errNoIDs = errors.New("the answer does not have an id for each message")
