@@ -43,7 +43,9 @@ var (
 // fold, store, engine → root. An arrow may pass over rooms, but gateways reach
 // what is below the node only through it, and the console nothing but HTTP.
 var rooms = []room{
-	{dir: ".", imports: []string{"internal/wire"}, stdlib: true},
+	{dir: ".", imports: []string{"internal/wire", "pattern"}, stdlib: true},
+	{dir: "pattern", stdlib: true},
+	{dir: "internal/live", imports: []string{".", "pattern"}},
 	{dir: "internal/wire", stdlib: true},
 	{dir: "internal/rendezvous", stdlib: true},
 	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
@@ -61,7 +63,7 @@ var rooms = []room{
 	{dir: "engine/filelog", imports: []string{".", "engine", "internal/wire", "internal/directio"}, never: disk},
 	{dir: "node", imports: []string{
 		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store", "internal/jsondata",
-		"internal/rendezvous", "internal/inputschema", "internal/lazyctx", "internal/seldom",
+		"internal/rendezvous", "internal/inputschema", "internal/lazyctx", "internal/seldom", "internal/live", "pattern",
 	}, never: append([]string{sdk}, disk...)},
 	{dir: "auth", imports: []string{"."}},
 	{dir: "internal/testca", stdlib: true},
@@ -76,9 +78,9 @@ var rooms = []room{
 	{dir: "internal/inputschema", imports: []string{"."}},
 	{dir: "stream", imports: []string{"."}, stdlib: true},
 	{dir: "saga", imports: []string{"."}, stdlib: true},
-	{dir: "cqrs", imports: []string{".", "node"}},
+	{dir: "cqrs", imports: []string{".", "node", "pattern"}},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
-	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
+	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
 		"internal/streamjson", "internal/cloudevents",
 	}, never: []string{sdk}},
 	{dir: "console", imports: []string{}},
@@ -88,10 +90,10 @@ var rooms = []room{
 	{dir: "examples/hammer", imports: []string{".", "node", "saga"}},
 	{dir: "examples/howdy", imports: []string{".", "node", "stream"}},
 	{dir: "bench", imports: []string{
-		".", "engine", "node", "examples", "worker", "client", "gateway", "stream", "saga", "cqrs", "internal",
+		".", "engine", "node", "examples", "worker", "client", "gateway", "stream", "saga", "cqrs", "pattern", "internal",
 	}},
 	{dir: "cmd", imports: []string{
-		".", "auth", "engine", "node", "examples", "worker", "stream", "saga", "cqrs", "gateway", "console", "bench",
+		".", "auth", "engine", "node", "examples", "worker", "stream", "saga", "cqrs", "pattern", "gateway", "console", "bench",
 		"internal/eddahttp", "internal/jsondata", "internal/streamjson",
 		"internal/record", // to print a log
 	}},
