@@ -80,9 +80,10 @@ var rooms = []room{
 	{dir: "saga", imports: []string{"."}, stdlib: true},
 	{dir: "cqrs", imports: []string{".", "node", "pattern"}},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
-	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
+	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
 		"internal/streamjson", "internal/cloudevents",
 	}, never: []string{sdk}},
+	{dir: "web", stdlib: true}, // nothing but files
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/streamjson", "internal/httpheader", "internal/certwhy"}, stdlib: true},
 	{dir: "examples", imports: []string{".", "saga", "stream"}, stdlib: true},
