@@ -45,7 +45,7 @@ var (
 var rooms = []room{
 	{dir: ".", imports: []string{"internal/wire", "pattern"}, stdlib: true},
 	{dir: "pattern", stdlib: true},
-	{dir: "internal/live", imports: []string{".", "pattern"}},
+	{dir: "internal/live", imports: []string{".", "pattern", "internal/seldom"}, never: append([]string{"net"}, disk...)},
 	{dir: "internal/wire", stdlib: true},
 	{dir: "internal/rendezvous", stdlib: true},
 	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
