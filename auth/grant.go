@@ -22,6 +22,10 @@ type Grant struct {
 	// Expires is when the credential ends, and with it what was begun on its
 	// strength and lives longer than a request. Zero means never.
 	Expires time.Time
+	// Claims are what the credential says of its owner beside that, by their names: the
+	// claims of a JSON Web Token, or what a service has answered. Values are those of
+	// encoding/json. Nobody changes them.
+	Claims map[string]any
 }
 
 // Rights say what a principal may do; the zero value allows nothing but to look

@@ -216,6 +216,7 @@ func (a *JWT) grant(c *claimSet) (*Grant, error) {
 			Manage:    r.Manage || a.opts.ManageClaim != "" && c.all[a.opts.ManageClaim] == true,
 		},
 		Expires: c.Expiry.Time().Add(a.opts.Leeway),
+		Claims:  c.all,
 	}, nil
 }
 

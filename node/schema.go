@@ -1,24 +1,18 @@
 package node
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"mime"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/jsonschema-go/jsonschema"
-
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/inputschema"
-	"github.com/edda-io/edda/internal/jsondata"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -68,7 +62,7 @@ func schemaOf(m *edda.Method) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolved, err := s.Resolve(nil)
+	checker, err := inputschema.NewChecker(s)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +71,7 @@ func schemaOf(m *edda.Method) (*schema, error) {
 		return nil, err
 	}
 	return &schema{json: text, check: func(contentType string, payload []byte) error {
-		if err := checkJSON(resolved, s.Type, contentType, payload); err != nil {
+		if err := checker.Check(contentType, payload); err != nil {
 			return err
 		}
 		return guard("decoding the payload", func() error { return checkType(m.Input, payload) })
@@ -88,17 +82,11 @@ func schemaOf(m *edda.Method) (*schema, error) {
 func compileSchemas(texts map[string]string) (*schemas, error) {
 	all := &schemas{methods: map[string]*schema{}}
 	for method, text := range texts {
-		var s jsonschema.Schema
-		if err := json.Unmarshal([]byte(text), &s); err != nil {
-			return nil, fmt.Errorf("the schema of method %s is no JSON Schema: %w", method, err)
-		}
-		resolved, err := s.Resolve(nil)
+		checker, err := inputschema.Compile([]byte(text))
 		if err != nil {
 			return nil, fmt.Errorf("the schema of method %s: %w", method, err)
 		}
-		all.methods[method] = &schema{json: []byte(text), check: func(contentType string, payload []byte) error {
-			return checkJSON(resolved, s.Type, contentType, payload)
-		}}
+		all.methods[method] = &schema{json: []byte(text), check: checker.Check}
 	}
 	return all, nil
 }
@@ -122,29 +110,6 @@ func sameSchemas(a, b []record.Schema) bool {
 	})
 }
 
-// checkJSON checks a payload. An empty one counts as an empty object where an
-// object is wanted.
-func checkJSON(s *jsonschema.Resolved, typ, contentType string, payload []byte) error {
-	if !jsonLike(contentType) {
-		return &edda.Error{Reason: edda.BadMediaType, Err: fmt.Errorf("content type %q is not JSON; use application/json", contentType)}
-	}
-	if len(payload) == 0 && typ == "object" {
-		payload = []byte("{}")
-	}
-	var v any
-	d := json.NewDecoder(bytes.NewReader(payload))
-	if err := d.Decode(&v); err != nil {
-		return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload is not JSON: %w", err)}
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return &edda.Error{Reason: edda.BadSchema, Err: errors.New("payload is more than one JSON value")}
-	}
-	if err := s.Validate(v); err != nil {
-		return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload does not fit: %w", err)}
-	}
-	return nil
-}
-
 // checkType checks what no schema says: that a number is in the range of its Go
 // type and written as it wants it, that base64 is base64. A handler could not
 // read the payload either.
@@ -160,16 +125,6 @@ func checkType(t reflect.Type, payload []byte) error {
 		err = fmt.Errorf("%q is a %s, which is no %s", e.Field, e.Value, e.Type)
 	}
 	return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload does not fit: %w", err)}
-}
-
-// jsonLike reports whether a payload of the content type may be read as JSON.
-// That of HTML forms is what curl and others send when nobody has set one.
-func jsonLike(contentType string) bool {
-	if contentType == "" || jsondata.IsJSON(contentType) {
-		return true
-	}
-	t, _, err := mime.ParseMediaType(contentType)
-	return err == nil && t == "application/x-www-form-urlencoded"
 }
 
 // records are the schemas as they stand in the log.
