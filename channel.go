@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/edda-io/edda/pattern"
 )
 
 // Defaults and limits of channels and subscriptions.
@@ -17,7 +19,10 @@ const (
 	// MaxPatterns is how many patterns a source or a subscription has at most, and
 	// MaxPatternBytes how long one is.
 	MaxPatterns     = 1_000
-	MaxPatternBytes = 512
+	MaxPatternBytes = pattern.MaxBytes
+	// MaxChannelBytes bounds the names of a channel's sources and their patterns together:
+	// 1 MiB.
+	MaxChannelBytes = 1 << 20
 )
 
 // ChannelSpec is a channel to create, or what an existing one is to be like: a live
@@ -50,10 +55,6 @@ type History struct {
 	// Age is how old one may become, DefaultHistoryAge when zero.
 	Age time.Duration
 }
-
-// ChannelStream names the stream that keeps what is published to a channel. It is the
-// node's own: no caller can read, change or remove it but through the channel.
-func ChannelStream(channel string) string { return "edda.channel." + channel }
 
 // Channel is what is known of a channel.
 type Channel struct {

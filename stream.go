@@ -150,7 +150,8 @@ type Append struct {
 	Namespace string
 	// Stream or Channel, one of the two. Appending to a channel, which must be there, is
 	// publishing: its subscribers get the messages, and it keeps them as its History says.
-	// A channel has no shards, and keeps no ids: IfLast and IfEmpty are refused.
+	// A channel has no shards: Shard, IfLast and IfEmpty are refused. Ids count as on a
+	// stream, for DefaultDedupe.
 	Stream  string
 	Channel string
 	// Shard is DefaultShard when empty.

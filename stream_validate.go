@@ -46,14 +46,7 @@ func (s *StreamSpec) Validate() error {
 }
 
 // checkPlace checks the name of a stream, and of its namespace unless that is empty.
-func checkPlace(namespace, stream string) error {
-	if namespace != "" {
-		if err := CheckName("namespace", namespace); err != nil {
-			return err
-		}
-	}
-	return CheckName("stream", stream)
-}
+func checkPlace(namespace, stream string) error { return checkTopic(namespace, "stream", stream) }
 
 // checkShard checks a shard that need not be named.
 func checkShard(shard string) error {
@@ -86,10 +79,10 @@ func badOf(what string, r Reason, format string, args ...any) error {
 // messages the error begins with the one that it is about, counted from 0:
 // "messages[7]: …". It costs no allocation when all is well.
 func (a *Append) Validate() error {
-	if err := checkPlace(a.Namespace, a.Stream); err != nil {
+	if err := checkEither("append", a.Namespace, a.Stream, a.Channel); err != nil {
 		return err
 	}
-	if err := checkShard(a.Shard); err != nil {
+	if err := a.checkShard(); err != nil {
 		return err
 	}
 	switch {

@@ -91,7 +91,7 @@ func sizeField(s string) int {
 // binarySize is about what the append takes encoded, and not less.
 func (a *Append) binarySize() int {
 	const tag = 6
-	n := 8*tag + len(a.Namespace) + len(a.Stream) + len(a.Shard)
+	n := 8*tag + len(a.Namespace) + len(a.Stream) + len(channelPrefix) + len(a.Channel) + len(a.Shard)
 	for i := range a.Messages {
 		n += tag + a.Messages[i].BinarySize()
 	}
