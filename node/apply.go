@@ -46,6 +46,7 @@ func (p *partition) applied(pr *proposal) {
 	p.sagasApplied(pr.saga)
 	p.streamsApplied(pr)
 	p.groupsApplied(groups, pr.group)
+	p.channelsApplied(pr.channel)
 	pr.deliveries.release()
 	if p.services != nil && p.services.Changed() {
 		p.n.publish(p.services.Services())

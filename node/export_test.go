@@ -126,3 +126,8 @@ func StreamWaiters(t testing.TB, n *Node) (readers, awaiters int) {
 
 // StreamBytes is how much memory messages of streams take that the store has not got.
 func StreamBytes(n *Node) int64 { return n.streamBytes.Load() }
+
+// ReadOwn is ReadStream also for streams that callers cannot name.
+func ReadOwn(ctx context.Context, n *Node, r edda.Read) (*edda.StreamPage, error) {
+	return n.readShard(ctx, r.WithDefaults())
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/edda-io/edda/engine/filelog"
 	"github.com/edda-io/edda/engine/memlog"
 	"github.com/edda-io/edda/internal/fold"
+	channelfold "github.com/edda-io/edda/internal/fold/channel"
 	groupfold "github.com/edda-io/edda/internal/fold/group"
 	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
@@ -178,7 +179,8 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 	p.groups = groupfold.New(&p.env, p.streams, p.requests)
 	p.streams.SetFeeds(p.groups)
 	p.requests.SetDeliveries(p.groups)
-	machines := []fold.Machine{p.outbox, p.requests, p.sagas, p.streams, p.groups}
+	p.channels = channelfold.New(&p.env, p.streams)
+	machines := []fold.Machine{p.outbox, p.requests, p.sagas, p.streams, p.groups, p.channels}
 	if id == 0 {
 		p.services = servicefold.New(&p.env, p.outbox)
 		machines = append(machines, p.services)
@@ -253,6 +255,7 @@ func (p *partition) replay(e engine.Entry) error {
 		p.sagas.Effects()
 		p.streams.Effects()
 		p.groups.Effects()
+		p.channels.Effects()
 	}
 	p.outbox.Touched()
 	return nil

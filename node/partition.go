@@ -8,6 +8,7 @@ import (
 
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold"
+	channelfold "github.com/edda-io/edda/internal/fold/channel"
 	groupfold "github.com/edda-io/edda/internal/fold/group"
 	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
@@ -37,6 +38,7 @@ type partition struct {
 	sagas    *sagafold.Machine
 	streams  *streamfold.Machine
 	groups   *groupfold.Machine
+	channels *channelfold.Machine
 	services *servicefold.Machine // partition 0 alone
 
 	epoch    engine.Epoch
@@ -110,6 +112,8 @@ type proposal struct {
 	quiet bool
 	// group is whoever changes a group by the record.
 	group *groupChange
+	// channel is whoever changes a channel by the record.
+	channel *channelChange
 	// deliveries are slots for the messages that the record appends.
 	deliveries deliverySlots
 }
@@ -525,6 +529,8 @@ func (p *partition) refuse(b *batch) {
 			pr.stream.change.done <- err.forCall(nil)
 		case pr.group != nil:
 			pr.group.done <- err.forCall(nil)
+		case pr.channel != nil:
+			pr.channel.done <- err.forCall(nil)
 		}
 	}
 }

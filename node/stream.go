@@ -187,18 +187,9 @@ func (p *partition) streamView(s *streamfold.Stream) *edda.Stream {
 // Streams returns a page of streams. See edda.StreamBackend.
 func (n *Node) Streams(ctx context.Context, namespace string, limit int, after string) ([]edda.Stream, string, error) {
 	const op = "list streams"
-	limit, _, err := parsePage(op, Page{Limit: limit})
+	namespace, limit, err := checkList(op, namespace, limit, after)
 	if err != nil {
 		return nil, "", err
-	}
-	namespace = cmp.Or(namespace, edda.DefaultNamespace)
-	if err := edda.CheckName("namespace", namespace); err != nil {
-		return nil, "", err
-	}
-	if after != "" {
-		if err := edda.CheckName("cursor", after); err != nil {
-			return nil, "", &edda.Error{Op: op, Reason: edda.BadValue, Err: fmt.Errorf("the cursor %q is not one that a list has returned", after)}
-		}
 	}
 	var names []string
 	for _, p := range n.parts {
@@ -226,13 +217,33 @@ func (n *Node) Streams(ctx context.Context, namespace string, limit int, after s
 	return items, next, nil
 }
 
-// streamNames returns the names of some streams after a name.
+// checkList checks what a page of names is asked for with, and returns it with its
+// defaults.
+func checkList(op, namespace string, limit int, after string) (string, int, error) {
+	limit, _, err := parsePage(op, Page{Limit: limit})
+	if err != nil {
+		return "", 0, err
+	}
+	namespace = cmp.Or(namespace, edda.DefaultNamespace)
+	if err := edda.CheckName("namespace", namespace); err != nil {
+		return "", 0, err
+	}
+	if after != "" {
+		if err := edda.CheckName("cursor", after); err != nil {
+			return "", 0, &edda.Error{Op: op, Reason: edda.BadValue, Err: fmt.Errorf("the cursor %q is not one that a list has returned", after)}
+		}
+	}
+	return namespace, limit, nil
+}
+
+// streamNames returns the names of some streams after a name, without those that are
+// channels' own.
 func (p *partition) streamNames(namespace, after string, limit int) (names []string) {
 	for s := range p.streams.From(namespace, after) {
 		if s.Spec.Namespace != namespace || len(names) == limit {
 			break
 		}
-		if s.Spec.Name != after {
+		if _, own := edda.ChannelOf(s.Spec.Name); !own && s.Spec.Name != after {
 			names = append(names, s.Spec.Name)
 		}
 	}

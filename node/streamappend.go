@@ -19,7 +19,7 @@ import (
 type streamAppend struct {
 	part   streamPart // what its proposal refers to
 	ns     string
-	stream string
+	stream string // a channel's own, for what is published to that
 	msgs   []edda.StreamMessage
 	rec    []byte
 	size   int // of the record as it came in
@@ -47,7 +47,15 @@ func (n *Node) reuse(w *streamAppend) {
 	n.streamAppends.Put(w)
 }
 
-func (w *streamAppend) op() string { return "append to " + w.stream }
+func (w *streamAppend) op() string { return opAppend(w.stream) }
+
+// opAppend is what is done when something is appended to a stream.
+func opAppend(stream string) string {
+	if channel, ok := edda.ChannelOf(stream); ok {
+		return "publish to " + channel
+	}
+	return "append to " + stream
+}
 
 // Append makes messages durable. See edda.StreamBackend. They are not shown to
 // Options.OnAccept.
@@ -56,7 +64,8 @@ func (n *Node) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, err
 		return nil, err
 	}
 	w := n.newStreamAppend()
-	hash := edda.StreamHash(a.Namespace, a.Stream)
+	w.stream = a.Target()
+	hash := edda.StreamHash(a.Namespace, w.stream)
 	p := n.homeOf(hash)
 	if err := n.submitAppend(w, a, p, hash); err != nil {
 		n.reuse(w)
@@ -94,22 +103,22 @@ func (n *Node) checkAppend(a *edda.Append) error {
 	}
 	switch {
 	case n.draining.Load():
-		return n.notRunning("append to " + a.Stream)
+		return n.notRunning(opAppend(a.Target()))
 	case n.streamBytes.Load() > int64(n.opts.Limits.NodeBytes):
 		n.askCheckpoint()
 		n.metrics.refused.Add(1)
-		return overloadedAppend(a.Stream, "too many messages wait in memory for the store")
+		return overloadedAppend(a.Target(), "too many messages wait in memory for the store")
 	}
 	return nil
 }
 
 func overloadedAppend(stream, why string) *edda.Error {
-	return &edda.Error{Op: "append to " + stream, Reason: edda.Overloaded, RetryAfter: time.Second, Err: errors.New(why)}
+	return &edda.Error{Op: opAppend(stream), Reason: edda.Overloaded, RetryAfter: time.Second, Err: errors.New(why)}
 }
 
-// submitAppend encodes an append and hands it to its partition.
+// submitAppend encodes an append to w.stream and hands it to its partition.
 func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash uint64) error {
-	w.ns, w.stream, w.msgs = cmp.Or(a.Namespace, edda.DefaultNamespace), a.Stream, a.Messages
+	w.ns, w.msgs = cmp.Or(a.Namespace, edda.DefaultNamespace), a.Messages
 	w.items = make([]edda.Appended, len(a.Messages))
 	shard := a.Shard
 	if shard == "" {
@@ -203,7 +212,7 @@ func appendUnknown(w *streamAppend) *edda.Error {
 // appendsOf encodes what a handler appends to streams.
 func appendsOf(appends []*edda.Append) (all []record.StreamAppended, size int) {
 	for _, a := range appends {
-		all = append(all, record.NewStreamAppended(a, edda.StreamHash(a.Namespace, a.Stream), time.Now()))
+		all = append(all, record.NewStreamAppended(a, edda.StreamHash(a.Namespace, a.Target()), time.Now()))
 		size += record.AppendSize(a) + 8
 	}
 	return all, size

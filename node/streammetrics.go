@@ -43,7 +43,7 @@ func newStreamMetrics() *streamMetrics {
 		replayedTotal: counter("edda_stream_replayed_total", "Messages that were appended before, so that their producers got the first answer."),
 		trimmedTotal:  counter("edda_stream_trimmed_total", "Messages that were removed by trims and retention."),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "edda_stream_dropped_total", Help: "Appends of handlers that may not be, because their streams list other shards.",
+			Name: "edda_stream_dropped_total", Help: "Appends of handlers that may not be, because their streams list other shards, or their channels are not there.",
 		}),
 		kinds: map[streamKind]*streamCounters{},
 	}

@@ -28,7 +28,11 @@ func (n *Node) ReadStream(ctx context.Context, read edda.Read) (*edda.StreamPage
 	if err := read.Validate(); err != nil {
 		return nil, err
 	}
-	read = read.WithDefaults()
+	return n.readShard(ctx, read.WithDefaults())
+}
+
+// readShard is ReadStream for a read that was checked.
+func (n *Node) readShard(ctx context.Context, read edda.Read) (*edda.StreamPage, error) {
 	r := streamRead{
 		n: n, p: n.streamHome(read.Namespace, read.Stream), op: "read stream " + read.Stream, read: &read,
 		key: tailKey{read.Namespace, read.Stream, read.Shard},

@@ -79,7 +79,7 @@ type Fold struct {
 
 // RowsVersion is the latest version of the rows of all machines. A later one is
 // refused; rows and fields that are merely new do not need one.
-const RowsVersion = RowsOfStreams
+const RowsVersion = RowsOfChannels
 
 // The versions of rows. A table has the first one until something needs a later one,
 // so that the release before can be gone back to.
@@ -87,6 +87,8 @@ const (
 	RowsAtFirst   = 1
 	RowsOfSagas   = 2 // requests that are steps are no ordinary ones
 	RowsOfStreams = 3 // requests that are deliveries are none either
+	// RowsOfChannels: some streams are channels' own, which no append creates.
+	RowsOfChannels = 4
 )
 
 // metaKey is the row that says which version the rows have, and what holds of

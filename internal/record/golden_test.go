@@ -84,6 +84,10 @@ func newBody(t Type) body {
 		return new(GroupChanged)
 	case TypeGroupReset:
 		return new(GroupReset)
+	case TypeChannelSet:
+		return new(ChannelSet)
+	case TypeChannelRemoved:
+		return new(ChannelRemoved)
 	default:
 		return nil
 	}
@@ -204,6 +208,13 @@ func full(t Type) body {
 		return &GroupChanged{Namespace: "shop", Stream: "orders", Group: "billing"}
 	case TypeGroupReset:
 		return &GroupReset{GroupChanged: GroupChanged{Namespace: "shop", Stream: "orders", Group: "billing"}, Shard: "eu", To: edda.FromStart}
+	case TypeChannelSet:
+		return &ChannelSet{edda.ChannelSpec{
+			Namespace: "shop", Name: "floor", From: []edda.ChannelSource{{Stream: "orders", Patterns: []string{"order.*", "audit.:what"}}, {Stream: "stock"}},
+			History: edda.History{Count: 1000, Age: time.Hour},
+		}}
+	case TypeChannelRemoved:
+		return &ChannelRemoved{Namespace: "shop", Name: "floor"}
 	default:
 		panic(t)
 	}

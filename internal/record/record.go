@@ -87,6 +87,10 @@ const (
 	TypeGroupReset Type = 33
 	// TypeGroupAdvanced: more of the messages that a consumer group is behind become requests.
 	TypeGroupAdvanced Type = 34
+	// TypeChannelSet: a channel was created or changed.
+	TypeChannelSet Type = 35
+	// TypeChannelRemoved: a channel was removed.
+	TypeChannelRemoved Type = 36
 )
 
 var typeNames = [...]string{
@@ -100,6 +104,7 @@ var typeNames = [...]string{
 	TypeStepCancelled: "step-cancelled", TypeStreamAppended: "stream-appended", TypeStreamSet: "stream-set",
 	TypeStreamRemoved: "stream-removed", TypeStreamTrimmed: "stream-trimmed", TypeGroupSet: "group-set", TypeGroupRemoved: "group-removed",
 	TypeGroupReset: "group-reset", TypeGroupAdvanced: "group-advanced",
+	TypeChannelSet: "channel-set", TypeChannelRemoved: "channel-removed",
 }
 
 // String returns the type's name.

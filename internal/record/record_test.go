@@ -15,7 +15,7 @@ import (
 
 func TestParseRefusesLaterReleases(t *testing.T) {
 	good := appendBody(TypeDue, &Due{Seq: 1})
-	for _, c := range []struct{ typ, version byte }{{0, 1}, {35, 1}, {255, 1}, {1, 0}, {1, 2}, {1, 255}} {
+	for _, c := range []struct{ typ, version byte }{{0, 1}, {37, 1}, {255, 1}, {1, 0}, {1, 2}, {1, 255}} {
 		b := slices.Clone(good)
 		b[0], b[1] = c.typ, c.version
 		_, err := Parse(b)
@@ -146,6 +146,14 @@ func normal(v body) body {
 	case *StreamSet:
 		if v.Shards = slices.DeleteFunc(v.Shards, func(s string) bool { return s == "" }); len(v.Shards) == 0 {
 			v.Shards = nil
+		}
+	case *ChannelSet:
+		for i := range v.From {
+			if p := slices.DeleteFunc(v.From[i].Patterns, func(s string) bool { return s == "" }); len(p) == 0 {
+				v.From[i].Patterns = nil
+			} else {
+				v.From[i].Patterns = p
+			}
 		}
 	case *ServiceChanged:
 		origin(&v.Origin)

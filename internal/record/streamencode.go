@@ -13,7 +13,7 @@ import (
 // place and nowhere else. Hash is where the stream lives; ids gets the id of each
 // message, those of the producer and those that are made here.
 func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []edda.Appended) []byte {
-	s := StreamAppended{Namespace: a.Namespace, Stream: a.Stream, Shard: cmp.Or(a.Shard, edda.DefaultShard), Expect: expect(a)}
+	s := StreamAppended{Namespace: a.Namespace, Stream: a.Target(), Shard: cmp.Or(a.Shard, edda.DefaultShard), Expect: expect(a)}
 	if s.Namespace == edda.DefaultNamespace {
 		s.Namespace = "" // which is read as that
 	}
@@ -29,7 +29,7 @@ func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []ed
 
 // AppendSize is an upper bound of what EncodeAppend appends, as close as is cheap.
 func AppendSize(a *edda.Append) int {
-	n := AppendedBytes + len(a.Messages)*(len(a.Principal)+4) + len(a.Namespace) + len(a.Stream) + len(a.Shard)
+	n := AppendedBytes + len(a.Messages)*(len(a.Principal)+4) + len(a.Namespace) + len(a.Stream) + len(a.Channel) + len(a.Shard)
 	for i := range a.Messages {
 		n += a.Messages[i].BinarySize() + 6
 	}
@@ -40,7 +40,7 @@ func AppendSize(a *edda.Append) int {
 // its handler has returned: it has no condition.
 func NewStreamAppended(a *edda.Append, hash uint64, now time.Time) StreamAppended {
 	s := StreamAppended{
-		Namespace: cmp.Or(a.Namespace, edda.DefaultNamespace), Stream: a.Stream, Shard: cmp.Or(a.Shard, edda.DefaultShard),
+		Namespace: cmp.Or(a.Namespace, edda.DefaultNamespace), Stream: a.Target(), Shard: cmp.Or(a.Shard, edda.DefaultShard),
 		Messages: make([][]byte, len(a.Messages)),
 	}
 	b := make([]byte, 0, AppendSize(a))

@@ -89,6 +89,11 @@ func (m *Machine) append(a *record.StreamAppended, starts []record.GroupStart, o
 // check says why nothing new may be appended, nil when it may. Stream and shard are nil
 // when they are not there.
 func (m *Machine) check(s *Stream, sh *Shard, a *record.StreamAppended) *refusal {
+	if s == nil {
+		if name, own := edda.ChannelOf(a.Stream); own {
+			return noChannel(a.Namespace, name) // which creates the stream, and nobody else does
+		}
+	}
 	switch {
 	case s == nil && !m.room():
 		return &refusal{edda.TooLarge, fmt.Sprintf("a record makes at most %d streams", 1<<serialBits)}

@@ -41,7 +41,7 @@ type Effect struct {
 	// of them, when messages were appended.
 	Bytes, Gone int
 	Items       []Item
-	// Reason is why a record was refused or dropped: NO_STREAM, NO_SHARD, CONFLICT, or
+	// Reason is why a record was refused or dropped: NO_STREAM, NO_CHANNEL, NO_SHARD, CONFLICT, or
 	// EXPECTED_OFFSET, where Detail is the offset of the last message in decimal digits,
 	// and empty when there is none. Else Detail is a text for people.
 	Reason edda.Reason

@@ -204,19 +204,27 @@ func noShard(s *Stream, shard string) *refusal {
 	return &refusal{edda.NoShard, fmt.Sprintf("stream %q has the shards that were listed, and %q is not one of them", s.Spec.Name, shard)}
 }
 
-// applySet creates a stream, or changes one.
+func noChannel(namespace, name string) *refusal {
+	return &refusal{edda.NoChannel, fmt.Sprintf("there is no channel %q in the namespace %q", name, namespace)}
+}
+
 func (m *Machine) applySet(body []byte) error {
 	var set record.StreamSet
 	if err := set.Decode(body); err != nil {
 		return err
 	}
-	s := m.byRef[Ref{set.Namespace, set.Name}]
+	return m.Set(set.StreamSpec)
+}
+
+// Set creates a stream, or changes one, in the record being applied.
+func (m *Machine) Set(spec edda.StreamSpec) error {
+	s := m.byRef[Ref{spec.Namespace, spec.Name}]
 	if s == nil {
-		m.create(set.StreamSpec)
+		m.create(spec)
 		return nil
 	}
 	before := s.Spec
-	s.setSpec(set.StreamSpec)
+	s.setSpec(spec)
 	for _, sh := range s.shards {
 		if !s.May(sh.Name) {
 			s.setSpec(before)
@@ -241,9 +249,17 @@ func (m *Machine) applyRemoved(body []byte) error {
 	if err := r.Decode(body); err != nil {
 		return err
 	}
-	s := m.byRef[Ref{r.Namespace, r.Name}]
-	if s == nil {
+	if m.byRef[Ref{r.Namespace, r.Name}] == nil {
 		m.refuse(Refused, nil, nil, noStream(r.Namespace, r.Name))
+		return nil
+	}
+	return m.Remove(r.Namespace, r.Name)
+}
+
+// Remove removes a stream, if there is one, in the record being applied.
+func (m *Machine) Remove(namespace, name string) error {
+	s := m.byRef[Ref{namespace, name}]
+	if s == nil {
 		return nil
 	}
 	if m.feeds != nil {
