@@ -7,7 +7,6 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
-	"github.com/edda-io/edda/internal/ownhost"
 )
 
 // admit refuses whoever is not known, and sets the grant. It comes before
@@ -17,7 +16,7 @@ func (g *Gateway) admit(x *exchange) error {
 	var err error
 	switch {
 	case g.names != nil:
-		err = checkNames(g.names, x.r)
+		err = g.checkNames(x.r)
 	case x.route.open || x.r.Method == http.MethodOptions:
 		return nil
 	default:
@@ -108,13 +107,13 @@ var (
 )
 
 // checkNames refuses what was not sent to this node by its name, or was sent by the
-// page of another.
-func checkNames(names *ownhost.Names, r *http.Request) error {
-	if !names.Host(r.Host) {
+// page of another that is not listed.
+func (g *Gateway) checkNames(r *http.Request) error {
+	if !g.names.Host(r.Host) {
 		return errHost
 	}
 	for i, o := range r.Header["Origin"] {
-		if i > 0 || !names.Origin(o, r.Host) {
+		if i > 0 || !g.names.Origin(o, r.Host) && !g.listed(o) {
 			return errOrigin
 		}
 	}

@@ -61,12 +61,13 @@ func TestGuard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		g := &Gateway{names: names}
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = tc.host
 		if tc.origin != "" {
 			r.Header.Set("Origin", tc.origin)
 		}
-		if err := checkNames(names, r); (err == nil) != tc.want {
+		if err := g.checkNames(r); (err == nil) != tc.want {
 			t.Errorf("listen %v, Host %q, Origin %q: got %v, want allowed: %v", tc.listen, tc.host, tc.origin, err, tc.want)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/cors"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -54,6 +55,19 @@ type Options struct {
 	// TracerProvider gets a span for each call, which is the parent of the node's own;
 	// give it to the node too. There are none when nil.
 	TracerProvider trace.TracerProvider
+	// Live serves /v1/live, and the same in other namespaces: a *wsgw.Gateway. It sees to
+	// credentials and origins itself. Nil means that there is no such route.
+	Live http.Handler
+	// Routes serves what is configured beside the node's own routes: a *routegw.Gateway.
+	// Nil means that there is nothing.
+	Routes Routes
+	// Pages are sites of files. What the node, Live and Routes serve comes before them.
+	Pages []Page
+	// Origins are those, such as https://app.example.com, of other sites whose pages may
+	// use the node's own routes, with a token that they show themselves; "*" stands for
+	// all, and is refused without Authenticator. Browsers send neither cookies nor
+	// certificates with such requests. Empty means that there are none.
+	Origins []string
 	// Logger is slog.DiscardHandler's when nil.
 	Logger *slog.Logger
 	// Version stands in /openapi.json. Empty means the node's.
@@ -76,6 +90,8 @@ type Gateway struct {
 	tracer     trace.Tracer   // nil: nobody traces
 	names      *ownhost.Names // nil when there are credentials
 	routes     router
+	sites      []site
+	cors       *cors.Cors // nil when no other origin is listed
 	metrics    *metrics
 }
 
@@ -112,7 +128,10 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{node: n, backends: b, durability: string(d), opts: opts, log: opts.Logger}
+	if err := checkOrigins(opts.Origins, opts.Authenticator == nil); err != nil {
+		return nil, err
+	}
+	g := &Gateway{node: n, backends: b, durability: string(d), opts: opts, log: opts.Logger, cors: newCORS(opts.Origins)}
 	if opts.TracerProvider != nil {
 		g.tracer = opts.TracerProvider.Tracer(tracerName, trace.WithInstrumentationVersion(opts.Version))
 	}
@@ -126,7 +145,11 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 	if g.metrics, err = newMetrics(opts.Registerer); err != nil {
 		return nil, err
 	}
-	g.routes = newRouter(g.served(), g.metrics)
+	own := g.served()
+	g.routes = newRouter(own, g.metrics)
+	if g.sites, err = newSites(opts.Pages, own, g.metrics); err != nil {
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -155,6 +178,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	x := &exchange{w: w, r: r, namespace: edda.DefaultNamespace}
 	routed := g.routes.find(x)
+	if x.route == g.routes.none {
+		if h := g.elsewhere(r); h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		if rt := g.siteOf(r.URL.Path); rt != nil {
+			x.route, routed = rt, nil
+		}
+	}
+	if g.cors != nil {
+		g.cors.HandlerFunc(noStatus{w}, r)
+	}
 	err := g.admit(x)
 	if err == nil {
 		err = routed

@@ -82,6 +82,9 @@ func (g *Gateway) openAPI(services []edda.ServiceInfo) obj {
 			paths["/v1/ns/{namespace}"+strings.TrimPrefix(rt.template, "/v1")] = pathItem(rt, "namespace", secured)
 		}
 	}
+	if g.opts.Routes != nil {
+		maps.Copy(paths, g.opts.Routes.OpenAPI())
+	}
 	for i := range services {
 		addService(paths, &services[i])
 	}

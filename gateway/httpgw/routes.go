@@ -1,6 +1,10 @@
 package httpgw
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/edda-io/edda/web"
+)
 
 // served returns the routes of this gateway. It is the one place that names
 // them; the router, the metrics and /openapi.json go by it.
@@ -33,6 +37,10 @@ func (g *Gateway) served() []*route {
 		&route{template: "/openapi.json", ops: []op{get((*Gateway).getOpenAPI, opDoc{
 			id: "getOpenAPI", summary: "This document", media: "application/json",
 		}).needs(toAsk)}},
+	)
+	routes = append(routes,
+		fileRoute(web.Client, opDoc{id: "getClient", summary: "The JavaScript client", media: "text/javascript"}),
+		fileRoute(web.Types, opDoc{id: "getClientTypes", summary: "Its TypeScript types", media: "text/plain"}),
 	)
 	if g.opts.Gatherer != nil {
 		routes = append(routes, metricsRoute(&g.opts))
@@ -127,6 +135,13 @@ func deadLetterRoutes() []*route {
 			success: http.StatusAccepted, schema: "Request",
 		})),
 	}
+}
+
+// fileRoute serves a file of the client to everybody.
+func fileRoute(name string, doc opDoc) *route {
+	return &route{template: "/" + name, open: true, ops: []op{get(func(_ *Gateway, x *exchange) error {
+		return x.serveFile(web.Files, name)
+	}, doc)}}
 }
 
 func named(template string, ops ...op) *route {

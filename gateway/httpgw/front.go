@@ -1,0 +1,112 @@
+package httpgw
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/edda-io/edda"
+	"github.com/rs/cors"
+)
+
+// Routes are served beside the node's own; *routegw.Gateway is one. It is asked for
+// paths that are neither the node's nor below /v1, and before pages, and says itself
+// who may use them.
+type Routes interface {
+	// Find returns what serves a request; false when no route is for its path.
+	Find(r *http.Request) (http.Handler, bool)
+	// OpenAPI returns what stands below "paths" for the routes there are now. The caller
+	// owns the map, but not what is in it.
+	OpenAPI() map[string]any
+}
+
+// isLive reports whether a path is that of live connections: /v1/live or
+// /v1/ns/{namespace}/live.
+func isLive(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/v1/")
+	if !ok {
+		return false
+	}
+	if rest == "live" {
+		return true
+	}
+	rest, ok = strings.CutPrefix(rest, "ns/")
+	if !ok {
+		return false
+	}
+	namespace, last, _ := strings.Cut(rest, "/")
+	return namespace != "" && last == "live"
+}
+
+// ofNode reports whether a path is the surface's, also where it has no route for it.
+func ofNode(path string) bool { return path == "/v1" || strings.HasPrefix(path, "/v1/") }
+
+// elsewhere returns what serves a request that is for no route of the node's own; nil
+// when nothing does.
+func (g *Gateway) elsewhere(r *http.Request) http.Handler {
+	if g.opts.Live != nil && isLive(r.URL.Path) {
+		return g.opts.Live
+	}
+	if g.opts.Routes != nil && !ofNode(r.URL.Path) {
+		if h, ok := g.opts.Routes.Find(r); ok {
+			return h
+		}
+	}
+	return nil
+}
+
+// preflightAge is how long, in seconds, a browser may keep what it was told before a
+// request.
+const preflightAge = 600
+
+// newCORS returns what lets pages of the origins use the node; nil without any.
+func newCORS(origins []string) *cors.Cors {
+	if len(origins) == 0 {
+		return nil
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
+		AllowedHeaders: []string{"*"}, // Authorization too, whose token is the page's own
+		ExposedHeaders: []string{"*"}, // handlers choose names
+		MaxAge:         preflightAge,
+	})
+}
+
+// checkOrigins refuses what is no origin, and to let every page in where nobody needs
+// credentials.
+func checkOrigins(origins []string, anonymous bool) error {
+	for _, o := range origins {
+		var why string
+		switch u, err := url.Parse(o); {
+		case o == "*" && anonymous:
+			why = "without Authenticator every page in a browser on this machine could do everything: list the origins"
+		case o == "*":
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o || strings.Contains(o, "*"):
+			why = "must be SCHEME://HOST or SCHEME://HOST:PORT, such as https://app.example.com, or *"
+		}
+		if why != "" {
+			return &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Origins has %q: %w", o, errors.New(why))}
+		}
+	}
+	return nil
+}
+
+// noStatus keeps the answer to a browser that asks what a page may do from ending before
+// it is what every answer to OPTIONS is.
+type noStatus struct{ http.ResponseWriter }
+
+// WriteHeader does nothing.
+func (noStatus) WriteHeader(int) {}
+
+// listed reports whether an origin is one whose pages may use the node.
+func (g *Gateway) listed(origin string) bool {
+	for _, o := range g.opts.Origins {
+		if strings.EqualFold(o, origin) {
+			return true
+		}
+	}
+	return false
+}
