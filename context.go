@@ -276,12 +276,12 @@ func (c *Context) Send(m *Message) error {
 	return nil
 }
 
-// Append appends messages to a stream when, and only if, the handler returns a reply.
-// The stream is one of the handler's namespace unless a names another, and is created
-// when there is none. The node fills in principal, correlation, causation and trace. An
+// Append appends messages to a stream, or publishes them to a channel, when, and only if,
+// the handler returns a reply. Both are of the handler's namespace unless a names another;
+// a stream is created when there is none. The node fills in principal, correlation, causation and trace. An
 // invocation cannot append under a condition (IfLast, IfEmpty): it is part of an outcome
 // that holds as a whole. What may not be appended because the stream lists its shards,
-// and not this one, is dropped, which the node logs. On error nothing is appended, and
+// and not this one, or because the channel is not there, is dropped, which the node logs. On error nothing is appended, and
 // what was appended before still is. MaxSends bounds how often one invocation appends
 // and sends. The context keeps what the messages refer to.
 func (c *Context) Append(a *Append) error {

@@ -16,6 +16,9 @@ import (
 // other one is OutcomeUnknown then: give messages ids, or look what there is.
 func (c *Conn) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, error) {
 	op := "append to " + a.Stream
+	if a.Channel != "" {
+		op = "publish to " + a.Channel
+	}
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}

@@ -64,7 +64,8 @@ func TestConsumer(t *testing.T) {
 		if c.Append(conditional) == nil {
 			return nil, errors.New("a condition was taken")
 		}
-		return nil, errors.Join(c.Append(a), c.Append(&edda.Append{Namespace: "depot", Stream: "audit", Messages: []edda.StreamMessage{{}}}))
+		return nil, errors.Join(c.Append(a), c.Append(&edda.Append{Namespace: "depot", Stream: "audit", Messages: []edda.StreamMessage{{}}}),
+			c.Publish("floor", edda.StreamMessage{ID: "p"}))
 	}))
 	k, r := n.registered()
 	want := &eddav1.GroupSpec{
@@ -82,12 +83,13 @@ func TestConsumer(t *testing.T) {
 			out = k.next().GetOutcome()
 		}
 		all := out.GetAppends()
-		if out.GetFailure() != nil || len(all) != 2 {
+		if out.GetFailure() != nil || len(all) != 3 {
 			t.Fatalf("got %v", out)
 		}
 		m := all[0].GetMessages()
 		if all[0].GetStream() != "bills" || all[0].GetNamespace() != "default" || all[0].GetShard() != "us" || len(m) != 2 || m[0].GetId() != "b" || m[0].GetKey() != "k" ||
-			m[0].GetSource() != "\uFFFD" || m[1].GetType() != "message" || all[1].GetNamespace() != "depot" {
+			m[0].GetSource() != "\uFFFD" || m[1].GetType() != "message" || all[1].GetNamespace() != "depot" ||
+			all[2].GetChannel() != "floor" || all[2].GetStream() != "" || all[2].GetMessages()[0].GetId() != "p" {
 			t.Errorf("appended is %v", all)
 		}
 	}

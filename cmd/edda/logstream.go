@@ -15,7 +15,7 @@ func (d *dumpedRecord) streamText(r *record.Record) (string, error) {
 	case record.TypeStreamAppended:
 		var a record.StreamAppended
 		err := a.Decode(r.Body)
-		return "stream " + appended(&a), err
+		return appended(&a), err
 	case record.TypeStreamSet:
 		var s record.StreamSet
 		err := s.Decode(r.Body)
@@ -27,7 +27,7 @@ func (d *dumpedRecord) streamText(r *record.Record) (string, error) {
 	case record.TypeStreamTrimmed:
 		var s record.StreamTrimmed
 		err := s.Decode(r.Body)
-		text := "stream " + shardName(s.Namespace, s.Name, s.Shard)
+		text := shardName(s.Namespace, s.Name, s.Shard)
 		if s.Time != 0 {
 			return text + " before " + time.Unix(0, s.Time).UTC().Format(time.RFC3339Nano), err
 		}
@@ -61,7 +61,7 @@ func (d *dumpedRecord) groupText(r *record.Record) (string, error) {
 		}
 		return text + " to " + string(g.To), err
 	default:
-		return "", nil
+		return d.channelText(r)
 	}
 }
 
@@ -89,7 +89,7 @@ func appended(a *record.StreamAppended) string {
 func appendsText(appends []record.StreamAppended) string {
 	var b strings.Builder
 	for i := range appends {
-		b.WriteString("; to stream " + appended(&appends[i]))
+		b.WriteString("; to " + appended(&appends[i]))
 	}
 	return b.String()
 }
@@ -104,25 +104,34 @@ func specText(s *edda.StreamSpec) string {
 			text += fmt.Sprintf(" and %d more", len(s.Shards)-most)
 		}
 	}
-	var keeps []string
-	if s.Retention.Age > 0 {
-		keeps = append(keeps, trimZeros(s.Retention.Age.String()))
-	}
-	if s.Retention.Count > 0 {
-		keeps = append(keeps, fmt.Sprintf("%d messages", s.Retention.Count))
-	}
-	if s.Retention.Bytes > 0 {
-		keeps = append(keeps, fmt.Sprintf("%d B", s.Retention.Bytes))
-	}
-	if len(keeps) > 0 {
-		text += " keeps " + strings.Join(keeps, ", ")
-	}
-	return text
+	return text + keepsText(s.Retention)
 }
 
-// shardName names a shard; the default one, and all, are the stream.
+// keepsText says what is kept; nothing, if everything is.
+func keepsText(r edda.Retention) string {
+	var keeps []string
+	if r.Age > 0 {
+		keeps = append(keeps, trimZeros(r.Age.String()))
+	}
+	if r.Count > 0 {
+		keeps = append(keeps, fmt.Sprintf("%d messages", r.Count))
+	}
+	if r.Bytes > 0 {
+		keeps = append(keeps, fmt.Sprintf("%d B", r.Bytes))
+	}
+	if len(keeps) == 0 {
+		return ""
+	}
+	return " keeps " + strings.Join(keeps, ", ")
+}
+
+// shardName names a shard; the default one, and all, are the stream, or the channel
+// whose stream it is.
 func shardName(namespace, stream, shard string) string {
-	name := inNamespace(namespace, stream)
+	name := "stream " + inNamespace(namespace, stream)
+	if channel, own := edda.ChannelOf(stream); own {
+		name = "channel " + inNamespace(namespace, channel)
+	}
 	if shard != "" && shard != edda.DefaultShard {
 		name += " shard " + shard
 	}

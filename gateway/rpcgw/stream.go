@@ -138,10 +138,16 @@ func (g *Gateway) append(ctx context.Context, method string, r *eddav1.AppendReq
 	return appendedView(ack), nil
 }
 
-// mayAppend returns an error unless the caller may append to the stream, and to where
-// replies are to go.
+// mayAppend returns an error unless the caller may append to the stream, or publish to
+// the channel, and append to where replies are to go.
 func mayAppend(grant *auth.Grant, a *edda.Append) error {
-	if err := grant.CheckAppend(a.Namespace, a.Stream); err != nil {
+	var err error
+	if a.Channel != "" {
+		err = grant.CheckPublish(a.Namespace, a.Channel)
+	} else {
+		err = grant.CheckAppend(a.Namespace, a.Stream)
+	}
+	if err != nil {
 		return err
 	}
 	var last edda.Address
@@ -163,7 +169,11 @@ func (g *Gateway) traceAppend(ctx context.Context, method string, a *edda.Append
 	if g.tracer == nil {
 		return ctx, func(error) {}
 	}
-	attributes := []attribute.KeyValue{attribute.String("edda.namespace", a.Namespace), attribute.String("edda.stream", a.Stream)}
+	where := attribute.String("edda.stream", a.Stream)
+	if a.Channel != "" {
+		where = attribute.String("edda.channel", a.Channel)
+	}
+	attributes := []attribute.KeyValue{attribute.String("edda.namespace", a.Namespace), where}
 	if len(a.Messages) == 1 {
 		m := &a.Messages[0]
 		return g.trace(ctx, method, &m.TraceParent, &m.TraceState, attributes...)

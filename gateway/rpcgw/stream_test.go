@@ -114,6 +114,14 @@ func streamCalls() []streamCall {
 			"append with a reply elsewhere", of(client.Append, &eddav1.AppendRequest{Namespace: "shop", Stream: "orders", Messages: []*eddav1.StreamMessage{{}, {ReplyTo: &eddav1.Address{Name: "other"}}}}),
 			nil, "append", nil,
 		},
+		{
+			"publish", of(client.Append, &eddav1.AppendRequest{Namespace: "shop", Channel: "floor", Messages: []*eddav1.StreamMessage{{}}}),
+			nil, "append", []string{"publisher"},
+		},
+		{
+			"publish with a reply elsewhere", of(client.Append, &eddav1.AppendRequest{Namespace: "shop", Channel: "floor", Messages: []*eddav1.StreamMessage{{ReplyTo: &eddav1.Address{Name: "other"}}}}),
+			nil, "append", nil,
+		},
 		{"read", of(client.ReadStream, &eddav1.ReadStreamRequest{Namespace: "shop", Stream: "orders", From: "1", Wait: 5}), page, "read 1, wait 5ns", read},
 		{"await", of(client.AwaitMessage, &eddav1.AwaitMessageRequest{Namespace: "shop", Stream: "orders", Id: "a", Wait: 5}), placedView(), "await shop:orders a for 5ns", read},
 		{"trim", of(client.TrimStream, &eddav1.TrimStreamRequest{Namespace: "shop", Stream: "orders", Shard: "eu", Before: "4"}), orderStream(), "trim shop:orders eu before 4", manage},
@@ -171,7 +179,7 @@ func streamTokens(t *testing.T) auth.Authenticator {
 	var tokens []auth.Token
 	orders := []auth.Pattern{"shop:orders*"}
 	for p, r := range map[edda.Principal]auth.Rights{
-		"producer": {Append: orders}, "reader": {Read: orders}, "ops": {Manage: true}, "caller": {Call: []auth.Pattern{"*:*"}, Host: []auth.Pattern{"*:*"}},
+		"producer": {Append: orders}, "publisher": {Publish: []auth.Pattern{"shop:floor"}}, "reader": {Read: orders}, "ops": {Manage: true}, "caller": {Call: []auth.Pattern{"*:*"}, Host: []auth.Pattern{"*:*"}},
 	} {
 		hash, err := auth.HashToken(string(p))
 		if err != nil {
@@ -202,7 +210,7 @@ func TestStreamRights(t *testing.T) {
 		},
 	})
 	for _, tc := range calls {
-		for _, who := range []string{"", "producer", "reader", "ops", "caller", "stranger"} {
+		for _, who := range []string{"", "producer", "publisher", "reader", "ops", "caller", "stranger"} {
 			f.mu.Lock()
 			f.asked = nil
 			f.mu.Unlock()
@@ -224,8 +232,8 @@ func TestStreamRights(t *testing.T) {
 			f.mu.Unlock()
 		}
 	}
-	if f.append.Principal != "producer" {
-		t.Errorf("%q has appended", f.append.Principal)
+	if f.append.Principal != "publisher" || f.append.Channel != "floor" || f.append.Stream != "" {
+		t.Errorf("the last append is %+v", f.append)
 	}
 	for who, want := range map[string]int{"reader": 2, "producer": 2, "ops": 3, "caller": 0} {
 		got, err := c.ListStreams(as(t, who), &eddav1.ListStreamsRequest{Namespace: "shop", Limit: 3})

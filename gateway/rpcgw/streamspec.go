@@ -15,7 +15,8 @@ func appendOf(r *eddav1.AppendRequest) (*edda.Append, error) {
 		return nil, &edda.Error{Op: "append", Reason: edda.BadValue, Err: errors.New("there is no append")}
 	}
 	a := &edda.Append{
-		Namespace: r.GetNamespace(), Stream: r.GetStream(), Shard: r.GetShard(), Messages: make([]edda.StreamMessage, len(r.GetMessages())),
+		Namespace: r.GetNamespace(), Stream: r.GetStream(), Channel: r.GetChannel(), Shard: r.GetShard(),
+		Messages: make([]edda.StreamMessage, len(r.GetMessages())),
 	}
 	switch e := r.GetExpect().(type) {
 	case *eddav1.AppendRequest_IfLast:

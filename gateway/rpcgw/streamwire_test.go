@@ -23,6 +23,7 @@ func TestAppendIsRead(t *testing.T) {
 	for _, want := range []*edda.Append{
 		{Namespace: "shop", Stream: "orders", Shard: "eu", Messages: []edda.StreamMessage{placed(), {Type: "message"}}, IfLast: new(uint64(5))},
 		{Stream: "orders", Messages: []edda.StreamMessage{{Type: "t"}}},
+		{Namespace: "shop", Channel: "floor", Messages: []edda.StreamMessage{placed()}},
 	} {
 		b, err := rpcconn.AppendAppend(nil, 5, want)
 		if err != nil {
@@ -91,9 +92,9 @@ func TestRegisterOfAGroup(t *testing.T) {
 func TestAppendsOfAnOutcome(t *testing.T) {
 	reply := &eddav1.Outcome_Reply{Reply: &eddav1.Reply{}}
 	out, err := outcomeOf(&eddav1.Outcome{Result: reply, Appends: []*eddav1.AppendRequest{
-		{Stream: "bills", Shard: "eu", Messages: []*eddav1.StreamMessage{placedView()}}, {Stream: "audit", Expect: &eddav1.AppendRequest_IfEmpty{IfEmpty: true}},
+		{Stream: "bills", Shard: "eu", Messages: []*eddav1.StreamMessage{placedView()}}, {Stream: "audit", Expect: &eddav1.AppendRequest_IfEmpty{IfEmpty: true}}, {Channel: "floor"},
 	}})
-	if err != nil || len(out.Appends) != 2 || out.Appends[0].Shard != "eu" || out.Appends[0].Messages[0].ID != "o-1" || !out.Appends[1].IfEmpty {
+	if err != nil || len(out.Appends) != 3 || out.Appends[2].Channel != "floor" || out.Appends[0].Shard != "eu" || out.Appends[0].Messages[0].ID != "o-1" || !out.Appends[1].IfEmpty {
 		t.Errorf("got %+v, %v", out, err)
 	}
 	_, err = outcomeOf(&eddav1.Outcome{AttemptId: 3, Result: reply, Appends: []*eddav1.AppendRequest{
@@ -112,6 +113,10 @@ func FuzzAppend(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add([]byte{42, 2, 34, 0})
+	if b, err = rpcconn.AppendAppend(nil, 5, &edda.Append{Channel: "floor", Messages: []edda.StreamMessage{placed()}}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := new(eddav1.BatchRequest)
 		if proto.Unmarshal(b, r) != nil {

@@ -33,6 +33,7 @@ func AppendAppend(b []byte, field int, a *edda.Append) ([]byte, error) {
 	case a.IfEmpty:
 		b = wire.AppendUint(b, 6, 1)
 	}
+	b = wire.AppendString(b, 7, a.Channel)
 	wire.End(b, mark)
 	return b, nil
 }

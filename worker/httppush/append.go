@@ -8,9 +8,10 @@ import (
 	"github.com/edda-io/edda/internal/specjson"
 )
 
-// appendTo is messages for a stream, as they stand in an envelope.
+// appendTo is messages for a stream or a channel, as they stand in an envelope.
 type appendTo struct {
 	Stream   string          `json:"stream"`
+	Channel  string          `json:"channel"`
 	Shard    string          `json:"shard"`
 	Messages json.RawMessage `json:"messages"`
 }
@@ -25,5 +26,5 @@ func (a *appendTo) apply(c *edda.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Append(&edda.Append{Namespace: namespace, Stream: a.Stream, Shard: a.Shard, Messages: messages})
+	return c.Append(&edda.Append{Namespace: namespace, Stream: a.Stream, Channel: a.Channel, Shard: a.Shard, Messages: messages})
 }

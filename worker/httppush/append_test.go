@@ -17,8 +17,8 @@ func TestAppends(t *testing.T) {
 		m := &edda.Message{To: edda.Address{Namespace: "shop", Name: "users", Key: "ada"}, Principal: "ada", CorrelationID: "story"}
 		return tryStep(t, enveloped(server(t, answerWith(200, body))), m, state{}, nil)
 	}
-	out := try(`{"data":1,"append":[{"stream":"orders","shard":"eu","messages":` + messages + `},{"stream":"audit","messages":[{}]}]}`)
-	if out.Err != nil || len(out.Appends) != 2 || out.Reply == nil {
+	out := try(`{"data":1,"append":[{"stream":"orders","shard":"eu","messages":` + messages + `},{"stream":"audit","messages":[{}]},{"channel":"floor","messages":[{}]}]}`)
+	if out.Err != nil || len(out.Appends) != 3 || out.Appends[2].Channel != "floor" || out.Appends[2].Namespace != "shop" || out.Reply == nil {
 		t.Fatalf("got %+v", out)
 	}
 	want := &edda.Append{Namespace: "shop", Stream: "orders", Shard: "eu", Principal: "ada", Messages: []edda.StreamMessage{
@@ -37,6 +37,8 @@ func TestAppends(t *testing.T) {
 	for body, says := range map[string]string{
 		`{"append":[{"stream":"a","messages":[{}]},{"stream":"a b","messages":[{}]}]}`: `append[1]: check stream: stream "a b"`,
 		`{"append":[{"messages":[{}]}]}`:                                               "stream is empty",
+		`{"append":[{"channel":"c","stream":"a","messages":[{}]}]}`:                    `names the stream "a" and the channel "c"`,
+		`{"append":[{"channel":"c","shard":"eu","messages":[{}]}]}`:                    "a channel has no shards",
 		`{"append":[{"stream":"a"}]}`:                                                  "append[0]: messages is missing",
 		`{"append":[{"stream":"a","messages":[]}]}`:                                    "it has no messages",
 		`{"append":[{"stream":"a","messages":{}}]}`:                                    "an array of messages",

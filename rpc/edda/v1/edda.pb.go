@@ -2153,7 +2153,7 @@ type Outcome struct {
 	Delete        []string         `protobuf:"bytes,7,rep,name=delete,proto3" json:"delete,omitempty"`
 	Sends         []*Message       `protobuf:"bytes,8,rep,name=sends,proto3" json:"sends,omitempty"`                       // a message with a due time is sent then
 	AddSteps      []*StepSpec      `protobuf:"bytes,9,rep,name=add_steps,json=addSteps,proto3" json:"add_steps,omitempty"` // to the saga that the request is a step of
-	Appends       []*AppendRequest `protobuf:"bytes,10,rep,name=appends,proto3" json:"appends,omitempty"`                  // to streams; without a condition
+	Appends       []*AppendRequest `protobuf:"bytes,10,rep,name=appends,proto3" json:"appends,omitempty"`                  // to streams and channels; without a condition
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5657,14 +5657,15 @@ func (x *StreamMessage) GetOffset() uint64 {
 type AppendRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
-	Stream    string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
-	Shard     string                 `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`       // empty: "default"
-	Messages  []*StreamMessage       `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"` // 1 to 65,536, in this order
+	Stream    string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`       // this or channel
+	Shard     string                 `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`         // empty: "default"
+	Messages  []*StreamMessage       `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"`   // 1 to 65,536, in this order
 	// Types that are valid to be assigned to Expect:
 	//
 	//	*AppendRequest_IfLast
 	//	*AppendRequest_IfEmpty
 	Expect        isAppendRequest_Expect `protobuf_oneof:"expect"`
+	Channel       string                 `protobuf:"bytes,7,opt,name=channel,proto3" json:"channel,omitempty"` // to publish to a channel, which must be there; without shard and condition
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5750,6 +5751,13 @@ func (x *AppendRequest) GetIfEmpty() bool {
 		}
 	}
 	return false
+}
+
+func (x *AppendRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
 }
 
 type isAppendRequest_Expect interface {
@@ -8431,14 +8439,15 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x02id\x18\x12 \x01(\tR\x02id\x12\x12\n" +
 	"\x04time\x18\x15 \x01(\x10R\x04time\x12\x14\n" +
 	"\x05shard\x18\x17 \x01(\tR\x05shard\x12\x16\n" +
-	"\x06offset\x18\x18 \x01(\x04R\x06offsetJ\x04\b\x01\x10\x02J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05J\x04\b\v\x10\fJ\x04\b\r\x10\x0eJ\x04\b\x13\x10\x14J\x04\b\x14\x10\x15J\x04\b\x16\x10\x17\"\xd1\x01\n" +
+	"\x06offset\x18\x18 \x01(\x04R\x06offsetJ\x04\b\x01\x10\x02J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05J\x04\b\v\x10\fJ\x04\b\r\x10\x0eJ\x04\b\x13\x10\x14J\x04\b\x14\x10\x15J\x04\b\x16\x10\x17\"\xeb\x01\n" +
 	"\rAppendRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
 	"\x05shard\x18\x03 \x01(\tR\x05shard\x122\n" +
 	"\bmessages\x18\x04 \x03(\v2\x16.edda.v1.StreamMessageR\bmessages\x12\x19\n" +
 	"\aif_last\x18\x05 \x01(\x04H\x00R\x06ifLast\x12\x1b\n" +
-	"\bif_empty\x18\x06 \x01(\bH\x00R\aifEmptyB\b\n" +
+	"\bif_empty\x18\x06 \x01(\bH\x00R\aifEmpty\x12\x18\n" +
+	"\achannel\x18\a \x01(\tR\achannelB\b\n" +
 	"\x06expect\"u\n" +
 	"\x0eAppendResponse\x12'\n" +
 	"\x05items\x18\x01 \x03(\v2\x11.edda.v1.AppendedR\x05items\x12\x1a\n" +

@@ -948,7 +948,8 @@ type StreamServiceClient interface {
 	// DeleteStream removes a stream with its messages and groups.
 	DeleteStream(ctx context.Context, in *StreamRef, opts ...grpc.CallOption) (*DeleteStreamResponse, error)
 	// Append returns once the messages are durable: all, or none. A stream that is not there is
-	// created. Where there are many appends, those in a Batch cost a fraction.
+	// created. Where there are many appends, those in a Batch cost a fraction. With a channel
+	// it publishes to that.
 	Append(ctx context.Context, in *AppendRequest, opts ...grpc.CallOption) (*AppendResponse, error)
 	// ReadStream returns messages that are there, or the first to come.
 	ReadStream(ctx context.Context, in *ReadStreamRequest, opts ...grpc.CallOption) (*StreamPage, error)
@@ -1197,7 +1198,8 @@ type StreamServiceServer interface {
 	// DeleteStream removes a stream with its messages and groups.
 	DeleteStream(context.Context, *StreamRef) (*DeleteStreamResponse, error)
 	// Append returns once the messages are durable: all, or none. A stream that is not there is
-	// created. Where there are many appends, those in a Batch cost a fraction.
+	// created. Where there are many appends, those in a Batch cost a fraction. With a channel
+	// it publishes to that.
 	Append(context.Context, *AppendRequest) (*AppendResponse, error)
 	// ReadStream returns messages that are there, or the first to come.
 	ReadStream(context.Context, *ReadStreamRequest) (*StreamPage, error)
