@@ -1,12 +1,12 @@
 package httpgw
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/cloudevents"
 	"github.com/edda-io/edda/internal/specjson"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -32,7 +32,7 @@ func (g *Gateway) appendMessages(x *exchange) error {
 	if parent != "" {
 		said.TraceParent, said.TraceState = parent, state
 	}
-	body, err := g.body(x)
+	body, err := httpio.Body(x.w, x.r, g.opts.MaxBody)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (x *exchange) messages(a *edda.Append, said *edda.StreamMessage, body []byt
 	default:
 		said.ContentType, said.Payload = contentType, body
 		a.Messages = []edda.StreamMessage{*said}
-		return false, checkText("Content-Type", contentType)
+		return false, httpio.CheckText("Content-Type", contentType)
 	}
 	if err != nil {
 		return many, err
@@ -160,7 +160,7 @@ func checkBatch(messages []edda.StreamMessage) error {
 		return refuse(edda.BadValue, "the array has no messages, must have at least one")
 	}
 	for i := range messages {
-		if p := messages[i].TraceParent; p != "" && !validTraceParent(p) {
+		if p := messages[i].TraceParent; p != "" && !httpio.ValidTraceParent(p) {
 			return badMember("["+strconv.Itoa(i)+"].traceparent", "a W3C trace context")
 		}
 	}
@@ -194,13 +194,13 @@ func (x *exchange) appended(ack *edda.AppendAck, many bool) {
 		}
 	}
 	h := x.w.Header()
-	h["Etag"] = []string{offsetTag(tag)}
+	h["Etag"] = []string{httpio.OffsetTag(tag)}
 	h["Edda-Position"] = []string{ack.Position}
 	h["Edda-Durability"] = []string{string(ack.Durability)}
 	status := http.StatusCreated
 	if replayed {
 		status = http.StatusOK
-		h["Idempotency-Replayed"] = yes
+		h["Idempotency-Replayed"] = httpio.Yes
 	}
 	if !many {
 		item := ack.Items[0]
@@ -220,20 +220,4 @@ func (x *exchange) appended(ack *edda.AppendAck, many bool) {
 		b = streamjson.AppendAppended(b, &ack.Items[i], at)
 	}
 	x.document(status, append(b, ']', '}'))
-}
-
-// offsetTag returns the ETag of a shard: its last offset.
-func offsetTag(offset uint64) string { return `"` + strconv.FormatUint(offset, 10) + `"` }
-
-// lastOffset says in the header of a refusal what the shard's last offset is; an empty
-// tag stands for a shard without messages.
-func lastOffset(h http.Header, e *edda.Error) {
-	last, ok := errors.AsType[*edda.OffsetError](e)
-	switch {
-	case !ok:
-	case last.Empty:
-		h["Etag"] = []string{`""`}
-	default:
-		h["Etag"] = []string{offsetTag(last.Last)}
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
@@ -36,7 +37,7 @@ func readAppendHeaders(h http.Header, a *edda.Append) (*edda.StreamMessage, erro
 		slices.SortStableFunc(m.Headers, func(a, b edda.Header) int { return strings.Compare(a.Name, b.Name) })
 	}
 	if parents := h["Traceparent"]; parents != nil {
-		m.TraceParent, m.TraceState = traceContext(parents, h["Tracestate"])
+		m.TraceParent, m.TraceState = httpio.TraceContext(parents, h["Tracestate"])
 	}
 	return m, nil
 }
@@ -63,7 +64,7 @@ func readAppendHeader(name string, values []string, a *edda.Append, m *edda.Stre
 	if len(values) > 1 {
 		return refuse(edda.BadValue, name+" is given more than once")
 	}
-	if err := checkText(name, v); err != nil {
+	if err := httpio.CheckText(name, v); err != nil {
 		return err
 	}
 	switch name {

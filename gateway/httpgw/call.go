@@ -3,13 +3,10 @@ package httpgw
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/textproto"
-	"strconv"
 	"time"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/internal/httpheader"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // defaultWait is how long a call waits that does not say.
@@ -33,7 +30,7 @@ func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 		return err
 	}
 	g.traceCall(x, m)
-	if m.Payload, err = g.body(x); err != nil {
+	if m.Payload, err = httpio.Body(x.w, x.r, g.opts.MaxBody); err != nil {
 		return err
 	}
 	x.waits = p.hasWait || !m.Due.IsZero()
@@ -116,47 +113,10 @@ func (g *Gateway) await(x *exchange, ack *edda.Ack, wait time.Duration) (*edda.R
 // reply answers with what the handler returned.
 func (g *Gateway) reply(x *exchange, r *edda.Reply) {
 	x.id = r.RequestID
-	status := r.EffectiveStatus()
-	if status < 200 || status > 599 {
-		g.fail(x, &edda.Error{
-			Reason: edda.Internal, RequestID: r.RequestID, Position: r.Position,
-			Err: errors.New("the reply has status " + strconv.Itoa(status)),
-		})
+	status, err := httpio.ReplyHeaders(x.w.Header(), r, g.durability)
+	if err != nil {
+		g.fail(x, err)
 		return
-	}
-	h := x.w.Header()
-	copyHeaders(h, r)
-	v := [...]string{r.ContentType, r.RequestID.String(), r.Position, g.durability, strconv.Itoa(r.Attempts)}
-	switch {
-	case r.ContentType != "" && httpheader.ValidValue(r.ContentType):
-		h["Content-Type"] = v[0:1:1]
-	case len(h["Content-Type"]) == 0:
-		h["Content-Type"] = nil // so that net/http does not guess
-	}
-	h["Edda-Request-Id"] = v[1:2:2]
-	h["Edda-Position"] = v[2:3:3]
-	h["Edda-Durability"] = v[3:4:4]
-	h["Edda-Attempts"] = v[4:5:5]
-	if r.Replayed {
-		h["Idempotency-Replayed"] = yes
 	}
 	x.write(status, r.Payload)
-}
-
-// copyHeaders copies the handler's headers, but for those that belong to the
-// connection or to the gateway, and for those that are none.
-func copyHeaders(h http.Header, r *edda.Reply) {
-	if len(r.Headers) == 0 {
-		return
-	}
-	for _, e := range r.Headers {
-		if !httpheader.IsToken(e.Name) || !httpheader.ValidValue(e.Value) {
-			continue
-		}
-		name := textproto.CanonicalMIMEHeaderKey(e.Name)
-		if httpheader.OwnOfReply(name) || httpheader.NamedByConnection(r.Headers, name) {
-			continue
-		}
-		h[name] = append(h[name], e.Value)
-	}
 }

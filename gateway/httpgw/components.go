@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // headerParameters are the headers that a call takes.
@@ -112,7 +113,7 @@ func components() obj {
 }
 
 func schemas() obj {
-	reasons := slices.Sorted(maps.Keys(titles))
+	reasons := slices.Sorted(maps.Keys(httpio.Titles))
 	codes := map[edda.Code]bool{}
 	for _, r := range reasons {
 		codes[r.Code()] = true

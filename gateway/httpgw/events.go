@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 const eventStream = "text/event-stream"
@@ -38,7 +39,7 @@ type nextPart struct {
 // nothing comes within the wait, that is the end.
 func (g *Gateway) events(x *exchange, id edda.ID, after edda.PartID, wait time.Duration) error {
 	x.waits, x.id = true, id
-	x.w.Header()["Cache-Control"] = noStore
+	x.w.Header()["Cache-Control"] = httpio.NoStore
 	s := stream{x: x}
 	defer s.close()
 	s.begin(eventStream)
@@ -129,7 +130,7 @@ func (g *Gateway) endEvent(x *exchange) []byte {
 
 // errorEvent says why there are no more parts, in a problem document.
 func (g *Gateway) errorEvent(x *exchange, err error) []byte {
-	return appendEvent("", "error", appendProblem(make([]byte, 0, 256), g.problem(x, err)))
+	return appendEvent("", "error", httpio.AppendProblem(make([]byte, 0, 256), g.problem(x, err)))
 }
 
 // appendEvent makes an event of JSON, in which there are no line breaks.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/examples"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -116,7 +117,7 @@ func checkAnswer(t *testing.T, r *http.Request, w *httptest.ResponseRecorder) {
 		if r.Method == http.MethodHead {
 			return
 		}
-		if p := wantProblem(t, w); p.Reason == edda.Internal || titles[p.Reason] == "" {
+		if p := wantProblem(t, w); p.Reason == edda.Internal || httpio.Titles[p.Reason] == "" {
 			t.Errorf("%s %s: got %s %s", r.Method, r.URL, p.Reason, p.Detail)
 		}
 		return

@@ -93,14 +93,6 @@ func (x *exchange) whileKnown() (context.Context, context.CancelFunc) {
 
 var errExpired = errors.New("the credentials have expired")
 
-// challenge returns the value of WWW-Authenticate for a request that was refused.
-func challenge(r *http.Request) string {
-	if _, given := r.Header["Authorization"]; given {
-		return `Bearer realm="edda", error="invalid_token"`
-	}
-	return `Bearer realm="edda"`
-}
-
 var (
 	errHost   = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Host is not this node's")}
 	errOrigin = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Origin is not this node's")}

@@ -1,6 +1,8 @@
 package httpgw
 
 import (
+	"github.com/edda-io/edda/gateway/internal/httpio"
+
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +82,7 @@ func TestIdempotencyKey(t *testing.T) {
 		{long + "k", ""},
 		{`"` + long + `k"`, ""},
 	} {
-		got, err := idempotencyKey(tc.value)
+		got, err := httpio.IdempotencyKey(tc.value)
 		if got != tc.want || (err == nil) != (tc.want != "") {
 			t.Errorf("Idempotency-Key: %s: got %q, %v, want %q", tc.value, got, err, tc.want)
 		}
@@ -118,8 +120,8 @@ func TestTrace(t *testing.T) {
 		{"state of too many", "00-" + id + "-" + span + "-01", strings.Repeat("a=1,", 32) + "b=1", "01", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			parent, state := traceContext(strings.Split(tc.parent, "|"), strings.Split(tc.state, "|"))
-			if !validTraceParent(parent) {
+			parent, state := httpio.TraceContext(strings.Split(tc.parent, "|"), strings.Split(tc.state, "|"))
+			if !httpio.ValidTraceParent(parent) {
 				t.Fatalf("got %q, which is invalid", parent)
 			}
 			if state != tc.wantState {

@@ -5,9 +5,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // callHeaders are the headers of a call that mean something only together.
@@ -37,7 +37,7 @@ func readHeaders(h http.Header, m *edda.Message) (preferences, error) {
 		c.prefer.events = acceptsEvents(c.accept)
 	}
 	if c.traceParent != nil {
-		m.TraceParent, m.TraceState = traceContext(c.traceParent, c.traceState)
+		m.TraceParent, m.TraceState = httpio.TraceContext(c.traceParent, c.traceState)
 	}
 	return c.prefer, nil
 }
@@ -46,7 +46,7 @@ func (c *callHeaders) read(name string, values []string, m *edda.Message) (err e
 	switch name {
 	case "Content-Type":
 		m.ContentType = values[0]
-		return checkText(name, values[0])
+		return httpio.CheckText(name, values[0])
 	case "Prefer":
 		c.prefer = parsePrefer(values)
 		return nil
@@ -74,7 +74,7 @@ func (c *callHeaders) read(name string, values []string, m *edda.Message) (err e
 	v := values[0]
 	switch name {
 	case "Idempotency-Key":
-		m.IdempotencyKey, err = idempotencyKey(v)
+		m.IdempotencyKey, err = httpio.IdempotencyKey(v)
 	case "Edda-Key":
 		err = keyHeader(v, m)
 	case "Edda-Delay":
@@ -84,7 +84,7 @@ func (c *callHeaders) read(name string, values []string, m *edda.Message) (err e
 	case "Edda-Deadline":
 		m.Deadline, err = deadlineHeader(v)
 	case "Edda-Correlation-Id":
-		m.CorrelationID, err = v, checkText(name, v)
+		m.CorrelationID, err = v, httpio.CheckText(name, v)
 	}
 	return err
 }
@@ -99,21 +99,12 @@ func messageHeaders(name string, values []string, into *edda.Headers) error {
 		return refuse(edda.BadValue, messageHeader+" has no name after it")
 	}
 	for _, v := range values {
-		if err := checkText(name, v); err != nil {
+		if err := httpio.CheckText(name, v); err != nil {
 			return err
 		}
 		*into = append(*into, edda.Header{Name: short, Value: v})
 	}
 	return nil
-}
-
-// checkText refuses what is not UTF-8: it will be in JSON and in other encodings
-// that can hold nothing else.
-func checkText(name, v string) error {
-	if utf8.ValidString(v) {
-		return nil
-	}
-	return refuse(edda.BadValue, name+" is not UTF-8")
 }
 
 // keyHeader reads Edda-Key, which stands for the path's key.
@@ -175,57 +166,4 @@ func inRange(name string, t time.Time) (time.Time, error) {
 		return firstTime, nil
 	}
 	return t.UTC(), nil
-}
-
-// idempotencyKey reads an Idempotency-Key: a string as RFC 8941 writes it, whose
-// parameters are ignored, or the bare key.
-func idempotencyKey(v string) (string, error) {
-	key, ok := v, strings.IndexByte(v, '"') < 0
-	if strings.HasPrefix(v, `"`) {
-		key, ok = quoted(v)
-	}
-	for i := range len(key) {
-		ok = ok && key[i] >= ' ' && key[i] < 0x7f
-	}
-	if !ok || key == "" || len(key) > edda.MaxIdempotencyKeyBytes {
-		return "", refuse(edda.BadValue, "Idempotency-Key must be 1 to 255 characters of ASCII, bare or in quotes")
-	}
-	return key, nil
-}
-
-// quoted returns the content of a quoted string. After it only parameters may
-// stand.
-func quoted(v string) (string, bool) {
-	for i := 1; i < len(v); i++ {
-		switch v[i] {
-		case '\\':
-			i++
-		case '"':
-			rest := strings.TrimSpace(v[i+1:])
-			if rest != "" && rest[0] != ';' {
-				return "", false
-			}
-			return unescape(v[1:i])
-		}
-	}
-	return "", false
-}
-
-// unescape removes the backslashes of a quoted string, which may stand only
-// before a quote or a backslash.
-func unescape(s string) (string, bool) {
-	if strings.IndexByte(s, '\\') < 0 {
-		return s, true
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' {
-			i++
-			if i == len(s) || s[i] != '"' && s[i] != '\\' {
-				return "", false
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String(), true
 }

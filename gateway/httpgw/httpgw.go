@@ -18,6 +18,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
@@ -92,7 +93,7 @@ type Gateway struct {
 	routes     router
 	sites      []site
 	cors       *cors.Cors // nil when no other origin is listed
-	metrics    *metrics
+	metrics    *httpio.Metrics
 }
 
 // New returns the gateway of a node. The error names the option that makes no
@@ -142,7 +143,7 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 		}
 	}
 	var err error
-	if g.metrics, err = newMetrics(opts.Registerer); err != nil {
+	if g.metrics, err = httpio.NewMetrics(opts.Registerer); err != nil {
 		return nil, err
 	}
 	own := g.served()
@@ -236,17 +237,17 @@ func (g *Gateway) observe(x *exchange, took time.Duration) {
 	if status == http.StatusGatewayTimeout && x.r.Context().Err() != nil {
 		status = edda.Cancelled.HTTPStatus() // whoever asked went away
 	}
-	x.route.meter.observe(x.r.Method, status, took)
-	x.traced(status)
+	x.route.meter.Observe(x.r.Method, status, took)
+	httpio.EndSpan(x.span, status)
 	if g.opts.SlowWarning < 0 || took < g.opts.SlowWarning || x.waits {
 		return
 	}
-	more, ok := x.route.meter.slow.Pass()
+	more, ok := x.route.meter.Slow.Pass()
 	if !ok {
 		return
 	}
 	g.log.LogAttrs(context.WithoutCancel(x.r.Context()), slog.LevelWarn, "slow request",
-		slog.String("route", x.route.template), slog.String("method", methodLabel(x.r.Method)),
+		slog.String("route", x.route.template), slog.String("method", httpio.MethodLabel(x.r.Method)),
 		slog.Int("status", status), slog.Duration("took", took), slog.String("requestId", x.id.String()),
 		slog.Int64("others", more))
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/jsondata"
 )
 
@@ -39,7 +40,7 @@ func (g *Gateway) noBody(x *exchange) error { return g.objectOrNothing(x, nil) }
 
 // jsonBody reads a body that says it is JSON, or says nothing.
 func (g *Gateway) jsonBody(x *exchange) ([]byte, error) {
-	b, err := g.body(x)
+	b, err := httpio.Body(x.w, x.r, g.opts.MaxBody)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // Page is a site of files that a gateway serves, to everybody, without credentials.
@@ -39,7 +40,7 @@ type site struct {
 
 // newSites checks pages, and returns them with the longest path first. The own paths are
 // those of the node.
-func newSites(pages []Page, own []*route, m *metrics) ([]site, error) {
+func newSites(pages []Page, own []*route, m *httpio.Metrics) ([]site, error) {
 	var all []site
 	for i, p := range pages {
 		if err := checkPage(p, pages[:i], own); err != nil {
@@ -50,7 +51,7 @@ func newSites(pages []Page, own []*route, m *metrics) ([]site, error) {
 		rt.ops = []op{get(func(_ *Gateway, x *exchange) error {
 			return x.serveFile(p.Files, x.r.URL.Path[len(prefix):])
 		}, opDoc{})}
-		rt.allow, rt.meter = []string{allow(rt.ops)}, m.meter(rt.template)
+		rt.allow, rt.meter = []string{allow(rt.ops)}, m.Meter(rt.template)
 		all = append(all, site{prefix, p.Files, rt})
 	}
 	slices.SortStableFunc(all, func(a, b site) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
@@ -134,7 +135,7 @@ func (x *exchange) sendFile(modified time.Time, content io.ReadSeeker) {
 	h := x.w.Header()
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	c := http.NewResponseController(x.w)
-	if c.SetWriteDeadline(time.Now().Add(bodyTimeout)) == nil {
+	if c.SetWriteDeadline(time.Now().Add(httpio.BodyTimeout)) == nil {
 		defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
 	}
 	w := &noted{ResponseWriter: x.w, status: http.StatusOK}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/httpheader"
 	"github.com/edda-io/edda/internal/jsondata"
 )
@@ -114,12 +115,12 @@ func (g *Gateway) streamHeaders(x *exchange, ack *edda.Ack, p preferences) {
 	h["Edda-Request-Id"] = []string{ack.ID.String()}
 	h["Edda-Position"] = []string{ack.Position}
 	h["Edda-Durability"] = []string{string(ack.Durability)}
-	h["Cache-Control"] = noStore
+	h["Cache-Control"] = httpio.NoStore
 	if p.parts {
 		h["Preference-Applied"] = []string{"parts"}
 	}
 	if ack.Joined && ack.Done {
-		h["Idempotency-Replayed"] = yes
+		h["Idempotency-Replayed"] = httpio.Yes
 	}
 }
 
@@ -214,7 +215,7 @@ func (s *stream) begin(contentType string) {
 
 // write sends the bytes off. An error says that nobody takes them.
 func (s *stream) write(b []byte) error {
-	_ = s.c.SetWriteDeadline(time.Now().Add(bodyTimeout)) // what cannot have one has none
+	_ = s.c.SetWriteDeadline(time.Now().Add(httpio.BodyTimeout)) // what cannot have one has none
 	if len(b) > 0 {
 		if _, err := s.x.w.Write(b); err != nil {
 			return err

@@ -1,6 +1,8 @@
 package httpgw
 
 import (
+	"github.com/edda-io/edda/gateway/internal/httpio"
+
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +49,7 @@ func (p *preferences) add(item string) {
 	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 	if strings.HasPrefix(value, `"`) {
 		var ok bool
-		if value, ok = quoted(value); !ok {
+		if value, ok = httpio.Unquote(value); !ok {
 			return
 		}
 	}

@@ -1,170 +1,18 @@
 package httpgw
 
 import (
-	"context"
-	"errors"
-	"log/slog"
-	"net/http"
-	"strconv"
-	"time"
-
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/internal/jsondata"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
-
-// titles say what each reason means, in the same words each time. Its keys are
-// the reasons that this surface answers with.
-var titles = map[edda.Reason]string{
-	edda.BadJSON:             "The body is not JSON",
-	edda.BadSchema:           "The body does not fit its schema",
-	edda.BadName:             "A name, key or path is malformed",
-	edda.BadValue:            "A header, parameter or member is malformed",
-	edda.UnknownField:        "The body has an unknown member",
-	edda.WrongKind:           "The service is of the other kind",
-	edda.BadMethod:           "The route does not take this method",
-	edda.BadMediaType:        "The body is of another media type",
-	edda.IdempotencyMismatch: "The idempotency key was used for another request",
-	edda.NoCredentials:       "Credentials are missing or not valid",
-	edda.NotAllowed:          "Not allowed",
-	edda.NoRoute:             "There is no such route",
-	edda.NoMethod:            "The service has no such method",
-	edda.NoRequest:           "There is no such request",
-	edda.NoDeadLetter:        "There is no such dead letter",
-	edda.NoWorkerID:          "There is no such worker",
-	edda.NoSaga:              "There is no such saga",
-	edda.NoStep:              "The saga has no such step",
-	edda.NoStream:            "There is no such stream",
-	edda.NoShard:             "The stream has no such shard",
-	edda.NoGroup:             "There is no such group",
-	edda.NoMessage:           "There is no such message",
-	edda.ExpectedOffset:      "The last offset of the shard is another one",
-	edda.GroupFull:           "The group has all the members that it may have",
-	edda.UnknownService:      "There is no such service",
-	edda.Exists:              "It exists already",
-	edda.Conflict:            "It conflicts with what holds",
-	edda.KindInUse:           "The kind cannot change while there is unfinished work",
-	edda.SagaEnded:           "The saga has ended, or is being undone",
-	edda.Cycle:               "It would wait for itself",
-	edda.ReplyExpired:        "The reply is not kept any more",
-	edda.TooLarge:            "The body is too large",
-	edda.Overloaded:          "The node has too much to do",
-	edda.KeyOverloaded:       "Too many requests wait for the key",
-	edda.Cancelled:           "The request was cancelled",
-	edda.Failed:              "The handler declared an error",
-	edda.Dead:                "All attempts failed",
-	edda.NoService:           "The service is not registered",
-	edda.Draining:            "The node is shutting down",
-	edda.NoWorker:            "No worker is there; the request waits for one",
-	edda.KeyStopped:          "The key is stopped; the request waits",
-	edda.ServicePaused:       "The service is paused; the request waits",
-	edda.OutcomeUnknown:      "The request may have been stored",
-	edda.Unavailable:         "The node cannot do this now",
-	edda.Timeout:             "The wait is over; the request goes on",
-	edda.DeadlineExceeded:    "The deadline is over",
-	edda.Internal:            "The node has a defect",
-}
 
 // fail answers with a problem document (RFC 9457).
 func (g *Gateway) fail(x *exchange, err error) {
 	e := g.problem(x, err)
-	status := e.Reason.HTTPStatus()
-	h := x.w.Header()
-	h["Content-Type"] = typeProblem
-	h["Cache-Control"] = noStore
-	switch status {
-	case http.StatusUnauthorized:
-		h["Www-Authenticate"] = []string{challenge(x.r)}
-	case http.StatusRequestEntityTooLarge:
-		if x.r.ProtoMajor == 1 {
-			h["Connection"] = []string{"close"} // the rest of the body stays unread
-		}
-	case http.StatusPreconditionFailed:
-		lastOffset(h, e)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if after := retryAfter(e); after > 0 {
-			h["Retry-After"] = []string{strconv.FormatInt(after, 10)}
-		}
-	}
-	g.outcomeHeaders(h, e)
 	x.id = e.RequestID
-	x.write(status, appendProblem(make([]byte, 0, 256), e))
+	x.status = httpio.Fail(x.w, x.r, e, g.durability)
 }
 
 // problem returns what the sender is told of an error. A defect is for the log.
 func (g *Gateway) problem(x *exchange, err error) *edda.Error {
-	e, ok := errors.AsType[*edda.Error](err)
-	if !ok {
-		e = &edda.Error{Reason: edda.Internal, Err: err}
-	}
-	if e.Reason.Code() != edda.CodeInternal {
-		return e
-	}
-	g.log.LogAttrs(context.WithoutCancel(x.r.Context()), slog.LevelError, "request met a defect",
-		slog.String("route", x.route.template), slog.String("requestId", e.RequestID.String()), slog.Any("error", err))
-	told := *e
-	told.Err = errors.New("the node's log says more")
-	return &told
+	return httpio.Told(x.r, err, g.log, x.route.template)
 }
-
-// outcomeHeaders says of a refusal or outcome what a reply's headers say.
-func (g *Gateway) outcomeHeaders(h http.Header, e *edda.Error) {
-	if !e.RequestID.IsZero() {
-		h["Edda-Request-Id"] = []string{e.RequestID.String()}
-	}
-	if e.Replayed {
-		h["Idempotency-Replayed"] = yes
-	}
-	if e.Position == "" {
-		return
-	}
-	h["Edda-Position"] = []string{e.Position}
-	h["Edda-Durability"] = []string{g.durability}
-	switch e.Reason {
-	case edda.Failed, edda.Dead, edda.Cancelled, edda.DeadlineExceeded, edda.ReplyExpired:
-		h["Edda-Attempts"] = []string{strconv.Itoa(e.Attempts)}
-	}
-}
-
-// retryAfter returns the seconds after which the same request may be sent again,
-// zero for reasons that do not invite to it: those that stored the request.
-func retryAfter(e *edda.Error) int64 {
-	switch e.Reason {
-	case edda.Overloaded, edda.KeyOverloaded, edda.GroupFull, edda.NoService, edda.Draining:
-		return max(1, int64((e.RetryAfter+time.Second-1)/time.Second))
-	case edda.Unavailable:
-		return int64((e.RetryAfter + time.Second - 1) / time.Second)
-	default:
-		return 0
-	}
-}
-
-func appendProblem(b []byte, e *edda.Error) []byte {
-	b = append(b, `{"type":"`...)
-	b = append(b, problemType...)
-	b = append(b, e.Reason...)
-	b = append(b, `","title":`...)
-	title := titles[e.Reason]
-	if title == "" {
-		title = string(e.Reason)
-	}
-	b = jsondata.AppendString(b, title)
-	b = append(b, `,"status":`...)
-	b = strconv.AppendInt(b, int64(e.Reason.HTTPStatus()), 10)
-	b = append(b, `,"code":"`...)
-	b = append(b, e.Code()...)
-	b = append(b, `","reason":"`...)
-	b = append(b, e.Reason...)
-	b = append(b, '"')
-	if e.Err != nil {
-		b = append(b, `,"detail":`...)
-		b = jsondata.AppendString(b, e.Err.Error())
-	}
-	if !e.RequestID.IsZero() {
-		b = append(b, `,"requestId":`...)
-		b = jsondata.AppendString(b, e.RequestID.String())
-	}
-	return append(b, '}')
-}
-
-// problemType begins the URI of each problem type.
-const problemType = "urn:edda:problem:"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // problem is a problem document as a client sees it.
@@ -41,7 +42,7 @@ func wantProblem(t testing.TB, w *httptest.ResponseRecorder) problem {
 	if p.Status != w.Code || p.Status != p.Reason.HTTPStatus() || p.Code != p.Reason.Code() {
 		t.Errorf("status %d, document %+v do not agree", w.Code, p)
 	}
-	if p.Title == "" || p.Type != problemType+string(p.Reason) {
+	if p.Title == "" || p.Type != httpio.ProblemType+string(p.Reason) {
 		t.Errorf("got title %q and type %q", p.Title, p.Type)
 	}
 	if id := w.Header().Get("Edda-Request-Id"); id != p.RequestID {
@@ -148,7 +149,7 @@ func TestReplyWithImpossibleStatus(t *testing.T) {
 func TestEveryReason(t *testing.T) {
 	f := &fake{}
 	g := gatewayOf(t, f, Options{})
-	for reason := range titles {
+	for reason := range httpio.Titles {
 		f.call = func(context.Context, *edda.Message) (*edda.Reply, error) {
 			return nil, &edda.Error{
 				Op: "call", Reason: reason, RequestID: fakeID, Position: "1-7", Attempts: 2,
@@ -171,7 +172,7 @@ func TestEveryReason(t *testing.T) {
 			want["Edda-Attempts"] = ""
 		}
 		switch reason {
-		case edda.Overloaded, edda.KeyOverloaded, edda.GroupFull, edda.NoService, edda.Draining, edda.Unavailable:
+		case edda.Overloaded, edda.KeyOverloaded, edda.RateLimited, edda.GroupFull, edda.NoService, edda.Draining, edda.Unavailable:
 			want["Retry-After"] = "2"
 		default:
 			want["Retry-After"] = ""

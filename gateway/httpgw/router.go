@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // op is what a route does for one HTTP method.
@@ -38,7 +39,7 @@ type route struct {
 
 	segs  []string // of the template, without "v1" where namespaced
 	allow []string // the header's values, of which there is one
-	meter *meter
+	meter *httpio.Meter
 }
 
 // params returns the names of the template's parameters.
@@ -59,10 +60,10 @@ type router struct {
 	none       *route // stands for every path without one
 }
 
-func newRouter(routes []*route, m *metrics) router {
-	rs := router{none: &route{template: "none", meter: m.meter("none")}}
+func newRouter(routes []*route, m *httpio.Metrics) router {
+	rs := router{none: &route{template: "none", meter: m.Meter("none")}}
 	for _, rt := range routes {
-		rt.meter = m.meter(rt.template)
+		rt.meter = m.Meter(rt.template)
 		rt.allow = []string{allow(rt.ops)}
 		path := rt.template[1:]
 		if rt.namespaced {

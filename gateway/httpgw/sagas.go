@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/specjson"
 	"go.opentelemetry.io/otel/attribute"
 )
@@ -49,7 +50,7 @@ func (g *Gateway) createSaga(x *exchange) error {
 	}
 	h["Edda-Durability"] = []string{string(ack.Durability)}
 	if ack.Joined {
-		h["Idempotency-Replayed"] = yes
+		h["Idempotency-Replayed"] = httpio.Yes
 		return x.saga(http.StatusOK, made)
 	}
 	return x.saga(http.StatusCreated, made)
@@ -69,7 +70,7 @@ func sagaHeaders(h http.Header, s *edda.SagaSpec) error {
 	}
 	s.IdempotencyKey, s.CorrelationID = m.IdempotencyKey, m.CorrelationID
 	if c.traceParent != nil {
-		s.TraceParent, s.TraceState = traceContext(c.traceParent, c.traceState)
+		s.TraceParent, s.TraceState = httpio.TraceContext(c.traceParent, c.traceState)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
@@ -265,7 +266,7 @@ func TestSagaBackendErrors(t *testing.T) {
 		for _, r := range routes {
 			f := &fakeSagas{fails: &edda.Error{Op: "do", Reason: reason, Err: errors.New("because")}}
 			w := refused(t, sagasOf(t, f, Options{}), reason, r.method, r.target, r.body)
-			if p := wantProblem(t, w); w.Code != reason.HTTPStatus() || p.Detail != "because" || titles[reason] == "" {
+			if p := wantProblem(t, w); w.Code != reason.HTTPStatus() || p.Detail != "because" || httpio.Titles[reason] == "" {
 				t.Errorf("%s %s: got %d %s", r.method, r.target, w.Code, w.Body)
 			}
 			if slices.Contains(f.asked, "show") {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // manySteps are written one after the other.
@@ -40,15 +41,15 @@ func (x *exchange) largeSaga(status int, s *edda.Saga) error {
 		return err
 	}
 	h := x.w.Header()
-	h["Content-Type"] = typeJSON
-	h["Cache-Control"] = noStore
+	h["Content-Type"] = httpio.TypeJSON
+	h["Cache-Control"] = httpio.NoStore
 	x.status = status
 	x.w.WriteHeader(status)
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
 	c := http.NewResponseController(x.w)
-	if c.SetWriteDeadline(time.Now().Add(bodyTimeout)) == nil {
+	if c.SetWriteDeadline(time.Now().Add(httpio.BodyTimeout)) == nil {
 		defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
 	}
 	b = append(b[:len(b)-1], `,"steps":[`...)
@@ -62,7 +63,7 @@ func (x *exchange) largeSaga(status int, s *edda.Saga) error {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if b = append(b, one...); len(b) >= largeBody {
+		if b = append(b, one...); len(b) >= httpio.LargeBody {
 			if _, err := x.w.Write(b); err != nil {
 				return errBroken // the caller is gone
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/cloudevents"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -88,7 +89,7 @@ func (x *exchange) eventBatch(p *edda.StreamPage) error {
 func (x *exchange) typed(media string, b []byte) {
 	h := x.w.Header()
 	h["Content-Type"] = []string{media}
-	h["Cache-Control"] = noStore
+	h["Cache-Control"] = httpio.NoStore
 	x.write(http.StatusOK, b)
 }
 
@@ -118,7 +119,7 @@ func (g *Gateway) tailFrom(x *exchange, r edda.Read) error {
 // is nowhere but in the stream.
 func (g *Gateway) tail(x *exchange, r edda.Read, p *edda.StreamPage) error {
 	x.waits = true
-	x.w.Header()["Cache-Control"] = noStore
+	x.w.Header()["Cache-Control"] = httpio.NoStore
 	s := stream{x: x}
 	defer s.close()
 	s.begin(eventStream)
@@ -144,7 +145,7 @@ func (g *Gateway) tail(x *exchange, r edda.Read, p *edda.StreamPage) error {
 			if ctx.Err() != nil && x.r.Context().Err() == nil {
 				err = refuse(edda.NoCredentials, errExpired.Error())
 			}
-			_ = s.write(appendEvent("", streamjson.EndEvent, appendProblem(nil, g.problem(x, err)))) // or nobody listens
+			_ = s.write(appendEvent("", streamjson.EndEvent, httpio.AppendProblem(nil, g.problem(x, err)))) // or nobody listens
 			return nil
 		}
 	}

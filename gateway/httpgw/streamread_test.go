@@ -15,6 +15,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // fill appends n messages to the shard eu of orders, typed t0, t1, ….
@@ -275,7 +276,7 @@ func TestTailSlowReader(t *testing.T) {
 				t.Fatalf("the quick reader got %s, want %s", got, item(i+1, "t0"))
 			}
 		}
-		time.Sleep(bodyTimeout + time.Second)
+		time.Sleep(httpio.BodyTimeout + time.Second)
 		n := 0
 		for got := slow.event(); got != ""; got = slow.event() {
 			n++

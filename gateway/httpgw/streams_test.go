@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
@@ -192,7 +193,7 @@ func TestStreamBackendErrors(t *testing.T) {
 		g := streamsOf(t, &fakeStreams{fails: err}, &fakeGroups{fails: err}, Options{})
 		for _, r := range routes {
 			w := refused(t, g, reason, r.method, r.target, r.body, r.headers...)
-			if p := wantProblem(t, w); w.Code != reason.HTTPStatus() || p.Detail != "because" || titles[reason] == "" {
+			if p := wantProblem(t, w); w.Code != reason.HTTPStatus() || p.Detail != "because" || httpio.Titles[reason] == "" {
 				t.Errorf("%s %s: got %d %s", r.method, r.target, w.Code, w.Body)
 			}
 			if reason == edda.GroupFull && w.Header().Get("Retry-After") != "1" {

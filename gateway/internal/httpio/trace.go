@@ -1,4 +1,4 @@
-package httpgw
+package httpio
 
 import (
 	"encoding/binary"
@@ -14,20 +14,20 @@ const (
 	traceStateList = 32
 )
 
-// traceContext returns the W3C trace context of a call: the caller's trace with a span
+// TraceContext returns the W3C trace context of a call: the caller's trace with a span
 // of the node's own as the parent of what follows. An invalid traceparent begins
 // a new trace, and then the state goes with the old one.
 //
 // Nothing of it is in the response: the specification has no header for it.
-func traceContext(parents, states []string) (parent, state string) {
+func TraceContext(parents, states []string) (parent, state string) {
 	var b [traceParentLen]byte
 	copy(b[:], "00-")
 	b[35], b[52] = '-', '-'
-	if len(parents) == 1 && validTraceParent(parents[0]) {
+	if len(parents) == 1 && ValidTraceParent(parents[0]) {
 		copy(b[3:35], parents[0][3:35])
 		flags := unhex(parents[0][54]) & 3 // sampled, and random trace id; others are not ours to pass on
 		b[53], b[54] = '0', '0'+flags
-		state = traceState(states)
+		state = TraceState(states)
 	} else {
 		putRandom(b[3:19])
 		putRandom(b[19:35])
@@ -44,7 +44,8 @@ func putRandom(b []byte) {
 	hex.Encode(b, raw[:])
 }
 
-func validTraceParent(s string) bool {
+// ValidTraceParent reports whether s is a traceparent.
+func ValidTraceParent(s string) bool {
 	if len(s) < traceParentLen || s[2] != '-' || s[35] != '-' || s[52] != '-' {
 		return false
 	}
@@ -76,9 +77,9 @@ func unhex(c byte) byte {
 	return c - '0'
 }
 
-// traceState returns the list that several headers make up, or "" when it is
+// TraceState returns the list that several headers make up, or "" when it is
 // malformed or too long to be carried.
-func traceState(values []string) string {
+func TraceState(values []string) string {
 	s := strings.Trim(strings.Join(values, ","), " \t,")
 	if s == "" || len(s) > traceStateMax || strings.Count(s, ",") >= traceStateList {
 		return ""

@@ -1,4 +1,4 @@
-package httpgw
+package httpio
 
 import (
 	"errors"
@@ -10,26 +10,26 @@ import (
 	"github.com/edda-io/edda"
 )
 
-// body reads the whole body into a buffer of its size, which the caller may
-// keep. One that is too large is refused before it is read.
-func (g *Gateway) body(x *exchange) ([]byte, error) {
-	n, limit := x.r.ContentLength, g.opts.MaxBody
+// Body reads the whole body of a request into a buffer of its size, which the caller may
+// keep. One that is larger than the limit is refused, TooLarge, before it is read.
+func Body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	n := r.ContentLength
 	switch {
 	case n == 0:
 		return nil, nil
 	case n > limit:
 		return nil, tooLarge(limit)
 	}
-	c := http.NewResponseController(x.w)
-	if c.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil {
+	c := http.NewResponseController(w)
+	if c.SetReadDeadline(time.Now().Add(BodyTimeout)) == nil {
 		// Left in place it would end the request's context while the caller waits.
 		defer func() { _ = c.SetReadDeadline(time.Time{}) }()
 	}
-	if n < 0 || n > largeBody {
-		return readLarge(x.r.Body, n, limit)
+	if n < 0 || n > LargeBody {
+		return readLarge(r.Body, n, limit)
 	}
 	b := make([]byte, n)
-	if _, err := io.ReadFull(x.r.Body, b); err != nil {
+	if _, err := io.ReadFull(r.Body, b); err != nil {
 		return nil, badBody(err)
 	}
 	return b, nil
@@ -40,7 +40,7 @@ func (g *Gateway) body(x *exchange) ([]byte, error) {
 func readLarge(r io.Reader, n, limit int64) ([]byte, error) {
 	size := int64(4 << 10)
 	if n >= 0 {
-		size, limit = largeBody, n
+		size, limit = LargeBody, n
 	}
 	b := make([]byte, 0, min(limit+1, size))
 	for {

@@ -1,4 +1,4 @@
-package httpgw
+package httpio
 
 import (
 	"errors"
@@ -14,15 +14,16 @@ import (
 	"github.com/edda-io/edda/internal/seldom"
 )
 
-// metrics are the gateway's own. Labels are routes' templates and known methods
-// alone, so that no caller can make new series.
-type metrics struct {
+// Metrics are those of a gateway; the gateways of a registerer share them. Labels are
+// routes' templates and known methods alone, so that no caller can make new series.
+type Metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	m := &metrics{
+// NewMetrics registers them; nil keeps them nowhere.
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "edda_http_requests_total", Help: "HTTP requests answered.",
 		}, []string{"route", "method", "status"}),
@@ -54,12 +55,13 @@ func register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
 	return c, err
 }
 
-// meter holds the metrics of one route, found already.
-type meter struct {
+// Meter holds the metrics of one route, found already.
+type Meter struct {
 	route    string
 	requests *prometheus.CounterVec
 	seconds  prometheus.Observer
-	slow     seldom.Gate // of warnings about slow requests
+	// Slow lets warnings about slow requests pass.
+	Slow seldom.Gate
 
 	// counters is replaced, never changed, so that readers need no lock.
 	counters atomic.Pointer[map[counterKey]prometheus.Counter]
@@ -71,15 +73,17 @@ type counterKey struct {
 	status int
 }
 
-func (m *metrics) meter(route string) *meter {
-	mt := &meter{route: route, requests: m.requests, seconds: m.seconds.WithLabelValues(route)}
+// Meter returns the metrics of a route.
+func (m *Metrics) Meter(route string) *Meter {
+	mt := &Meter{route: route, requests: m.requests, seconds: m.seconds.WithLabelValues(route)}
 	mt.counters.Store(&map[counterKey]prometheus.Counter{})
 	return mt
 }
 
-func (mt *meter) observe(method string, status int, took time.Duration) {
+// Observe counts a request that was answered.
+func (mt *Meter) Observe(method string, status int, took time.Duration) {
 	mt.seconds.Observe(took.Seconds())
-	k := counterKey{method: methodLabel(method), status: status}
+	k := counterKey{method: MethodLabel(method), status: status}
 	c, ok := (*mt.counters.Load())[k]
 	if !ok {
 		c = mt.add(k)
@@ -87,7 +91,7 @@ func (mt *meter) observe(method string, status int, took time.Duration) {
 	c.Inc()
 }
 
-func (mt *meter) add(k counterKey) prometheus.Counter {
+func (mt *Meter) add(k counterKey) prometheus.Counter {
 	mt.mu.Lock()
 	defer mt.mu.Unlock()
 	counters := maps.Clone(*mt.counters.Load())
@@ -96,7 +100,8 @@ func (mt *meter) add(k counterKey) prometheus.Counter {
 	return counters[k]
 }
 
-func methodLabel(method string) string {
+// MethodLabel returns a method as it stands in metrics and logs: an unknown one is "other".
+func MethodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions:
 		return method
