@@ -56,6 +56,27 @@ func Read(authorization []string, state *tls.ConnectionState) (Credential, error
 	return c, nil
 }
 
+// WithKey returns the credential with the token that a header other than authorization
+// shows, such as X-Api-Key; there need be none. An API key is a token like any other: it
+// is known by the same authenticators, and compared in the same constant time. Two tokens
+// are refused with NO_CREDENTIALS.
+func (c Credential) WithKey(header string, values []string) (Credential, error) {
+	switch {
+	case len(values) == 0:
+		return c, nil
+	case len(values) > 1:
+		return Credential{}, refuse(header + " stands there more than once")
+	case c.Token != "":
+		return Credential{}, refuse(header + " shows a token beside another one")
+	case values[0] == "":
+		return Credential{}, refuse(header + " is empty")
+	case len(values[0]) > MaxTokenBytes:
+		return Credential{}, refuse(fmt.Sprintf("%s has %d bytes, at most %d are allowed", header, len(values[0]), MaxTokenBytes))
+	}
+	c.Token = values[0]
+	return c, nil
+}
+
 // Authenticator finds out whose a credential is.
 type Authenticator interface {
 	// Authenticate returns what the owner of the credential may do. The grant may be

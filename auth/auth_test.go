@@ -218,3 +218,31 @@ func TestAdmit(t *testing.T) {
 		t.Errorf("without an authenticator: got %+v, %v, want %s with every right", g, err, edda.Anonymous)
 	}
 }
+
+func TestKeyHeaders(t *testing.T) {
+	shown := auth.Credential{Token: "t"}
+	for _, tc := range []struct {
+		name   string
+		before auth.Credential
+		values []string
+		want   string
+		ok     bool
+	}{
+		{"nothing", auth.Credential{}, nil, "", true},
+		{"a key", auth.Credential{}, []string{"k e y"}, "k e y", true},
+		{"a token and no key", shown, nil, "t", true},
+		{"a token and a key", shown, []string{"t"}, "", false},
+		{"two keys", auth.Credential{}, []string{"a", "a"}, "", false},
+		{"an empty key", auth.Credential{}, []string{""}, "", false},
+		{"the longest", auth.Credential{}, []string{strings.Repeat("k", auth.MaxTokenBytes)}, strings.Repeat("k", auth.MaxTokenBytes), true},
+		{"too long", auth.Credential{}, []string{strings.Repeat("k", auth.MaxTokenBytes+1)}, "", false},
+	} {
+		got, err := tc.before.WithKey("X-Api-Key", tc.values)
+		if (err == nil) != tc.ok || got.Token != tc.want {
+			t.Errorf("%s: got token of %d bytes and %v", tc.name, len(got.Token), err)
+		}
+		if err != nil && (edda.ReasonOf(err) != edda.NoCredentials || !strings.Contains(err.Error(), "X-Api-Key")) {
+			t.Errorf("%s: got %v, want NO_CREDENTIALS that names the header", tc.name, err)
+		}
+	}
+}

@@ -1,13 +1,9 @@
 package httpgw
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
-	"github.com/edda-io/edda"
 	"github.com/rs/cors"
 )
 
@@ -73,25 +69,6 @@ func newCORS(origins []string) *cors.Cors {
 		ExposedHeaders: []string{"*"}, // handlers choose names
 		MaxAge:         preflightAge,
 	})
-}
-
-// checkOrigins refuses what is no origin, and to let every page in where nobody needs
-// credentials.
-func checkOrigins(origins []string, anonymous bool) error {
-	for _, o := range origins {
-		var why string
-		switch u, err := url.Parse(o); {
-		case o == "*" && anonymous:
-			why = "without Authenticator every page in a browser on this machine could do everything: list the origins"
-		case o == "*":
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o || strings.Contains(o, "*"):
-			why = "must be SCHEME://HOST or SCHEME://HOST:PORT, such as https://app.example.com, or *"
-		}
-		if why != "" {
-			return &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Origins has %q: %w", o, errors.New(why))}
-		}
-	}
-	return nil
 }
 
 // noStatus keeps the answer to a browser that asks what a page may do from ending before

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
 // admit refuses whoever is not known, and sets the grant. It comes before
@@ -16,17 +16,14 @@ func (g *Gateway) admit(x *exchange) error {
 	var err error
 	switch {
 	case g.names != nil:
-		err = g.checkNames(x.r)
+		err = httpio.CheckNames(g.names, x.r, g.listed)
 	case x.route.open || x.r.Method == http.MethodOptions:
 		return nil
 	default:
-		c, err = auth.Read(x.r.Header["Authorization"], x.r.TLS)
+		c, err = httpio.Credential(x.r, g.opts.KeyHeaders)
 	}
 	if err != nil {
 		return err
-	}
-	if c.Token == "" && c.Certificate != nil && crossOrigin.Check(x.r) != nil {
-		return errOrigin
 	}
 	if x.route.keyed && x.r.URL.Query().Has(completionKey) {
 		x.grant, err = auth.AdmitKey(x.r.Context(), g.opts.Authenticator, c)
@@ -35,10 +32,6 @@ func (g *Gateway) admit(x *exchange) error {
 	}
 	return err
 }
-
-// crossOrigin refuses what another site's page has a browser send. A token does
-// not come of itself, but a browser shows a certificate to whoever asks.
-var crossOrigin = http.NewCrossOriginProtection()
 
 // access is what a principal must be allowed for an operation.
 type access uint8
@@ -92,22 +85,3 @@ func (x *exchange) whileKnown() (context.Context, context.CancelFunc) {
 }
 
 var errExpired = errors.New("the credentials have expired")
-
-var (
-	errHost   = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Host is not this node's")}
-	errOrigin = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Origin is not this node's")}
-)
-
-// checkNames refuses what was not sent to this node by its name, or was sent by the
-// page of another that is not listed.
-func (g *Gateway) checkNames(r *http.Request) error {
-	if !g.names.Host(r.Host) {
-		return errHost
-	}
-	for i, o := range r.Header["Origin"] {
-		if i > 0 || !g.names.Origin(o, r.Host) && !g.listed(o) {
-			return errOrigin
-		}
-	}
-	return nil
-}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/ownhost"
 )
 
@@ -67,7 +68,7 @@ func TestGuard(t *testing.T) {
 		if tc.origin != "" {
 			r.Header.Set("Origin", tc.origin)
 		}
-		if err := g.checkNames(r); (err == nil) != tc.want {
+		if err := httpio.CheckNames(g.names, r, g.listed); (err == nil) != tc.want {
 			t.Errorf("listen %v, Host %q, Origin %q: got %v, want allowed: %v", tc.listen, tc.host, tc.origin, err, tc.want)
 		}
 	}
@@ -93,5 +94,41 @@ func TestNoCredentialsMeansLoopback(t *testing.T) {
 	opts := Options{Listen: []string{"0.0.0.0:7400"}, Authenticator: auth.FirstOf()}
 	if _, err := build(nil, backends{calls: &fake{}}, edda.Memory, opts); err != nil {
 		t.Errorf("with credentials: %v", err)
+	}
+}
+
+func TestKeyHeaders(t *testing.T) {
+	f := &fake{}
+	g := gatewayOf(t, f, Options{
+		Authenticator: byName(map[string]auth.Rights{"ada": auth.Everything()}), KeyHeaders: []string{"x-api-key", "Apikey"},
+	})
+	for _, tc := range []struct {
+		status  int
+		headers []string
+	}{
+		{200, []string{"X-Api-Key: ada"}},
+		{200, []string{"ApiKey: ada"}},
+		{200, []string{"Authorization: Bearer ada"}},
+		{401, nil},
+		{401, []string{"X-Api-Key: eve"}},
+		{401, []string{"X-Api-Key:"}},
+		{401, []string{"X-Api-Key: ada", "X-Api-Key: ada"}},
+		{401, []string{"X-Api-Key: ada", "Apikey: ada"}},
+		{401, []string{"X-Api-Key: ada", "Authorization: Bearer ada"}},
+		{401, []string{"X-Other-Key: ada"}},
+	} {
+		f.message = nil
+		w := do(g, http.MethodPost, "/v1/call/users/1/x", "x", tc.headers...)
+		if w.Code != tc.status || (tc.status == 200) != (f.message != nil) {
+			t.Errorf("%v: got %d, want %d", tc.headers, w.Code, tc.status)
+		}
+		if f.message != nil && f.message.Principal != "ada" {
+			t.Errorf("%v: got principal %q", tc.headers, f.message.Principal)
+		}
+	}
+	for _, bad := range [][]string{{"Authorization"}, {"cookie"}, {"Host"}, {"Edda-Key"}, {"X Key"}, {""}, {"Te"}, {"X-Key", "x-key"}} {
+		if _, err := build(nil, backends{calls: f}, edda.Fsync, Options{KeyHeaders: bad}); edda.ReasonOf(err) != edda.BadValue {
+			t.Errorf("%q: got %v, want BAD_VALUE", bad, err)
+		}
 	}
 }

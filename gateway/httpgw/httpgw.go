@@ -42,6 +42,9 @@ type Options struct {
 	// must be loopback, and requests with a foreign Host or Origin are refused,
 	// because a web page in the browser on the same machine could send them.
 	Authenticator auth.Authenticator
+	// KeyHeaders are headers, such as X-Api-Key, that a token may be shown in instead of
+	// Authorization.
+	KeyHeaders []string
 	// Listen holds the addresses, HOST:PORT, that the server listens on. Without
 	// Authenticator they are taken for the node's own in Host and Origin, beside
 	// localhost, 127.0.0.1 and [::1]. Empty means that the port is not checked.
@@ -129,20 +132,22 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := checkOrigins(opts.Origins, opts.Authenticator == nil); err != nil {
-		return nil, err
+	if err := httpio.CheckOrigins(opts.Origins, opts.Authenticator == nil); err != nil {
+		return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Origins has %w", err)}
+	}
+	var err error
+	if opts.KeyHeaders, err = httpio.KeyHeaders(opts.KeyHeaders); err != nil {
+		return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option KeyHeaders has %w", err)}
 	}
 	g := &Gateway{node: n, backends: b, durability: string(d), opts: opts, log: opts.Logger, cors: newCORS(opts.Origins)}
 	if opts.TracerProvider != nil {
 		g.tracer = opts.TracerProvider.Tracer(tracerName, trace.WithInstrumentationVersion(opts.Version))
 	}
 	if opts.Authenticator == nil {
-		var err error
 		if g.names, err = ownhost.New(opts.Listen); err != nil {
 			return nil, err
 		}
 	}
-	var err error
 	if g.metrics, err = httpio.NewMetrics(opts.Registerer); err != nil {
 		return nil, err
 	}
