@@ -103,7 +103,7 @@ class Client extends EventTarget {
     globalThis.removeEventListener?.("online", this.#online);
     this.#leave(why);
     for (const sub of [...this.#subscriptions.values()]) sub.end(error);
-    for (const request of [...this.#requests.values()]) request.fail(error ?? closed());
+    for (const request of [...this.#requests.values()]) request.fail(request.tried ? new EddaError("OUTCOME_UNKNOWN", why, { cause: error }) : (error ?? closed()));
     this.#emit("close", { why, again: false });
   }
 
@@ -126,7 +126,8 @@ class Client extends EventTarget {
       };
       const abort = () => {
         if (request.sent && request.call) this.#send({ op: "cancel", ref });
-        request.fail(cancelled(signal));
+        const unknown = request.tried && !request.call;
+        request.fail(unknown ? new EddaError("OUTCOME_UNKNOWN", "the signal was aborted", { cause: signal.reason }) : cancelled(signal));
       };
       const timer = timeout && setTimeout(() => request.fail(request.late(timeout)), timeout);
       request.succeed = (value) => settle(resolve, value);
@@ -143,7 +144,7 @@ class Client extends EventTarget {
     for (const request of this.#waiting) {
       if (!this.#open || this.#requests.size - this.#waiting.size >= most) return;
       this.#waiting.delete(request);
-      request.sent = true;
+      request.sent = request.tried = true;
       this.#conn.ws.send(request.text);
     }
   }
@@ -305,6 +306,7 @@ class Client extends EventTarget {
 // A Request is a call, an append or something to publish, until it is answered.
 class Request {
   sent = false; // over the connection that there is
+  tried = false; // sent over some connection
   acked = undefined; // what the node said when it was stored
   later = undefined; // the timer until it is sent again
 
@@ -335,7 +337,7 @@ class Request {
   }
 
   late(timeout) {
-    if (!this.sent) return new EddaError("TIMEOUT", `it could not be sent within ${timeout} ms`);
+    if (!this.tried) return new EddaError("TIMEOUT", `it could not be sent within ${timeout} ms`);
     const detail = `there was no answer within ${timeout} ms`;
     return this.call ? new EddaError("TIMEOUT", `${detail}; the request goes on`) : new EddaError("OUTCOME_UNKNOWN", detail);
   }

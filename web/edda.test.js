@@ -161,3 +161,421 @@ test("a lost connection: what has a key is repeated as it was, the rest is unkno
   assert.deepEqual(await later, { id: "p", position: "3" });
   assert.deepEqual(acks, ["r1"]);
 });
+
+// subscribed answers the last subscribe, and returns what sends messages with the numbers.
+function subscribed(n, frame = {}) {
+  const { ref, patterns, from } = n.socket.last("subscribe");
+  n.socket.says({ op: "subscribed", ref, patterns, from: from ?? "p0", ...frame });
+  return (...numbers) => {
+    for (const i of numbers) n.socket.says({ op: "message", ref, shard: "default", offset: i, id: `m${i}`, type: "said", data: i, from: `p${i}` });
+  };
+}
+
+test("a subscription goes on from its last message, without a gap or a repeat", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const got = [];
+  const sub = c.subscribe({ channel: "room", patterns: ["said"] }, (m) => got.push(m.data));
+  assert.deepEqual(n.socket.last("subscribe"), { op: "subscribe", channel: "room", patterns: ["said"], lifespan: "eternal", credit: 256, ref: 1 });
+  subscribed(n)(1, 2);
+  assert.equal(await sub.ready, sub);
+  n.socket.breaks();
+  assert.equal(c.state, "connecting");
+  next(n);
+  assert.equal(n.socket.last("subscribe").from, "p2");
+  subscribed(n)(3);
+  assert.deepEqual(got, [1, 2, 3]);
+  assert.equal(sub.from, "p3");
+});
+
+test("a subscription without a message goes on from where it was accepted", () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  c.subscribe({ stream: "log" }, () => {});
+  n.socket.breaks(); // before it was accepted: it begins at the end, then
+  next(n);
+  assert.equal(n.socket.last("subscribe").from, undefined);
+  subscribed(n);
+  n.socket.breaks();
+  next(n);
+  assert.equal(n.socket.last("subscribe").from, "p0");
+});
+
+test("messages wait for the handler's promise, and credit for them", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const got = [];
+  let done;
+  const sub = c.subscribe({ channel: "room", window: 4 }, (m) => {
+    got.push(m.data);
+    return new Promise((resolve) => (done = resolve));
+  });
+  const send = subscribed(n);
+  assert.equal(n.socket.last("subscribe").credit, 4);
+  send(1, 2, 3, 4);
+  assert.deepEqual(got, [1]);
+  assert.equal(sub.from, undefined);
+  done();
+  await turn();
+  assert.deepEqual(got, [1, 2]);
+  assert.equal(sub.from, "p1");
+  assert.equal(n.socket.last("credit"), undefined);
+  done();
+  await turn();
+  assert.deepEqual(n.socket.last("credit"), { op: "credit", n: 2, ref: 1 });
+  // What has come is not asked for again, though it is not handled yet.
+  n.socket.breaks();
+  next(n);
+  assert.equal(n.socket.last("subscribe").from, "p4");
+  assert.equal(n.socket.last("subscribe").credit, 3);
+  subscribed(n)(5);
+  for (let i = 0; i < 3; i++) {
+    done();
+    await turn();
+  }
+  assert.deepEqual(got, [1, 2, 3, 4, 5]);
+});
+
+test("a handler that fails gets the next message all the same", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const thrown = [];
+  mock.method(globalThis, "queueMicrotask", (f) => assert.throws(f, (err) => Boolean(thrown.push(err.message))));
+  const got = [];
+  c.subscribe({ channel: "room" }, (m) => {
+    got.push(m.data);
+    if (m.data === 1) throw new Error("at once");
+    if (m.data === 2) return Promise.reject(new Error("later"));
+  });
+  subscribed(n)(1, 2, 3);
+  await turn();
+  mock.restoreAll();
+  assert.deepEqual(got, [1, 2, 3]);
+  assert.deepEqual(thrown, ["at once", "later"]);
+});
+
+test("a loop over the messages; who leaves it has unsubscribed", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const sub = c.subscribe({ stream: "log" });
+  const got = [];
+  const loop = (async () => {
+    for await (const m of sub) {
+      got.push(m.data);
+      if (m.data === 3) break;
+    }
+  })();
+  subscribed(n)(1, 2);
+  await turn();
+  subscribed(n)(3, 4);
+  await loop;
+  assert.deepEqual(got, [1, 2, 3]);
+  assert.deepEqual(n.socket.sent.at(-1), { op: "unsubscribe", ref: 1 });
+  assert.equal(sub.from, "p2", "the loop was left over the third");
+  subscribed(n)(5); // still on its way
+  n.socket.breaks();
+  next(n);
+  assert.deepEqual(n.socket.sent, [], "nothing is subscribed to any more");
+  await assert.rejects(sub[Symbol.asyncIterator]().next(), TypeError);
+});
+
+test("an ephemeral message counts when its pattern is used up, and only then", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const got = [];
+  let ended = 0;
+  const sub = c.subscribe({ channel: "room", patterns: ["a", "b"], lifespan: "ephemeral", onEnd: () => ended++ }, (m) => got.push(m.data));
+  subscribed(n)(1);
+  assert.deepEqual(got, []);
+  n.socket.breaks();
+  next(n);
+  assert.equal(n.socket.last("subscribe").from, "p0");
+  assert.deepEqual(n.socket.last("subscribe").patterns, ["a", "b"]);
+  subscribed(n)(1);
+  n.socket.says({ op: "unsubscribed", ref: 1, patterns: ["b"] });
+  assert.deepEqual(got, [1]);
+  assert.deepEqual(sub.patterns, ["b"]);
+  n.socket.breaks();
+  next(n);
+  assert.deepEqual(n.socket.last("subscribe").patterns, ["b"]);
+  subscribed(n)(2);
+  n.socket.says({ op: "unsubscribed", ref: 1, patterns: [] });
+  assert.deepEqual(got, [1, 2]);
+  assert.equal(ended, 1);
+});
+
+test("unsubscribe gives up patterns, and at last the subscription", () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const sub = c.subscribe({ channel: "room", patterns: ["a", "b"] }, () => {});
+  subscribed(n);
+  sub.unsubscribe("a");
+  assert.deepEqual(n.socket.last("unsubscribe"), { op: "unsubscribe", patterns: ["a"], ref: 1 });
+  n.socket.says({ op: "unsubscribed", ref: 1, patterns: ["b"] });
+  sub.unsubscribe("b");
+  assert.deepEqual(n.socket.last("unsubscribe"), { op: "unsubscribe", ref: 1 });
+  sub.unsubscribe();
+  assert.equal(n.socket.sent.filter((f) => f.op === "unsubscribe").length, 2);
+});
+
+test("a gap is told between the messages", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const got = [];
+  c.subscribe({ channel: "room", from: "old", onGap: () => got.push("gap") }, async (m) => got.push(m.data));
+  subscribed(n)(1);
+  n.socket.breaks();
+  next(n);
+  subscribed(n, { gap: true, from: "p7" })(8);
+  await turn();
+  assert.deepEqual(got, [1, "gap", 8]);
+});
+
+test("a subscription that is refused ends; one that is in trouble goes on", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const ends = [];
+  const sub = c.subscribe({ channel: "none", onEnd: (err) => ends.push(err?.reason) }, () => {});
+  const no = { op: "error", ref: 1, code: "not_found", reason: "NO_CHANNEL", detail: "none" };
+  n.socket.says(no);
+  await assert.rejects(sub.ready, reason("NO_CHANNEL"));
+  assert.deepEqual(ends, ["NO_CHANNEL"]);
+
+  const loop = c.subscribe({ channel: "room" });
+  subscribed(n)(1);
+  const { ref } = n.socket.last("subscribe");
+  n.socket.says({ op: "error", ref, code: "unavailable", reason: "DRAINING" });
+  mock.timers.tick(1_000);
+  assert.equal(n.socket.sent.filter((f) => f.op === "subscribe").length, 3);
+  assert.equal(n.socket.last("subscribe").from, "p1");
+  n.socket.says({ op: "error", ref, code: "resource_exhausted", reason: "SLOW" });
+  n.socket.breaks(1013);
+  next(n);
+  assert.equal(n.socket.last("subscribe").from, "p1");
+  n.socket.says({ ...no, ref });
+  const got = [];
+  await assert.rejects(async () => {
+    for await (const m of loop) got.push(m.data);
+  }, reason("NO_CHANNEL"));
+  assert.deepEqual(got, [1], "what has come is handled before");
+});
+
+test("a drain: what goes on is answered, what is new waits for the next connection", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const old = c.call("a", "old");
+  n.socket.says({ op: "drain" });
+  const late = c.call("a", "late");
+  assert.equal(n.socket.sent.length, 1);
+  n.socket.says({ op: "reply", ref: n.socket.sent[0].ref, status: 200 });
+  assert.equal((await old).status, 200);
+  n.socket.breaks(1012);
+  next(n);
+  assert.equal(n.socket.sent.length, 1);
+  n.socket.says({ op: "reply", ref: n.socket.sent[0].ref, status: 201 });
+  assert.equal((await late).status, 201);
+});
+
+test("an unknown outcome is asked for again, with the same key", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const kept = c.call("a", "kept");
+  const bare = c.call("a", "bare", 0, { idempotencyKey: null });
+  const [first, second] = n.socket.sent;
+  for (const { ref } of [first, second]) n.socket.says({ op: "error", ref, code: "unavailable", reason: "OUTCOME_UNKNOWN" });
+  await assert.rejects(bare, reason("OUTCOME_UNKNOWN"));
+  mock.timers.tick(1_000);
+  assert.deepEqual(n.socket.sent.slice(2), [first]);
+  n.socket.says({ op: "error", ref: first.ref, code: "unavailable", reason: "DRAINING" });
+  n.socket.breaks();
+  next(n);
+  mock.timers.tick(1_000);
+  assert.deepEqual(n.socket.sent, [first], "once over each connection");
+  n.socket.says({ op: "reply", ref: first.ref, status: 200 });
+  assert.equal((await kept).status, 200);
+});
+
+test("no more requests at a time than a node takes, and in order", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const all = Array.from({ length: 450 }, (_, i) => c.append("log", "line", i));
+  assert.equal(n.socket.sent.length, 200);
+  const answer = ({ ref, data }) => n.socket.says({ op: "ack", ref, offset: data });
+  n.socket.sent.slice(0, 100).forEach(answer);
+  assert.equal(n.socket.sent.length, 300);
+  n.socket.breaks();
+  next(n);
+  for (let i = 0; i < n.socket.sent.length; i++) answer(n.socket.sent[i]);
+  assert.deepEqual(n.socket.sent.map((f) => f.data), Array.from({ length: 350 }, (_, i) => 100 + i));
+  assert.deepEqual((await Promise.all(all)).map((a) => a.offset), Array.from({ length: 450 }, (_, i) => i));
+});
+
+test("timeouts", async () => {
+  const n = node();
+  const c = client(n);
+  const unsent = c.call("a", "b", 0, { timeout: 500 });
+  mock.timers.tick(500);
+  await assert.rejects(unsent, { code: "deadline_exceeded", reason: "TIMEOUT", detail: "it could not be sent within 500 ms" });
+  n.socket.open();
+  const call = c.call("a", "b");
+  const append = c.append("log", "x");
+  const patient = c.call("a", "b", 0, { timeout: 0 });
+  const { ref } = n.socket.last("call");
+  for (let i = 0; i < 3; i++) {
+    mock.timers.tick(10_000);
+    n.socket.says({ op: "pong" });
+  }
+  await assert.rejects(call, { reason: "TIMEOUT", detail: "there was no answer within 30000 ms; the request goes on" });
+  await assert.rejects(append, reason("OUTCOME_UNKNOWN"));
+  n.socket.says({ op: "reply", ref, status: 200 });
+  assert.equal((await patient).status, 200);
+  const away = c.call("a", "b");
+  n.socket.breaks();
+  mock.timers.tick(30_000);
+  await assert.rejects(away, { reason: "TIMEOUT", detail: "there was no answer within 30000 ms; the request goes on" });
+});
+
+test("a signal ends the wait, and cancels the call", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const abort = new AbortController();
+  const call = c.call("a", "b", 0, { signal: abort.signal });
+  abort.abort(new Error("enough"));
+  await assert.rejects(call, (err) => err.reason === "CANCELLED" && err.cause.message === "enough");
+  const { ref } = n.socket.sent[0];
+  assert.deepEqual(n.socket.sent[1], { op: "cancel", ref });
+  n.socket.says({ op: "error", ref, code: "canceled", reason: "CANCELLED" }); // nobody waits for it
+  await assert.rejects(c.call("a", "b", 0, { signal: abort.signal }), reason("CANCELLED"));
+  assert.equal(n.socket.sent.length, 2);
+  assert.deepEqual(c.errors, []);
+});
+
+test("it waits longer each time, at most maxDelay, and by chance", () => {
+  const n = node();
+  client(n, { minDelay: 100, maxDelay: 1_000 });
+  mock.method(Math, "random", () => 1);
+  for (const wait of [100, 200, 400, 800, 1_000, 1_000]) {
+    const before = n.sockets.length;
+    n.socket.breaks();
+    mock.timers.tick(wait - 1);
+    assert.equal(n.sockets.length, before, `before ${wait} ms`);
+    mock.timers.tick(1);
+    assert.equal(n.sockets.length, before + 1, `after ${wait} ms`);
+  }
+  mock.method(Math, "random", () => 0);
+  n.socket.open();
+  mock.timers.tick(10_000); // it holds
+  const before = n.sockets.length;
+  n.socket.breaks();
+  mock.timers.tick(50);
+  assert.equal(n.sockets.length, before + 1, "after 50 ms");
+  mock.restoreAll();
+});
+
+test("each connection has a token of its own", async () => {
+  const n = node();
+  let count = 0;
+  const c = client(n, {
+    token: () => {
+      if (++count === 2) throw new Error("no");
+      return `t${count}`;
+    },
+  });
+  await turn();
+  n.socket.open();
+  assert.deepEqual(n.socket.sent, [{ op: "auth", token: "t1" }]);
+  n.socket.says({ op: "error", code: "unauthenticated", reason: "NO_CREDENTIALS", detail: "the credentials have expired" });
+  n.socket.breaks(1008);
+  mock.timers.tick(10_000);
+  await turn(); // the function fails
+  mock.timers.tick(10_000);
+  await turn();
+  n.socket.open();
+  assert.deepEqual(n.socket.sent, [{ op: "auth", token: "t3" }]);
+  assert.deepEqual(c.errors.map((e) => e.detail), ["the credentials have expired", "the credentials have expired", "the token function has failed"]);
+});
+
+test("a token that is refused is not shown again", async () => {
+  const n = node();
+  const c = client(n, { token: "wrong" });
+  const call = c.call("a", "b");
+  const sub = c.subscribe({ channel: "room" });
+  await turn();
+  n.socket.open();
+  n.socket.says({ op: "error", code: "unauthenticated", reason: "NO_CREDENTIALS", detail: "the credentials are not valid" });
+  n.socket.breaks(1008);
+  await assert.rejects(call, reason("NO_CREDENTIALS"));
+  await assert.rejects(sub.ready, reason("NO_CREDENTIALS"));
+  assert.equal(c.state, "closed");
+  mock.timers.tick(60_000);
+  assert.equal(n.sockets.length, 1);
+});
+
+test("a connection without a word is left", () => {
+  const n = node();
+  const c = client(n);
+  mock.timers.tick(10_000); // it never opens
+  assert.equal(n.socket.closed, 1000);
+  const reasons = [];
+  c.addEventListener("close", (e) => reasons.push(e.detail));
+  next(n);
+  mock.timers.tick(15_000);
+  assert.deepEqual(n.socket.sent, [{ op: "ping" }]);
+  n.socket.says({ op: "pong" });
+  mock.timers.tick(15_000);
+  mock.timers.tick(15_000);
+  assert.deepEqual(n.socket.sent, [{ op: "ping" }, { op: "ping" }]);
+  assert.equal(n.socket.closed, 1000);
+  assert.deepEqual(reasons, [{ why: "the node has not answered a ping", again: true }]);
+});
+
+test("a request that is too large for a frame is not sent again", async () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const small = c.call("a", "small");
+  const large = c.call("a", "large", "x".repeat(1000));
+  n.socket.breaks(1009, "message too big");
+  await assert.rejects(large, reason("TOO_LARGE"));
+  next(n);
+  assert.deepEqual(n.socket.sent.map((f) => f.method), ["small"]);
+  n.socket.says({ op: "reply", ref: n.socket.sent[0].ref, status: 200 });
+  assert.equal((await small).status, 200);
+});
+
+test("close ends everything, once", async () => {
+  const n = node();
+  const c = client(n);
+  const events = [];
+  for (const type of ["open", "close", "error"]) c.addEventListener(type, (e) => events.push(type, e.detail.why));
+  n.socket.open();
+  const sent = c.call("a", "b");
+  const loop = c.subscribe({ channel: "room" });
+  subscribed(n);
+  n.socket.says({ op: "drain" });
+  const unsent = c.append("log", "x");
+  c.close();
+  c.close();
+  await assert.rejects(sent, reason("OUTCOME_UNKNOWN"));
+  await assert.rejects(unsent, reason("CANCELLED"));
+  for await (const m of loop) assert.fail(m);
+  await assert.rejects(c.call("a", "b"), reason("CANCELLED"));
+  await assert.rejects(c.subscribe({ channel: "room" }).ready, reason("CANCELLED"));
+  assert.equal(n.socket.closed, 1000);
+  assert.deepEqual(events, ["open", undefined, "close", "the client was closed"]);
+  mock.timers.tick(60_000);
+  assert.equal(n.sockets.length, 1);
+});
