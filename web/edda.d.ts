@@ -5,7 +5,7 @@ export function connect(options?: ConnectOptions): Client;
 
 export interface ConnectOptions {
   /** Where the node is: "https://edda.example.com". A page's own origin by default. */
-  url?: string;
+  url?: string | URL;
   /** The credentials; a function is asked anew for each connection. Without them the caller is anonymous. */
   token?: string | (() => string | Promise<string>);
   /** "default" by default. */
@@ -52,6 +52,7 @@ export interface Client extends EventTarget {
     listener: (event: CustomEvent<ClientEvents[K]>) => void,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
 export interface ClientEvents {
@@ -108,6 +109,10 @@ export interface Reply<T = unknown> {
   contentType: string | undefined;
   /** JSON as its value, text as a string, anything else as bytes. */
   data: T;
+  /** How often it was tried. */
+  attempts: number;
+  /** The reply was given before, to the same idempotency key. */
+  replayed: boolean;
 }
 
 export interface Appended {
@@ -178,11 +183,13 @@ export interface Presence {
 
 /** EddaError is every error of the client. */
 export class EddaError extends Error {
-  constructor(reason: string, detail?: string, options?: { code?: string; cause?: unknown });
+  constructor(reason: string, detail?: string, options?: { code?: string; id?: string; cause?: unknown });
   /** A gRPC code name: "unavailable". */
   readonly code: string;
   /** What programs branch on: "OUTCOME_UNKNOWN". Those of HTTP, and UNREACHABLE. */
   readonly reason: string;
   /** For people. */
   readonly detail: string;
+  /** Of the request, where it is stored. */
+  readonly id: string | undefined;
 }

@@ -18,12 +18,13 @@ const codes = {
 // EddaError is every error of the client. Programs branch on code and reason; detail is
 // for people.
 export class EddaError extends Error {
-  constructor(reason, detail = "", { code = codes[reason], cause } = {}) {
+  constructor(reason, detail = "", { code = codes[reason], id, cause } = {}) {
     super(detail ? `${reason}: ${detail}` : reason, { cause });
     this.name = "EddaError";
     this.code = code;
     this.reason = reason;
     this.detail = detail;
+    this.id = id;
   }
 }
 
@@ -287,17 +288,16 @@ class Client extends EventTarget {
   #error(conn, f) {
     const error = new EddaError(f.reason, f.detail, f);
     const request = this.#requests.get(f.ref);
-    if (request?.repeatable && (f.reason === "OUTCOME_UNKNOWN" || f.reason === "DRAINING")) {
+    const sub = this.#subscriptions.get(f.ref);
+    if (f.reason === "NO_CREDENTIALS" || (f.code === "permission_denied" && f.ref === undefined)) {
+      conn.refused = error; // the connection ends; what was asked for waits for the next token
+      if (request) request.sent = false;
+    } else if (request?.mayRepeat(f.reason)) {
       request.sent = false;
       request.later = this.#later(() => request.sent || this.#transmit(this.#waiting.add(request)));
-    } else if (request) {
-      request.fail(error);
-    } else if (this.#subscriptions.has(f.ref)) {
-      this.#subscriptions.get(f.ref).refuse(error, this.#later);
-    } else if (f.ref === undefined) {
-      if (f.code === "unauthenticated" || f.code === "permission_denied") conn.refused = error;
-      this.#emit("error", error);
-    }
+    } else if (request) request.fail(error);
+    else if (sub) sub.refuse(error, this.#later);
+    else if (f.ref === undefined) this.#emit("error", error);
   }
 
   #later = (again) => setTimeout(again, this.#options.minDelay * (5 + 5 * Math.random()));
@@ -326,7 +326,13 @@ class Request {
   }
 
   reply({ op, ref, ...reply }) {
-    this.succeed({ id: this.acked?.id, status: reply.status, headers: reply.headers ?? {}, contentType: reply.contentType, data: dataOf(reply) });
+    const { status, headers = {}, contentType, attempts, replayed = false } = reply;
+    this.succeed({ id: this.acked?.id, status, headers, contentType, data: dataOf(reply), attempts, replayed });
+  }
+
+  // mayRepeat reports whether it can be sent again after an error.
+  mayRepeat(reason) {
+    return reason === "DRAINING" || (reason === "OUTCOME_UNKNOWN" && this.repeatable);
   }
 
   // interrupt says that the connection is lost.
@@ -420,9 +426,9 @@ class Subscription {
 
   // begin subscribes over a connection, from where the last one has ended.
   begin() {
-    const { channel, stream, lifespan } = this.#what;
+    const { channel, stream, lifespan, onPresence } = this.#what;
     const credit = Math.max(this.#window - this.#queue.length, 1);
-    this.#sent = this.#client.send({ op: "subscribe", channel, stream, patterns: this.#patterns, from: this.#point, lifespan, credit });
+    this.#sent = this.#client.send({ op: "subscribe", channel, stream, patterns: this.#patterns, from: this.#point, lifespan, credit, ...(onPresence && { presence: true }) });
     this.#credit = credit;
   }
 

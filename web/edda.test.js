@@ -94,8 +94,10 @@ test("a call is acknowledged and answered", async () => {
   assert.deepEqual(frame, { op: "call", service: "users", key: "u1", method: "login", headers: { "X-A": "1" }, data: { email: "a@x" } });
   assert.match(idempotencyKey, /^[0-9a-f]{32}$/);
   n.socket.says({ op: "ack", ref, id: "r1", position: "1-2" });
-  n.socket.says({ op: "reply", ref, status: 403, headers: { "X-B": "2" }, contentType: "text/plain", data: "forbidden" });
-  assert.deepEqual(await reply, { id: "r1", status: 403, headers: { "X-B": "2" }, contentType: "text/plain", data: "forbidden" });
+  n.socket.says({ op: "reply", ref, status: 403, headers: { "X-B": "2" }, contentType: "text/plain", data: "forbidden", attempts: 1 });
+  assert.deepEqual(await reply, {
+    id: "r1", status: 403, headers: { "X-B": "2" }, contentType: "text/plain", data: "forbidden", attempts: 1, replayed: false,
+  });
   assert.deepEqual(acks, [{ id: "r1", position: "1-2" }]);
 });
 
@@ -505,7 +507,29 @@ test("each connection has a token of its own", async () => {
   await turn();
   n.socket.open();
   assert.deepEqual(n.socket.sent, [{ op: "auth", token: "t3" }]);
-  assert.deepEqual(c.errors.map((e) => e.detail), ["the credentials have expired", "the credentials have expired", "the token function has failed"]);
+  assert.deepEqual(c.errors.map((e) => e.detail), ["the credentials have expired", "the token function has failed"]);
+});
+
+test("what was refused with an old token is asked for with the next", async () => {
+  const n = node();
+  let count = 0;
+  const c = client(n, { token: () => `t${++count}` });
+  await turn();
+  n.socket.open();
+  n.socket.says({ op: "authenticated", principal: "ada" });
+  const publish = c.publish("room", "said", {});
+  const sub = c.subscribe({ channel: "room" });
+  for (const { ref } of n.socket.sent.slice(1)) n.socket.says({ op: "error", ref, code: "unauthenticated", reason: "NO_CREDENTIALS", detail: "the credentials have expired" });
+  n.socket.breaks(1008);
+  mock.timers.tick(10_000);
+  await turn();
+  n.socket.open();
+  n.socket.says({ op: "authenticated", principal: "ada" });
+  assert.deepEqual(n.socket.sent.map((f) => f.op), ["auth", "subscribe", "publish"]);
+  n.socket.says({ op: "ack", ref: n.socket.last("publish").ref, id: "p", position: "3" });
+  subscribed(n);
+  await Promise.all([publish, sub.ready]);
+  assert.deepEqual(c.errors.map((e) => e.reason), ["NO_CREDENTIALS"]);
 });
 
 test("a token that is refused is not shown again", async () => {

@@ -1,11 +1,15 @@
 package web_test
 
 import (
+	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/edda-io/edda/web"
 )
@@ -19,12 +23,29 @@ func TestFiles(t *testing.T) {
 
 // The client's own tests are in JavaScript, against the fake of a node.
 func TestClient(t *testing.T) {
-	run(t, "node", "--test", "edda.test.js")
+	if out := run(t, "node", "--test", "edda.test.js"); out != nil {
+		t.Errorf("%s", out)
+	}
 }
 
-// run runs a program. Without it the test is left out, but not in continuous
-// integration.
-func run(t *testing.T, name string, args ...string) {
+// What the types allow and refuse is checked by the compiler itself.
+func TestTypes(t *testing.T) {
+	out := run(t, "npx", "--yes", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "-p", "typescript@5.9.3",
+		"tsc", "--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "testdata/use.ts")
+	if unreachable.Match(out) && os.Getenv("CI") == "" {
+		t.Skipf("LEFT OUT: npm could not reach its registry, so the types were not checked:\n%s", out)
+	}
+	if out != nil {
+		t.Errorf("the types do not fit:\n%s", out)
+	}
+}
+
+// unreachable is what npm says without a network.
+var unreachable = regexp.MustCompile(`ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT`)
+
+// run runs a program, and returns what it said when it failed, else nil. Without the
+// program the test is left out, but not in continuous integration.
+func run(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -33,8 +54,12 @@ func run(t *testing.T, name string, args ...string) {
 		}
 		t.Skipf("LEFT OUT: %s is missing, so the client was not tested: %v", name, err)
 	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%s %v: %v\n%s", name, args, err, out)
+		return fmt.Appendf(out, "%s: %v", name, err)
 	}
+	return nil
 }
