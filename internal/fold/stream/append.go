@@ -144,6 +144,7 @@ func (m *Machine) allKnown(s *Stream, msgs [][]byte) (bool, error) {
 func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.GroupStart) error {
 	first, total := sh.End, sh.total
 	items := len(m.items)
+	at := max(m.env.Time, s.lastAt+1) // which no other append to the stream has: see Walk
 	var names record.MessageNames
 	for _, msg := range msgs {
 		if err := names.Read(msg); err != nil {
@@ -162,7 +163,7 @@ func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.Gr
 		}
 		sh.index(s)
 		m.items = append(m.items, Item{Shard: sh.Index, Offset: sh.End, Position: m.env.Position})
-		m.push(sh, msg)
+		m.push(sh, msg, at)
 	}
 	n := int(sh.End - first)
 	if n == 0 {
@@ -171,6 +172,8 @@ func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.Gr
 	if n < len(msgs) && len(starts) > 0 {
 		starts = ofNew(starts, m.items[items:])
 	}
+	s.lastAt = at
+	s.bring(sh)
 	m.touchShard(sh)
 	effect := len(m.effects)
 	m.effects = append(m.effects, Effect{Kind: Appended, Stream: s, Shard: sh, First: first, N: n, Bytes: int(sh.total - total)})
@@ -222,13 +225,13 @@ func (sh *Shard) index(s *Stream) uint32 {
 }
 
 // push adds one message to the shard.
-func (m *Machine) push(sh *Shard, msg []byte) {
+func (m *Machine) push(sh *Shard, msg []byte, at int64) {
 	if sh.First == sh.End {
-		sh.firstAt = m.env.Time
+		sh.firstAt = at
 	}
-	sh.recent = append(sh.recent, message{m.env.Time, msg})
+	sh.recent = append(sh.recent, message{at, msg})
 	sh.End++
-	sh.LastAt = m.env.Time
+	sh.LastAt = at
 	sh.Bytes += uint64(len(msg))
 	sh.total += uint64(len(msg))
 	sh.recentBytes += uint64(len(msg))

@@ -76,6 +76,7 @@ func (m *Machine) Committed() {
 	for _, sh := range m.shards {
 		sh.recent, sh.recentBytes, sh.dirty = nil, 0, false
 		sh.storedFirst, sh.storedEnd = sh.First, sh.End
+		sh.stream.storedAt = sh.stream.lastAt
 	}
 	for _, sh := range m.heads {
 		sh.head = nil
@@ -108,6 +109,10 @@ func (m *Machine) Load() error {
 		if err := m.loadShard(p); err != nil {
 			return err
 		}
+	}
+	for _, s := range m.bySerial {
+		s.arrange()
+		s.storedAt = s.lastAt
 	}
 	return nil
 }

@@ -73,6 +73,25 @@ func (m *Machine) markAt(sh *Shard, offset uint64) (mark, error) {
 	return mk, nil
 }
 
+// timeAt returns when the message at an offset before the end was appended, or else when
+// that may have been at the latest.
+func (m *Machine) timeAt(sh *Shard, offset uint64, latest int64) (int64, error) {
+	if first := sh.recentFirst(); offset >= first {
+		return sh.recent[offset-first].time, nil
+	}
+	if offset >= sh.headAt && offset-sh.headAt < uint64(len(sh.head)) {
+		return sh.head[offset-sh.headAt].time, nil
+	}
+	s := sh.stream
+	key := messageRow(s.Serial, sh.Index, offset)
+	row, found, err := m.env.Table.Get(key)
+	if err != nil || !found {
+		return latest, err // where it is missing it is about to go anyway
+	}
+	_, mk, _, err := readMessageRow(store.Pair{Key: key, Value: row})
+	return mk.time, err
+}
+
 // search returns the first kept message whose mark is right, where all after it are
 // too, or else the end. It is quick when that is near the beginning.
 func (m *Machine) search(sh *Shard, right func(mark) bool) (uint64, mark, error) {

@@ -23,6 +23,18 @@ type modelStream struct {
 	serial uint64
 	shards []*modelShard
 	ids    map[string]modelID
+	made   int64
+}
+
+// lastAt is when the stream had its last message.
+func (s *modelStream) lastAt() int64 {
+	last := s.made - 1
+	for _, sh := range s.shards {
+		if n := len(sh.all); n > 0 {
+			last = max(last, sh.all[n-1].Time)
+		}
+	}
+	return last
 }
 
 type modelShard struct {
@@ -60,11 +72,11 @@ func (s *modelStream) may(shard string) bool {
 }
 
 // set returns the effects that are to come.
-func (m *model) set(spec edda.StreamSpec, position uint64) []Effect {
+func (m *model) set(spec edda.StreamSpec, position uint64, now int64) []Effect {
 	spec.Dedupe = cmp.Or(spec.Dedupe, edda.DefaultDedupe)
 	s := m.streams[spec.Name]
 	if s == nil {
-		m.streams[spec.Name] = &modelStream{spec: spec, serial: position << 10, ids: map[string]modelID{}}
+		m.streams[spec.Name] = &modelStream{spec: spec, serial: position << 10, ids: map[string]modelID{}, made: now}
 		return []Effect{{Kind: Created, Detail: " of " + spec.Name}}
 	}
 	before := s.spec
@@ -109,14 +121,14 @@ func (m *model) append(a *record.StreamAppended, otherwise EffectKind, position 
 	if s == nil {
 		s = &modelStream{
 			spec:   edda.StreamSpec{Namespace: edda.DefaultNamespace, Name: a.Stream, Dedupe: edda.DefaultDedupe},
-			serial: position<<10 | *count, ids: map[string]modelID{},
+			serial: position<<10 | *count, ids: map[string]modelID{}, made: now,
 		}
 		*count++
 		m.streams[a.Stream] = s
 		effects = append(effects, Effect{Kind: Created, Detail: " of " + a.Stream})
 	}
 	var items []Item
-	first, n := uint64(0), 0
+	first, n, at := uint64(0), 0, max(now, s.lastAt()+1)
 	if sh != nil {
 		first = sh.end()
 	}
@@ -134,7 +146,7 @@ func (m *model) append(a *record.StreamAppended, otherwise EffectKind, position 
 		if id != "" {
 			s.ids[id] = modelID{Place{Shard: item.Shard, Offset: item.Offset, Position: position}, now + int64(s.spec.Dedupe)}
 		}
-		sh.all = append(sh.all, Entry{Offset: sh.end(), Time: now, Message: msg})
+		sh.all = append(sh.all, Entry{Offset: sh.end(), Time: at, Message: msg})
 		items = append(items, item)
 		n++
 	}
@@ -287,6 +299,9 @@ func (sh *modelShard) check(tb testing.TB, w *world, s *Stream, index uint32) {
 	}
 	if len(sh.kept()) > 0 && got.firstAt != sh.kept()[0].Time {
 		tb.Fatalf("shard %q of %q begins at %d, want %d", sh.name, s.Spec.Name, got.firstAt, sh.kept()[0].Time)
+	}
+	if sh.first > 0 && got.goneAt != sh.all[sh.first-1].Time {
+		tb.Fatalf("shard %q of %q had its last message that is gone at %d, want %d", sh.name, s.Spec.Name, got.goneAt, sh.all[sh.first-1].Time)
 	}
 	if entries := w.read(tb, s, sh.name); !slices.EqualFunc(entries, sh.kept(), sameEntry) {
 		tb.Fatalf("shard %q of %q has\n%v, want\n%v", sh.name, s.Spec.Name, entries, sh.kept())

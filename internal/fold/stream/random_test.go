@@ -101,7 +101,7 @@ func (w *walk) step(t *testing.T) {
 		w.outcome(t, position)
 	case n < 69:
 		spec := w.randomSpec(name)
-		want := w.model.set(spec, position)
+		want := w.model.set(spec, position, w.now)
 		if s := w.model.streams[name]; want[0].Kind == Changed {
 			for _, sh := range s.shards {
 				sh.retain(spec.Retention, w.now)

@@ -36,10 +36,10 @@ func (m *Machine) trimBefore(sh *Shard, time int64) error {
 		return nil
 	}
 	to, mk, err := m.search(sh, func(mk mark) bool { return mk.time >= time })
-	if err == nil {
-		m.cut(sh, to, mk)
+	if err != nil {
+		return err
 	}
-	return err
+	return m.cut(sh, to, mk)
 }
 
 // trimTo removes the messages before an offset, which is at most the end.
@@ -48,14 +48,22 @@ func (m *Machine) trimTo(sh *Shard, to uint64) error {
 		return nil
 	}
 	mk, err := m.markAt(sh, to)
-	if err == nil {
-		m.cut(sh, to, mk)
+	if err != nil {
+		return err
 	}
-	return err
+	return m.cut(sh, to, mk)
 }
 
 // cut makes the message at an offset, of which this is the mark, the first one.
-func (m *Machine) cut(sh *Shard, to uint64, mk mark) {
+func (m *Machine) cut(sh *Shard, to uint64, mk mark) error {
+	latest := mk.time
+	if to == sh.End {
+		latest = sh.LastAt
+	}
+	gone, err := m.timeAt(sh, to-1, latest)
+	if err != nil {
+		return err
+	}
 	if first := sh.recentFirst(); to > first {
 		gone := sh.recent[:to-first]
 		for i := range gone {
@@ -67,8 +75,9 @@ func (m *Machine) cut(sh *Shard, to uint64, mk mark) {
 			sh.recent = nil
 		}
 	}
-	sh.First, sh.firstAt, sh.Bytes = to, mk.time, sh.total-mk.total
+	sh.First, sh.firstAt, sh.goneAt, sh.Bytes = to, mk.time, gone, sh.total-mk.total
 	m.touchShard(sh)
+	return nil
 }
 
 // applyTrimmed removes the first messages of a shard, or of all.

@@ -41,6 +41,7 @@ const (
 	sTotal
 	sFirstAt
 	sLastAt
+	sGoneAt
 )
 
 func streamRow(r Ref) []byte {
@@ -131,6 +132,9 @@ func (sh *Shard) row() []byte {
 	b = wire.AppendUint(b, sTotal, sh.total)
 	b = wire.AppendFixed(b, sFirstAt, uint64(sh.firstAt))
 	b = wire.AppendFixed(b, sLastAt, uint64(sh.LastAt))
+	if sh.First > 0 {
+		b = wire.AppendFixed(b, sGoneAt, uint64(sh.goneAt))
+	}
 	return append(b, sh.unknown...)
 }
 
@@ -153,6 +157,8 @@ func readShard(row []byte) (*Shard, error) {
 			sh.firstAt = int64(f.Uint)
 		case sLastAt:
 			sh.LastAt = int64(f.Uint)
+		case sGoneAt:
+			sh.goneAt = int64(f.Uint)
 		default:
 			sh.unknown = append(sh.unknown, f.Raw...)
 		}
@@ -162,6 +168,12 @@ func readShard(row []byte) (*Shard, error) {
 	}
 	if sh.Name == "" || sh.First > sh.End || sh.Bytes > sh.total {
 		return nil, fmt.Errorf("shard %q has the messages from %d to %d, %d bytes of %d", sh.Name, sh.First, sh.End, sh.Bytes, sh.total)
+	}
+	if sh.First > 0 && sh.goneAt == 0 {
+		// A release before this one wrote it: it cannot have been later.
+		if sh.goneAt = sh.firstAt; sh.First == sh.End {
+			sh.goneAt = sh.LastAt
+		}
 	}
 	sh.storedFirst, sh.storedEnd = sh.First, sh.End
 	return sh, nil

@@ -11,6 +11,7 @@
 package stream
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/edda-io/edda"
@@ -28,7 +29,12 @@ type Stream struct {
 	// Aux is whatever the node keeps beside it.
 	Aux any
 
-	shards  []*Shard          // by index
+	shards []*Shard // by index
+	latest *Shard   // the one that has had a message last; see Shard.older
+	lastAt int64    // when the last message was appended; before the stream was made: just before that
+	// storedAt is lastAt of what the table has: what was appended later is in memory.
+	storedAt int64
+
 	byName  map[string]*Shard // when there are many
 	listed  map[string]bool   // Spec.Shards, when they are many
 	unknown []byte            // fields of a later release in its row
@@ -100,6 +106,7 @@ func (s *Stream) setSpec(spec edda.StreamSpec) {
 func (s *Stream) add(sh *Shard) {
 	sh.stream, sh.Index = s, uint32(len(s.shards))
 	s.shards = append(s.shards, sh)
+	s.bring(sh)
 	switch {
 	case s.byName != nil:
 		s.byName[sh.Name] = sh
@@ -110,6 +117,40 @@ func (s *Stream) add(sh *Shard) {
 		}
 	}
 }
+
+// bring makes a shard the latest one.
+func (s *Stream) bring(sh *Shard) {
+	if s.latest == sh {
+		return
+	}
+	if sh.newer != nil {
+		sh.newer.older = sh.older
+	}
+	if sh.older != nil {
+		sh.older.newer = sh.newer
+	}
+	sh.newer, sh.older = nil, s.latest
+	if s.latest != nil {
+		s.latest.newer = sh
+	}
+	s.latest = sh
+}
+
+// arrange makes the order of the shards by their last messages anew.
+func (s *Stream) arrange() {
+	s.lastAt = s.CreatedAt - 1
+	byTime := slices.SortedStableFunc(slices.Values(s.shards), func(a, b *Shard) int { return cmp.Compare(a.LastAt, b.LastAt) })
+	s.latest = nil
+	for _, sh := range byTime {
+		sh.newer, sh.older = nil, nil
+		s.bring(sh)
+		s.lastAt = max(s.lastAt, sh.LastAt)
+	}
+}
+
+// LastAt is when the last message was appended, kept or not, in Unix nanoseconds; it is
+// before CreatedAt when there has been none.
+func (s *Stream) LastAt() int64 { return s.lastAt }
 
 // Shard is a shard that has had a message. Its fields are the machine's to change.
 type Shard struct {
@@ -124,7 +165,10 @@ type Shard struct {
 	LastAt int64
 
 	stream      *Stream
+	older       *Shard    // that has had its last message before this one has
+	newer       *Shard    // the other way round
 	firstAt     int64     // when the first kept message was appended
+	goneAt      int64     // when the last message before that was
 	total       uint64    // what all messages there ever were took
 	recent      []message // the last ones before End, which the table does not have
 	recentBytes uint64    // what those take

@@ -57,7 +57,7 @@ func (v *View) Read(table store.Table, from uint64, n, bytes int) (entries []Ent
 	if from >= v.End {
 		return nil, from, nil
 	}
-	r := reading{n: n, bytes: bytes, next: max(from, v.First)}
+	r := reading{n: n, bytes: bytes, until: noLimit, next: max(from, v.First)}
 	if first := v.recentFirst(); r.next < first {
 		r.entries = make([]Entry, 0, min(uint64(n), first-r.next, 1024))
 		if err := r.readTable(table, v, first); err != nil || r.full {
@@ -66,7 +66,7 @@ func (v *View) Read(table store.Table, from uint64, n, bytes int) (entries []Ent
 		r.next = first // what was not there is trimmed
 	}
 	for _, msg := range v.recent[r.next-v.recentFirst():] {
-		if !r.room(len(msg.data)) {
+		if !r.room(len(msg.data), msg.time) {
 			break
 		}
 		r.add(Entry{Offset: r.next, Time: msg.time, Message: msg.data})
@@ -81,11 +81,15 @@ type reading struct {
 	n, bytes int // room for so many more
 	full     bool
 	slab     []byte
+
+	until limit  // what does not come before it is read ahead
+	index uint32 // of the shard, for that
+	ahead int    // room for so many more bytes of it
 }
 
 // room reports whether there is room for another message.
-func (r *reading) room(size int) bool {
-	if len(r.entries) > 0 && (r.n <= 0 || size > r.bytes) {
+func (r *reading) room(size int, time int64) bool {
+	if len(r.entries) > 0 && (r.n <= 0 || size > r.bytes || size > r.ahead && !r.until.admits(time, r.index)) {
 		r.full = true
 	}
 	return !r.full
@@ -96,6 +100,9 @@ func (r *reading) add(e Entry) {
 	r.next = e.Offset + 1
 	r.n--
 	r.bytes -= len(e.Message)
+	if !r.until.admits(e.Time, r.index) {
+		r.ahead -= len(e.Message)
+	}
 }
 
 // keep copies a message.
@@ -121,7 +128,7 @@ func (r *reading) readTable(table store.Table, v *View, to uint64) error {
 		if err != nil {
 			return err
 		}
-		if !r.room(len(msg)) {
+		if !r.room(len(msg), mk.time) {
 			return nil
 		}
 		if len(r.entries) > 0 && offset != r.next {
