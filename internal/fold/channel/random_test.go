@@ -34,7 +34,8 @@ type modelChannel struct {
 
 type modelMessage struct {
 	id       string
-	time     int64
+	time     int64 // which no other record's messages have
+	until    int64 // when its id is forgotten
 	position uint64
 }
 
@@ -81,17 +82,20 @@ func (m *model) publish(name string, ids []string, position uint64, now int64, a
 		return []string{"stream dropped " + noSuch(name)}
 	}
 	var items []string
-	first, n := len(c.all), 0
+	first, n, at := len(c.all), 0, now
+	if first > 0 {
+		at = max(now, c.all[first-1].time+1)
+	}
 	for _, id := range ids {
-		at := slices.IndexFunc(c.all, func(msg modelMessage) bool {
-			return id != "" && msg.id == id && msg.time+int64(edda.DefaultDedupe) > now
+		known := slices.IndexFunc(c.all, func(msg modelMessage) bool {
+			return id != "" && msg.id == id && msg.until > now
 		})
-		if at >= 0 {
-			items = append(items, fmt.Sprintf("{Offset:%d Position:%d Shard:0 Replayed:true}", at, c.all[at].position))
+		if known >= 0 {
+			items = append(items, fmt.Sprintf("{Offset:%d Position:%d Shard:0 Replayed:true}", known, c.all[known].position))
 			continue
 		}
 		items = append(items, fmt.Sprintf("{Offset:%d Position:%d Shard:0 Replayed:false}", len(c.all), position))
-		c.all = append(c.all, modelMessage{id, now, position})
+		c.all = append(c.all, modelMessage{id, at, now + int64(edda.DefaultDedupe), position})
 		n++
 	}
 	if n > 0 {
