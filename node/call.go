@@ -31,8 +31,10 @@ type call struct {
 	// consumes: once the caller has the outcome nobody else needs it.
 	consumes bool
 
-	// onEnd, when not nil, sees the ended request in its partition's goroutine.
-	onEnd func(*request.Request)
+	// onEnd, when not nil, sees the ended request in its partition's goroutine, and
+	// onAccept that it is durable.
+	onEnd    func(*request.Request)
+	onAccept func(*place)
 
 	span *acceptSpan // nil when nobody traces
 
@@ -82,6 +84,9 @@ func (c *call) accepted(at place) {
 		c.span.durable = time.Now()
 	}
 	c.stage.CompareAndSwap(stageProposed, stageAccepted)
+	if c.onAccept != nil {
+		c.onAccept(&c.place)
+	}
 	if !c.waits {
 		c.signal()
 	}
@@ -154,7 +159,17 @@ func (n *Node) Send(ctx context.Context, m *edda.Message) (*edda.Ack, error) {
 // the outcomes of the request the error may be NO_WORKER, KEY_STOPPED or
 // SERVICE_PAUSED: the request is stored then, and goes on when it can.
 func (n *Node) Call(ctx context.Context, m *edda.Message) (*edda.Reply, error) {
+	return n.CallAcked(ctx, m, nil)
+}
+
+// CallAcked is Call that calls acked, when it is not nil, once the request is durable, if it
+// is ever. It does so from the goroutine of a partition, which acked must not hold up; where
+// ctx ends first that may be after CallAcked has returned.
+func (n *Node) CallAcked(ctx context.Context, m *edda.Message, acked func(*edda.Ack)) (*edda.Reply, error) {
 	c := newCall(true)
+	if acked != nil {
+		c.onAccept = func(at *place) { acked(n.ack(at)) }
+	}
 	c.consumes = true
 	if chained(m) {
 		return nil, &edda.Error{Op: c.op(), Reason: edda.Cycle, Key: m.To.Key,

@@ -10,6 +10,7 @@
 package jsondata
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -42,6 +43,20 @@ func Encode(contentType string, payload []byte) Data {
 	default:
 		// As a string it would be taken for a JSON string by whoever decodes it.
 		return Data{Base64: payload}
+	}
+}
+
+// AppendMember appends how a payload of the content type stands in JSON to an object that
+// has members already, and is not closed: nothing for an empty payload.
+func AppendMember(b []byte, contentType string, payload []byte) []byte {
+	switch d := Encode(contentType, payload); {
+	case d.Base64 != nil:
+		b = append(b, `,"dataBase64":"`...)
+		return append(base64.StdEncoding.AppendEncode(b, d.Base64), '"')
+	case d.Value != nil:
+		return append(append(b, `,"data":`...), d.Value...)
+	default:
+		return b
 	}
 }
 

@@ -16,8 +16,10 @@ import (
 // for mistakes of form. Its functions read the value that begins at the next byte
 // that is not white space, and end behind it.
 type reader struct {
-	b    []byte
-	i    int
+	b []byte
+	i int
+	// what the document is called, to people.
+	what string
 	path []place
 	// steps counts those that were read.
 	steps int
@@ -29,12 +31,15 @@ type place struct {
 	index int
 }
 
-// open returns a reader of the document.
-func open(b []byte, want string) (*reader, error) {
+// open returns a reader of a body.
+func open(b []byte, want string) (*reader, error) { return openAs("body", b, want) }
+
+// openAs returns a reader of a document, and says what to call it.
+func openAs(what string, b []byte, want string) (*reader, error) {
 	if !utf8.Valid(b) || !json.Valid(b) {
-		return nil, refuse(edda.BadJSON, "the body must be "+want+" in UTF-8")
+		return nil, refuse(edda.BadJSON, "the "+what+" must be "+want+" in UTF-8")
 	}
-	return &reader{b: b}, nil
+	return &reader{b: b, what: what}, nil
 }
 
 func refuse(reason edda.Reason, detail string) error {
@@ -61,7 +66,7 @@ func (r *reader) here() string {
 func (r *reader) bad(want string) error {
 	at := r.here()
 	if at == "" {
-		return refuse(edda.BadJSON, "the body must be "+want)
+		return refuse(edda.BadJSON, "the "+r.what+" must be "+want)
 	}
 	return refuse(edda.BadValue, at+" must be "+want)
 }

@@ -1,0 +1,100 @@
+package wsgw
+
+import (
+	"context"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
+)
+
+// nextBeat is in how long the connection is to be looked at. The caller holds mu.
+func (c *conn) nextBeat(now time.Time) time.Duration {
+	if c.grant == nil {
+		return c.g.opts.AuthTimeout
+	}
+	next := c.g.opts.Ping
+	if !c.grant.Expires.IsZero() {
+		next = min(next, max(0, c.grant.Expires.Sub(now)))
+	}
+	return next
+}
+
+// beat sees to what goes by the clock: whether the client is there, and still known.
+func (c *conn) beat() {
+	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		return
+	}
+	c.tasks.Add(1)
+	grant, cred := c.grant, c.cred
+	c.mu.Unlock()
+	defer c.tasks.Done()
+	if grant == nil {
+		c.fail("", refusal(edda.NoCredentials, "nobody authenticated in time"))
+		return
+	}
+	if expired(grant) {
+		c.fail("", errExpired)
+		return
+	}
+	if !c.stillKnown(cred, grant) {
+		return
+	}
+	c.lookFor()
+	c.mu.Lock()
+	if !c.over {
+		c.timer.Reset(c.nextBeat(time.Now()))
+	}
+	c.mu.Unlock()
+}
+
+// stillKnown asks again whose the credentials are, so that those which were taken back end
+// what lives on their strength.
+func (c *conn) stillKnown(cred auth.Credential, grant *auth.Grant) bool {
+	if c.g.opts.Authenticator == nil {
+		return true
+	}
+	ctx, stop := context.WithTimeout(c.ctx, c.g.opts.AuthTimeout)
+	defer stop()
+	now, err := auth.Admit(ctx, c.g.opts.Authenticator, cred)
+	c.mu.Lock()
+	renewed := c.grant != grant
+	c.mu.Unlock()
+	switch {
+	case renewed, err != nil && edda.ReasonOf(err) != edda.NoCredentials && edda.ReasonOf(err) != edda.NotAllowed:
+		return true // there are others, or nobody could be asked
+	case err != nil:
+		c.fail("", err)
+		return false
+	case now.Principal != grant.Principal:
+		c.fail("", refusal(edda.NoCredentials, "the credentials are another principal's now"))
+		return false
+	case now != grant:
+		c.renew(cred, now)
+	}
+	return true
+}
+
+// lookFor asks a client that has said nothing for a while whether it is there, and gives up
+// one that was asked twice.
+func (c *conn) lookFor() {
+	silent := time.Duration(time.Now().UnixNano() - c.wire.heard.Load())
+	ping := c.g.opts.Ping
+	slack := ping / 10
+	switch {
+	case silent >= 3*ping-slack:
+		c.seldom("a connection does not answer, and is given up")
+		_ = c.ws.CloseNow()
+	case silent >= ping-slack:
+		c.task(c.ping)
+	}
+}
+
+// ping waits for the answer until the next one is due.
+func (c *conn) ping() {
+	ctx, stop := context.WithTimeout(c.ctx, c.g.opts.Ping)
+	defer stop()
+	_ = c.ws.Ping(ctx) // an answer is heard
+}

@@ -1,0 +1,75 @@
+package wsgw
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edda-io/edda"
+)
+
+// metrics are the gateway's own. No label comes from what a client makes up.
+type metrics struct {
+	connections          prometheus.Gauge
+	subscriptions, calls prometheus.Gauge
+	ended                *prometheus.CounterVec
+	upgrades, frames     *prometheus.CounterVec // refused
+	framesIn, framesOut  prometheus.Counter
+	bytesIn, bytesOut    prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	var errs []error
+	gauge := func(name, help string) prometheus.Gauge {
+		return register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}), &errs)
+	}
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label}), &errs)
+	}
+	frames := counters("edda_live_frames_total", "Frames of live connections, by direction.", "direction")
+	bytes := counters("edda_live_bytes_total", "Bytes of live connections, by direction.", "direction")
+	m := &metrics{
+		connections:   gauge("edda_live_connections", "Live connections that are open."),
+		subscriptions: gauge("edda_live_subscriptions", "Subscriptions of live connections."),
+		calls:         gauge("edda_live_calls", "Calls that live connections wait for."),
+		ended:         counters("edda_live_closed_total", "Live connections that ended, by close code; 1006 is one that broke.", "code"),
+		upgrades:      counters("edda_live_upgrades_refused_total", "Live connections that were refused, by reason.", "reason"),
+		frames:        counters("edda_live_frames_refused_total", "Frames that were answered with an error, by reason.", "reason"),
+		framesIn:      frames.WithLabelValues("in"), framesOut: frames.WithLabelValues("out"),
+		bytesIn: bytes.WithLabelValues("in"), bytesOut: bytes.WithLabelValues("out"),
+	}
+	return m, errors.Join(errs...)
+}
+
+// register registers a collector, or returns the one that another gateway of the process
+// registered before.
+func register[C prometheus.Collector](r prometheus.Registerer, c C, errs *[]error) C {
+	if r == nil {
+		return c
+	}
+	err := r.Register(c)
+	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if old, same := there.ExistingCollector.(C); same {
+			return old
+		}
+	}
+	*errs = append(*errs, err)
+	return c
+}
+
+func (m *metrics) opened() { m.connections.Inc() }
+
+// closed counts a connection that ended. Codes that only the other side uses count as one.
+func (m *metrics) closed(code int) {
+	m.connections.Dec()
+	label := "other"
+	if code >= 1000 && code <= 1014 {
+		label = strconv.Itoa(code)
+	}
+	m.ended.WithLabelValues(label).Inc()
+}
+
+func (m *metrics) refusedUpgrade(r edda.Reason) { m.upgrades.WithLabelValues(string(r)).Inc() }
+
+func (m *metrics) refusedFrame(r edda.Reason) { m.frames.WithLabelValues(string(r)).Inc() }
