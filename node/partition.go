@@ -71,6 +71,7 @@ type partition struct {
 
 	tails       tails         // where readers of streams wait
 	toRing      []*streamTail // when the batch is done with
+	news        news          // for those who follow streams
 	awaiting    map[awaitKey][]*awaiter
 	streamBytes int // what the node last heard of the streams' memory
 
@@ -285,6 +286,7 @@ func (p *partition) leave() {
 		then()
 	}
 	p.leaveTails(p.n.notRunning("read a stream"))
+	p.leaveWatches()
 	p.endAwaiters(nil, p.n.notRunning("await a message"))
 }
 
@@ -472,6 +474,7 @@ func (p *partition) complete(b *batch) error {
 		p.applied(pr)
 	}
 	p.ringAll()
+	p.tellAll()
 	end := b.First + engine.Position(len(b.Records))
 	p.recycle(b)
 	for _, to := range p.outbox.Touched() {

@@ -221,7 +221,7 @@ type awaitedMessage struct {
 func TestAwaitMessage(t *testing.T) {
 	bubble(t, "await", func(t *testing.T) {
 		n := start(t, node.Options{})
-		begun := time.Now().Add(1) // another append has the time itself
+		begun := time.Now().Add(1)                    // another append has the time itself
 		before := awaiting(t, n, "s", "x", time.Hour) // there is not even a stream
 		twin := awaiting(t, n, "s", "x", time.Hour)
 		put(t, n, "s", "a")

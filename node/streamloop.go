@@ -18,6 +18,7 @@ type streamPart struct {
 type liveStream struct {
 	tails    map[string]*streamTail // by shard
 	counters *streamCounters
+	news     *streamNews // nil while nobody follows the stream
 }
 
 // liveStream returns the live part of a stream, made when missing.
@@ -41,6 +42,7 @@ func (p *partition) streamsApplied(pr *proposal) {
 		switch e.Kind {
 		case streamfold.Created:
 			p.n.appended(streamMemory)
+			p.streamMade(e.Stream)
 		case streamfold.Appended:
 			p.streamGrown(e)
 		case streamfold.Answered:
@@ -97,7 +99,9 @@ func (c *streamChange) apply(p *partition, e *streamfold.Effect) {
 // streamGrown tells those who wait for messages.
 func (p *partition) streamGrown(e *streamfold.Effect) {
 	p.n.appended(e.N * messageMemory)
-	c := p.liveStream(e.Stream).counters
+	l := p.liveStream(e.Stream)
+	p.changed(l.news)
+	c := l.counters
 	c.appended.Add(float64(e.N))
 	c.bytes.Add(float64(e.Bytes))
 	if e.Gone > 0 {
@@ -112,6 +116,9 @@ func (p *partition) streamRemoved(s *streamfold.Stream) {
 	err := errNoStream("read stream "+s.Spec.Name, s.Spec.Namespace, s.Spec.Name)
 	p.endTails(s, err)
 	p.endAwaiters(s, err)
+	p.changed(p.liveStream(s).news)
+	// Another one that is made under the name has later times only: see hub.Place.
+	p.last = max(p.last, s.LastAt()+1)
 }
 
 // streamTrimmed shows readers what is left.

@@ -135,6 +135,9 @@ func (w *Walk) End() int64 { return w.end }
 // entryBytes is what Next counts for a message beside its bytes.
 const entryBytes = 64
 
+// Done reports whether Next has come to the end.
+func (w *Walk) Done() bool { return w.begun && len(w.left) == 0 }
+
 // Next gives the next messages to emit, in their order: about so many bytes, and at least
 // one message if there is one. None means that the walk is at its end. Table is that of
 // the partition. What emit gets is nobody's to change; an error that it returns, after
