@@ -47,8 +47,12 @@ func (p *partition) channelsApplied(c *channelChange) {
 	effects := p.channels.Effects()
 	for i := range effects {
 		e := &effects[i]
-		if e.Created {
+		switch {
+		case e.Created:
 			p.n.appended(channelMemory)
+		case e.Kind == channelfold.Removed:
+			spec := &e.Channel.Spec
+			p.n.hub.Remove(spec.Namespace, spec.Name, true, errNoChannel("listen to channel "+spec.Name, spec.Namespace, spec.Name))
 		}
 		if c != nil {
 			c.see(e)
@@ -78,12 +82,19 @@ func (n *Node) SetChannel(ctx context.Context, spec edda.ChannelSpec) (ch *edda.
 		return nil, false, err
 	}
 	set := record.ChannelSet{ChannelSpec: spec.WithDefaults()}
+	var heard <-chan struct{}
 	err = n.changeChannel(ctx, n.channelHome(set.Namespace, set.Name), "set channel "+set.Name, set.AppendTo(nil), func(e *channelfold.Effect) {
-		ch, created = n.channelView(e.Channel), e.Created
+		ch, created = channelView(e.Channel), e.Created
+		heard = n.topics.set(channelTopic(e.Channel))
 	})
 	if err != nil {
 		return nil, false, err
 	}
+	select {
+	case <-heard: // those who listen already hear its new streams from here on
+	case <-ctx.Done(): // it is set all the same
+	}
+	n.count(ch)
 	return ch, created, nil
 }
 
@@ -113,12 +124,16 @@ func (n *Node) lookUpChannel(ctx context.Context, op, namespace, name string) (*
 	var failed error
 	err := n.inPartition(ctx, p, op, func() {
 		if c := p.channels.Channel(namespace, name); c != nil {
-			view = n.channelView(c)
+			view = channelView(c)
 		} else {
 			failed = errNoChannel(op, namespace, name)
 		}
 	})
-	return view, cmp.Or(err, failed)
+	if err = cmp.Or(err, failed); err != nil {
+		return nil, err
+	}
+	n.count(view)
+	return view, nil
 }
 
 func errNoChannel(op, namespace, name string) *edda.Error {
@@ -133,8 +148,8 @@ func checkChannel(namespace, name string) (string, error) {
 	return cmp.Or(namespace, edda.DefaultNamespace), nil
 }
 
-// channelView shows a channel as callers see it.
-func (n *Node) channelView(c *channelfold.Channel) *edda.Channel {
+// channelView shows a channel as callers see it, but for who listens.
+func channelView(c *channelfold.Channel) *edda.Channel {
 	return &edda.Channel{ChannelSpec: c.Spec.Clone(), CreatedAt: timeOf(c.CreatedAt)}
 }
 
@@ -152,12 +167,18 @@ func (n *Node) Channels(ctx context.Context, namespace string, limit int, after 
 		}
 	}
 	slices.SortFunc(items, func(a, b edda.Channel) int { return cmp.Compare(a.Name, b.Name) })
-	if len(items) <= limit {
-		return items, "", nil
+	next := ""
+	if len(items) > limit {
+		items, next = items[:limit], items[limit-1].Name
 	}
-	items = items[:limit]
-	return items, items[limit-1].Name, nil
+	for i := range items {
+		n.count(&items[i])
+	}
+	return items, next, nil
 }
+
+// count says how many subscriptions a channel has, which partitions do not know.
+func (n *Node) count(ch *edda.Channel) { ch.Subscribers = n.hub.Subscribers(ch.Namespace, ch.Name) }
 
 // channelList returns some channels after a name.
 func (p *partition) channelList(namespace, after string, limit int) (items []edda.Channel) {
@@ -166,7 +187,7 @@ func (p *partition) channelList(namespace, after string, limit int) (items []edd
 			break
 		}
 		if c.Spec.Name != after {
-			items = append(items, *p.n.channelView(c))
+			items = append(items, *channelView(c))
 		}
 	}
 	return items

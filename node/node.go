@@ -27,6 +27,7 @@ import (
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
+	hub "github.com/edda-io/edda/internal/live"
 	"github.com/edda-io/edda/internal/seldom"
 	"github.com/edda-io/edda/internal/store"
 )
@@ -52,6 +53,8 @@ type Node struct {
 	streamBytes   atomic.Int64
 	streamAppends sync.Pool // of *streamAppend
 	ringer        ringer
+	hub           *hub.Hub
+	topics        topicSetter
 	dropped       seldom.Gate // of appends of handlers
 
 	logBytes atomic.Int64 // appended since the last checkpoint
@@ -90,6 +93,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		return n.Err()
 	}
 	n.draining.Store(true)
+	n.hub.Close()
 	n.registry.each((*service).drain)
 	n.drainWorkers()
 	if n.Err() == nil {

@@ -49,6 +49,8 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	n.registry.init()
 	n.workers.all = map[string]*Worker{}
 	n.ringer.wake = make(chan struct{}, 1)
+	n.topics.wake = make(chan struct{}, 1)
+	n.hub = n.newHub()
 	n.endpoints.all = map[edda.Address]*endpoint{}
 	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
@@ -276,6 +278,7 @@ func (n *Node) begin(ctx context.Context) error {
 	}
 	n.loops.Go(n.runCheckpoints)
 	n.loops.Go(func() { n.ringer.run(n.halt) })
+	n.loops.Go(func() { n.topics.run(n) })
 	for range n.parts {
 		select {
 		case err := <-owned:

@@ -53,7 +53,25 @@ type Options struct {
 	// most 1,024 calls run at a time: while so many do not return, outcomes wait for
 	// one that does until InterceptorTimeout is over, and then are not shown to it.
 	OnReply func(ctx context.Context, r *edda.Request, reply *edda.Reply) error
-	// InterceptorTimeout bounds OnAccept and OnReply, each; 1 s when zero.
+	// OnSubscribe sees each subscription before it begins, in the caller's goroutine. It may
+	// change it: narrow its patterns, for example. An error refuses it with NOT_ALLOWED, or
+	// with the reason of an *edda.Error. It must return when ctx ends.
+	OnSubscribe func(ctx context.Context, s *edda.Subscribe) error
+	// OnPublish sees each message of a channel, wherever it comes from, once it is durable
+	// and before subscribers get it: m is a copy for all of them, which it may change, but for
+	// stream, shard and offset. When it returns false nobody gets the message, and neither
+	// when it panics; stored it is all the same. It must say the same of a message each time,
+	// because what subscribers read later than others passes it again, and be quick: it runs
+	// in the goroutine that all subscribers of the channel wait for. Calls for several
+	// channels, and for some who read later, come at the same time. Messages of a stream that
+	// is subscribed to as such do not pass it.
+	OnPublish func(namespace, channel string, m *edda.StreamMessage) bool
+	// OnJoin and OnLeave are told when a principal has subscribed to a channel on this node,
+	// and when the last of its subscriptions is over, one after the other for each channel.
+	// They run in the goroutine of whoever subscribes or closes, and hold up those who do the
+	// same on that channel.
+	OnJoin, OnLeave func(namespace, channel string, p edda.Presence)
+	// InterceptorTimeout bounds OnAccept, OnReply and OnSubscribe, each; 1 s when zero.
 	InterceptorTimeout time.Duration
 	// KeepSagas is how long a saga is kept once it has ended; 7 days when zero. One
 	// with a compensation that has failed is kept until a person has dealt with it.

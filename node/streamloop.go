@@ -114,6 +114,7 @@ func (p *partition) streamGrown(e *streamfold.Effect) {
 // streamRemoved tells those who read.
 func (p *partition) streamRemoved(s *streamfold.Stream) {
 	err := errNoStream("read stream "+s.Spec.Name, s.Spec.Namespace, s.Spec.Name)
+	p.n.hub.Remove(s.Spec.Namespace, s.Spec.Name, false, err)
 	p.endTails(s, err)
 	p.endAwaiters(s, err)
 	p.changed(p.liveStream(s).news)

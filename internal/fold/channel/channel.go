@@ -35,6 +35,9 @@ type Channel struct {
 	Spec edda.ChannelSpec
 	// CreatedAt is in Unix nanoseconds.
 	CreatedAt int64
+	// SetAt is the position of the record that set it last, zero when it was read from the
+	// table since.
+	SetAt uint64
 
 	unknown []byte // fields of a later release in its row
 	stored  bool   // the table has its row
@@ -152,6 +155,7 @@ func (m *Machine) applySet(body []byte) error {
 	if created {
 		c = &Channel{CreatedAt: m.env.Time}
 	}
+	c.SetAt = m.env.Position
 	if c.Spec = spec; created {
 		m.channels.ReplaceOrInsert(c)
 	}
