@@ -173,8 +173,8 @@ func (t *PartitionTable) fill(pb *pebble.Batch, b *Batch, applied engine.Positio
 		var d *pebble.DeferredBatchOp
 		switch o.kind {
 		case opSet:
-			d = pb.SetDeferred(2+len(key), len(value)+len(o.tail))
-			copy(d.Value[copy(d.Value, value):], o.tail)
+			d = pb.SetDeferred(2+len(key), len(value)+o.size)
+			b.joined(d.Value, o)
 		case opDelete:
 			d = pb.DeleteDeferred(2 + len(key))
 		case opDeleteRange:

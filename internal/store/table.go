@@ -32,18 +32,19 @@ var errEmptyKey = errors.New("empty key")
 // effect in the order in which they were added. The zero value is an empty batch.
 // A batch is used by one goroutine at a time, and again after Reset.
 type Batch struct {
-	buf  []byte
-	ops  []op
-	lent int // bytes of all tails
-	err  error
+	buf   []byte
+	ops   []op
+	tails [][]byte // of all values
+	lent  int      // bytes of all tails
+	err   error
 }
 
 // op is one change; its keys and value lie in the batch's buffer, one after the
 // other.
 type op struct {
 	kind           opKind
-	start, mid, at int    // buf[start:mid] is the key, buf[mid:at] the value or the end
-	tail           []byte // what the value goes on with, not the batch's
+	start, mid, at int // buf[start:mid] is the key, buf[mid:at] the value or the end
+	from, to, size int // tails[from:to], of that size, are what the value goes on with, not the batch's
 }
 
 type opKind uint8
@@ -63,14 +64,21 @@ func (b *Batch) Set(key, value []byte) {
 	b.add(opSet, key, value)
 }
 
-// SetJoined gives the key a value that is head and tail together. Key and head are
-// copied; tail is not, and must not change until the batch is committed or given up.
-func (b *Batch) SetJoined(key, head, tail []byte) {
+// SetJoined gives the key a value that is head and all tails together. Key and head are
+// copied; tails are not, and must not change until the batch is committed or given up.
+func (b *Batch) SetJoined(key, head []byte, tails ...[]byte) {
 	b.Set(key, head)
-	if len(key) > 0 {
-		b.ops[len(b.ops)-1].tail = tail
-		b.lent += len(tail)
+	if len(key) == 0 {
+		return
 	}
+	o := &b.ops[len(b.ops)-1]
+	o.from = len(b.tails)
+	b.tails = append(b.tails, tails...)
+	o.to = len(b.tails)
+	for _, tail := range tails {
+		o.size += len(tail)
+	}
+	b.lent += o.size
 }
 
 // Delete removes the key, if it is there. It is copied.
@@ -108,9 +116,17 @@ func (b *Batch) Size() int { return len(b.buf) + b.lent }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	clear(b.ops)
-	b.buf, b.ops, b.lent, b.err = b.buf[:0], b.ops[:0], 0, nil
+	clear(b.tails)
+	b.buf, b.ops, b.tails, b.lent, b.err = b.buf[:0], b.ops[:0], b.tails[:0], 0, nil
 }
 
 func (b *Batch) key(o op) []byte   { return b.buf[o.start:o.mid] }
 func (b *Batch) value(o op) []byte { return b.buf[o.mid:o.at] }
+
+// joined puts the value of a change, its tails included, into v, which has room for it.
+func (b *Batch) joined(v []byte, o op) {
+	n := copy(v, b.value(o))
+	for _, tail := range b.tails[o.from:o.to] {
+		n += copy(v[n:], tail)
+	}
+}

@@ -76,7 +76,8 @@ func (t *Tree) Commit(b *Batch, applied engine.Position) error {
 		return err
 	}
 	for _, o := range b.ops {
-		key, value := slices.Clone(b.key(o)), slices.Concat(b.value(o), o.tail)
+		key, value := slices.Clone(b.key(o)), make([]byte, len(b.value(o))+o.size)
+		b.joined(value, o)
 		switch o.kind {
 		case opSet:
 			t.pairs.ReplaceOrInsert(Pair{key, value})

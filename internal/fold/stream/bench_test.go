@@ -30,6 +30,7 @@ func BenchmarkAppend(b *testing.B) {
 func benchmarkAppend(b *testing.B, ids bool, keep edda.Retention) {
 	b.Helper()
 	w := newWorld(b)
+	w.m.rowBytes = rowBytes
 	set := &record.StreamSet{StreamSpec: edda.StreamSpec{Namespace: edda.DefaultNamespace, Name: "orders", Retention: keep}}
 	w.apply(b, set.AppendTo(nil))
 	const round = 1 << 15

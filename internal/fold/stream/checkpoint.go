@@ -28,7 +28,7 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 	}
 	for _, sh := range m.shards {
 		if !sh.stream.removed {
-			sh.write(b)
+			sh.write(b, m.rowBytes, &m.parts)
 		}
 	}
 	return nil
@@ -44,8 +44,10 @@ func (s *Stream) deleteRows(b *store.Batch) {
 	}
 }
 
-// write writes what changed of the shard. The messages themselves are lent to b.
-func (sh *Shard) write(b *store.Batch) {
+// write writes what changed of the shard. The messages themselves are lent to b. Of the
+// rows, those whose last message is gone go. A row has at most so many bytes of messages,
+// or one message.
+func (sh *Shard) write(b *store.Batch, most int, parts *[][]byte) {
 	s := sh.stream
 	from, to := sh.storedFirst, min(sh.First, sh.storedEnd)
 	if from+manyRows < to {
@@ -55,16 +57,7 @@ func (sh *Shard) write(b *store.Batch) {
 			b.Delete(messageRow(s.Serial, sh.Index, from))
 		}
 	}
-	key := messageRow(s.Serial, sh.Index, 0)
-	total := sh.total - sh.recentBytes
-	var head [16]byte
-	for i, msg := range sh.recent {
-		binary.BigEndian.PutUint64(key[13:], sh.recentFirst()+uint64(i))
-		binary.BigEndian.PutUint64(head[:], uint64(msg.time))
-		binary.BigEndian.PutUint64(head[8:], total)
-		b.SetJoined(key, head[:], msg.data)
-		total += uint64(len(msg.data))
-	}
+	sh.appendRows(b, most, parts)
 	b.Set(shardRow(s.Serial, sh.Index), sh.row())
 }
 

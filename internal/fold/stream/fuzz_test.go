@@ -20,7 +20,7 @@ func FuzzStreams(f *testing.F) {
 	f.Add([]byte{5, 0x13, 0x40, 2, 0, 0xff, 1, 0, 0xff, 2, 9, 0, 0xff, 3, 10, 7, 1, 0, 0xff, 1, 8, 0, 9, 9})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		z := &fuzzed{world: newWorld(t), seen: map[place]string{}, bounds: map[shardRef][2]uint64{}, ids: map[givenID]Item{}, until: map[givenID]int64{}}
-		z.marks = 2
+		z.marks, z.bytes = 2, 100
 		z.load(t)
 		for len(data) > 0 && z.env.Position < 200 {
 			data = z.step(t, data)

@@ -50,7 +50,9 @@ type Machine struct {
 	shards    []*Shard             // changed or trimmed since then
 	removed   []*Stream            // since then, with rows in the table
 	heads     []*Shard             // with something in Shard.head
+	parts     [][]byte             // of a checkpoint, empty
 	headMarks int                  // see fill
+	rowBytes  int                  // see rowBytes
 	bytes     int
 
 	made   uint64 // how many streams the record at madeAt has made
@@ -69,6 +71,7 @@ func New(env *fold.Env, box *outbox.Machine) *Machine {
 	return &Machine{
 		env: env, outbox: box, byRef: map[Ref]*Stream{}, bySerial: map[uint64]*Stream{}, ids: map[idKey]remembered{},
 		headMarks: headMarks,
+		rowBytes:  rowBytes,
 		names:     btree.NewG(32, func(a, b *Stream) bool { return a.Ref().compare(b.Ref()) < 0 }),
 		expiries:  btree.NewG(32, expiry.less),
 	}

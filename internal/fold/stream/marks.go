@@ -1,18 +1,11 @@
 package stream
 
 import (
-	"encoding/binary"
 	"fmt"
 	"sort"
 
 	"github.com/edda-io/edda/internal/store"
 )
-
-// mark is what has to be known of a message to decide whether it goes.
-type mark struct {
-	time  int64
-	total uint64 // what all messages before it take
-}
 
 // headMarks are read from the table at a time, because what goes because of a shard's
 // retention goes in order.
@@ -29,25 +22,22 @@ func (m *Machine) fill(sh *Shard, from uint64) error {
 		m.heads = append(m.heads, sh)
 	}
 	sh.head, sh.headAt = sh.head[:0], from
-	to := min(from+uint64(m.headMarks), sh.recentFirst())
-	s := sh.stream
-	for p, err := range m.env.Table.Scan(messageRow(s.Serial, sh.Index, from), messageRow(s.Serial, sh.Index, to)) {
-		if err != nil {
-			return err
-		}
-		offset, mk, _, err := readMessageRow(p)
-		if err != nil {
-			return err
-		}
-		if want := from + uint64(len(sh.head)); offset != want {
+	s, to := sh.stream, min(from+uint64(m.headMarks), sh.recentFirst())
+	err := scanStored(m.env.Table, s.Serial, sh.Index, from, sh.recentFirst(), func(msg *stored) error {
+		want := from + uint64(len(sh.head))
+		switch {
+		case want == to:
+			return errStop
+		case msg.offset != want:
 			return missing(s, sh, want)
 		}
-		sh.head = append(sh.head, mk)
+		sh.head = append(sh.head, msg.mark)
+		return nil
+	})
+	if want := from + uint64(len(sh.head)); err == nil && want != to {
+		err = missing(s, sh, want)
 	}
-	if want := from + uint64(len(sh.head)); want != to {
-		return missing(s, sh, want)
-	}
-	return nil
+	return err
 }
 
 func missing(s *Stream, sh *Shard, offset uint64) error {
@@ -82,14 +72,14 @@ func (m *Machine) timeAt(sh *Shard, offset uint64, latest int64) (int64, error) 
 	if offset >= sh.headAt && offset-sh.headAt < uint64(len(sh.head)) {
 		return sh.head[offset-sh.headAt].time, nil
 	}
-	s := sh.stream
-	key := messageRow(s.Serial, sh.Index, offset)
-	row, found, err := m.env.Table.Get(key)
-	if err != nil || !found {
-		return latest, err // where it is missing it is about to go anyway
-	}
-	_, mk, _, err := readMessageRow(store.Pair{Key: key, Value: row})
-	return mk.time, err
+	at := latest // where it is missing it is about to go anyway
+	err := scanStored(m.env.Table, sh.stream.Serial, sh.Index, offset, sh.recentFirst(), func(msg *stored) error {
+		if msg.offset == offset {
+			at = msg.time
+		}
+		return errStop
+	})
+	return at, err
 }
 
 // search returns the first kept message whose mark is right, where all after it are
@@ -129,41 +119,59 @@ func (m *Machine) search(sh *Shard, right func(mark) bool) (uint64, mark, error)
 // the table has the right mark, where all after it have too, or else hi. Messages that
 // are not there any more, all before those that are, count as not right.
 func searchTable(table store.Table, serial uint64, index uint32, lo, hi uint64, right func(mark) bool) (uint64, error) {
-	for lo < hi {
+	for end := hi; lo < hi; {
 		mid := lo + (hi-lo)/2
-		offset, mk := hi, mark{}
-		for p, err := range table.Scan(messageRow(serial, index, mid), messageRow(serial, index, hi)) {
-			if err == nil {
-				offset, mk, _, err = readMessageRow(p)
-			}
-			if err != nil {
-				return 0, err
-			}
-			break
+		r := rowSearch{first: end, last: end - 1, right: end}
+		if err := r.run(table, messageRow(serial, index, mid), messageRow(serial, index, end), lo, right); err != nil {
+			return 0, err
 		}
 		switch {
-		case offset == hi || !right(mk):
-			lo = min(offset+1, hi)
-		case offset > mid:
-			return offset, nil
+		case r.right > r.last:
+			lo = r.last + 1
+		case r.right > r.first || r.right == lo || r.first > mid:
+			return r.right, nil
 		default:
-			hi = mid
+			hi = r.first // the rows before may have earlier ones
 		}
 	}
 	return lo, nil
+}
+
+// rowSearch is what one row says about where the messages that are right begin.
+type rowSearch struct {
+	first, last uint64 // of the row
+	right       uint64 // the first one that is right; above last when none is
+}
+
+// run looks at the first row from a key on, and there at the messages from lo on.
+func (r *rowSearch) run(table store.Table, from, to []byte, lo uint64, right func(mark) bool) error {
+	for p, err := range table.Scan(from, to) {
+		if err != nil {
+			return err
+		}
+		c, err := openChunk(p)
+		if err != nil {
+			return err
+		}
+		r.first, r.last = c.next.offset, c.next.offset+uint64(c.left)-1
+		r.right = r.last + 1
+		var m stored
+		for more := true; more; {
+			if more, err = c.take(&m); err != nil {
+				return err
+			}
+			if more && m.offset >= lo && right(m.mark) {
+				r.right = m.offset
+				return nil
+			}
+		}
+		return nil
+	}
+	return nil
 }
 
 // searchRecent is searchTable by time for messages in memory, the first of which has the
 // offset.
 func searchRecent(recent []message, first uint64, time int64) uint64 {
 	return first + uint64(sort.Search(len(recent), func(i int) bool { return recent[i].time >= time }))
-}
-
-// readMessageRow takes apart a row of a message.
-func readMessageRow(p store.Pair) (offset uint64, mk mark, msg []byte, err error) {
-	if len(p.Key) != 21 || len(p.Value) < 16 {
-		return 0, mark{}, nil, fmt.Errorf("row of a message has %d and %d bytes, want 21 and 16 or more", len(p.Key), len(p.Value))
-	}
-	mk = mark{time: int64(binary.BigEndian.Uint64(p.Value)), total: binary.BigEndian.Uint64(p.Value[8:])}
-	return binary.BigEndian.Uint64(p.Key[13:]), mk, p.Value[16:], nil
 }

@@ -68,6 +68,7 @@ func randomWalk(t *testing.T, seed uint64, steps int) {
 	t.Helper()
 	w := &walk{world: newWorld(t), model: &model{streams: map[string]*modelStream{}}, rng: rand.New(rand.NewPCG(seed, 1))}
 	w.marks = int(seed % 4) // so few that history is searched in all ways
+	w.bytes = []int{1, 150, rowBytes}[seed/4%3]
 	w.load(t)
 	for step := range steps {
 		before := w.now

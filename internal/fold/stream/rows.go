@@ -15,7 +15,7 @@ import (
 const (
 	rowStream  = 'u' // namespace, 0, name: a stream
 	rowShard   = 'U' // stream, shard index: a shard
-	rowMessage = 'v' // stream, shard index, offset: time, bytes before it, message
+	rowMessage = 'v' // stream, shard index, offset of the last message: messages, see chunk
 	rowID      = 'w' // stream, id: shard index, offset, position, forgotten at
 	rowForget  = 'W' // forgotten at, stream, id
 )

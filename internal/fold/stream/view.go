@@ -120,21 +120,18 @@ func (r *reading) keep(msg []byte) []byte {
 
 // readTable reads what the table has before an offset.
 func (r *reading) readTable(table store.Table, v *View, to uint64) error {
-	for p, err := range table.Scan(messageRow(v.serial, v.index, r.next), messageRow(v.serial, v.index, to)) {
-		if err != nil {
-			return err
+	err := scanStored(table, v.serial, v.index, r.next, to, func(m *stored) error {
+		if !r.room(len(m.msg), m.time) {
+			return errStop
 		}
-		offset, mk, msg, err := readMessageRow(p)
-		if err != nil {
-			return err
-		}
-		if !r.room(len(msg), mk.time) {
-			return nil
-		}
-		if len(r.entries) > 0 && offset != r.next {
+		if len(r.entries) > 0 && m.offset != r.next {
 			return gap(v, r.next)
 		}
-		r.add(Entry{Offset: offset, Time: mk.time, Message: r.keep(msg)})
+		r.add(Entry{Offset: m.offset, Time: m.time, Message: r.keep(m.msg)})
+		return nil
+	})
+	if err != nil || r.full {
+		return err
 	}
 	if len(r.entries) > 0 && r.next != to {
 		return gap(v, r.next)

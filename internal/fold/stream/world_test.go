@@ -48,6 +48,7 @@ type world struct {
 	fold  *fold.Fold
 	feeds Feeds
 	marks int // Machine.headMarks, if not zero
+	bytes int // Machine.rowBytes
 	now   int64
 	since []logged // records since the last checkpoint
 }
@@ -59,7 +60,7 @@ var testHome = fold.Home(edda.StreamHash(edda.DefaultNamespace, "orders"), testP
 
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
-	w := &world{tree: store.NewTree(), now: 1_800_000_000_000_000_000}
+	w := &world{tree: store.NewTree(), now: 1_800_000_000_000_000_000, bytes: 1} // a row for each message
 	w.load(tb)
 	return w
 }
@@ -70,7 +71,7 @@ func (w *world) load(tb testing.TB) {
 	w.env = &fold.Env{Table: w.tree, Partition: testHome, Partitions: testPartitions}
 	w.box = outbox.New(w.env)
 	w.m = New(w.env, w.box)
-	w.m.headMarks = cmp.Or(w.marks, w.m.headMarks)
+	w.m.headMarks, w.m.rowBytes = cmp.Or(w.marks, w.m.headMarks), w.bytes
 	if w.feeds != nil {
 		w.m.SetFeeds(w.feeds)
 	}
