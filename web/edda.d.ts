@@ -34,7 +34,7 @@ export interface Client extends EventTarget {
   /** append appends a message to a stream. With an id it is repeated when the connection is lost, and stored once. */
   append(stream: string, type: string, data?: unknown, options?: AppendOptions): Promise<Appended>;
 
-  /** publish publishes a message to a channel. When the connection is lost it fails with OUTCOME_UNKNOWN. */
+  /** publish publishes a message to a channel. With an id it is repeated when the connection is lost, and stored once. */
   publish(channel: string, type: string, data?: unknown, options?: PublishOptions): Promise<Published>;
 
   /**
@@ -88,17 +88,16 @@ export interface CallOptions extends RequestOptions {
   onAck?: (ack: { id: string; position: string }) => void;
 }
 
-export interface AppendOptions extends RequestOptions {
+export interface AppendOptions extends PublishOptions {
   shard?: string;
+}
+
+export interface PublishOptions extends RequestOptions {
   key?: string;
   source?: string;
   replyTo?: string;
   /** An id of its own by default; null leaves it to the node: then a lost connection is OUTCOME_UNKNOWN. */
   id?: string | null;
-}
-
-export interface PublishOptions extends RequestOptions {
-  key?: string;
 }
 
 export interface Reply<T = unknown> {
@@ -120,11 +119,15 @@ export interface Appended {
   shard: string;
   offset: number;
   position: string;
+  /** It was there before, with the same id. */
+  replayed?: boolean;
 }
 
 export interface Published {
   id: string;
   position: string;
+  /** It was there before, with the same id. */
+  replayed?: boolean;
 }
 
 export type Subscribe = ({ channel: string; stream?: undefined } | { stream: string; channel?: undefined }) & {
@@ -136,8 +139,8 @@ export type Subscribe = ({ channel: string; stream?: undefined } | { stream: str
   lifespan?: "eternal" | "ephemeral";
   /** How many messages may wait to be handled: 256 by default. */
   window?: number;
-  /** Called when somebody subscribes to the channel who had not, or nobody of that name does any more. */
-  onPresence?: (presence: Presence & { joined: boolean }) => void;
+  /** Called, in order with the messages, for each who is there, who joins the channel, and who leaves it. */
+  onPresence?: (presence: Presence & { joined: boolean }, subscription: Subscription) => void;
   /** Called, in order with the messages, when some may have been removed before they could be sent. */
   onGap?: (subscription: Subscription) => void;
   /** Called when nothing comes any more, with the error if that is why. */
@@ -149,6 +152,8 @@ export interface Subscription<T = any> extends AsyncIterable<Message<T>> {
   readonly ready: Promise<Subscription<T>>;
   /** The patterns held now; none means all. */
   readonly patterns: string[];
+  /** Who has subscribed to the channel, this client included; empty without onPresence. */
+  readonly present: Presence[];
   /** Where to begin for what comes after the last message that was handled. */
   readonly from: string | undefined;
   /** unsubscribe gives up some patterns, or all without any. Nothing is handled after it. */

@@ -72,8 +72,10 @@ class Client extends EventTarget {
   }
 
   // publish publishes a message to a channel.
-  publish(channel, type, data, { key, headers, contentType, ...how } = {}) {
-    return this.#request({ op: "publish", channel, type, key, headers, ...body(data, contentType) }, how);
+  publish(channel, type, data, { key, headers, contentType, source, replyTo, id = randomId(), ...how } = {}) {
+    const repeatable = id !== null;
+    const frame = { op: "publish", channel, type, key, source, replyTo, headers, ...body(data, contentType), ...(repeatable && { id }) };
+    return this.#request(frame, { ...how, repeatable });
   }
 
   // subscribe listens to a channel or a stream.
@@ -361,6 +363,8 @@ class Subscription {
   #credit = 0; // what the node may still send
   #queue = []; // messages to handle, and functions to call between them
   #held = []; // ephemeral messages, until the node says that their patterns are used up
+  #present = new Map(); // by principal: who is there
+  #stale = new Set(); // principals who were there over the last connection
   #sent = false; // the connection that there is knows of it
   #begun = false; // the node has accepted it once
   #over = false; // nothing comes any more
@@ -385,6 +389,11 @@ class Subscription {
   // patterns are those held; none means all.
   get patterns() {
     return [...this.#patterns];
+  }
+
+  // present are those who have subscribed to the channel, where onPresence is given.
+  get present() {
+    return [...this.#present.values()];
   }
 
   // unsubscribe gives up some patterns, or all without any.
@@ -428,8 +437,10 @@ class Subscription {
   begin() {
     const { channel, stream, lifespan, onPresence } = this.#what;
     const credit = Math.max(this.#window - this.#queue.length, 1);
-    this.#sent = this.#client.send({ op: "subscribe", channel, stream, patterns: this.#patterns, from: this.#point, lifespan, credit, ...(onPresence && { presence: true }) });
+    const presence = onPresence && true;
+    this.#sent = this.#client.send({ op: "subscribe", channel, stream, patterns: this.#patterns, from: this.#point, lifespan, credit, presence });
     this.#credit = credit;
+    if (this.#sent && presence) this.#client.send({ op: "ping" }); // its pong comes after those who are there
   }
 
   // interrupt says that the connection is lost.
@@ -452,6 +463,7 @@ class Subscription {
       case "subscribed":
         this.#begun = true;
         this.#point = f.from;
+        this.#stale = new Set(this.#present.keys());
         if (f.gap && this.#what.onGap) this.#push(() => this.#what.onGap(this));
         this.#accept(this);
         return;
@@ -460,6 +472,13 @@ class Subscription {
         return;
       case "unsubscribed":
         this.#spent(f.patterns ?? []);
+        return;
+      case "join":
+      case "leave":
+        this.#presence({ principal: f.principal, since: f.since }, f.op === "join");
+        return;
+      case "pong":
+        for (const principal of this.#stale) this.#presence(this.#present.get(principal), false);
     }
   }
 
@@ -471,6 +490,14 @@ class Subscription {
     this.#client.over();
     this.#reject(error ?? new EddaError("CANCELLED", "it was unsubscribed"));
     this.#push(() => this.#what.onEnd?.(error));
+  }
+
+  #presence(who, joined) {
+    const was = this.#present.has(who.principal);
+    this.#stale.delete(who.principal);
+    if (joined) this.#present.set(who.principal, who);
+    else this.#present.delete(who.principal);
+    if (joined !== was) this.#push(() => this.#what.onPresence({ ...who, joined }, this));
   }
 
   #message({ op, ref, dataBase64, ...message }) {

@@ -143,13 +143,13 @@ test("a lost connection: what has a key is repeated as it was, the rest is unkno
   const first = c.call("a", "first", { n: 1 }, { onAck: (a) => acks.push(a.id) });
   const append = c.append("log", "line", "text");
   const bare = c.call("a", "bare", null, { idempotencyKey: null });
-  const publish = c.publish("room", "said", {});
+  const publish = c.publish("room", "said", {}, { id: null });
   const before = n.socket.sent.slice(0, 2);
   n.socket.says({ op: "ack", ref: before[0].ref, id: "r1", position: "1" });
   n.socket.breaks();
   await assert.rejects(bare, reason("OUTCOME_UNKNOWN"));
   await assert.rejects(publish, reason("OUTCOME_UNKNOWN"));
-  const later = c.publish("room", "said", {});
+  const later = c.publish("room", "said", {}, { id: null });
   next(n);
   assert.deepEqual(n.socket.sent.slice(0, 2), before);
   assert.equal(n.socket.sent[2].op, "publish", "what was never sent is sent");
@@ -325,6 +325,30 @@ test("unsubscribe gives up patterns, and at last the subscription", () => {
   assert.deepEqual(n.socket.last("unsubscribe"), { op: "unsubscribe", ref: 1 });
   sub.unsubscribe();
   assert.equal(n.socket.sent.filter((f) => f.op === "unsubscribe").length, 2);
+});
+
+test("who is there, also after a connection over which nobody could be told", () => {
+  const n = node();
+  const c = client(n);
+  n.socket.open();
+  const told = [];
+  const sub = c.subscribe({ channel: "room", onPresence: (p, s) => told.push([p.principal, p.joined, s.present.length]) }, () => {});
+  assert.deepEqual(n.socket.sent.map((f) => [f.op, f.ref, f.presence]), [["subscribe", 1, true], ["ping", 1, undefined]]);
+  const says = (op, ...principals) => principals.forEach((principal) => n.socket.says({ op, ref: 1, principal, since: "2026-01-02T15:04:05Z" }));
+  subscribed(n);
+  says("join", "ada", "bob");
+  n.socket.says({ op: "pong", ref: 1 });
+  says("leave", "bob");
+  says("join", "eve");
+  assert.deepEqual(told.splice(0), [["ada", true, 1], ["bob", true, 2], ["bob", false, 1], ["eve", true, 2]]);
+  n.socket.breaks();
+  next(n);
+  subscribed(n);
+  says("join", "bob", "ada");
+  assert.deepEqual(told.splice(0), [["bob", true, 3]]);
+  n.socket.says({ op: "pong", ref: 1 });
+  assert.deepEqual(told, [["eve", false, 2]]);
+  assert.deepEqual(sub.present, [{ principal: "ada", since: "2026-01-02T15:04:05Z" }, { principal: "bob", since: "2026-01-02T15:04:05Z" }]);
 });
 
 test("a gap is told between the messages", async () => {
