@@ -132,7 +132,7 @@ class Client extends EventTarget {
         const unknown = request.tried && !request.call;
         request.fail(unknown ? new EddaError("OUTCOME_UNKNOWN", "the signal was aborted", { cause: signal.reason }) : cancelled(signal));
       };
-      const timer = timeout && setTimeout(() => request.fail(request.late(timeout)), timeout);
+      const timer = timeout && setTimeout(() => request.fail(request.late(timeout)), Math.min(timeout, 2 ** 31 - 1));
       request.succeed = (value) => settle(resolve, value);
       request.fail = (error) => settle(reject, error);
       signal?.addEventListener("abort", abort);
@@ -168,7 +168,14 @@ class Client extends EventTarget {
       }
       if (conn !== this.#conn) return; // the client was closed meanwhile
     }
-    const ws = (conn.ws = new this.#options.WebSocket(this.#url, protocol));
+    try {
+      conn.ws = new this.#options.WebSocket(this.#url, protocol);
+    } catch (cause) { // the page may not
+      await undefined; // who has called connect listens then
+      this.#lost(conn, cause.message, new EddaError("UNREACHABLE", cause.message, { cause }));
+      return;
+    }
+    const { ws } = conn;
     conn.deadline = setTimeout(() => this.#lost(conn, `there was no connection within ${patience} ms`), patience);
     ws.onopen = () => {
       if (token) ws.send(JSON.stringify({ op: "auth", token }));
@@ -352,7 +359,7 @@ class Request {
 }
 
 class Subscription {
-  from; // after the last message that was handled
+  from; // where to go on after what was handled
 
   #what;
   #handler;
@@ -461,8 +468,9 @@ class Subscription {
   frame(f) {
     switch (f.op) {
       case "subscribed":
-        this.#begun = true;
         this.#point = f.from;
+        if (!this.#begun) this.from = f.from;
+        this.#begun = true;
         this.#stale = new Set(this.#present.keys());
         if (f.gap && this.#what.onGap) this.#push(() => this.#what.onGap(this));
         this.#accept(this);

@@ -219,7 +219,7 @@ test("messages wait for the handler's promise, and credit for them", async () =>
   assert.equal(n.socket.last("subscribe").credit, 4);
   send(1, 2, 3, 4);
   assert.deepEqual(got, [1]);
-  assert.equal(sub.from, undefined);
+  assert.equal(sub.from, "p0");
   done();
   await turn();
   assert.deepEqual(got, [1, 2]);
@@ -509,6 +509,28 @@ test("it waits longer each time, at most maxDelay, and by chance", () => {
   mock.timers.tick(50);
   assert.equal(n.sockets.length, before + 1, "after 50 ms");
   mock.restoreAll();
+});
+
+test("a page that may not connect goes on trying", async () => {
+  const n = node();
+  let may = false;
+  const c = client(n, {
+    WebSocket: class extends n.WebSocket {
+      constructor(...args) {
+        if (!may) throw new Error("an insecure connection may not be made from a secure page");
+        super(...args);
+      }
+    },
+  });
+  for (let i = 0; i < 3; i++) {
+    await turn();
+    mock.timers.tick(10_000);
+  }
+  assert.deepEqual(c.errors.map((e) => e.reason), ["UNREACHABLE", "UNREACHABLE", "UNREACHABLE"]);
+  may = true;
+  await turn();
+  next(n);
+  assert.equal(c.state, "open");
 });
 
 test("each connection has a token of its own", async () => {
