@@ -76,6 +76,7 @@ var rooms = []room{
 	{dir: "internal/certwhy", stdlib: true},
 	{dir: "internal/seldom", stdlib: true},
 	{dir: "internal/inputschema", imports: []string{".", "internal/jsondata"}},
+	{dir: "route", imports: []string{"."}, stdlib: true},
 	{dir: "stream", imports: []string{"."}, stdlib: true},
 	{dir: "saga", imports: []string{"."}, stdlib: true},
 	{dir: "cqrs", imports: []string{".", "node", "pattern"}},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/edda-io/edda"
@@ -85,7 +86,8 @@ func NewConsumer(stream, group string) *Consumer {
 // On sets the handler of a type, in place of one that there was. It is safe for
 // concurrent use; handlers that run are not affected. A nil handler panics.
 //
-// A nil reply without an error is an empty reply. A reply's status has no meaning here.
+// A nil reply without an error is an empty reply. The status of a reply that has one is its
+// header HeaderStatus.
 func (c *Consumer) On(messageType string, h edda.HandlerFunc) {
 	if h == nil {
 		panic("stream: the handler of type " + messageType + " is nil")
@@ -270,9 +272,13 @@ func (e *ends) reply(ctx *edda.Context, m *edda.Message, messageType string, r *
 	if r == nil {
 		r = &edda.Reply{}
 	}
+	headers := append(slices.Clip(r.Headers), step...)
+	if r.Status != 0 {
+		headers = append(headers, edda.Header{Name: HeaderStatus, Value: strconv.Itoa(r.Status)})
+	}
 	return appendTo(ctx, to, edda.StreamMessage{
 		ID: messageID(ctx), Type: messageType, Key: m.To.Key, Source: m.Source,
-		Headers: append(slices.Clip(r.Headers), step...), ContentType: r.ContentType, Payload: r.Payload,
+		Headers: headers, ContentType: r.ContentType, Payload: r.Payload,
 	})
 }
 

@@ -17,6 +17,10 @@ const (
 	TypeError = "error"
 )
 
+// HeaderStatus is the header of a reply that says its status, as of a web request that it
+// is the response to.
+const HeaderStatus = "Edda-Status"
+
 const contentTypeJSON = "application/json"
 
 // None is the type of a payload that is not there.
@@ -41,6 +45,16 @@ func Decode[T any](m *edda.StreamMessage) (T, error) {
 type failure struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
+}
+
+// ErrorOf returns the error that an answer of TypeError says, and nil for other messages:
+// an *edda.Error with the reason, or Failed where that is none of Edda's, around an
+// *edda.HandlerError with the handler's own word.
+func ErrorOf(m *edda.StreamMessage) error {
+	if m.Type != TypeError {
+		return nil
+	}
+	return errorOf("", m)
 }
 
 // errorOf returns what a message of TypeError says: an *edda.Error with the reason,

@@ -2,15 +2,14 @@ package httpgw
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/node"
 )
 
@@ -209,7 +208,7 @@ func addService(paths obj, s *edda.ServiceInfo) {
 		path := prefix + "/" + method
 		content := obj{"*/*": obj{}}
 		if schema, ok := s.Schemas[method]; ok {
-			content = obj{"application/json": obj{"schema": embedded(schema, path)}}
+			content = obj{"application/json": obj{"schema": httpio.EmbeddedSchema(schema, path, "post")}}
 		}
 		call := callOperation("call/"+s.Name+"/"+method, "Call "+method+" of "+s.Name, content)
 		call["tags"] = []string{s.Name}
@@ -218,57 +217,6 @@ func addService(paths obj, s *edda.ServiceInfo) {
 			item["parameters"] = refs("parameters", "path.", names)
 		}
 		paths[path] = item
-	}
-}
-
-// embedded returns a schema of its own as it must stand within the document:
-// what it refers to within itself is then elsewhere.
-func embedded(schema any, path string) any {
-	b, err := json.Marshal(schema)
-	if err != nil {
-		return true // anything
-	}
-	var v any
-	if err := json.Unmarshal(b, &v); err != nil {
-		return true
-	}
-	if top, ok := v.(obj); ok {
-		delete(top, "$schema")
-		if top["$id"] != nil {
-			return v // its references begin at itself wherever it stands
-		}
-	}
-	pointer := strings.NewReplacer("~", "~0", "/", "~1").Replace(path)
-	base := (&url.URL{Fragment: "/paths/" + pointer + "/post/requestBody/content/application~1json/schema"}).String()
-	rebase(v, base)
-	return v
-}
-
-// rebase puts base before each reference that begins at the schema itself.
-func rebase(v any, base string) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			rebase(e, base)
-		}
-	case obj:
-		for name, e := range v {
-			switch name {
-			case "const", "enum", "default", "examples": // values, not schemas
-			case "properties", "patternProperties", "$defs", "definitions", "dependentSchemas":
-				if named, ok := e.(obj); ok { // names, then schemas
-					for _, schema := range named {
-						rebase(schema, base)
-					}
-				}
-			case "$ref":
-				if s, ok := e.(string); ok && strings.HasPrefix(s, "#") {
-					v[name] = base + s[1:]
-				}
-			default:
-				rebase(e, base)
-			}
-		}
 	}
 }
 

@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/httpheader"
 	"github.com/edda-io/edda/internal/inputschema"
+	"github.com/rs/cors"
 )
 
-// route is a Route made ready for requests.
-type route struct {
+// compiled is a Route made ready for requests.
+type compiled struct {
 	Route
 	pattern *pattern
 	// method is that of the service, or the type of messages.
@@ -23,11 +26,16 @@ type route struct {
 	schema             *inputschema.Checker // nil: anything
 	// headers are those that messages get, by their canonical names; nil: see Route.Headers.
 	headers map[string]bool
+	cors    *cors.Cors // nil: pages of no other origin
+	limiter *limiter   // nil: no bound
+	meter   *httpio.Meter
+	// ready says that there is a stream for replies.
+	ready atomic.Bool
 }
 
 // compile checks a route and makes it ready. The error names the field.
-func compile(r Route, o *Options, have Backends) (*route, error) {
-	rt := &route{Route: r}
+func compile(r Route, o *Options, have Backends) (*compiled, error) {
+	rt := &compiled{Route: r}
 	var err error
 	if rt.pattern, err = parsePattern(r.Route); err != nil {
 		return nil, err
@@ -60,7 +68,7 @@ func field(name string, err error) error {
 	return fmt.Errorf("field %s: %w", name, err)
 }
 
-func (rt *route) toService(have Backends) (err error) {
+func (rt *compiled) toService(have Backends) (err error) {
 	switch {
 	case have.Calls == nil:
 		return errors.New("field Service: there is no backend for calls")
@@ -87,7 +95,7 @@ func (rt *route) toService(have Backends) (err error) {
 	return nil
 }
 
-func (rt *route) toStream(have Backends) (err error) {
+func (rt *compiled) toStream(have Backends) (err error) {
 	switch {
 	case have.Streams == nil:
 		return errors.New("field Stream: there is no backend for streams")
@@ -114,10 +122,11 @@ func (rt *route) toStream(have Backends) (err error) {
 	if rt.replyTo.Name == rt.Stream {
 		return errors.New("field ReplyTo: replies need a stream of their own")
 	}
-	return field0("ReplyTo", edda.CheckName("stream", rt.replyTo.Name))
+	return named("ReplyTo", edda.CheckName("stream", rt.replyTo.Name))
 }
 
-func field0(name string, err error) error {
+// named is field, where there may be no error.
+func named(name string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -125,7 +134,7 @@ func field0(name string, err error) error {
 }
 
 // from reads where the values of messages come from.
-func (rt *route) from() (err error) {
+func (rt *compiled) from() (err error) {
 	if rt.key, err = parseSource("key", rt.Key, rt.pattern.params); err != nil {
 		return field("Key", err)
 	}
@@ -162,7 +171,7 @@ func (rt *route) from() (err error) {
 }
 
 // limits checks what bounds a request, and fills in what the options say.
-func (rt *route) limits(o *Options) (err error) {
+func (rt *compiled) limits(o *Options) (err error) {
 	rt.Wait, rt.MaxBody = cmp.Or(rt.Wait, o.Wait), cmp.Or(rt.MaxBody, o.MaxBody)
 	rt.Payload = cmp.Or(rt.Payload, Body)
 	switch {
@@ -178,13 +187,16 @@ func (rt *route) limits(o *Options) (err error) {
 			return field("Schema", err)
 		}
 	}
-	if rt.CORS == nil {
-		rt.CORS = o.CORS
+	if rt.CORS = cmp.Or(rt.CORS, o.CORS); rt.CORS != nil {
+		anonymous := o.Authenticator == nil && o.Authenticate == nil
+		if rt.cors, err = newCORS(rt.CORS, rt.pattern.method, anonymous); err != nil {
+			return err
+		}
 	}
 	return rt.rateOf()
 }
 
-func (rt *route) rateOf() error {
+func (rt *compiled) rateOf() error {
 	if rt.Rate == nil {
 		return nil
 	}
@@ -198,6 +210,6 @@ func (rt *route) rateOf() error {
 	case r.Burst < 0:
 		return fmt.Errorf("field Rate: Burst is %d, must be positive", r.Burst)
 	}
-	rt.Rate = &r
+	rt.Rate, rt.limiter = &r, newLimiter(&r)
 	return nil
 }

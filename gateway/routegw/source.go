@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,9 +131,9 @@ func (src *source) value(x *exchange) (string, error) {
 }
 
 func (src *source) ofQuery(x *exchange) (string, error) {
-	q, err := url.ParseQuery(x.r.URL.RawQuery)
+	q, err := x.query()
 	if err != nil {
-		return "", refuse(edda.BadValue, "the query is malformed")
+		return "", err
 	}
 	if vs := q[src.name]; len(vs) == 1 && vs[0] != "" {
 		return vs[0], nil

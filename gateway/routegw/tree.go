@@ -22,10 +22,10 @@ type branch struct {
 	param    *branch
 	// end is the route of a path that ends here, slash that of one that ends with a slash
 	// here, rest that of whatever follows.
-	end, slash, rest *route
+	end, slash, rest *compiled
 }
 
-func (t *tree) add(rt *route) {
+func (t *tree) add(rt *compiled) {
 	if t.methods == nil {
 		t.methods = map[string]*branch{}
 	}
@@ -109,7 +109,7 @@ func (p *place) decode(s string) (string, error) {
 
 // find returns the route of a method and a path, nil when there is none, and sets the
 // parameters.
-func (t *tree) find(method string, p place, into *params) *route {
+func (t *tree) find(method string, p place, into *params) *compiled {
 	if rt := t.methods[method].find(&p, p.path, into, 0); rt != nil {
 		return rt
 	}
@@ -123,7 +123,7 @@ func (t *tree) find(method string, p place, into *params) *route {
 
 // find goes on with what is left of the path, having set n parameters. A path of which
 // nothing is left ends with a slash.
-func (b *branch) find(p *place, left string, into *params, n int) *route {
+func (b *branch) find(p *place, left string, into *params, n int) *compiled {
 	if b == nil {
 		return nil
 	}
@@ -151,7 +151,7 @@ func (b *branch) find(p *place, left string, into *params, n int) *route {
 }
 
 // step goes on after a segment, if there is more.
-func (b *branch) step(p *place, next string, more bool, into *params, n int) *route {
+func (b *branch) step(p *place, next string, more bool, into *params, n int) *compiled {
 	switch {
 	case b == nil:
 		return nil
@@ -162,7 +162,7 @@ func (b *branch) step(p *place, next string, more bool, into *params, n int) *ro
 	}
 }
 
-func (b *branch) takeRest(p *place, left string, into *params, n int) *route {
+func (b *branch) takeRest(p *place, left string, into *params, n int) *compiled {
 	if b.rest == nil {
 		return nil
 	}

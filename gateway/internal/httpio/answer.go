@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -116,6 +117,21 @@ func ReplyHeaders(h http.Header, r *edda.Reply, durability string) (int, error) 
 		h["Idempotency-Replayed"] = Yes
 	}
 	return status, nil
+}
+
+// MessagePath returns where the message of a stream with an id is found.
+func MessagePath(namespace, stream, id string) string {
+	at := "/streams/" + stream + "/messages/" + url.PathEscape(id)
+	if namespace == edda.DefaultNamespace {
+		return "/v1" + at
+	}
+	return "/v1/ns/" + namespace + at
+}
+
+// Headers sets what a reply says of itself: its headers, but for those that belong to the
+// connection or to the gateway, and for those that are none, and its content type.
+func Headers(h http.Header, of edda.Headers, contentType string) {
+	headers(h, of, []string{contentType})
 }
 
 // headers sets what a handler says of its reply: its headers, and the content type.
