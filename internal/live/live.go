@@ -102,7 +102,8 @@ type Options struct {
 	Publish func(namespace, channel string, m *edda.StreamMessage) bool
 	// Joined and Left are told when a principal has subscribed to a channel, and when its
 	// last subscription is over; one after the other for each channel. They run in the
-	// goroutine of a caller of Subscribe or Close. Nil where nobody wants to know.
+	// goroutine of a caller of Subscribe or Close, or of the topic. A panic is logged. Nil
+	// where nobody wants to know.
 	Joined, Left func(namespace, channel string, p edda.Presence)
 	// RingMessages and RingBytes bound what a topic keeps for those who are at its end:
 	// DefaultRingMessages and DefaultRingBytes when zero.
