@@ -206,6 +206,8 @@ func (a *app) hint(e *edda.Error) string {
 		return "who there is: " + a.spell("workers ls")
 	case edda.NoStream:
 		return "what there is: " + a.spell("streams ls")
+	case edda.NoChannel:
+		return "what there is: " + a.spell("channels ls") + "\nmake it: " + a.spell("channels create", cmp.Or(plain(a.channel), "CHANNEL"))
 	case edda.NoShard, edda.Conflict:
 		if a.stream == "" {
 			return ""

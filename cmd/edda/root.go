@@ -51,10 +51,10 @@ type app struct {
 	asked edda.ID
 	// saga is the saga that a command is about, for hints.
 	saga string
-	// stream and group are what a command is about, for hints; appending says that it
-	// appends.
-	stream, group string
-	appending     bool
+	// stream, group and channel are what a command is about, for hints; appending says that
+	// it appends, or publishes.
+	stream, group, channel string
+	appending              bool
 	// started says that arguments and flags were right, so that what goes wrong from
 	// then on is the work.
 	started bool
@@ -142,7 +142,7 @@ a time and in order, and keeps reply and state together.
 	flags.StringVar(&a.namespace, "namespace", a.getenv("EDDA_NAMESPACE", ""), "`NAMESPACE` to work in (or EDDA_NAMESPACE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.sagas(), a.streams(), a.log(), newBenchCommand(), a.version())
+	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.sagas(), a.streams(), a.channels(), a.log(), newBenchCommand(), a.version())
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		for _, name := range clientFlags {

@@ -142,13 +142,23 @@ type appendedLines struct {
 
 // appendLines appends each line of standard input.
 func (a *app) appendLines(ctx context.Context, c *eddahttp.Client, stream string, f *appendFlags) error {
+	sum, err := a.sendLines(ctx, edda.Append{Stream: stream, Shard: f.shard}, f, c.Append)
+	if sum == nil {
+		return err
+	}
+	return a.printLines(sum, "appended", stream, f, err)
+}
+
+// sendLines sends each line of standard input to where to says. Nothing was sent when
+// there is no sum.
+func (a *app) sendLines(ctx context.Context, to edda.Append, f *appendFlags, send sender) (*appendedLines, error) {
 	if f.message.ID != "" && len(f.message.ID) > edda.MaxMessageIDBytes-len("-1000000000000") {
-		return wrongUse("--id has %d bytes, with --lines at most %d are allowed: the number of the line comes after it",
+		return nil, wrongUse("--id has %d bytes, with --lines at most %d are allowed: the number of the line comes after it",
 			len(f.message.ID), edda.MaxMessageIDBytes-len("-1000000000000"))
 	}
-	probe := edda.Append{Stream: stream, Shard: f.shard, Messages: []edda.StreamMessage{f.message}}
-	if err := probe.Validate(); err != nil {
-		return &usageError{err}
+	to.Messages = []edda.StreamMessage{f.message}
+	if err := to.Validate(); err != nil {
+		return nil, &usageError{err}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -161,10 +171,11 @@ func (a *app) appendLines(ctx context.Context, c *eddahttp.Client, stream string
 	begin := time.Now()
 	var sum appendedLines
 	err := sum.take(ctx, batches, ended, func(b []edda.StreamMessage) (*edda.AppendAck, error) {
-		return appendPatiently(ctx, c, &edda.Append{Stream: stream, Shard: f.shard, Messages: b})
+		to.Messages = b
+		return send.patiently(ctx, &to)
 	})
 	sum.Seconds = time.Since(begin).Seconds()
-	return a.printLines(&sum, stream, f, err)
+	return &sum, err
 }
 
 // take appends batches until there are no more.
@@ -196,12 +207,15 @@ func (s *appendedLines) take(
 // errInterrupted: somebody wants no more lines appended.
 var errInterrupted = errors.New("interrupted")
 
-// appendPatiently appends, later when the node has too much to do: nothing is stored
-// then. What is on its way when the context ends is waited for, so that it is known what
-// has become of it.
-func appendPatiently(ctx context.Context, c *eddahttp.Client, ap *edda.Append) (*edda.AppendAck, error) {
+// sender hands messages to a node.
+type sender func(context.Context, *edda.Append) (*edda.AppendAck, error)
+
+// patiently sends, later when the node has too much to do: nothing is stored then. What
+// is on its way when the context ends is waited for, so that it is known what has become
+// of it.
+func (send sender) patiently(ctx context.Context, ap *edda.Append) (*edda.AppendAck, error) {
 	for {
-		ack, err := c.Append(context.WithoutCancel(ctx), ap)
+		ack, err := send(context.WithoutCancel(ctx), ap)
 		e, ok := errors.AsType[*edda.Error](err)
 		if !ok || e.Reason != edda.Overloaded {
 			return ack, err
@@ -221,6 +235,9 @@ func (s *appendedLines) add(ack *edda.AppendAck) {
 		if at.Replayed {
 			s.Replayed++
 			continue
+		}
+		if at.Shard == "" {
+			continue // of a channel, whose offsets nobody counts
 		}
 		s.Shard, s.Last = at.Shard, &at.Offset
 		if s.First == nil {
@@ -246,16 +263,19 @@ func (s *appendedLines) lineError(n int, err error) error {
 }
 
 // printLines says what became of the lines, also of those before an error.
-func (a *app) printLines(s *appendedLines, stream string, f *appendFlags, err error) error {
+func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err error) error {
 	if a.json {
 		if printed := a.printJSON(s); printed != nil {
 			return printed
 		}
 		return err
 	}
-	text := fmt.Sprintf("appended %s to %s in %s", counted(uint64(s.Lines-s.Replayed), "message"), plain(stream), short(time.Duration(s.Seconds*float64(time.Second))))
+	text := fmt.Sprintf("%s %s to %s in %s", done, counted(uint64(s.Lines-s.Replayed), "message"), plain(to), short(time.Duration(s.Seconds*float64(time.Second))))
 	if n := s.Lines - s.Replayed; n > 0 {
-		text += fmt.Sprintf(" (%.0f/s), at %s", float64(n)/max(s.Seconds, 1e-6), offsets(*s.First, *s.Last))
+		text += fmt.Sprintf(" (%.0f/s)", float64(n)/max(s.Seconds, 1e-6))
+	}
+	if s.First != nil {
+		text += ", at " + offsets(*s.First, *s.Last)
 		if s.Shard != edda.DefaultShard {
 			text += " of shard " + plain(s.Shard)
 		}
@@ -267,7 +287,7 @@ func (a *app) printLines(s *appendedLines, stream string, f *appendFlags, err er
 	switch {
 	case err == nil:
 	case f.message.ID != "":
-		fmt.Fprintln(a.stderr, "the same command again appends the rest, and nothing twice")
+		fmt.Fprintln(a.stderr, "the same command again does the rest, and nothing twice")
 	case edda.ReasonOf(err) == edda.OutcomeUnknown:
 		fmt.Fprintf(a.stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)
 	case s.Lines > 0:

@@ -148,7 +148,7 @@ func TestLinesThatGoWrong(t *testing.T) {
 		},
 		{
 			"with ids", `{"status":503,"code":"unavailable","reason":"DRAINING","detail":"the node is shutting down"}`, " --id x",
-			exitFailed, "appended 1000 messages", "the same command again appends the rest, and nothing twice",
+			exitFailed, "appended 1000 messages", "the same command again does the rest, and nothing twice",
 		},
 		{
 			"too much to do", `{"status":429,"code":"resource_exhausted","reason":"OVERLOADED","detail":"too much to do"}`, " --json",

@@ -17,11 +17,15 @@ import (
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
+// timeLayout is how the time of a message stands in a table.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
 // messageView is how messages are printed. A table goes on where it was: its columns
 // grow, and never shrink.
 type messageView struct {
 	raw bool
 
+	header [5]string
 	begun  bool
 	widths [5]int
 }
@@ -52,12 +56,10 @@ func (a *app) printMessages(messages []edda.StreamMessage, v *messageView) error
 				return err
 			}
 		default:
-			rows = append(rows, [5]string{fmt.Sprint(m.Offset), m.Time.UTC().Format("2006-01-02T15:04:05.000Z"), clip(m.Type), clip(m.Key), preview(m)})
+			rows = append(rows, [5]string{fmt.Sprint(m.Offset), m.Time.UTC().Format(timeLayout), clip(m.Type), clip(m.Key), preview(m)})
 		}
 	}
-	if len(rows) == 0 {
-		return nil
-	}
+	v.header = [5]string{"OFFSET", "TIME", "TYPE", "KEY", "DATA"}
 	return a.printRows(rows, v)
 }
 
@@ -100,11 +102,14 @@ func whole(b []byte) []byte {
 	return b
 }
 
-// printRows prints a table's rows, its header first.
+// printRows prints a table's rows, its header before the first of them. Without any it
+// prints nothing.
 func (a *app) printRows(rows [][5]string, v *messageView) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	if !v.begun {
-		header := [5]string{"OFFSET", "TIME", "TYPE", "KEY", "DATA"}
-		rows, v.begun = append([][5]string{header}, rows...), true
+		rows, v.begun = append([][5]string{v.header}, rows...), true
 	}
 	for i := range rows {
 		for k := range rows[i] {
@@ -131,7 +136,7 @@ func clipTo(s string, columns int) string {
 	return string([]rune(s)[:columns-1]) + "…"
 }
 
-// reading are the flags of streams read.
+// reading are the flags of streams read, and of channels history.
 type reading struct {
 	shard, from string
 	limit       int
@@ -169,18 +174,23 @@ and --json all there is, one message a line.`,
 }
 
 func (r *reading) check(flags *pflag.FlagSet, json bool) (edda.From, error) {
-	switch {
-	case r.limit < 1:
-		return "", wrongUse("--limit is %d, must be at least 1", r.limit)
-	case r.all && flags.Changed("limit"):
-		return "", wrongUse("--all and --limit exclude each other: leave one out")
-	case r.all:
-		r.limit = math.MaxInt
-	}
-	if err := r.view.check(json); err != nil {
+	if err := r.bounds(flags, json); err != nil {
 		return "", err
 	}
 	return parsePlace("--from", r.from, time.Now())
+}
+
+// bounds checks how many messages are to be printed, and how.
+func (r *reading) bounds(flags *pflag.FlagSet, json bool) error {
+	switch {
+	case r.limit < 1:
+		return wrongUse("--limit is %d, must be at least 1", r.limit)
+	case r.all && flags.Changed("limit"):
+		return wrongUse("--all and --limit exclude each other: leave one out")
+	case r.all:
+		r.limit = math.MaxInt
+	}
+	return r.view.check(json)
 }
 
 // pageLimit is how many messages are asked for at a time.

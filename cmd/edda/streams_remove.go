@@ -92,6 +92,11 @@ func (a *app) mayRemove(s *edda.Stream) error {
 		return nil
 	}
 	what := fmt.Sprintf("stream %s has %s and %s", s.Name, counted(messages, "message"), counted(uint64(len(s.Groups)), "group"))
+	return a.agreed(what)
+}
+
+// agreed asks whether something may go that has what is said of it.
+func (a *app) agreed(what string) error {
 	if !asksPeople(a.stdin) {
 		return fmt.Errorf("%s: nothing was removed; say --yes to remove it with them", what)
 	}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+func (a *app) channelsPublish() *cobra.Command {
+	var f appendFlags
+	cmd := &cobra.Command{
+		Use:   "publish CHANNEL [DATA|-]",
+		Short: "Publish a message to a channel, or each line of standard input",
+		Long: `Publishes a message to a channel: once it is stored its subscribers get it. DATA is the
+payload as it is, empty when left out; - reads it from standard input. Its content
+type is JSON when it is JSON, else text. Its type is what patterns match.
+
+With --lines each line of standard input is a message. They are published in their
+order, many at a time, as fast as they come. With --id too the id of line N is ID-N,
+so that the command can be repeated and publishes nothing twice.`,
+		Example: `  ` + a.program + ` channels publish chat '{"text":"hello"}' --type said
+  tail -f access.log | ` + a.program + ` channels publish access --lines`,
+		Args: cobra.RangeArgs(1, 2),
+	}
+	addPublishing(&f, cmd.Flags())
+	cmd.RunE = a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		if f.lines && len(args) > 1 {
+			return wrongUse("with --lines the messages come from standard input: leave DATA out")
+		}
+		if err := addHeaders(&f.message.Headers, f.headers); err != nil {
+			return err
+		}
+		a.appending = true
+		if !f.lines {
+			return a.publishOne(ctx, c, args, f.message)
+		}
+		sum, err := a.sendLines(ctx, edda.Append{Channel: args[0]}, &f, c.Publish)
+		if sum == nil {
+			return err
+		}
+		return a.printLines(sum, "published", args[0], &f, err)
+	})
+	return cmd
+}
+
+// addPublishing adds those of the flags that a publication has.
+func addPublishing(f *appendFlags, flags *pflag.FlagSet) {
+	flags.StringVar(&f.message.Type, "type", "", "what the message is about (default message)")
+	flags.StringVar(&f.message.Key, "key", "", "whom or what it is about")
+	flags.StringVar(&f.message.ID, "id", "", "`ID` of the message: with one that was there before nothing is published again")
+	flags.StringArrayVar(&f.headers, "header", nil, "a header `'NAME: VALUE'` of the message; can be repeated")
+	flags.StringVar(&f.message.ContentType, "content-type", "", "content `TYPE` of DATA")
+	flags.BoolVar(&f.lines, "lines", false, "publish each line of standard input as a message")
+}
+
+func (a *app) publishOne(ctx context.Context, c *eddahttp.Client, args []string, m edda.StreamMessage) error {
+	if len(args) > 1 {
+		var err error
+		if m.Payload, err = a.data(args[1]); err != nil {
+			return err
+		}
+		m.ContentType = cmp.Or(m.ContentType, guessType(m.Payload))
+	}
+	ap := edda.Append{Channel: args[0], Messages: []edda.StreamMessage{m}}
+	if err := ap.Validate(); err != nil {
+		return &usageError{err}
+	}
+	ack, err := c.Publish(ctx, &ap)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(struct {
+			ID         string          `json:"id"`
+			Position   string          `json:"position,omitempty"`
+			Durability edda.Durability `json:"durability,omitempty"`
+		}{ack.Items[0].ID, ack.Position, ack.Durability})
+	}
+	_, err = fmt.Fprintf(a.stdout, "published %s (%s)\n", plain(ack.Items[0].ID), ack.Durability)
+	return err
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+	"github.com/edda-io/edda/internal/streamjson"
+)
+
+func (a *app) channelsPresence() *cobra.Command {
+	return &cobra.Command{
+		Use:   "presence CHANNEL",
+		Short: "List who has subscribed to a channel at this node",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			there, err := c.Presence(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return list(a, &eddahttp.Page[streamjson.Presence]{Items: streamjson.NewPresence(there)}, "nobody", []string{"PRINCIPAL", "SINCE"},
+				func(p *streamjson.Presence) []string { return []string{string(p.Principal), age(p.Since)} })
+		}),
+	}
+}
+
+func (a *app) channelsRemove() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "rm CHANNEL",
+		Short: "Remove a channel with what was published to it",
+		Long: `Removes a channel with what was published to it, and ends its subscriptions. The
+streams that feed it stay. One that has subscribers or messages goes only when
+somebody says yes, at the terminal or with --yes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			if !yes {
+				if err := a.mayRemoveChannel(ctx, c, args[0]); err != nil {
+					return err
+				}
+			}
+			if err := c.DeleteChannel(ctx, args[0]); err != nil {
+				return err
+			}
+			return a.printRemoved(args[0])
+		}),
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove it whatever it has")
+	return cmd
+}
+
+// mayRemoveChannel asks before a channel goes that somebody may miss.
+func (a *app) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name string) error {
+	ch, err := c.Channel(ctx, name)
+	if err != nil {
+		return err
+	}
+	items, _, err := c.ChannelHistory(ctx, name, edda.FromStart, 1)
+	if err != nil {
+		return err
+	}
+	if ch.Subscribers == 0 && len(items) == 0 {
+		return nil
+	}
+	what := "has messages"
+	switch {
+	case len(items) == 0:
+		what = "has " + counted(uint64(ch.Subscribers), "subscriber")
+	case ch.Subscribers > 0:
+		what += " and " + counted(uint64(ch.Subscribers), "subscriber")
+	}
+	return a.agreed("channel " + name + " " + what)
+}
