@@ -1,8 +1,10 @@
 // Package auth says who a caller is and what it may do: an Authenticator makes
 // of a Credential, a bearer token or a client's certificate, a Grant, which
 // names a principal and its rights. There are authenticators for static tokens
-// (NewTokens), JSON Web Tokens (OpenJWT) and client certificates
-// (NewCertificates); Func makes one of a function, FirstOf one of several.
+// (NewTokens), JSON Web Tokens (OpenJWT), tokens that a service of the user's knows
+// (NewService) and client certificates (NewCertificates); Func makes one of a function,
+// FirstOf one of several. An API key is a token that is shown in another header
+// (Credential.WithKey).
 //
 // Nothing here knows a transport. A gateway reads the credential of whatever it
 // serves, and asks Admit:
