@@ -7,6 +7,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine/memlog"
 	"github.com/edda-io/edda/internal/fold/request"
+	hub "github.com/edda-io/edda/internal/live"
 )
 
 // WithoutGather returns the options of a node whose log does not wait for company
@@ -130,4 +131,26 @@ func StreamBytes(n *Node) int64 { return n.streamBytes.Load() }
 // ReadOwn is ReadStream also for streams that callers cannot name.
 func ReadOwn(ctx context.Context, n *Node, r edda.Read) (*edda.StreamPage, error) {
 	return n.readShard(ctx, r.WithDefaults())
+}
+
+// Streams returns the streams of a node as its hub sees them.
+func Streams(n *Node) hub.Streams { return liveStreams{n} }
+
+// HoldStream is Hold for the partition of a stream.
+func HoldStream(n *Node, stream string) (release func()) {
+	return HoldPartition(n, int(n.streamHome(edda.DefaultNamespace, stream).id))
+}
+
+// Checkpoint has the store take everything.
+func Checkpoint(n *Node) error { return n.writeCheckpoint() }
+
+// Watched returns how many streams somebody watches.
+func Watched(t testing.TB, n *Node) (watched int) {
+	t.Helper()
+	for _, p := range n.parts {
+		if err := n.inPartition(t.Context(), p, "count", func() { watched += len(p.news.watched) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return watched
 }

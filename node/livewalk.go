@@ -48,6 +48,9 @@ type walker struct {
 	next int64            // the time from which the next walk reads, where that is later
 	walk *streamfold.Walk // nil: one has to look what there is
 	gap  bool
+	// settled is up to when it does not matter what is gone: where it began at the start,
+	// that is what was appended before it first looked.
+	settled int64
 
 	known  knownStream
 	serial uint64      // of the stream as it was seen last, zero when there was none
@@ -146,9 +149,12 @@ func (w *walker) take(s *streamfold.Stream) {
 	case w.known == neverLooked && w.at.Time != 0 && s.CreatedAt > w.at.Time, w.known == wasThere && w.serial != s.Serial:
 		w.gap = true // there may have been another one
 	}
+	if w.known == neverLooked && w.at.Time == 0 {
+		w.settled = s.LastAt()
+	}
 	w.known, w.serial, w.news = wasThere, s.Serial, w.p.newsOf(s)
 	w.seen = w.news.changed.Load()
-	w.walk = w.p.streams.Walk(s, w.at)
+	w.walk = w.p.streams.Walk(s, w.at, w.settled)
 }
 
 // read reads about so many bytes of the walk.

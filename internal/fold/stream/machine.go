@@ -164,7 +164,7 @@ func (m *Machine) create(spec edda.StreamSpec) *Stream {
 	if m.made == 1<<serialBits {
 		panic("stream: a record makes more than 1,024 streams")
 	}
-	s := &Stream{Serial: m.env.Position<<serialBits | m.made, CreatedAt: m.env.Time, lastAt: m.env.Time - 1}
+	s := &Stream{Serial: m.env.Position<<serialBits | m.made, CreatedAt: m.env.Time, lastAt: m.env.Time - 1, storedAt: -1}
 	m.made++
 	s.setSpec(spec)
 	m.index(s)

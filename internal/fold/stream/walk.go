@@ -81,8 +81,9 @@ type cursor struct {
 	ahead  []Entry   // likewise, read ahead from the table
 }
 
-// Walk begins a walk over what there is from a spot on.
-func (m *Machine) Walk(s *Stream, from Spot) *Walk {
+// Walk begins a walk over what there is from a spot on. Of what was appended up to the time
+// settled it says no more that it is gone.
+func (m *Machine) Walk(s *Stream, from Spot, settled int64) *Walk {
 	w := &Walk{serial: s.Serial, from: from, stored: from.Time <= s.storedAt, end: s.lastAt + 1}
 	if w.stored {
 		w.end = s.storedAt + 1
@@ -93,15 +94,15 @@ func (m *Machine) Walk(s *Stream, from Spot) *Walk {
 	}
 	w.left = make([]cursor, 0, n)
 	for sh := s.latest; sh != nil && sh.LastAt >= from.Time; sh = sh.older {
-		w.add(sh)
+		w.add(sh, settled)
 	}
 	return w
 }
 
 // add adds a shard, if there is something to read in it.
-func (w *Walk) add(sh *Shard) {
+func (w *Walk) add(sh *Shard, settled int64) {
 	at := w.from.of(sh.Name)
-	if sh.First > 0 && w.from.Time != 0 && (sh.goneAt > w.from.Time || sh.goneAt == w.from.Time && sh.First > at) {
+	if sh.First > 0 && sh.goneAt > settled && (sh.goneAt > w.from.Time || sh.goneAt == w.from.Time && sh.First > at) {
 		w.gone = true
 	}
 	first := sh.recentFirst()
@@ -121,8 +122,8 @@ func (w *Walk) add(sh *Shard) {
 	}
 }
 
-// Gone reports whether messages that were appended from where the walk began on, and
-// not at the start, may have been trimmed before it came to them, as far as is known.
+// Gone reports whether messages that were appended from where the walk began on may have
+// been trimmed before it came to them, as far as is known.
 func (w *Walk) Gone() bool { return w.gone }
 
 // Stored reports whether the walk is over what the table has, so that it may be kept as

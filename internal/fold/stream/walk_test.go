@@ -22,13 +22,14 @@ type walked struct {
 
 // walker follows a stream as the node does: with one walk after the other.
 type walker struct {
-	stream string
-	serial uint64
-	from   Spot
-	walk   *Walk
-	leaves bool // each walk after a step
-	gone   bool
-	got    []walked
+	stream  string
+	serial  uint64
+	from    Spot
+	walk    *Walk
+	leaves  bool // each walk after a step
+	settled int64
+	gone    bool
+	got     []walked
 }
 
 // step reads about so many bytes, and reports whether there was something.
@@ -44,7 +45,10 @@ func (r *walker) step(tb testing.TB, w *world, bytes int) bool {
 				r.gone = r.gone || r.serial != 0
 				r.serial, r.from = s.Serial, Spot{}
 			}
-			r.walk = w.m.Walk(s, r.from)
+			if r.serial != 0 && r.from.Time == 0 {
+				r.settled = s.LastAt() // what is gone at the start is not missing
+			}
+			r.walk = w.m.Walk(s, r.from, r.settled)
 		}
 		n := len(r.got)
 		if err := r.walk.Next(w.tree, bytes, func(shard string, index uint32, e *Entry) error {
@@ -235,19 +239,19 @@ func TestWalkEnds(t *testing.T) {
 	w.put(t, "orders", "a", "b", "c")
 	w.checkpoint(t)
 	s := w.stream("orders")
-	walk := w.m.Walk(s, Spot{Time: 1})
+	walk := w.m.Walk(s, Spot{Time: 1}, 0)
 	w.trim(t, record.StreamTrimmed{Name: "orders", Shard: edda.DefaultShard, Offset: 2})
 	w.checkpoint(t)
 	n := 0
 	if err := walk.Next(w.tree, 1<<20, func(_ string, _ uint32, e *Entry) error { n++; return nil }); err != nil || n != 1 || !walk.Gone() {
 		t.Errorf("came by %d messages, %v, some gone %t", n, err, walk.Gone())
 	}
-	walk, broken := w.m.Walk(s, Spot{}), errors.New("broken")
+	walk, broken := w.m.Walk(s, Spot{}, 0), errors.New("broken")
 	if err := walk.Next(w.tree, 1<<20, func(string, uint32, *Entry) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 	w.remove(t, "orders")
-	walk = w.m.Walk(s, Spot{})
+	walk = w.m.Walk(s, Spot{}, 0)
 	w.checkpoint(t)
 	if err := walk.Next(w.tree, 1<<20, func(string, uint32, *Entry) error { return broken }); err != nil || walk.Gone() == false {
 		t.Errorf("a stream that is gone is read: %v, some gone %t", err, walk.Gone())
@@ -277,7 +281,7 @@ func TestWalkOverManyShards(t *testing.T) {
 			t.Error("they are not in order")
 		}
 		w.append(t, appending("orders", "s77", ""))
-		if walk := w.m.Walk(w.stream("orders"), r.from); len(walk.left) > 2 {
+		if walk := w.m.Walk(w.stream("orders"), r.from, 0); len(walk.left) > 2 {
 			t.Errorf("at the end a walk looks at %d shards", len(walk.left))
 		}
 	}
