@@ -89,6 +89,8 @@ var rooms = []room{
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/streamjson", "internal/httpheader", "internal/certwhy"}, stdlib: true},
 	{dir: "examples", imports: []string{".", "saga", "stream"}, stdlib: true},
 	{dir: "examples/accounts", imports: []string{".", "node", "gateway"}},
+	{dir: "examples/web", imports: []string{".", "node", "gateway", "examples"}},
+	{dir: "examples/chat", imports: []string{".", "node", "gateway", "auth"}},
 	{dir: "examples/hammer", imports: []string{".", "node", "saga"}},
 	{dir: "examples/howdy", imports: []string{".", "node", "stream"}},
 	{dir: "bench", imports: []string{

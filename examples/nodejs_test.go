@@ -33,9 +33,11 @@ var installed struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := os.RemoveAll(installed.root); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+	for _, dir := range []string{installed.root, built.root} {
+		if err := os.RemoveAll(dir); err != nil { // "" is none
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
 	}
 	os.Exit(code)
 }
