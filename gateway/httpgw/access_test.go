@@ -177,7 +177,7 @@ func TestAccess(t *testing.T) {
 // what is said to be for everybody who is known.
 func TestEveryOperationAsks(t *testing.T) {
 	g := gatewayOf(t, &fake{}, Options{Authenticator: byName(map[string]auth.Rights{"ada": {}}), Gatherer: prometheus.NewRegistry()})
-	fill := strings.NewReplacer("{service}", "s", "{key}", "k", "{method}", "m", "{id}", fakeID.String(), "{step}", "s", "{stream}", "s", "{group}", "g")
+	fill := strings.NewReplacer("{service}", "s", "{key}", "k", "{method}", "m", "{id}", fakeID.String(), "{step}", "s", "{stream}", "s", "{group}", "g", "{channel}", "c")
 	for _, rt := range g.served() {
 		for _, op := range rt.ops {
 			if rt.open || op.access == toAsk {

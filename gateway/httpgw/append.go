@@ -24,19 +24,7 @@ const (
 // and answers with where they are.
 func (g *Gateway) appendMessages(x *exchange) error {
 	a := &edda.Append{Namespace: x.namespace, Stream: x.args[0], Principal: x.grant.Principal}
-	said, err := readAppendHeaders(x.r.Header, a)
-	if err != nil {
-		return err
-	}
-	parent, state := g.trace(x, attribute.String("edda.namespace", x.namespace), attribute.String("edda.stream", a.Stream))
-	if parent != "" {
-		said.TraceParent, said.TraceState = parent, state
-	}
-	body, err := httpio.Body(x.w, x.r, g.opts.MaxBody)
-	if err != nil {
-		return err
-	}
-	many, err := x.messages(a, said, body)
+	many, err := g.readMessages(x, a, attribute.String("edda.stream", a.Stream))
 	if err != nil {
 		return err
 	}
@@ -53,6 +41,24 @@ func (g *Gateway) appendMessages(x *exchange) error {
 	}
 	x.appended(ack, many)
 	return nil
+}
+
+// readMessages puts into the append what the request says, and its messages; where is for
+// the span. Many says that they came as an array.
+func (g *Gateway) readMessages(x *exchange, a *edda.Append, where attribute.KeyValue) (many bool, err error) {
+	said, err := readAppendHeaders(x.r.Header, a)
+	if err != nil {
+		return false, err
+	}
+	parent, state := g.trace(x, attribute.String("edda.namespace", x.namespace), where)
+	if parent != "" {
+		said.TraceParent, said.TraceState = parent, state
+	}
+	body, err := httpio.Body(x.w, x.r, g.opts.MaxBody)
+	if err != nil {
+		return false, err
+	}
+	return x.messages(a, said, body)
 }
 
 // messages puts the messages of the body into the append. What the headers say holds for

@@ -109,7 +109,7 @@ func TestPathsAreNeverCleaned(t *testing.T) {
 		{"/v1/ns/shop/v1/requests", edda.NoRoute},
 		{"/v1/ns/a/ns/b/requests", edda.NoRoute},
 		{"/V1/requests", edda.NoRoute},
-		{"/v1/channels/x", edda.NoRoute},
+		{"/v1/channels/x/y", edda.NoRoute},
 		{"/metrics", edda.NoRoute}, // there is no Gatherer
 		{"/1/2/3/4/5/6/7/8/9/10", edda.NoRoute},
 		{"/v1%2Frequests", edda.NoRoute},
@@ -137,6 +137,8 @@ func TestPathsAreNeverCleaned(t *testing.T) {
 		{"/v1/call/_users/42/login", edda.BadName},
 		{"/v1/streams/a%20b", edda.BadName},
 		{"/v1/streams/edda.x/trim", edda.BadName},
+		{"/v1/channels/edda.x/presence", edda.BadName},
+		{"/v1/channels/a%2Fb", edda.BadName},
 		{"/v1/streams/x/groups/a%2Fb/ack", edda.BadName},
 		{"/v1/call/" + strings.Repeat("s", 129) + "/x", edda.BadName},
 		{"/v1/ns/a%20b/requests", edda.BadName},

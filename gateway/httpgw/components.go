@@ -26,16 +26,17 @@ var headerParameters = map[string]string{
 // streamHeaderParameters are those that streams take beside some of a call's; what
 // stands before a dot tells headers of one name apart.
 var streamHeaderParameters = map[string]string{
-	"append.Edda-Key": "What groups keep the order for, percent-encoded.",
-	"Edda-Type":       "What the message is about; \"message\" by default.",
-	"Edda-Id":         "The message's id; a repeated one is answered like the first and not appended.",
-	"Edda-Shard":      "The shard; \"default\" by default.",
-	"Edda-Reply-To":   "Where replies go: STREAM or STREAM/SHARD, with NAMESPACE: before it when it is another one.",
-	"Edda-Source":     "The process or device that the message comes from.",
-	"Edda-Time":       "When the message was made.",
-	"If-Match":        "Append only if this, in quotes, is the shard's last offset.",
-	"If-None-Match":   "* appends only to a shard without messages.",
-	"Last-Event-ID":   "The offset of the last message seen: events resume after it.",
+	"append.Edda-Key":       "What groups keep the order for, percent-encoded.",
+	"Edda-Type":             "What the message is about; \"message\" by default.",
+	"Edda-Id":               "The message's id; a repeated one is answered like the first and not appended.",
+	"Edda-Shard":            "The shard; \"default\" by default.",
+	"Edda-Reply-To":         "Where replies go: STREAM or STREAM/SHARD, with NAMESPACE: before it when it is another one.",
+	"Edda-Source":           "The process or device that the message comes from.",
+	"Edda-Time":             "When the message was made.",
+	"If-Match":              "Append only if this, in quotes, is the shard's last offset.",
+	"If-None-Match":         "* appends only to a shard without messages.",
+	"Last-Event-ID":         "The offset of the last message seen: events resume after it.",
+	"channel.Last-Event-ID": "The id of the last event seen: events resume after it.",
 }
 
 // queryParameters are the schemas of the parameters in queries.
@@ -50,18 +51,23 @@ var queryParameters = obj{
 	"wait":           obj{"type": "string", "description": "A duration, at most 10m.", "examples": []string{"30s"}},
 	"shard":          obj{"type": "string", "pattern": nameSchema["pattern"], "default": edda.DefaultShard},
 	"from":           placeSchema,
-	"force":          obj{"type": "boolean", "default": false},
-	"name":           text,
-	"saga.state":     obj{"enum": sagaStates},
-	"principal":      text,
-	"since":          instant,
-	"until":          instant,
-	completionKey:    obj{"type": "string", "description": "The step's; it stands for credentials."},
+	"channel.from":   liveFromSchema,
+	"patterns": obj{
+		"type": "array", "items": patternSchema,
+		"description": "Which types of messages; all without. Repeated, or with commas between.",
+	},
+	"force":       obj{"type": "boolean", "default": false},
+	"name":        text,
+	"saga.state":  obj{"enum": sagaStates},
+	"principal":   text,
+	"since":       instant,
+	"until":       instant,
+	completionKey: obj{"type": "string", "description": "The step's; it stands for credentials."},
 }
 
 var pathParameters = obj{
 	"namespace": nameSchema, "service": nameSchema, "method": nameSchema, "key": keySchema, "id": text, "step": nameSchema,
-	"stream": nameSchema, "group": nameSchema,
+	"stream": nameSchema, "group": nameSchema, "channel": nameSchema,
 }
 
 var (
@@ -151,6 +157,7 @@ func schemas() obj {
 	}
 	maps.Copy(all, sagaSchemas())
 	maps.Copy(all, streamSchemas())
+	maps.Copy(all, channelSchemas())
 	return all
 }
 

@@ -77,7 +77,7 @@ func (f *fake) Parts(context.Context, string, edda.ID, edda.PartID) iter.Seq2[ed
 // do not work.
 func gatewayOf(t testing.TB, f edda.Backend, opts Options) *Gateway {
 	t.Helper()
-	g, err := build(nil, backends{calls: f, sagas: &fakeSagas{}, streams: &fakeStreams{}, groups: &fakeGroups{}}, edda.Fsync, opts)
+	g, err := build(nil, backends{calls: f, sagas: &fakeSagas{}, streams: &fakeStreams{}, groups: &fakeGroups{}, channels: &fakeChannels{}}, edda.Fsync, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,11 @@ const (
 	toRead
 	toConsume
 	toSee
+	// toPublish, toSubscribe and toSeeChannel ask for that right to the channel that the
+	// path names first.
+	toPublish
+	toSubscribe
+	toSeeChannel
 	// toAsk is for all who are known: the operation itself answers only about what
 	// they may see.
 	toAsk
@@ -70,6 +75,12 @@ func (x *exchange) allowed(a access) error {
 		return x.grant.CheckConsume(x.namespace, x.args[0])
 	case toSee:
 		return x.grant.CheckSeeStream(x.namespace, x.args[0])
+	case toPublish:
+		return x.grant.CheckPublish(x.namespace, x.args[0])
+	case toSubscribe:
+		return x.grant.CheckSubscribe(x.namespace, x.args[0])
+	case toSeeChannel:
+		return x.grant.CheckSeeChannel(x.namespace, x.args[0])
 	default:
 		return nil
 	}

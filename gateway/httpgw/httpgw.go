@@ -9,6 +9,7 @@
 package httpgw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 const (
 	DefaultMaxBody     = 4 << 20
 	DefaultSlowWarning = time.Second
+	DefaultMaxBehind   = 4 << 20
 )
 
 // Options say how a Gateway serves. The zero value works.
@@ -51,6 +53,11 @@ type Options struct {
 	Listen []string
 	// MaxBody is the size of the largest body in bytes. Zero means DefaultMaxBody.
 	MaxBody int64
+	// MaxBehind is how many bytes of messages may have come to a channel that a reader
+	// of its events has not taken: one that had been up to date once and takes too little
+	// is told SLOW and loses its connection, and comes back to where it was. Zero means
+	// DefaultMaxBehind.
+	MaxBehind int64
 	// Gatherer is what /metrics shows. Nil means that there is no such route.
 	Gatherer prometheus.Gatherer
 	// Registerer takes the metrics of the gateway itself. Nil means that they are
@@ -97,6 +104,7 @@ type Gateway struct {
 	sites      []site
 	cors       *cors.Cors // nil when no other origin is listed
 	metrics    *httpio.Metrics
+	slow       prometheus.Counter // readers of events who were cut off
 }
 
 // New returns the gateway of a node. The error names the option that makes no
@@ -106,29 +114,27 @@ func New(n *node.Node, opts Options) (*Gateway, error) {
 	if opts.Version == "" {
 		opts.Version = info.Version
 	}
-	return build(n, backends{calls: n, sagas: n, streams: n, groups: n}, info.Durability, opts)
+	return build(n, backends{calls: n, sagas: n, streams: n, groups: n, channels: n}, info.Durability, opts)
 }
 
 // backends are what the node is to the routes.
 type backends struct {
-	calls   edda.Backend
-	sagas   edda.SagaBackend
-	streams edda.StreamBackend
-	groups  edda.GroupBackend
+	calls    edda.Backend
+	sagas    edda.SagaBackend
+	streams  edda.StreamBackend
+	groups   edda.GroupBackend
+	channels edda.ChannelBackend
 }
 
 func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway, error) {
-	if opts.MaxBody < 0 {
-		return nil, &edda.Error{
-			Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option MaxBody is %d, must be positive", opts.MaxBody),
+	for name, bytes := range map[string]int64{"MaxBody": opts.MaxBody, "MaxBehind": opts.MaxBehind} {
+		if bytes < 0 {
+			return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option %s is %d, must be positive", name, bytes)}
 		}
 	}
-	if opts.MaxBody == 0 {
-		opts.MaxBody = DefaultMaxBody
-	}
-	if opts.SlowWarning == 0 {
-		opts.SlowWarning = DefaultSlowWarning
-	}
+	opts.MaxBody = cmp.Or(opts.MaxBody, DefaultMaxBody)
+	opts.MaxBehind = cmp.Or(opts.MaxBehind, DefaultMaxBehind)
+	opts.SlowWarning = cmp.Or(opts.SlowWarning, DefaultSlowWarning)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -148,7 +154,7 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 			return nil, err
 		}
 	}
-	if g.metrics, err = httpio.NewMetrics(opts.Registerer); err != nil {
+	if err = g.measure(opts.Registerer); err != nil {
 		return nil, err
 	}
 	own := g.served()
@@ -157,6 +163,17 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 		return nil, err
 	}
 	return g, nil
+}
+
+// measure registers the metrics.
+func (g *Gateway) measure(r prometheus.Registerer) (err error) {
+	if g.metrics, err = httpio.NewMetrics(r); err != nil {
+		return err
+	}
+	g.slow, err = httpio.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "edda_http_slow_readers_total", Help: "Readers of a channel's events that were cut off because they took too little.",
+	}))
+	return err
 }
 
 // exchange is one request on its way through the gateway.

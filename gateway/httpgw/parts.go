@@ -1,6 +1,7 @@
 package httpgw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -200,6 +201,8 @@ type stream struct {
 	x     *exchange
 	begun bool
 	c     *http.ResponseController
+	// patience is how long the reader may take for what is written; bodyTimeout when zero.
+	patience time.Duration
 }
 
 func (s *stream) begin(contentType string) {
@@ -215,7 +218,7 @@ func (s *stream) begin(contentType string) {
 
 // write sends the bytes off. An error says that nobody takes them.
 func (s *stream) write(b []byte) error {
-	_ = s.c.SetWriteDeadline(time.Now().Add(httpio.BodyTimeout)) // what cannot have one has none
+	_ = s.c.SetWriteDeadline(time.Now().Add(cmp.Or(s.patience, httpio.BodyTimeout))) // what cannot have one has none
 	if len(b) > 0 {
 		if _, err := s.x.w.Write(b); err != nil {
 			return err

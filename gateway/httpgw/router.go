@@ -169,6 +169,8 @@ func (x *exchange) checkNames() error {
 			err = edda.CheckName("step", x.args[arg])
 		case "{stream}":
 			err = edda.CheckName("stream", x.args[arg])
+		case "{channel}":
+			err = edda.CheckName("channel", x.args[arg])
 		case "{group}":
 			err = edda.CheckName("group", x.args[arg])
 		case "{id}":

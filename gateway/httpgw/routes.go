@@ -24,6 +24,7 @@ func (g *Gateway) served() []*route {
 	routes = append(routes, sagaRoutes()...)
 	routes = append(routes, streamRoutes()...)
 	routes = append(routes, groupRoutes()...)
+	routes = append(routes, channelRoutes()...)
 	routes = append(routes,
 		&route{template: "/v1/node", ops: []op{get((*Gateway).getNode, opDoc{
 			id: "getNode", summary: "What this node is", schema: "Node",

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,19 +134,21 @@ func follow(t *testing.T, g http.Handler, path string, headers ...string) *follo
 		name, value, _ := strings.Cut(line, ": ")
 		r.Header.Set(name, value)
 	}
-	res, err := tr.RoundTrip(r) //nolint:bodyclose // stop does
+	res, err := tr.RoundTrip(r)
 	if err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != eventStream {
 		t.Fatalf("got %+v, %v", res, err)
 	}
-	stop := func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		_ = res.Body.Close()
 		_ = client.Close()
 		close(l.done)
 		_ = s.Close()
 		<-served
-	}
-	return &follower{bufio.NewScanner(res.Body), stop}
+	})
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 1<<20)
+	return &follower{lines, stop}
 }
 
 // oneListener gives out one connection.

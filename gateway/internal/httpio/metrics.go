@@ -32,20 +32,20 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route"}),
 	}
-	if r == nil {
-		return m, nil
-	}
 	var err error
-	if m.requests, err = register(r, m.requests); err != nil {
+	if m.requests, err = Register(r, m.requests); err != nil {
 		return nil, err
 	}
-	m.seconds, err = register(r, m.seconds)
+	m.seconds, err = Register(r, m.seconds)
 	return m, err
 }
 
-// register registers a collector, or returns the one that another gateway of the
-// process registered before.
-func register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
+// Register registers a collector, or returns the one that another gateway of the
+// process registered before. Nil keeps it nowhere.
+func Register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
+	if r == nil {
+		return c, nil
+	}
 	err := r.Register(c)
 	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if old, same := there.ExistingCollector.(C); same {

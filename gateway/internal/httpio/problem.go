@@ -36,6 +36,8 @@ var Titles = map[edda.Reason]string{
 	edda.NoStream:            "There is no such stream",
 	edda.NoShard:             "The stream has no such shard",
 	edda.NoGroup:             "There is no such group",
+	edda.NoChannel:           "There is no such channel",
+	edda.Slow:                "The subscriber takes too little",
 	edda.NoMessage:           "There is no such message",
 	edda.ExpectedOffset:      "The last offset of the shard is another one",
 	edda.GroupFull:           "The group has all the members that it may have",

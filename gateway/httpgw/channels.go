@@ -1,0 +1,226 @@
+package httpgw
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/jsondata"
+	"github.com/edda-io/edda/internal/streamjson"
+	"go.opentelemetry.io/otel/attribute"
+)
+
+func (g *Gateway) listChannels(x *exchange) error {
+	q, err := x.query()
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(q)
+	if err != nil {
+		return err
+	}
+	items, next, err := g.channels.Channels(x.r.Context(), x.namespace, p.Limit, p.After)
+	if err != nil {
+		return err
+	}
+	items = slices.DeleteFunc(items, func(c edda.Channel) bool { return !x.grant.MaySeeChannel(x.namespace, c.Name) })
+	docs := make([]streamjson.Channel, len(items))
+	for i := range items {
+		docs[i] = streamjson.NewChannel(&items[i])
+	}
+	return page(x, docs, next)
+}
+
+// getChannel answers with what the channel is, or with its messages as they come when
+// the request says so.
+func (g *Gateway) getChannel(x *exchange) error {
+	q, err := x.query()
+	if err != nil {
+		return err
+	}
+	if q.Has("patterns") || q.Has("from") || x.r.Header.Get(lastEvent) != "" || acceptsEvents(x.r.Header["Accept"]) {
+		return g.subscribe(x, q)
+	}
+	c, err := g.channels.Channel(x.r.Context(), x.namespace, x.args[0])
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, streamjson.NewChannel(c))
+}
+
+// putChannel creates a channel, or makes of one that there is what the body says: what
+// is not in it has its default again.
+func (g *Gateway) putChannel(x *exchange) error {
+	c := edda.ChannelSpec{Namespace: x.namespace, Name: x.args[0]}
+	err := g.objectOrNothing(x, members{
+		"from": sources(&c.From),
+		"history": within("history", members{
+			"count": above0("history.count", &c.History.Count),
+			"age":   positive("history.age", &c.History.Age),
+		}),
+	})
+	if err != nil {
+		return err
+	}
+	set, created, err := g.channels.SetChannel(x.r.Context(), c)
+	if err != nil {
+		return err
+	}
+	return x.made(created, x.channelPath(c.Name), streamjson.NewChannel(set))
+}
+
+// sources reads the streams that feed a channel.
+func sources(into *[]edda.ChannelSource) func(json.RawMessage) error {
+	return func(v json.RawMessage) error {
+		var list []json.RawMessage
+		if isNull(v) || json.Unmarshal(v, &list) != nil {
+			return badMember("from", `an array of streams, such as [{"stream":"orders"}]`)
+		}
+		if len(list) > edda.MaxChannelSources {
+			return refuse(edda.TooLarge, "from has "+strconv.Itoa(len(list))+" streams, at most "+strconv.Itoa(edda.MaxChannelSources)+" are allowed")
+		}
+		*into = make([]edda.ChannelSource, len(list))
+		for i := range list {
+			name, s := "from["+strconv.Itoa(i)+"]", &(*into)[i]
+			err := within(name, members{
+				"stream":   str(name+".stream", &s.Stream),
+				"patterns": value(name+".patterns", &s.Patterns, "an array of patterns"),
+			})(list[i])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// channelPath returns where a channel is found.
+func (x *exchange) channelPath(name string) string {
+	if x.namespace == edda.DefaultNamespace {
+		return "/v1/channels/" + name
+	}
+	return "/v1/ns/" + x.namespace + "/channels/" + name
+}
+
+func (g *Gateway) deleteChannel(x *exchange) error {
+	if err := g.channels.DeleteChannel(x.r.Context(), x.namespace, x.args[0]); err != nil {
+		return err
+	}
+	return x.noContent()
+}
+
+func (g *Gateway) getPresence(x *exchange) error {
+	ps, err := g.channels.Presence(x.r.Context(), x.namespace, x.args[0])
+	if err != nil {
+		return err
+	}
+	return page(x, streamjson.NewPresence(ps), "")
+}
+
+// getHistory answers with messages that are kept. There is always a next: it is where a
+// subscription goes on, too.
+func (g *Gateway) getHistory(x *exchange) error {
+	q, err := x.query()
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(q)
+	if err != nil {
+		return err
+	}
+	from, err := liveFrom(q)
+	if err != nil {
+		return err
+	}
+	items, next, err := g.channels.History(x.r.Context(), x.namespace, x.args[0], from, p.Limit)
+	if err != nil {
+		return err
+	}
+	b := append(make([]byte, 0, 4<<10), `{"items":[`...)
+	for i, m := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, m.Encoded(streamjson.Live)...)
+	}
+	b = append(b, `],"next":`...)
+	x.document(http.StatusOK, append(jsondata.AppendString(b, string(next)), '}'))
+	return nil
+}
+
+// liveFrom reads where among messages as they come a reader begins; the backend says
+// which places there are.
+func liveFrom(q url.Values) (edda.From, error) {
+	from := q.Get("from")
+	if q.Has("from") && from == "" {
+		return "", refuse(edda.BadValue, "from is empty: leave it out")
+	}
+	return edda.From(from), nil
+}
+
+// publish publishes the message that the request is, or those that are in its body.
+func (g *Gateway) publish(x *exchange) error {
+	a := &edda.Append{Namespace: x.namespace, Channel: x.args[0], Principal: x.grant.Principal}
+	for _, name := range [...]string{"Edda-Shard", "If-Match", "If-None-Match"} {
+		if x.r.Header.Values(name) != nil {
+			return refuse(edda.BadValue, name+" is for streams: a channel has no shards")
+		}
+	}
+	many, err := g.readMessages(x, a, attribute.String("edda.channel", a.Channel))
+	if err != nil {
+		return err
+	}
+	if len(a.Messages) == 0 { // a batch of no CloudEvents is one
+		x.document(http.StatusAccepted, []byte(`{"items":[]}`))
+		return nil
+	}
+	if err := x.mayAppend(a); err != nil {
+		return err
+	}
+	ack, err := g.streams.Append(x.r.Context(), a)
+	if err != nil {
+		return err
+	}
+	h := x.w.Header()
+	h["Edda-Position"] = []string{ack.Position}
+	h["Edda-Durability"] = []string{string(ack.Durability)}
+	x.document(http.StatusAccepted, published(ack, many))
+	return nil
+}
+
+// published says of messages that they were published.
+func published(ack *edda.AppendAck, many bool) []byte {
+	if !many {
+		return streamjson.AppendPublished(make([]byte, 0, 96), &ack.Items[0], ack.Position)
+	}
+	b := append(make([]byte, 0, 96*len(ack.Items)), `{"items":[`...)
+	for i := range ack.Items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = streamjson.AppendPublished(b, &ack.Items[i], ack.Position)
+	}
+	return append(b, ']', '}')
+}
+
+// patternsOf reads patterns: the parameter can be repeated, and hold several with commas
+// between.
+func patternsOf(q url.Values) ([]string, error) {
+	var all []string
+	for _, v := range q["patterns"] {
+		for p := range strings.SplitSeq(v, ",") {
+			if p == "" {
+				return nil, refuse(edda.BadValue, "patterns has an empty one: leave it out")
+			}
+			if len(all) == edda.MaxPatterns {
+				return nil, refuse(edda.TooLarge, "there are more than "+strconv.Itoa(edda.MaxPatterns)+" patterns")
+			}
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
