@@ -267,3 +267,17 @@ func TestStreamMessageSize(t *testing.T) {
 		}
 	}
 }
+
+// The stream of the replies lives with the stream that they reply to.
+func TestStreamHash(t *testing.T) {
+	of := func(stream string) uint64 { return StreamHash("shop", stream) }
+	if of("orders.replies") != of("orders") {
+		t.Error("orders.replies does not live with orders")
+	}
+	if of("orders") == of("order") || of("orders") == StreamHash("other", "orders") || of("ordersreplies") == of("orders") {
+		t.Error("other streams have the hash of orders")
+	}
+	if of(".replies") == of("") {
+		t.Error("a suffix alone is cut off")
+	}
+}

@@ -2,6 +2,7 @@ package edda
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/edda-io/edda/internal/wire"
 )
@@ -123,8 +124,15 @@ func (m *StreamMessage) Set(e *Message) {
 	}
 }
 
+// RepliesSuffix ends the name of the stream that takes the replies to messages of another: it
+// lives in the same partition, so that a handler's outcome and its reply are one record.
+const RepliesSuffix = ".replies"
+
 // StreamHash returns the address hash that a stream lives at, with all its shards and
 // groups.
 func StreamHash(namespace, stream string) uint64 {
+	if of, ok := strings.CutSuffix(stream, RepliesSuffix); ok && of != "" {
+		stream = of
+	}
 	return Address{Namespace: namespace, Name: "edda.stream", Key: stream}.Hash()
 }

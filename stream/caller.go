@@ -57,7 +57,7 @@ type waiting struct{ cancel context.CancelCauseFunc }
 func (c *Client) Caller(stream string, o CallerOptions) *Caller {
 	o.Timeout = cmp.Or(o.Timeout, DefaultCallTimeout)
 	o.KeepReplies = cmp.Or(o.KeepReplies, DefaultKeepReplies)
-	o.ReplyTo.Name = cmp.Or(o.ReplyTo.Name, stream+".replies")
+	o.ReplyTo.Name = cmp.Or(o.ReplyTo.Name, stream+edda.RepliesSuffix)
 	o.ReplyTo.Namespace = cmp.Or(o.ReplyTo.Namespace, c.namespace)
 	return &Caller{
 		writer: c.Writer(stream, WriterOptions{Shard: o.Shard, ReplyTo: o.ReplyTo, Source: o.Source, Patience: o.Timeout}),

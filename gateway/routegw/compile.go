@@ -118,7 +118,7 @@ func (rt *compiled) toStream(have Backends) (err error) {
 	if rt.ReplyTo == "" && rt.Async {
 		return nil
 	}
-	rt.replyTo = edda.Address{Namespace: rt.Namespace, Name: cmp.Or(rt.ReplyTo, rt.Stream+".replies")}
+	rt.replyTo = edda.Address{Namespace: rt.Namespace, Name: cmp.Or(rt.ReplyTo, rt.Stream+edda.RepliesSuffix)}
 	if rt.replyTo.Name == rt.Stream {
 		return errors.New("field ReplyTo: replies need a stream of their own")
 	}
