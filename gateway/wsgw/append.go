@@ -44,6 +44,9 @@ func (c *conn) append(f *specjson.Frame, grant *auth.Grant) error {
 	}
 	o := &appendOp{ref: f.Ref, to: target{f.Stream, f.Channel, f.Shard}, msg: f.Message, by: grant.Principal}
 	o.msg.Payload, o.msg.Principal = clone(o.msg.Payload), grant.Principal
+	if o.msg.TraceParent, o.msg.TraceState, err = traceOf(&f.Message); err != nil {
+		return err
+	}
 	o.op = &op{add: o}
 	c.mu.Lock()
 	defer c.mu.Unlock()

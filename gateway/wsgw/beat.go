@@ -72,7 +72,7 @@ func (c *conn) stillKnown(cred auth.Credential, grant *auth.Grant) bool {
 		c.fail("", refusal(edda.NoCredentials, "the credentials are another principal's now"))
 		return false
 	case now != grant:
-		c.renew(cred, now)
+		c.renew(grant, cred, now)
 	}
 	return true
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/httpheader"
 	"github.com/edda-io/edda/internal/jsondata"
 	"github.com/edda-io/edda/internal/specjson"
@@ -78,9 +79,12 @@ func (c *conn) message(f *specjson.Frame, grant *auth.Grant) (*edda.Message, err
 		To:   edda.Address{Namespace: c.about.Namespace, Name: f.Service, Key: said.Key},
 		Type: f.Method, Principal: grant.Principal, Headers: said.Headers, ContentType: said.ContentType,
 		Payload: clone(said.Payload), CorrelationID: said.CorrelationID, IdempotencyKey: f.IdempotencyKey,
-		TraceParent: said.TraceParent, TraceState: said.TraceState,
 	}
 	if err := checkIdempotencyKey(f.IdempotencyKey); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.TraceParent, m.TraceState, err = traceOf(said); err != nil {
 		return nil, err
 	}
 	now := time.Now()
@@ -99,6 +103,18 @@ func (c *conn) message(f *specjson.Frame, grant *auth.Grant) (*edda.Message, err
 		}
 	}
 	return m, nil
+}
+
+// traceOf returns the trace context of what a frame brings about.
+func traceOf(said *edda.StreamMessage) (parent, state string, err error) {
+	switch {
+	case said.TraceParent == "":
+		return "", "", nil
+	case !httpio.ValidTraceParent(said.TraceParent):
+		return "", "", refusal(edda.BadValue, "traceparent must be a W3C trace context")
+	}
+	parent, state = httpio.TraceContext([]string{said.TraceParent}, []string{said.TraceState})
+	return parent, state, nil
 }
 
 // lastTime is the last that a record can hold, in whole years.

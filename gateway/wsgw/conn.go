@@ -93,8 +93,9 @@ type op struct {
 
 func (g *Gateway) newConn(r *http.Request, namespace string, cred auth.Credential, grant *auth.Grant) *conn {
 	h := r.Header.Clone()
-	h.Del("Authorization")
-	h.Del("Cookie")
+	for _, secret := range append([]string{"Authorization", "Cookie"}, g.keys...) {
+		h.Del(secret)
+	}
 	c := &conn{
 		g: g, about: Conn{Namespace: namespace, RemoteAddr: r.RemoteAddr, Header: h}, cred: cred, grant: grant,
 		limit: rate.NewLimiter(rate.Limit(g.opts.Rate), g.opts.Burst), strikes: rate.NewLimiter(1, maxStrikes),
@@ -193,10 +194,14 @@ func (c *conn) read() error {
 		if err != nil {
 			return err
 		}
+		if kind != websocket.MessageText {
+			c.shut(closeBinary, "frames are text")
+			return errShut
+		}
 		buf := batches.Get().(*[]byte)
 		*buf, err = readAll(r, (*buf)[:0])
 		if err == nil {
-			err = c.frame(kind, *buf)
+			err = c.frame(*buf)
 		}
 		if cap(*buf) <= keepScratch {
 			*buf = (*buf)[:0]
@@ -226,12 +231,8 @@ func readAll(r io.Reader, b []byte) ([]byte, error) {
 }
 
 // frame handles one message of the client. An error ends the connection.
-func (c *conn) frame(kind websocket.MessageType, b []byte) error {
-	switch {
-	case kind != websocket.MessageText:
-		c.shut(closeBinary, "frames are text")
-		return errShut
-	case !utf8.Valid(b):
+func (c *conn) frame(b []byte) error {
+	if !utf8.Valid(b) {
 		c.shut(closeBadText, "frames are UTF-8")
 		return errShut
 	}

@@ -165,7 +165,7 @@ func (c *conn) authenticate(f *specjson.Frame) {
 		}
 		c.about.Principal = grant.Principal
 	}
-	c.renew(cred, grant)
+	c.renew(before, cred, grant)
 	if before == nil {
 		if c.letIn(); c.isShut() {
 			return
@@ -174,9 +174,14 @@ func (c *conn) authenticate(f *specjson.Frame) {
 	c.say(authenticated(f.Ref, grant.Principal))
 }
 
-// renew takes note of a grant that counts from now on.
-func (c *conn) renew(cred auth.Credential, grant *auth.Grant) {
+// renew takes note of a grant that counts from now on, unless there is another one than
+// before meanwhile. Subscriptions that it does not allow end.
+func (c *conn) renew(before *auth.Grant, cred auth.Credential, grant *auth.Grant) {
 	c.mu.Lock()
+	if c.grant != before {
+		c.mu.Unlock()
+		return
+	}
 	c.cred, c.grant = cred, grant
 	if c.timer != nil && !c.over {
 		c.timer.Reset(c.nextBeat(time.Now()))

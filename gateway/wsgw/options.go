@@ -110,7 +110,8 @@ type Conn struct {
 	Principal edda.Principal
 	// RemoteAddr is the address of the client, or of a proxy before it.
 	RemoteAddr string
-	// Header is that of the upgrade, without Authorization and Cookie.
+	// Header is that of the upgrade, without what is secret in it: Authorization, Cookie, and
+	// the KeyHeaders.
 	Header http.Header
 }
 
