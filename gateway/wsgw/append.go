@@ -29,21 +29,9 @@ type target struct{ stream, channel, shard string }
 
 // append has a message appended, after those that came before it over the connection.
 func (c *conn) append(f *specjson.Frame, grant *auth.Grant) error {
-	ns := c.about.Namespace
-	var err error
-	if f.Op == "publish" {
-		err = grant.CheckPublish(ns, f.Channel)
-	} else {
-		err = grant.CheckAppend(ns, f.Stream)
-	}
-	if to := f.Message.ReplyTo; err == nil && to != (edda.Address{}) {
-		err = grant.CheckAppend(to.Namespace, to.Name)
-	}
-	if err != nil {
-		return err
-	}
 	o := &appendOp{ref: f.Ref, to: target{f.Stream, f.Channel, f.Shard}, msg: f.Message, by: grant.Principal}
 	o.msg.Payload, o.msg.Principal = clone(o.msg.Payload), grant.Principal
+	var err error
 	if o.msg.TraceParent, o.msg.TraceState, err = traceOf(&f.Message); err != nil {
 		return err
 	}

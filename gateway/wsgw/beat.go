@@ -32,11 +32,11 @@ func (c *conn) beat() {
 	c.mu.Unlock()
 	defer c.tasks.Done()
 	if grant == nil {
-		c.fail("", refusal(edda.NoCredentials, "nobody authenticated in time"))
+		c.reject("", refusal(edda.NoCredentials, "nobody authenticated in time"))
 		return
 	}
 	if expired(grant) {
-		c.fail("", errExpired)
+		c.reject("", errExpired)
 		return
 	}
 	if !c.stillKnown(cred, grant) {
@@ -66,10 +66,10 @@ func (c *conn) stillKnown(cred auth.Credential, grant *auth.Grant) bool {
 	case renewed, err != nil && edda.ReasonOf(err) != edda.NoCredentials && edda.ReasonOf(err) != edda.NotAllowed:
 		return true // there are others, or nobody could be asked
 	case err != nil:
-		c.fail("", err)
+		c.reject("", err)
 		return false
 	case now.Principal != grant.Principal:
-		c.fail("", refusal(edda.NoCredentials, "the credentials are another principal's now"))
+		c.reject("", refusal(edda.NoCredentials, "the credentials are another principal's now"))
 		return false
 	case now != grant:
 		c.renew(grant, cred, now)

@@ -173,8 +173,7 @@ func (c *conn) letIn() {
 			if _, ok := errors.AsType[*edda.Error](err); !ok {
 				err = &edda.Error{Reason: edda.NotAllowed, Err: err}
 			}
-			c.fail("", err)
-			c.shut(closeNotAllowed, "refused")
+			c.reject("", err)
 			return
 		}
 	}

@@ -28,8 +28,11 @@ func (c *conn) handle(f *specjson.Frame) {
 		return
 	}
 	grant, err := c.known()
+	if err == nil {
+		err = c.may(f, grant)
+	}
 	if err != nil {
-		c.fail(f.Ref, err)
+		c.reject(f.Ref, err)
 		return
 	}
 	switch f.Op {
@@ -40,7 +43,7 @@ func (c *conn) handle(f *specjson.Frame) {
 	case "append", "publish":
 		err = c.append(f, grant)
 	case "subscribe":
-		err = c.subscribe(f, grant)
+		err = c.subscribe(f, grant.Principal)
 	case "credit":
 		err = c.credit(f)
 	default: // unsubscribe
@@ -69,15 +72,40 @@ var errExpired = refusal(edda.NoCredentials, "the credentials have expired")
 
 func expired(g *auth.Grant) bool { return !g.Expires.IsZero() && !time.Now().Before(g.Expires) }
 
-// fail answers with an error. A client that is not known, or asks for what it may not, is
-// not listened to any more.
+// may checks that a grant allows what a frame asks for.
+func (c *conn) may(f *specjson.Frame, grant *auth.Grant) error {
+	ns := c.about.Namespace
+	var err error
+	switch {
+	case f.Op == "call":
+		return grant.CheckCall(ns, f.Service)
+	case f.Op == "publish":
+		err = grant.CheckPublish(ns, f.Channel)
+	case f.Op == "append":
+		err = grant.CheckAppend(ns, f.Stream)
+	case f.Op == "subscribe" && f.Channel != "":
+		return grant.CheckSubscribe(ns, f.Channel)
+	case f.Op == "subscribe" && f.Stream != "":
+		return grant.CheckRead(ns, f.Stream)
+	}
+	if to := f.Message.ReplyTo; err == nil && to != (edda.Address{}) {
+		return grant.CheckAppend(to.Namespace, to.Name)
+	}
+	return err
+}
+
+// fail answers with an error.
 func (c *conn) fail(ref string, err error) {
 	e := c.g.told(err)
 	c.g.metrics.refusedFrame(e.Reason)
 	c.say(errorFrame(ref, e))
-	if e.Reason == edda.NoCredentials || e.Reason == edda.NotAllowed {
-		c.shut(closeNotAllowed, closeReason(e))
-	}
+}
+
+// reject answers a client that is not known, or asks for what its credentials do not allow,
+// and listens to it no more.
+func (c *conn) reject(ref string, err error) {
+	c.fail(ref, err)
+	c.shut(closeNotAllowed, closeReason(c.g.told(err)))
 }
 
 // closeReason is what a close frame says, which has little room.
@@ -140,13 +168,18 @@ func (c *conn) mayBegin(f *specjson.Frame, now, most int, what string) error {
 func (c *conn) authenticate(f *specjson.Frame) {
 	cred := auth.Credential{Token: f.Token}
 	if len(f.Token) > auth.MaxTokenBytes {
-		c.fail(f.Ref, refusal(edda.NoCredentials, fmt.Sprintf("the token has %d bytes, at most %d are allowed", len(f.Token), auth.MaxTokenBytes)))
+		c.reject(f.Ref, refusal(edda.NoCredentials, fmt.Sprintf("the token has %d bytes, at most %d are allowed", len(f.Token), auth.MaxTokenBytes)))
 		return
 	}
 	ctx, stop := context.WithTimeout(c.ctx, c.g.opts.AuthTimeout)
 	grant, err := auth.Admit(ctx, c.g.opts.Authenticator, cred)
 	stop()
-	if err != nil {
+	switch code := edda.ReasonOf(err).Code(); {
+	case err == nil:
+	case code == edda.CodeUnauthenticated || code == edda.CodePermissionDenied:
+		c.reject(f.Ref, err)
+		return
+	default: // nobody could be asked
 		c.fail(f.Ref, err)
 		return
 	}
@@ -154,7 +187,7 @@ func (c *conn) authenticate(f *specjson.Frame) {
 	before := c.grant
 	c.mu.Unlock()
 	if before != nil && before.Principal != grant.Principal {
-		c.fail(f.Ref, refusal(edda.NotAllowed, fmt.Sprintf("the connection is of %q: another principal needs its own", before.Principal)))
+		c.reject(f.Ref, refusal(edda.NotAllowed, fmt.Sprintf("the connection is of %q: another principal needs its own", before.Principal)))
 		return
 	}
 	if before == nil {

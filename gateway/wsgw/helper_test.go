@@ -85,7 +85,7 @@ func (w *world) dialTo(t *testing.T, path string, header ...string) *client {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, w.url(path), &websocket.DialOptions{Subprotocols: []string{Subprotocol}, HTTPHeader: h})
+	ws, _, err := websocket.Dial(ctx, w.url(path), &websocket.DialOptions{Subprotocols: []string{Subprotocol}, HTTPHeader: h}) //nolint:bodyclose // the connection has it
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}
@@ -185,19 +185,6 @@ func (c *client) wantClose(code websocket.StatusCode) {
 	f, err := c.read()
 	if got := websocket.CloseStatus(err); got != code {
 		c.t.Fatalf("got %v, %v, want a close with %d", f, err, code)
-	}
-}
-
-// wantBroken reads until the connection ends without a word.
-func (c *client) wantBroken() {
-	c.t.Helper()
-	for {
-		if _, err := c.read(); err != nil {
-			if got := websocket.CloseStatus(err); got != -1 {
-				c.t.Fatalf("got close %d, want a connection that breaks", got)
-			}
-			return
-		}
 	}
 }
 

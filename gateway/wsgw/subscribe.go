@@ -39,12 +39,12 @@ type sub struct {
 }
 
 // subscribe begins a subscription, or adds to the one with the ref.
-func (c *conn) subscribe(f *specjson.Frame, grant *auth.Grant) error {
+func (c *conn) subscribe(f *specjson.Frame, by edda.Principal) error {
 	c.mu.Lock()
 	o := c.refs[f.Ref]
 	c.mu.Unlock()
 	if o != nil && o.sub != nil {
-		return c.addTo(o.sub, f, grant)
+		return c.addTo(o.sub, f)
 	}
 	s := &sub{c: c, ref: f.Ref, stream: f.Stream, channel: f.Channel, credit: f.Credit, patterns: max(1, len(f.Patterns))}
 	switch {
@@ -52,9 +52,6 @@ func (c *conn) subscribe(f *specjson.Frame, grant *auth.Grant) error {
 		return refusal(edda.BadValue, `subscribe needs one of the members "stream" and "channel"`)
 	case f.Presence && f.Channel == "":
 		return refusal(edda.BadValue, "presence is of channels")
-	}
-	if err := s.allowed(grant); err != nil {
-		return err
 	}
 	s.op = &op{sub: s}
 	c.mu.Lock()
@@ -72,7 +69,7 @@ func (c *conn) subscribe(f *specjson.Frame, grant *auth.Grant) error {
 		return err
 	}
 	s.before = append(append(append(s.before, `{"op":"message","ref":`...), f.Ref...), ',')
-	if err := s.open(f, grant.Principal); err != nil {
+	if err := s.open(f, by); err != nil {
 		c.mu.Lock()
 		s.gone = true
 		c.free(s.ref, s.op)
@@ -91,9 +88,6 @@ func (s *sub) open(f *specjson.Frame, by edda.Principal) error {
 	}
 	if f.Presence {
 		want.Presence = s.presence
-	}
-	if c.g.channels == nil {
-		return refusal(edda.Unavailable, "the node has no subscriptions")
 	}
 	var err error
 	if s.s, err = c.g.channels.Subscribe(c.ctx, want); err != nil {
@@ -144,15 +138,12 @@ func (c *conn) roomForPatterns(more int) error {
 }
 
 // addTo adds patterns to a subscription, and credit.
-func (c *conn) addTo(s *sub, f *specjson.Frame, grant *auth.Grant) error {
+func (c *conn) addTo(s *sub, f *specjson.Frame) error {
 	switch {
 	case f.Stream != "" && f.Stream != s.stream || f.Channel != "" && f.Channel != s.channel:
 		return refusal(edda.BadValue, "the subscription with this ref is to something else")
 	case f.From != "" || f.Presence:
 		return refusal(edda.BadValue, "from and presence are said when a subscription begins")
-	}
-	if err := s.allowed(grant); err != nil {
-		return err
 	}
 	c.mu.Lock()
 	err := c.roomForPatterns(len(f.Patterns))

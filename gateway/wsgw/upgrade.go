@@ -52,7 +52,7 @@ func (g *Gateway) open(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	}
 	if grant != nil {
 		if err := g.admitOne(grant.Principal); err != nil {
-			g.giveBack()
+			g.leave(nil, "")
 			return nil, err
 		}
 	}

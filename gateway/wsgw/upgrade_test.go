@@ -177,6 +177,14 @@ func TestUpgradeLimits(t *testing.T) {
 	late.send(`{"op":"auth","ref":1,"token":"t-ada"}`)
 	late.want(`{"op":"error","ref":1,"reason":"OVERLOADED"}`)
 	late.wantClose(closeTryLater)
+	left := func(n int) func() bool {
+		return func() bool {
+			w.g.mu.Lock()
+			defer w.g.mu.Unlock()
+			return w.g.count == n
+		}
+	}
+	waitFor(t, "it is gone", left(1))
 	bob, other := w.dial(t, "Authorization", "Bearer t-bob"), w.dial(t)
 	bob.alive()
 	status, reason, h = answered(t, handshake(t, w.url("/v1/live")))
@@ -185,11 +193,7 @@ func TestUpgradeLimits(t *testing.T) {
 	}
 	_ = ada.ws.CloseNow()
 	_ = other.ws.CloseNow()
-	waitFor(t, "there is room again", func() bool {
-		w.g.mu.Lock()
-		defer w.g.mu.Unlock()
-		return w.g.count == 1 && len(w.g.of) == 1
-	})
+	waitFor(t, "there is room again", left(1))
 	w.dial(t, "Authorization", "Bearer t-ada").alive()
 }
 

@@ -26,7 +26,7 @@ type Gateway struct {
 	metrics *metrics
 	closed  seldom.Gate // of lines about connections that were closed for what they did
 
-	running sync.WaitGroup // connections
+	running sync.WaitGroup // connections, and upgrades that are under way
 
 	mu       sync.Mutex // guards what follows; nothing is locked under it
 	draining bool
@@ -51,8 +51,7 @@ type caller interface {
 
 // New returns the gateway of a node. The error names the option that makes no sense.
 func New(n *node.Node, opts Options) (*Gateway, error) {
-	channels, _ := any(n).(edda.ChannelBackend)
-	return build(backends{calls: n, streams: n, channels: channels}, opts)
+	return build(backends{calls: n, streams: n, channels: n}, opts)
 }
 
 func build(b backends, opts Options) (*Gateway, error) {
@@ -90,7 +89,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if c != nil {
-		g.running.Go(c.run)
+		go c.run() // until leave; Drain waits for it
 	}
 }
 
@@ -105,14 +104,8 @@ func (g *Gateway) reserve() error {
 		return &edda.Error{Reason: edda.Unavailable, RetryAfter: time.Second, Err: errFull}
 	}
 	g.count++
+	g.running.Add(1)
 	return nil
-}
-
-// giveBack undoes reserve.
-func (g *Gateway) giveBack() {
-	g.mu.Lock()
-	g.count--
-	g.mu.Unlock()
 }
 
 // enter takes up a connection that was upgraded; false when there is to be none any more.
@@ -126,10 +119,12 @@ func (g *Gateway) enter(c *conn) bool {
 	return true
 }
 
-// leave gives up a connection.
+// leave gives up what reserve and admitOne have given: c is nil when there was no
+// connection yet, and p empty when nobody was known.
 func (g *Gateway) leave(c *conn, p edda.Principal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	defer g.running.Done()
 	delete(g.live, c)
 	g.count--
 	if p == "" {
