@@ -88,7 +88,8 @@ type Subscribe struct {
 	// Principal is who subscribes; Anonymous when empty.
 	Principal Principal
 	// Notify is called when Take may have more, from goroutines that it must not hold
-	// up. It is not called again before the next Take. Nil where Take is not waited for.
+	// up, also while Take runs. It is not called before the first Take, unless there is an
+	// error to be got, and not again before the next one. Nil where Take is not waited for.
 	Notify func()
 	// Presence is called when a principal joins the channel or leaves it, like Notify.
 	// Nil where nobody wants to know.
@@ -122,7 +123,8 @@ func (m *LiveMessage) Encoded(encode func(*LiveMessage) []byte) []byte {
 type LiveBatch struct {
 	// Messages are the next ones, in order of their offsets in each shard.
 	Messages []*LiveMessage
-	// Spent are ephemeral patterns that have had their message, the last of Messages.
+	// Spent are ephemeral patterns that have had their message, the last of Messages; "" is
+	// the one for all messages.
 	Spent []string
 	// Over says that no pattern is left, and nothing will come any more.
 	Over bool
@@ -134,12 +136,16 @@ type LiveBatch struct {
 // Take is for one goroutine at a time; the others are safe for concurrent use.
 type Subscription interface {
 	// Take returns messages that are stored now, at most n (at least 1), and none when there are
-	// none: Notify is called once there may be. It may read from disk, and wait for that as
-	// long as ctx lasts. It returns *Error: NoStream or NoChannel when that was deleted,
-	// Unavailable when the node stops. An error is final.
+	// none. Who gets n takes again; who gets fewer is notified once there may be more, which
+	// may be at once. It may read from disk, and wait for that as long as ctx lasts. It
+	// returns *Error: NoStream or NoChannel when that was deleted, Unavailable when the node
+	// stops. An error is final, unless it is that ctx is over.
 	Take(ctx context.Context, n int) (LiveBatch, error)
 	// Add adds patterns, and Remove removes some, all when it gets none; with none left it is over.
-	// Add with none stands for all messages.
+	// Add with none stands for all messages, and so does "" in Remove. A pattern that is added
+	// twice is held once, for ever if either was. What is added counts for messages that Take
+	// has not passed. Add returns *Error: BadValue for a pattern that makes no sense or is one
+	// too many, and when the subscription is over.
 	Add(patterns []string, ephemeral bool) error
 	Remove(patterns ...string)
 	// Patterns are those held now, in the order in which they were added; empty means all,

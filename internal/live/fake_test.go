@@ -34,6 +34,7 @@ type fake struct {
 type fakeStream struct {
 	entries []live.Entry // in the order in which they were stored
 	next    map[string]uint64
+	gone    []live.Entry
 	trimmed int64 // the latest time of which a message was removed
 }
 
@@ -100,8 +101,15 @@ func (f *fake) trim(stream string, n int) []live.Entry {
 	for i := range gone {
 		s.trimmed = max(s.trimmed, gone[i].Stored)
 	}
-	s.entries = slices.Clone(s.entries[n:])
+	s.entries, s.gone = slices.Clone(s.entries[n:]), append(s.gone, gone...)
 	return gone
+}
+
+// forget has it forget what was trimmed.
+func (f *fake) forget(stream string) {
+	f.mu.Lock()
+	f.stream(stream).gone = nil
+	f.mu.Unlock()
 }
 
 // remove removes a stream; what is appended later is in another one.
@@ -203,8 +211,10 @@ func (w *fakeWalker) Next(ctx context.Context, bytes int) ([]live.Entry, error) 
 		return nil, err
 	}
 	s := w.f.stream(w.stream)
-	if w.from.Time > 0 && s.trimmed >= w.place.Time && s.trimmed > 0 {
-		w.gap = true
+	for i := range s.gone {
+		if w.from.Time > 0 && !w.place.Has(s.gone[i].Stored, s.gone[i].Message.Shard, s.gone[i].Message.Offset) {
+			w.gap = true
+		}
 	}
 	var list []live.Entry
 	for i := range s.entries {

@@ -18,6 +18,7 @@ type subscription struct {
 	present   func(edda.Presence, bool)
 	resumed   bool // it began with a resume point
 	closed    atomic.Bool
+	told      atomic.Bool // since it took last
 	joined    atomic.Bool
 
 	// mu guards what follows. Topic.mu may be locked under it.
@@ -55,7 +56,7 @@ var errOver = errors.New("the subscription is over")
 
 // tell notifies the owner.
 func (s *subscription) tell() {
-	if s.notify != nil && !s.closed.Load() {
+	if s.notify != nil && !s.closed.Load() && !s.told.Swap(true) {
 		s.notify()
 	}
 }

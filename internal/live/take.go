@@ -34,6 +34,7 @@ const (
 
 // Take returns messages. See edda.Subscription.
 func (s *subscription) Take(ctx context.Context, n int) (edda.LiveBatch, error) {
+	s.told.Store(false)
 	var b edda.LiveBatch
 	n = max(n, 1)
 	for turn := 1; ; turn++ {
@@ -116,6 +117,7 @@ func (s *subscription) scan(b *edda.LiveBatch, n int) (found, error) {
 	}
 	if s.cursor < t.ring.first {
 		s.fallOut()
+		s.move(t.sources)
 		return walks, nil
 	}
 	if s.places != nil {
