@@ -78,6 +78,7 @@ var rooms = []room{
 	{dir: "internal/inputschema", imports: []string{".", "internal/jsondata"}},
 	{dir: "route", imports: []string{"."}, stdlib: true},
 	{dir: "stream", imports: []string{"."}, stdlib: true},
+	{dir: "channel", imports: []string{"."}, stdlib: true},
 	{dir: "saga", imports: []string{"."}, stdlib: true},
 	{dir: "cqrs", imports: []string{".", "node", "pattern"}},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},

@@ -154,3 +154,20 @@ func Watched(t testing.TB, n *Node) (watched int) {
 	}
 	return watched
 }
+
+// Ends returns the ends of all shards of a stream, also of a channel's own.
+func Ends(t testing.TB, n *Node, stream string) map[string]uint64 {
+	t.Helper()
+	ends := map[string]uint64{}
+	p := n.streamHome(edda.DefaultNamespace, stream)
+	if err := n.inPartition(t.Context(), p, "count", func() {
+		if s := p.streams.Stream(edda.DefaultNamespace, stream); s != nil {
+			for _, sh := range s.Shards() {
+				ends[sh.Name] = sh.End
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return ends
+}

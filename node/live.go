@@ -61,7 +61,10 @@ func (n *Node) Subscribe(ctx context.Context, s *edda.Subscribe) (edda.Subscript
 		sub.Close()
 		return nil, err
 	}
-	return sub, nil
+	if n.opts.Metrics == nil {
+		return sub, nil
+	}
+	return &counted{sub, &n.metrics.live}, nil
 }
 
 // onSubscribe runs the interceptor in the caller's goroutine, and checks what it has made

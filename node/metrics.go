@@ -24,6 +24,7 @@ type metrics struct {
 	appends       prometheus.Histogram
 	sagas         *sagaMetrics
 	streams       *streamMetrics
+	live          liveMetrics
 	groups        groupMetrics
 	strangers     func() *serviceMetrics // of all services that are not there
 	refused       atomic.Int64
@@ -61,7 +62,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_append_seconds", Help: "From handing a batch to the log until it was durable.",
 			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5},
 		}),
-		sagas: newSagaMetrics(reg != nil), streams: newStreamMetrics(),
+		sagas: newSagaMetrics(reg != nil), streams: newStreamMetrics(), live: newLiveMetrics(),
 		groups: groupMetrics{kinds: map[edda.Address]*groupCounters{}},
 	}
 	m.strangers = sync.OnceValue(func() *serviceMetrics { return m.fresh(otherName, otherName) })
@@ -81,7 +82,7 @@ func newMetrics(n *Node, reg prometheus.Registerer) (*metrics, error) {
 			Name: "edda_handlers_running", Help: "Handlers and interceptors that run.",
 		}, func() float64 { return float64(n.handlers.n.Load()) }),
 	}
-	all = append(append(all, m.sagas.collectors()...), openSagas{n}, openGroups{n})
+	all = append(append(all, m.sagas.collectors()...), openSagas{n}, openGroups{n}, hubView{n}, m.live.delivered, m.live.bytes)
 	all = append(all, m.streams.collectors()...)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
