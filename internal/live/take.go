@@ -134,6 +134,9 @@ func (s *subscription) scan(b *edda.LiveBatch, n int) (found, error) {
 		it := t.ring.at(s.cursor)
 		s.cursor++
 		if msg := s.look(it); msg != nil {
+			if b.Messages == nil {
+				b.Messages = make([]*edda.LiveMessage, 0, min(uint64(n), t.ring.end-s.cursor+1, scanItems))
+			}
 			b.Messages = append(b.Messages, msg)
 			if s.in.ephemeral > 0 && s.spends(msg.Message.Type) {
 				return full, nil
