@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -324,6 +325,42 @@ func TestMessagesAreEncodedOnce(t *testing.T) {
 			if line := r.event(); !strings.HasSuffix(line, "|data: "+string(got)) {
 				t.Errorf("got %s, want %s", line, got)
 			}
+		}
+	})
+}
+
+// FuzzSubscription reads what somebody wants to hear. Nothing makes it panic; what it
+// refuses it refuses for a reason, and what it takes makes sense.
+func FuzzSubscription(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"patterns=a.:b,c.*&patterns=::x&from=start", ""}, {"from=2026-01-02T15:04:05Z", "p1"}, {"patterns=,&from=", ""},
+		{"patterns=%2C%zz&from=7", "start"}, {"from=pAQID_-", "p"}, {"patterns=" + strings.Repeat("a,", 1000), "\xff"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, query, last string) {
+		x := &exchange{r: &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{"Last-Event-Id": {last}}}, grant: &auth.Grant{Principal: "ada"}}
+		x.args[0] = "room"
+		q, err := x.query()
+		var s *edda.Subscribe
+		if err == nil {
+			s, err = x.subscription(q)
+		}
+		switch reason := edda.ReasonOf(err); {
+		case err == nil:
+		case reason != edda.BadValue && reason != edda.TooLarge:
+			t.Fatalf("got %s: %v", reason, err)
+		default:
+			return
+		}
+		if err := s.Validate(); err != nil || s.Channel != "room" || s.Principal != "ada" || len(s.Patterns) > edda.MaxPatterns {
+			t.Errorf("got %+v, %v", s, err)
+		}
+		if want := strings.Join(q["patterns"], ","); strings.Join(s.Patterns, ",") != want {
+			t.Errorf("got patterns %q, want %q", s.Patterns, want)
+		}
+		if last != "" && string(s.From) != last {
+			t.Errorf("got from %q, want %q", s.From, last)
 		}
 	})
 }
