@@ -68,6 +68,9 @@ func (f *fake) Parts(context.Context, string, edda.ID, edda.PartID) iter.Seq2[ed
 }
 
 func (f *fake) Append(_ context.Context, a *edda.Append) (*edda.AppendAck, error) {
+	if err := a.Validate(); err != nil {
+		return nil, err
+	}
 	f.append = a
 	if f.stored != nil {
 		return f.stored(a)

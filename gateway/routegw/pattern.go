@@ -41,6 +41,9 @@ const (
 
 // parsePattern reads a pattern. What is one net/http says, so that there is one language.
 func parsePattern(s string) (*pattern, error) {
+	if s == "" {
+		return nil, errors.New("field Route is empty, must be a method and a path, such as GET /users/{id}")
+	}
 	if err := accepted(http.NewServeMux(), s); err != nil {
 		return nil, err
 	}
