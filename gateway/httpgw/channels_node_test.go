@@ -109,10 +109,6 @@ func TestEventsResumeOverRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	const rounds = 4
-	type said struct {
-		id   string
-		from edda.From
-	}
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	heard, ready := make(chan said, 1000), make(chan struct{}, rounds)
@@ -155,15 +151,9 @@ func TestEventsResumeOverRestarts(t *testing.T) {
 	if len(heard) > 0 {
 		t.Errorf("something was heard twice: %v", <-heard)
 	}
-	checkHeard(t, ids, func(yield func(string) bool) {
-		for _, h := range all {
-			if !yield(h.id) {
-				return
-			}
-		}
-	})
+	checkHeard(t, "all", idsOf(all), ids)
 	for i := 0; i < len(all)-1; i += 7 {
-		rest := all[i+1:]
+		rest := idsOf(all[i+1:])
 		var again []string
 		for m, err := range c.Subscribe(t.Context(), eddahttp.Subscribe{Channel: "room", From: all[i].from}) {
 			if err != nil {
@@ -173,22 +163,34 @@ func TestEventsResumeOverRestarts(t *testing.T) {
 				break
 			}
 		}
-		if !slices.EqualFunc(again, rest, func(id string, h said) bool { return id == h.id }) {
-			t.Errorf("after %s: got %v, want %v", all[i].id, again, rest)
-		}
+		checkHeard(t, "after "+all[i].id, again, rest)
 	}
 }
 
+// said is a message that was heard, and the place after it.
+type said struct {
+	id   string
+	from edda.From
+}
+
+func idsOf(all []said) []string {
+	ids := make([]string, len(all))
+	for i := range all {
+		ids[i] = all[i].id
+	}
+	return ids
+}
+
 // checkHeard checks that each message was heard once, those of a shard in their order.
-func checkHeard(t *testing.T, want []string, heard func(func(string) bool)) {
+// Between shards there is none.
+func checkHeard(t *testing.T, what string, got, want []string) {
 	t.Helper()
-	got := slices.Collect(heard)
 	for _, shard := range []string{"own-", "eu-", "us-"} {
 		of := func(ids []string) []string {
 			return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !strings.HasPrefix(id, shard) })
 		}
 		if !slices.Equal(of(got), of(want)) {
-			t.Errorf("%s: heard %v, want %v", shard, of(got), of(want))
+			t.Errorf("%s: heard %v, want %v", what, of(got), of(want))
 		}
 	}
 }
