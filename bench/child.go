@@ -27,8 +27,11 @@ const (
 	roleWork    = "work" // connects workers that echo
 	roleJobs    = "jobs" // connects workers whose handlers take a second
 	roleEcho    = "echo" // serves a gRPC echo
-	// saidConnected is what one that connects workers says.
+	roleListen  = "listen" // listens on WebSockets
+	// saidConnected is what one that connects workers or WebSockets says, and saidHeard
+	// what these say when all have heard one more message.
 	saidConnected = "connected"
+	saidHeard     = "heard"
 )
 
 // Child is what the process runs that Options.Child makes. It says one line on
@@ -42,7 +45,7 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 	completed := f.Int("completed", 0, "requests to complete")
 	pending := f.Int("pending", 0, "requests to leave pending")
 	connect := f.String("connect", "", "the node to connect workers to")
-	workers := f.Int("workers", 0, "how many workers")
+	workers := f.Int("workers", 0, "how many workers, or WebSockets")
 	first := f.Int("first", 0, "the number of the first one")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -63,6 +66,8 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 		return workerChild(ctx, stdout, *connect, *first, *workers, workerService)
 	case roleJobs:
 		return workerChild(ctx, stdout, *connect, *first, *workers, jobService)
+	case roleListen:
+		return listenChild(ctx, stdout, *connect, *workers)
 	case roleEcho:
 		return echoChild(ctx, stdout)
 	case roleLoad:

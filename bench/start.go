@@ -112,6 +112,7 @@ type process struct {
 	began time.Time
 	said  string
 	errs  *strings.Builder
+	out   *bufio.Reader
 }
 
 // launch starts a child and waits for its first line.
@@ -130,13 +131,21 @@ func (e *env) launch(ctx context.Context, role, dir string, more ...string) (*pr
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	p.out = bufio.NewReader(out)
+	if p.said, err = p.next(); err != nil {
 		p.kill()
-		return nil, fmt.Errorf("child %s said nothing: %w: %s", role, err, p.errs)
+		return nil, fmt.Errorf("child %s said nothing: %w", role, err)
 	}
-	p.said = strings.TrimSpace(line)
 	return p, nil
+}
+
+// next returns the next line that the process says.
+func (p *process) next() (string, error) {
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, p.errs)
+	}
+	return strings.TrimSpace(line), nil
 }
 
 // ready returns once the process answers that it is ready.
