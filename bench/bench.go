@@ -56,7 +56,8 @@ type Options struct {
 	// start-loaded. Zero means DefaultCompleted and DefaultPending. Pending is also the
 	// number of sagas that wait in that of saga-waiting; the saga of saga-wide has at
 	// most Completed steps. Streams that are read or started with have Completed messages,
-	// that of group-behind ten times as many.
+	// that of group-behind ten times as many. The rows of live messages have at most Pending
+	// WebSockets.
 	Completed, Pending int
 	// Child makes the command that runs Child with these arguments in a process of
 	// its own. The rows of starts need it.

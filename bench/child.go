@@ -24,9 +24,9 @@ const (
 	roleSagas   = "sagas"   // fills one with sagas that wait
 	roleStreams = "streams" // fills one with streams
 	saidLoaded  = "loaded"
-	roleWork    = "work" // connects workers that echo
-	roleJobs    = "jobs" // connects workers whose handlers take a second
-	roleEcho    = "echo" // serves a gRPC echo
+	roleWork    = "work"   // connects workers that echo
+	roleJobs    = "jobs"   // connects workers whose handlers take a second
+	roleEcho    = "echo"   // serves a gRPC echo
 	roleListen  = "listen" // listens on WebSockets
 	// saidConnected is what one that connects workers or WebSockets says, and saidHeard
 	// what these say when all have heard one more message.
@@ -60,7 +60,7 @@ func Child(ctx context.Context, stdout io.Writer, args []string) error {
 		if err != nil {
 			return err
 		}
-		s, err := serveNode(n)
+		s, err := serveNode(n, nil)
 		return errors.Join(serveChild(ctx, stdout, s, err), stopNode(n))
 	case roleWork:
 		return workerChild(ctx, stdout, *connect, *first, *workers, workerService)

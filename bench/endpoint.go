@@ -36,7 +36,7 @@ func openEndpoint(ctx context.Context, e *env, inFlight int) (*driver, error) {
 		remove()
 		return nil, err
 	}
-	s, err := serveNode(n)
+	s, err := serveNode(n, nil)
 	if err != nil {
 		p.kill()
 		remove()

@@ -12,6 +12,7 @@ import (
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/gateway/oneport"
 	"github.com/edda-io/edda/gateway/rpcgw"
+	"github.com/edda-io/edda/gateway/wsgw"
 	"github.com/edda-io/edda/node"
 )
 
@@ -44,9 +45,14 @@ func serveEcho() (*server, error) {
 	})
 }
 
-// serveNode starts the gateways of a node on one port, as the program does.
-func serveNode(n *node.Node) (*server, error) {
-	g, err := httpgw.New(n, httpgw.Options{})
+// serveNode starts the gateways of a node on one port, as the program does. Routes may be
+// nil.
+func serveNode(n *node.Node, routes httpgw.Routes) (*server, error) {
+	live, err := wsgw.New(n, wsgw.Options{Rate: liveRate})
+	if err != nil {
+		return nil, err
+	}
+	g, err := httpgw.New(n, httpgw.Options{Live: live, Routes: routes})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +107,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // openHTTP readies the row http: the same load on the gateway of a node.
 func openHTTP(ctx context.Context, e *env, inFlight int) (*driver, error) {
 	return openOnNode(ctx, e, func(n *node.Node) (func(context.Context, int) error, func() error, error) {
-		s, err := serveNode(n)
+		s, err := serveNode(n, nil)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -20,6 +20,8 @@ const (
 	// live-idle.
 	liveListeners = 5_000
 	idleSockets   = 10_000
+	// liveRate is how many frames a socket may send in a second: more than it does.
+	liveRate = 1_000_000
 	// liveBuffer is what a socket that waits reads at a time.
 	liveBuffer = 2 << 10
 )
@@ -28,7 +30,7 @@ const (
 // WebSocket of its own.
 func openLiveCall(ctx context.Context, e *env, inFlight int) (*driver, error) {
 	return openOnNode(ctx, e, func(n *node.Node) (func(context.Context, int) error, func() error, error) {
-		s, err := serveNode(n)
+		s, err := serveNode(n, nil)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -97,12 +99,12 @@ func measureFanout(ctx context.Context, e *env, s *spec) (r Result, err error) {
 		if _, _, err := n.SetChannel(ctx, edda.ChannelSpec{Name: channelName}); err != nil {
 			return err
 		}
-		port, err := serveNode(n)
+		port, err := serveNode(n, nil)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, port.stop()) }()
-		listeners, err := e.launch(ctx, roleListen, "", "-connect="+port.addr, "-workers="+strconv.Itoa(s.inFlight))
+		listeners, err := e.launch(ctx, roleListen, "", "-connect="+port.addr, "-workers="+strconv.Itoa(min(s.inFlight, e.Pending)))
 		if err != nil {
 			return err
 		}
@@ -191,7 +193,7 @@ func measureIdleSockets(ctx context.Context, e *env, s *spec) (r Result, err err
 	}
 	defer p.kill()
 	begin := time.Now()
-	sockets, err := dialLives(p.said, s.inFlight, liveBuffer, listen)
+	sockets, err := dialLives(p.said, min(s.inFlight, e.Pending), liveBuffer, listen)
 	if err != nil {
 		return r, err
 	}

@@ -42,7 +42,7 @@ func openRemoteNode(ctx context.Context, e *env, role string, workers int) (_ *r
 	if r.node, err = node.Open(ctx, node.Options{Dir: dir, Durability: e.Durability}); err != nil {
 		return nil, err
 	}
-	if r.port, err = serveNode(r.node); err != nil {
+	if r.port, err = serveNode(r.node, nil); err != nil {
 		return nil, err
 	}
 	if r.child, err = e.launch(ctx, role, "", "-connect="+r.port.addr, "-workers="+strconv.Itoa(workers)); err != nil {
