@@ -190,16 +190,22 @@ func (c *conn) pass(o *callOp) {
 	delete(c.lanes, o.to)
 }
 
-// end answers the call.
+// end answers the call. It is the last thing that its goroutine does, which may as well
+// write the answer.
 func (o *callOp) end(a answer) {
 	c := o.c
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if a != nil {
-		c.put(a)
+		c.keep(a)
 	}
 	c.pass(o)
 	c.free(o.ref, o.op)
+	mine := !c.writing && len(c.out) > 0
+	c.writing = c.writing || mine
+	c.mu.Unlock()
+	if mine {
+		c.write()
+	}
 }
 
 // cancelCall ends a call at once, as soon as it is known to be stored.

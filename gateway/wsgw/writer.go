@@ -9,14 +9,23 @@ import (
 	"github.com/coder/websocket"
 )
 
-// put adds an answer, unless the connection is being closed. The caller holds mu.
+// put adds an answer and has it written, unless the connection is being closed. The caller
+// holds mu.
 func (c *conn) put(a answer) {
+	if c.keep(a) {
+		c.wake()
+	}
+}
+
+// keep adds an answer for whoever writes next, unless the connection is being closed. The
+// caller holds mu.
+func (c *conn) keep(a answer) bool {
 	if c.shuts != nil || c.over {
-		return
+		return false
 	}
 	c.out = append(c.out, a)
 	c.outBytes += len(a)
-	c.wake()
+	return true
 }
 
 // say adds an answer.
