@@ -35,19 +35,35 @@ type world struct {
 	live *fakeLive
 }
 
-// start starts a node in memory with its gateway.
+// start starts a node in memory with a gateway whose subscriptions are made up.
 func start(t *testing.T, opts Options, services ...*edda.Service) *world {
+	t.Helper()
+	live := &fakeLive{subs: map[*fakeSub]struct{}{}}
+	w := startWith(t, opts, live, services...)
+	w.live = live
+	return w
+}
+
+// startReal is start with the node's own subscriptions.
+func startReal(t *testing.T, opts Options, services ...*edda.Service) *world {
+	t.Helper()
+	return startWith(t, opts, nil, services...)
+}
+
+func startWith(t *testing.T, opts Options, live edda.ChannelBackend, services ...*edda.Service) *world {
 	t.Helper()
 	n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 4, Services: append(examples.Services(), services...)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := &fakeLive{subs: map[*fakeSub]struct{}{}}
-	g, err := build(backends{calls: n, streams: n, channels: live}, opts)
+	g, err := New(n, opts)
+	if live != nil {
+		g, err = build(backends{calls: n, streams: n, channels: live}, opts)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{node: n, g: g, srv: httptest.NewServer(g), live: live}
+	w := &world{node: n, g: g, srv: httptest.NewServer(g)}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
