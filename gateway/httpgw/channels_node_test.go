@@ -105,6 +105,11 @@ func TestEventsResumeOverRestarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A stream that came to be after the place of a reader may have been another one before,
+	// which that reader would be told.
+	if _, _, err := c.SetStream(t.Context(), edda.StreamSpec{Name: "orders"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := c.SetChannel(t.Context(), edda.ChannelSpec{Name: "room", From: []edda.ChannelSource{{Stream: "orders"}}}); err != nil {
 		t.Fatal(err)
 	}
