@@ -153,8 +153,9 @@ type Subscription interface {
 	Patterns() []string
 	// From is the resume point after what Take has returned.
 	From() From
-	// Gap says that messages between the resume point that it began with and its first
-	// one may have been removed.
+	// Gap says that messages after the place where it began may have been removed before Take
+	// came to them. After a resume point that is known when Subscribe returns; it may become
+	// so later, for who reads slower than messages are removed.
 	Gap() bool
 	// Behind is how many bytes of messages, about, have come that Take has not passed,
 	// since it was at the end last; 0 for one that has not been yet.

@@ -45,6 +45,35 @@ func TestSet(t *testing.T) {
 		// Who comes back begins with s at the latest time that it has seen.
 		subscribe(t, h, channel(3, "own", "s"), edda.Subscribe{Channel: "c", From: from}).take(9, "s/x/2")
 	})
+	bubble(t, "a source goes during a walk", live.Options{RingMessages: 1}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		l := subscribe(t, h, channel(1, "own", "s"), edda.Subscribe{Channel: "c"})
+		l.take(1)
+		f.append("own", "x", "a", 3)
+		synctest.Wait()
+		walked := false
+		f.onNext = func(stream string) {
+			if stream != "s" || walked {
+				return
+			}
+			walked = true
+			if err := h.Set(t.Context(), channel(2, "own")); err != nil {
+				t.Error(err)
+			}
+			f.append("s", "x", "secret", 1)
+		}
+		var got []string
+		for range 3 {
+			b, err := l.Take(t.Context(), 9)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ids(b.Messages)...)
+		}
+		if want := []string{"own/x/0", "own/x/1", "own/x/2"}; !walked || !slices.Equal(got, want) {
+			t.Errorf("walked: %t, got %q, want %q", walked, got, want)
+		}
+	})
 	bubble(t, "subscribed with what is not so any more", live.Options{}, func(s *stage) {
 		t, f, h := s.T, s.f, s.h
 		l := subscribe(t, h, channel(1, "own"), edda.Subscribe{Channel: "c"})

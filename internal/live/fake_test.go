@@ -27,8 +27,10 @@ type fake struct {
 	ringID  int
 	// sleepy has walkers and rings take time, at random. Only for bubbles.
 	sleepy *rand.Rand
-	err    error // of Next and End
-	walks  int   // calls of Next that returned messages
+	err    error               // of Next and End
+	onEnd  func()              // called by End
+	onNext func(stream string) // called by Next
+	walks  int                 // calls of Next that returned messages
 }
 
 type fakeStream struct {
@@ -124,6 +126,9 @@ func (f *fake) remove(stream string) []live.Entry {
 
 func (f *fake) End(ctx context.Context, _, stream string) (live.Place, error) {
 	f.nap()
+	if f.onEnd != nil {
+		f.onEnd()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -202,6 +207,9 @@ type fakeWalker struct {
 
 func (w *fakeWalker) Next(ctx context.Context, bytes int) ([]live.Entry, error) {
 	w.f.nap()
+	if w.f.onNext != nil {
+		w.f.onNext(w.stream)
+	}
 	w.f.mu.Lock()
 	defer w.f.mu.Unlock()
 	if w.f.err != nil {

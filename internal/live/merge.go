@@ -11,6 +11,8 @@ type merge struct {
 	places []Place
 	// bytes is how much is read at a time, of all sources together.
 	bytes int
+	// gap says that messages may have been removed before it came to them.
+	gap bool
 }
 
 // cursor is where a merge is in one source.
@@ -18,8 +20,7 @@ type cursor struct {
 	w     Walker
 	ahead []Entry // what was read and not passed
 	ended bool    // there was no more when it was asked
-	gap   bool
-	moved bool // its place has changed
+	moved bool    // its place has changed
 }
 
 // minChunk is the least that is read of a source at a time.
@@ -59,7 +60,7 @@ func (m *merge) read(ctx context.Context, i, bytes int) error {
 		return err
 	}
 	c.ahead, c.ended = entries, len(entries) == 0
-	c.gap = c.gap || c.w.Gap()
+	m.gap = m.gap || c.w.Gap()
 	if c.ended {
 		if p := c.w.Place(); !p.Within(m.places[i]) {
 			m.places[i], c.moved = m.places[i].With(p).clone(), true
@@ -93,16 +94,6 @@ func (m *merge) again() {
 	for i := range m.cursors {
 		m.cursors[i].ended = false
 	}
-}
-
-// gap reports whether messages may have been removed before it came to them.
-func (m *merge) gap() bool {
-	for i := range m.cursors {
-		if m.cursors[i].gap {
-			return true
-		}
-	}
-	return false
 }
 
 // held returns how many bytes it has read and not passed.

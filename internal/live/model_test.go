@@ -199,6 +199,11 @@ func (w *world) gone(stream string, list []live.Entry) {
 			return e.Message.Shard == m.shard && e.Message.Offset == m.offset
 		}) {
 			m.gone = true
+			for _, c := range w.clients {
+				if c.sub == nil {
+					c.lost = append(c.lost, m)
+				}
+			}
 		}
 	}
 }
@@ -239,13 +244,17 @@ type client struct {
 	// which on any may.
 	since map[string]int
 	begun int
-	got   map[string]int
-	last  map[string]uint64
+	// lost are messages that were removed while it was away. Of those that it does not get
+	// from a ring either it must be told that there may be a gap, and told has them then.
+	lost []*message
+	told map[*message]bool
+	got  map[string]int
+	last map[string]uint64
 }
 
 func (w *world) newClient(step int) {
 	c := &client{
-		w: w, name: fmt.Sprint("client", len(w.clients)), begun: step, since: map[string]int{}, got: map[string]int{}, last: map[string]uint64{},
+		w: w, name: fmt.Sprint("client", len(w.clients)), begun: step, since: map[string]int{}, got: map[string]int{}, last: map[string]uint64{}, told: map[*message]bool{},
 		patterns: [][]string{nil, {"a.:x"}, {"a.x", "*.x"}, {"nothing"}}[w.r.IntN(4)],
 	}
 	for i := range modelStreams {
@@ -311,9 +320,18 @@ func (c *client) disconnect() {
 	}
 	close(c.quit)
 	<-c.done
+	c.isTold()
 	c.sub.Close()
 	c.sub.Close()
 	c.sub = nil
+}
+
+func (c *client) isTold() {
+	if c.sub.Gap() {
+		for _, m := range c.lost {
+			c.told[m] = true
+		}
+	}
 }
 
 // listen takes what there is, each time it is told.
@@ -378,6 +396,7 @@ func (c *client) take(m *edda.LiveMessage) {
 
 // check compares what the client got with what it was to get.
 func (c *client) check() {
+	c.isTold()
 	for _, m := range c.w.messages {
 		at := fmt.Sprint(m.stream, "/", m.shard, "/", m.offset, "@", m.stored)
 		got := c.got[at] > 0
@@ -388,6 +407,10 @@ func (c *client) check() {
 			c.w.t.Errorf("%s got %s of type %s, which it does not want", c.name, at, m.typ)
 		case got && m.step < c.begun && c.since[m.stream] == c.begun:
 			c.w.t.Errorf("%s got %s, which came before it", c.name, at)
+		case !got && wanted && m.gone && m.step > c.since[m.stream] && c.w.has(m.stream):
+			if slices.Contains(c.lost, m) && !c.told[m] && c.begun >= 0 { // nothing is missing after the start
+				c.w.t.Errorf("%s was not told that there may be a gap where %s was", c.name, at)
+			}
 		case !got && wanted && !m.gone && m.step > c.since[m.stream] && c.w.has(m.stream):
 			c.w.t.Errorf("%s never got %s", c.name, at)
 		}

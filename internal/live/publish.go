@@ -36,7 +36,6 @@ func (h *Hub) passes(key *topicKey, m *edda.StreamMessage) (ok bool) {
 	defer func() {
 		m.Stream, m.Shard, m.Offset = stream, shard, offset
 		if r := recover(); r != nil {
-			ok = false
 			h.publishPanicked(key, m, r)
 		}
 	}()

@@ -123,14 +123,17 @@ func (r *reader) drop() {
 }
 
 // afresh looks whether the ring is to begin afresh: because messages were removed before
-// the topic came to them, so that who resumes from before must hear of it; or because the
-// first subscriber has come from further than the ring is long, so that the topic goes to
+// the topic came to them, so that who subscribes, or resumes from before, must hear of it;
+// or because the first subscriber has come from further than the ring is long, so that the topic goes to
 // the end at once. It is false when there is more to be read then.
 func (r *reader) afresh() bool {
 	t := r.t
-	if r.m.gap() && !r.gap {
+	if r.m.gap && !r.gap {
 		r.gap = true
 		t.mu.Lock()
+		for s := range t.subs {
+			s.gap.Store(true)
+		}
 		t.restart(t.places)
 		t.mu.Unlock()
 	}

@@ -142,11 +142,11 @@ func (s *subscription) prime(ctx context.Context) error {
 	if err := m.prime(ctx); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.gap = m.gap()
+	if m.gap {
+		s.gap.Store(true)
+	}
 	if !in {
-		s.walk = m
+		s.walk = m // Take is not called yet
 	}
 	return nil
 }

@@ -19,13 +19,13 @@ type subscription struct {
 	resumed   bool // it began with a resume point
 	closed    atomic.Bool
 	told      atomic.Bool // since it took last
+	gap       atomic.Bool
 	joined    atomic.Bool
 
 	// mu guards what follows. Topic.mu may be locked under it.
 	mu   sync.Mutex
 	in   interests
 	over bool
-	gap  bool
 	walk *merge // of Take; nil where it does not walk
 	// inRing says that the message numbered cursor is the next one.
 	inRing bool
@@ -203,9 +203,7 @@ func (s *subscription) From() edda.From {
 
 // Gap is whether messages may be missing. See edda.Subscription.
 func (s *subscription) Gap() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.gap
+	return s.gap.Load()
 }
 
 // Behind is how much has come since it was at the end. See edda.Subscription.

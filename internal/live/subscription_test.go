@@ -127,6 +127,55 @@ func TestResume(t *testing.T) {
 		f.append("s", "a", "x", 1)
 		l.take(1, "s/a/100")
 	})
+	bubble(t, "from a ring that is as long as it may have bytes", live.Options{RingBytes: 2_000}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		l := subscribe(t, h, stream("s"), edda.Subscribe{})
+		var last edda.LiveBatch
+		for i := range 100 {
+			f.tick(1)
+			f.append("s", "a", "x", 1)
+			last = l.take(9, fmt.Sprint("s/a/", i))
+			if i == 95 {
+				l.Close()
+				l = subscribe(t, h, stream("s"), edda.Subscribe{From: last.Messages[0].From})
+			}
+		}
+		back := subscribe(t, h, stream("s"), edda.Subscribe{From: last.Messages[0].From})
+		f.append("s", "a", "x", 5)
+		back.take(9, "s/a/100", "s/a/101", "s/a/102", "s/a/103", "s/a/104")
+		again := subscribe(t, h, stream("s"), edda.Subscribe{From: last.Messages[0].From})
+		again.take(9, "s/a/100", "s/a/101", "s/a/102", "s/a/103", "s/a/104")
+		if n := h.Stats().Walked; n != 0 {
+			t.Errorf("subscriptions walked %d messages that the ring has", n)
+		}
+	})
+	bubble(t, "after much that nobody gets", live.Options{RingMessages: 1}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		l := subscribe(t, h, channel(1, "s a.*"), edda.Subscribe{Channel: "c"})
+		l.take(9)
+		for range 500 {
+			f.tick(1)
+			f.append("s", "x", "b", 1)
+		}
+		synctest.Wait()
+		f.append("s", "x", "a.b", 3)
+		l.take(9, "s/x/500", "s/x/501", "s/x/502")
+		if n := h.Stats().Walked; n > 3 {
+			t.Errorf("it walked %d messages", n)
+		}
+	})
+	bubble(t, "from a time to come", live.Options{}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		later := subscribe(t, h, stream("s"), edda.Subscribe{From: edda.FromTime(time.Unix(0, 5_000))})
+		now := subscribe(t, h, stream("s"), edda.Subscribe{})
+		later.take(9)
+		f.append("s", "x", "a", 1)
+		now.take(9, "s/x/0")
+		later.take(9)
+		if n := h.Stats().Walked; n != 0 {
+			t.Errorf("subscriptions walked %d messages", n)
+		}
+	})
 	bubble(t, "gap", live.Options{}, func(s *stage) {
 		t, f, h := s.T, s.f, s.h
 		l := subscribe(t, h, stream("s"), edda.Subscribe{})
@@ -223,7 +272,12 @@ func TestPatterns(t *testing.T) {
 			t.Errorf("patterns are %q", got)
 		}
 		l.Remove("a.:x", "unknown")
+		told := l.told
 		f.append("s", "x", "a.2", 1)
+		synctest.Wait()
+		if l.told != told {
+			t.Error("told of what a pattern matches that was removed")
+		}
 		f.append("s", "x", "a.1", 1)
 		l.take(9, "s/x/5")
 		if err := l.Add(nil, false); err != nil || l.Patterns() != nil {
@@ -236,7 +290,12 @@ func TestPatterns(t *testing.T) {
 		}
 		l.take(9, "s/x/6")
 		l.Remove("")
+		told = l.told
 		f.append("s", "x", "z", 1)
+		synctest.Wait()
+		if l.told != told {
+			t.Error("told of what is not wanted any more")
+		}
 		l.take(9)
 		l.Remove()
 		if b := l.take(9); !b.Over || l.Patterns() == nil {
@@ -376,6 +435,59 @@ func TestEnds(t *testing.T) {
 			t.Errorf("take got %v, told %d times", err, l.told)
 		}
 		refused(t, h, stream("s"), edda.Subscribe{}, edda.Unavailable, "")
+		f.mu.Lock()
+		f.err = nil
+		f.mu.Unlock()
+		again := subscribe(t, h, stream("s"), edda.Subscribe{})
+		f.append("s", "x", "a", 1)
+		again.take(9, "s/x/0")
+	})
+	bubble(t, "told once", live.Options{}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		l := subscribe(t, h, stream("s"), edda.Subscribe{})
+		l.take(1)
+		f.append("s", "x", "a", 1)
+		synctest.Wait()
+		h.Remove("default", "s", false, gone)
+		synctest.Wait()
+		if l.told != 1 {
+			t.Errorf("told %d times before it took", l.told)
+		}
+	})
+	bubble(t, "a topic that nobody got into", live.Options{}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		point := subscribe(t, h, stream("s"), edda.Subscribe{}).From()
+		h.Remove("default", "s", false, gone)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		f.onEnd = func() { time.Sleep(5 * time.Second) }
+		if _, err := h.Subscribe(ctx, stream("s"), &edda.Subscribe{From: point}); edda.ReasonOf(err) != edda.Timeout {
+			t.Errorf("subscribing for a second got %v", err)
+		}
+		time.Sleep(time.Minute)
+		if n := h.Stats().Topics; n != 0 {
+			t.Errorf("%d topics that nobody got into", n)
+		}
+	})
+	bubble(t, "somebody comes just in time", live.Options{}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		subscribe(t, h, stream("s"), edda.Subscribe{}).Close()
+		time.Sleep(5 * time.Second)
+		f.onEnd = func() { time.Sleep(10 * time.Second) }
+		l := subscribe(t, h, stream("s"), edda.Subscribe{})
+		l.take(1)
+		time.Sleep(time.Minute)
+		f.append("s", "x", "a", 1)
+		l.take(9, "s/x/0")
+		f.onEnd = nil
+		if n := h.Stats().Topics; n != 1 {
+			t.Errorf("%d topics", n)
+		}
+		l.Close()
+		time.Sleep(11 * time.Second)
+		if n := h.Stats().Topics; n != 0 {
+			t.Errorf("%d topics when nobody subscribes", n)
+		}
 	})
 	bubble(t, "the hub is closed", live.Options{}, func(s *stage) {
 		t, _, h := s.T, s.f, s.h

@@ -230,6 +230,9 @@ func (s *subscription) walkOn(ctx context.Context, b *edda.LiveBatch, n int) (fo
 			s.walk = nil
 			return end, err
 		}
+		if m.gap {
+			s.gap.Store(true)
+		}
 		if e == nil {
 			s.mu.Lock()
 			s.places = own(m.places)
