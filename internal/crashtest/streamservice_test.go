@@ -30,15 +30,17 @@ var (
 // streamAt returns the name of a stream that lives where the orders do, or does not, in
 // a node of 4 partitions.
 func streamAt(name string, same bool) string {
-	home := func(s string) uint64 {
-		hi, _ := bits.Mul64(edda.StreamHash(edda.DefaultNamespace, s), 4)
-		return hi
-	}
 	for i := 0; ; i++ {
-		if s := fmt.Sprintf("%s%d", name, i); same == (home(s) == home(orders)) {
+		if s := fmt.Sprintf("%s%d", name, i); same == (partitionOf(s) == partitionOf(orders)) {
 			return s
 		}
 	}
+}
+
+// partitionOf returns the partition of a stream in a node of 4.
+func partitionOf(stream string) uint64 {
+	hi, _ := bits.Mul64(edda.StreamHash(edda.DefaultNamespace, stream), 4)
+	return hi
 }
 
 // effect is what the handling of a note leaves behind: N counts the notes of the key.
