@@ -173,6 +173,7 @@ func BenchmarkCall(b *testing.B) {
 					return err
 				}
 				_, err = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
 				return err
 			}, func() { _ = conn.Close() }
 		})

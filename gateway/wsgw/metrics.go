@@ -27,15 +27,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	counters := func(name, help, label string) *prometheus.CounterVec {
 		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label}), &errs)
 	}
-	frames := counters("edda_live_frames_total", "Frames of live connections, by direction.", "direction")
-	bytes := counters("edda_live_bytes_total", "Bytes of live connections, by direction.", "direction")
+	frames := counters("edda_websocket_frames_total", "Frames of WebSocket connections, by direction.", "direction")
+	bytes := counters("edda_websocket_bytes_total", "Bytes of WebSocket connections, by direction.", "direction")
 	m := &metrics{
-		connections:   gauge("edda_live_connections", "Live connections that are open."),
-		subscriptions: gauge("edda_live_subscriptions", "Subscriptions of live connections."),
-		calls:         gauge("edda_live_calls", "Calls that live connections wait for."),
-		ended:         counters("edda_live_closed_total", "Live connections that ended, by close code; 1006 is one that broke.", "code"),
-		upgrades:      counters("edda_live_upgrades_refused_total", "Live connections that were refused, by reason.", "reason"),
-		frames:        counters("edda_live_frames_refused_total", "Frames that were answered with an error, by reason.", "reason"),
+		connections:   gauge("edda_websocket_connections", "WebSocket connections that are open."),
+		subscriptions: gauge("edda_websocket_subscriptions", "Subscriptions of WebSocket connections."),
+		calls:         gauge("edda_websocket_calls", "Calls that WebSocket connections wait for."),
+		ended:         counters("edda_websocket_closed_total", "WebSocket connections that ended, by close code; 1006 is one that broke.", "code"),
+		upgrades:      counters("edda_websocket_upgrades_refused_total", "WebSocket connections that were refused, by reason.", "reason"),
+		frames:        counters("edda_websocket_frames_refused_total", "Frames that were answered with an error, by reason.", "reason"),
 		framesIn:      frames.WithLabelValues("in"), framesOut: frames.WithLabelValues("out"),
 		bytesIn: bytes.WithLabelValues("in"), bytesOut: bytes.WithLabelValues("out"),
 	}
