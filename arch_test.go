@@ -70,7 +70,7 @@ var rooms = []room{
 	{dir: "eddaproto", imports: []string{"."}},
 	{dir: "rpc", imports: []string{}, never: world},
 	{dir: "worker", imports: []string{".", "internal/wire", "internal/rendezvous", "internal/rpcconn", "internal/inputschema", "internal/lazyctx"}},
-	{dir: "worker/httppush", imports: []string{".", "node", "internal/seldom", "internal/jsondata", "internal/httpheader", "internal/specjson"}},
+	{dir: "worker/httppush", imports: []string{".", "node", "route", "internal/seldom", "internal/jsondata", "internal/httpheader", "internal/specjson"}},
 	{dir: "client", imports: []string{".", "internal/wire", "internal/rpcconn"}},
 	{dir: "internal/rpcconn", imports: []string{".", "internal/wire", "internal/certwhy"}, never: disk},
 	{dir: "internal/certwhy", stdlib: true},

@@ -128,7 +128,7 @@ func (rt *compiled) responses() obj {
 		rs["202"] = obj{"$ref": "#/components/responses/Accepted"}
 	case rt.Async:
 		rs["202"] = obj{
-			"description": "The message is stored; Location says where it, or the reply to it, is found",
+			"description": "The message is stored; Location says where the reply to it will be, if there is one",
 			"headers":     obj{"Location": obj{"schema": obj{"type": "string"}}},
 			"content":     obj{"application/json": obj{"schema": obj{"$ref": "#/components/schemas/Appended"}}},
 		}

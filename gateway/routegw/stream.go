@@ -178,15 +178,13 @@ func (x *exchange) reply(m *edda.StreamMessage) error {
 	return nil
 }
 
-// appended answers 202 with where the message is, or its reply will be.
+// appended answers 202 with where the message is. Location is where its reply will be.
 func (x *exchange) appended(at *edda.Appended, position string) {
-	name := x.route.Stream
-	if x.route.replyTo.Name != "" {
-		name = x.route.replyTo.Name
+	if to := x.route.replyTo; to.Name != "" {
+		x.w.Header()["Location"] = []string{httpio.MessagePath(to.Namespace, to.Name, at.ID)}
 	}
 	item := *at
 	item.Replayed = false // the answer is the first one's
-	x.w.Header()["Location"] = []string{httpio.MessagePath(x.route.Namespace, name, at.ID)}
 	x.status = http.StatusAccepted
 	httpio.Document(x.w, x.r, x.status, streamjson.AppendAppended(make([]byte, 0, 128), &item, position))
 }

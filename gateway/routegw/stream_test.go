@@ -160,7 +160,8 @@ func TestStreamOfRepliesGoes(t *testing.T) {
 
 func TestStreamAsync(t *testing.T) {
 	for _, tc := range []struct{ namespace, replyTo, location string }{
-		{"", "", "/v1/streams/s/messages/made"},
+		{"", "", ""},
+		{"", "answers", "/v1/streams/answers/messages/made"},
 		{"shop", "answers", "/v1/ns/shop/streams/answers/messages/made"},
 	} {
 		f := &fake{await: func(context.Context, string, string, time.Duration) (*edda.StreamMessage, error) {

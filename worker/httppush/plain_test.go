@@ -33,6 +33,7 @@ func TestPlainRequest(t *testing.T) {
 		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", TraceState: "k=v",
 		Headers: edda.Headers{
 			{Name: "x-one", Value: "1"}, {Name: "X-One", Value: "2"}, {Name: "User-Agent", Value: "me"},
+			{Name: "Edda-Http-Method", Value: "PUT"}, {Name: "Edda-Http-Params", Value: "id=7"}, // of a route
 			// Not the caller's to set, or no headers at all.
 			{Name: "Edda-Attempt", Value: "9"}, {Name: "webhook-id", Value: "x"}, {Name: "Content-Length", Value: "1"},
 			{Name: "Content-Type", Value: "x/y"}, {Name: "Host", Value: "x"}, {Name: "Transfer-Encoding", Value: "chunked"},
@@ -54,7 +55,7 @@ func TestPlainRequest(t *testing.T) {
 	}
 	g.header.Del("Edda-Deadline")
 	want := http.Header{
-		"Content-Type": {"text/csv"}, "Content-Length": {"3"}, "User-Agent": {"me"}, "X-One": {"1", "2"},
+		"Content-Type": {"text/csv"}, "Content-Length": {"3"}, "User-Agent": {"me"}, "X-One": {"1", "2"}, "Edda-Http-Method": {"PUT"}, "Edda-Http-Params": {"id=7"},
 		"Edda-Request-Id": {a.d.Message.ID.String()}, "Edda-Key": {"a%2Fb%20%C3%BC%25"}, "Edda-Fence": {"77"}, "Edda-Attempt": {"3"},
 		"Traceparent": {a.d.Message.TraceParent}, "Tracestate": {"k=v"},
 	}

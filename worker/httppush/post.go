@@ -17,6 +17,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/httpheader"
+	"github.com/edda-io/edda/route"
 )
 
 // try is one attempt on its way to one target.
@@ -151,6 +152,8 @@ func reserved(name string) bool {
 	switch name {
 	case "Host", "Content-Type", "Expect", "Traceparent", "Tracestate":
 		return true
+	case route.HeaderMethod, route.HeaderPath, route.HeaderParams, route.HeaderQuery: // what a web request was
+		return false
 	default:
 		return httpheader.OfConnection(name) || strings.HasPrefix(name, "Edda-") || strings.HasPrefix(name, "Webhook-")
 	}
