@@ -97,8 +97,12 @@ func (g *Gateway) openAPI(services []edda.ServiceInfo) obj {
 		"components": components(),
 	}
 	if secured {
-		doc["components"].(obj)["securitySchemes"] = obj{"bearer": obj{"type": "http", "scheme": "bearer"}}
-		doc["security"] = []any{bearer}
+		schemes, ways := obj{"bearer": obj{"type": "http", "scheme": "bearer"}}, []any{bearer}
+		for _, name := range g.opts.KeyHeaders {
+			schemes[name] = obj{"type": "apiKey", "in": "header", "name": name}
+			ways = append(ways, obj{name: []string{}})
+		}
+		doc["components"].(obj)["securitySchemes"], doc["security"] = schemes, ways
 	}
 	return doc
 }

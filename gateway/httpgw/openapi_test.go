@@ -229,3 +229,14 @@ func TestOpenAPIListsReasons(t *testing.T) {
 		}
 	}
 }
+
+func TestOpenAPIOfKeys(t *testing.T) {
+	g := gatewayOf(t, &fake{}, Options{Authenticator: auth.FirstOf(), KeyHeaders: []string{"x-api-key"}})
+	doc := openAPIOf(t, g, nil)
+	if want := any([]any{obj{"bearer": []any{}}, obj{"X-Api-Key": []any{}}}); !reflect.DeepEqual(doc["security"], want) {
+		t.Errorf("got %v, want %v", doc["security"], want)
+	}
+	if want := any(obj{"type": "apiKey", "in": "header", "name": "X-Api-Key"}); !reflect.DeepEqual(doc["components"].(obj)["securitySchemes"].(obj)["X-Api-Key"], want) {
+		t.Errorf("got %v", doc["components"].(obj)["securitySchemes"])
+	}
+}
