@@ -7,6 +7,7 @@ import (
 
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/node"
 )
 
 // authenticator returns the one that the settings describe, nil when nobody is
@@ -39,6 +40,20 @@ func authenticator(ctx context.Context, s *setting.Node, logger *slog.Logger) (a
 		all, stop = append(all, byJWT), byJWT.Close
 	}
 	return auth.FirstOf(all...), stop, nil
+}
+
+// withService adds the service that the settings name to those who know callers.
+func withService(known auth.Authenticator, n *node.Node, s *setting.Node, logger *slog.Logger) (auth.Authenticator, error) {
+	if s.AuthService.Service == "" {
+		return known, nil
+	}
+	o := s.AuthService
+	o.Logger = logger
+	service, err := auth.NewService(n, o)
+	if err != nil {
+		return nil, err
+	}
+	return auth.FirstOf(known, service), nil
 }
 
 // serverTLS returns what the settings say of TLS, nil when they say nothing.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +38,7 @@ streams that feed it stay. One that has subscribers or messages goes only when
 somebody says yes, at the terminal or with --yes.`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			a.channel = "" // nobody who removes one wants to make it
 			if !yes {
 				if err := a.mayRemoveChannel(ctx, c, args[0]); err != nil {
 					return err
@@ -57,19 +60,22 @@ func (a *app) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name str
 	if err != nil {
 		return err
 	}
-	items, _, err := c.ChannelHistory(ctx, name, edda.FromStart, 1)
+	items, _, err := c.ChannelHistory(ctx, name, edda.FromStart, pageLimit)
 	if err != nil {
 		return err
 	}
-	if ch.Subscribers == 0 && len(items) == 0 {
-		return nil
+	what := ""
+	switch { // what streams have fed it is theirs, and stays
+	case slices.ContainsFunc(items, func(m *edda.LiveMessage) bool { return m.Message.Stream == "" }):
+		what = "has messages"
+	case len(items) == pageLimit:
+		what = "may have messages"
 	}
-	what := "has messages"
-	switch {
-	case len(items) == 0:
-		what = "has " + counted(uint64(ch.Subscribers), "subscriber")
-	case ch.Subscribers > 0:
-		what += " and " + counted(uint64(ch.Subscribers), "subscriber")
+	if ch.Subscribers > 0 {
+		what = strings.TrimPrefix(what+" and has "+counted(uint64(ch.Subscribers), "subscriber"), " and ")
+	}
+	if what == "" {
+		return nil
 	}
 	return a.agreed("channel " + name + " " + what)
 }

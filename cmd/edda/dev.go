@@ -89,6 +89,8 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 		"  durability", promise(s.Durability),
 		"  services", strings.Join(names, ", "),
 		"  callers", callers(s),
+		"  routes", clip(routes(s)),
+		"  pages", pages(s, v.url),
 	); err != nil {
 		return err
 	}
@@ -137,7 +139,28 @@ func callers(s *setting.Node) string {
 	if s.TLS.ClientCAFile != "" {
 		ways = append(ways, "with a certificate")
 	}
+	if s.AuthService.Service != "" {
+		ways = append(ways, "whom the service "+s.AuthService.Service+" knows")
+	}
 	return strings.Join(ways, ", ")
+}
+
+// routes says what is served by configuration.
+func routes(s *setting.Node) string {
+	all := make([]string, len(s.Routes))
+	for i := range s.Routes {
+		all[i] = s.Routes[i].Route
+	}
+	return strings.Join(all, ", ")
+}
+
+// pages says where sites are.
+func pages(s *setting.Node, url string) string {
+	all := make([]string, len(s.Pages))
+	for i, p := range s.Pages {
+		all[i] = url + strings.TrimSuffix(p.Path, "/") + "/"
+	}
+	return strings.Join(all, ", ")
 }
 
 // tries returns commands to copy.

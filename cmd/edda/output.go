@@ -207,7 +207,11 @@ func (a *app) hint(e *edda.Error) string {
 	case edda.NoStream:
 		return "what there is: " + a.spell("streams ls")
 	case edda.NoChannel:
-		return "what there is: " + a.spell("channels ls") + "\nmake it: " + a.spell("channels create", cmp.Or(plain(a.channel), "CHANNEL"))
+		h := "what there is: " + a.spell("channels ls")
+		if a.channel != "" {
+			h += "\nmake it: " + a.spell("channels create", plain(a.channel))
+		}
+		return h
 	case edda.NoShard, edda.Conflict:
 		if a.stream == "" {
 			return ""

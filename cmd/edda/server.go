@@ -19,6 +19,7 @@ import (
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/gateway/oneport"
 	"github.com/edda-io/edda/gateway/rpcgw"
+	"github.com/edda-io/edda/gateway/wsgw"
 	"github.com/edda-io/edda/node"
 	"github.com/edda-io/edda/worker/httppush"
 )
@@ -27,25 +28,31 @@ import (
 // node has stopped.
 const closeTimeout = time.Second
 
+// liveHeadStart is how long WebSockets may take to go before the node begins to stop, so
+// that those who only listen hear why.
+const liveHeadStart = 250 * time.Millisecond
+
 // server is a node with its gateways on a port.
 type server struct {
 	node *node.Node
 	rpc  *rpcgw.Gateway
+	live *wsgw.Gateway
 	port *oneport.Server
 	// addr and url are where it listens.
 	addr, url string
 	// took is how long the node took to open.
 	took time.Duration
-	// forget ends what knows the callers.
+	// sites are what pages are served from, forget ends what knows the callers, and flush
+	// sends the last spans.
+	sites  *sites
 	forget func()
-	// flush sends the last spans.
-	flush func(context.Context)
+	flush  func(context.Context)
 	// served gets the reason why serving ended.
 	served chan error
 }
 
 // serve opens a node and serves it. Services may be empty. The caller must stop it.
-func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs io.Writer) (*server, error) {
+func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs io.Writer) (up *server, err error) {
 	logger, registry := newLogger(s, logs), newRegistry()
 	encryption, err := serverTLS(s, logger)
 	if err != nil {
@@ -55,17 +62,30 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 	if err != nil {
 		return nil, explainListen(s.Listen, err)
 	}
-	authenticator, forget, err := authenticator(ctx, s, logger)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+	v := &server{
+		sites: &sites{}, forget: func() {}, flush: func(context.Context) {}, served: make(chan error, 1),
+		addr: listener.Addr().String(),
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.abandon(ctx), listener.Close())
+		}
+	}()
+	if err := v.sites.open(s.Pages); err != nil {
+		return nil, err
+	}
+	known, forget, err := authenticator(ctx, s, logger)
+	if err != nil {
+		return nil, err
+	}
+	v.forget = forget
 	tracer, flush, err := tracing(ctx, logger)
 	if err != nil {
-		forget()
-		return nil, errors.Join(err, listener.Close())
+		return nil, err
 	}
+	v.flush = flush
 	begin := time.Now()
-	n, err := node.Open(ctx, node.Options{
+	v.node, err = node.Open(ctx, node.Options{
 		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
 		Limits: s.Limits, KeepSagas: s.KeepSagas,
 		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) {
@@ -74,41 +94,34 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		Logger: logger, Metrics: registry, TracerProvider: tracer, Version: buildVersion(),
 	})
 	if err != nil {
-		forget()
-		flush(ctx)
-		return nil, errors.Join(err, listener.Close())
-	}
-	gateway, err := httpgw.New(n, httpgw.Options{
-		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, MaxBody: int64(s.Limits.PayloadBytes),
-		Gatherer: registry, Registerer: registry, TracerProvider: tracer, Logger: logger,
-	})
-	if err != nil {
-		forget()
-		err = errors.Join(err, n.Stop(ctx), listener.Close())
-		flush(ctx)
 		return nil, err
 	}
-	rpc, err := rpcgw.New(n, rpcgw.Options{
-		Authenticator: authenticator, Listen: []string{s.Listen, listener.Addr().String()}, Registerer: registry, TracerProvider: tracer,
-		Logger: logger,
-	})
-	if err != nil {
-		forget()
-		err = errors.Join(err, n.Stop(ctx), listener.Close())
-		flush(ctx)
+	if known, err = withService(known, v.node, s, logger); err != nil {
 		return nil, err
 	}
-	addr, scheme := listener.Addr().String(), "http://"
+	surface, err := v.gateways(&door{s, known, []string{s.Listen, v.addr}, registry, tracer, logger})
+	if err != nil {
+		return nil, err
+	}
+	v.took = time.Since(begin)
+	v.url = "http://" + v.addr
 	if encryption != nil {
-		scheme = "https://"
+		v.url = "https://" + v.addr
 	}
-	v := &server{
-		node: n, rpc: rpc, addr: addr, url: scheme + addr, took: time.Since(begin), forget: forget, flush: flush,
-		served: make(chan error, 1),
-		port:   oneport.New(oneport.Options{HTTP: httpgw.NewServer(gateway, logger), RPC: rpc, TLS: encryption, Logger: logger}),
-	}
+	v.port = oneport.New(oneport.Options{HTTP: httpgw.NewServer(surface, logger), RPC: v.rpc, TLS: encryption, Logger: logger})
 	go func() { v.served <- v.port.Serve(listener) }() // stop ends it and waits for it
 	return v, nil
+}
+
+// abandon gives up what there is of a server that does not serve.
+func (v *server) abandon(ctx context.Context) error {
+	var err error
+	if v.node != nil {
+		err = v.node.Stop(ctx)
+	}
+	v.forget()
+	v.flush(ctx)
+	return errors.Join(err, v.sites.close())
 }
 
 // explainListen says what can be done about an address that cannot be had.
@@ -153,7 +166,17 @@ func (v *server) run(ctx context.Context) error {
 // it still answers and workers hand in what they have, then closes the port.
 func (v *server) stop(ctx context.Context) error {
 	v.rpc.Drain()
+	gone := make(chan struct{})
+	go func() { // it is waited for below
+		_ = v.live.Drain(ctx) // calls that did not end in time are what Stop tells of
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(liveHeadStart): // calls are on their way, which Stop waits for too
+	}
 	err := v.node.Stop(ctx)
+	<-gone
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	v.port.Shutdown(closing)
@@ -162,5 +185,5 @@ func (v *server) stop(ctx context.Context) error {
 	}
 	v.forget()
 	v.flush(closing)
-	return err
+	return errors.Join(err, v.sites.close())
 }

@@ -27,13 +27,19 @@ type following struct {
 
 func follow(t *testing.T, url string, args ...string) *following {
 	t.Helper()
+	return inBackground(t, url, append([]string{"streams", "tail"}, args...)...)
+}
+
+// inBackground runs a command that prints as it goes.
+func inBackground(t *testing.T, url string, args ...string) *following {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &following{cancel: cancel, ended: make(chan int, 1)}
 	r, w := io.Pipe()
 	f.lines = bufio.NewScanner(r)
 	go func() {
 		f.ended <- run(ctx, invocation{
-			args: append([]string{"streams", "tail"}, args...), environ: []string{"EDDA_URL=" + url}, program: "edda",
+			args: args, environ: []string{"EDDA_URL=" + url}, program: "edda",
 			stdin: strings.NewReader(""), stdout: w, stderr: &f.errOut,
 		})
 		w.Close()

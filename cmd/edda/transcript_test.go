@@ -28,6 +28,8 @@ var scrubbed = []struct {
 	{regexp.MustCompile(`\bin (\d+ms|[\d.]+[smh])`), "SOON"},
 	{regexp.MustCompile(`("position": "|position +)[^"\n]+`), "${1}POSITION"},
 	{regexp.MustCompile(`("inFlight": |"queued": |in flight +|queued +)\d+`), "${1}N"},
+	{regexp.MustCompile(`"from":"p[A-Za-z0-9_-]+"`), `"from":"POINT"`},
+	{regexp.MustCompile(`--from p[A-Za-z0-9_-]+`), "--from POINT"},
 	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SECRET"},
 	{regexp.MustCompile(`(?m)(after |within |for |AGE +|<br/>)(?:<|#lt;)?[\d.]+m?s($|[ ";])`), "${1}TOOK$2"},
 	{regexp.MustCompile(`<?[\d.]+m?s │`), "TOOK │"},

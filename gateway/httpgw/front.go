@@ -1,10 +1,15 @@
 package httpgw
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/rs/cors"
+
+	"github.com/edda-io/edda"
 )
 
 // Routes are served beside the node's own; *routegw.Gateway is one. It is asked for
@@ -38,6 +43,24 @@ func isLive(path string) bool {
 
 // ofNode reports whether a path is the surface's, also where it has no route for it.
 func ofNode(path string) bool { return path == "/v1" || strings.HasPrefix(path, "/v1/") }
+
+// checkRoutes refuses routes that would never be asked for anything.
+func checkRoutes(routes Routes, own []*route) error {
+	if routes == nil {
+		return nil
+	}
+	for _, p := range slices.Sorted(maps.Keys(routes.OpenAPI())) {
+		why := "one of the node's own"
+		switch {
+		case ofNode(p):
+			why = "below /v1, where all is the node's own"
+		case !slices.ContainsFunc(own, func(rt *route) bool { return rt.template == p }):
+			continue
+		}
+		return &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Routes: the path %s is %s: take another one", p, why)}
+	}
+	return nil
+}
 
 // elsewhere returns what serves a request that is for no route of the node's own; nil
 // when nothing does.

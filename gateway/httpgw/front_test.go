@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
 )
@@ -88,6 +90,33 @@ func TestOpenAPIHasTheRoutes(t *testing.T) {
 }
 
 const page1 = "https://app.example"
+
+// pathsAlone are routes with these paths, which serve nothing.
+type pathsAlone []string
+
+func (pathsAlone) Find(*http.Request) (http.Handler, bool) { return nil, false }
+
+func (p pathsAlone) OpenAPI() map[string]any {
+	all := map[string]any{}
+	for _, path := range p {
+		all[path] = nil
+	}
+	return all
+}
+
+func TestRoutesOfTheNodesPathsAreRefused(t *testing.T) {
+	for path, why := range map[string]string{
+		"/v1/x": "below /v1", "/v1": "below /v1", "/metrics": "one of the node's own", "/edda.js": "one of the node's own", "/healthz": "one of the node's own",
+	} {
+		o := Options{Routes: pathsAlone{"/{name}", path}, Gatherer: prometheus.NewRegistry()}
+		if _, err := build(nil, backends{calls: &fake{}}, edda.Memory, o); edda.ReasonOf(err) != edda.BadValue || !strings.Contains(err.Error(), path+" is "+why) {
+			t.Errorf("%s: got %v, want it refused as %s", path, err, why)
+		}
+	}
+	if _, err := build(nil, backends{calls: &fake{}}, edda.Memory, Options{Routes: pathsAlone{"/{name}", "/", "/v1x"}}); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestPagesOfOtherOrigins(t *testing.T) {
 	f := &fake{}

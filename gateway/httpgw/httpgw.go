@@ -158,6 +158,9 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 		return nil, err
 	}
 	own := g.served()
+	if err := checkRoutes(opts.Routes, own); err != nil {
+		return nil, err
+	}
 	g.routes = newRouter(own, g.metrics)
 	if g.sites, err = newSites(opts.Pages, own, g.metrics); err != nil {
 		return nil, err

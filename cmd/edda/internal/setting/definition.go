@@ -2,6 +2,7 @@ package setting
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -29,8 +30,14 @@ type definition struct {
 // The settings that hold several values, and have their own way to be read.
 const (
 	credentials = "credentials"
+	pages       = "pages"
+	routes      = "routes"
 	grants      = "grants"
 )
+
+// lists are the settings that are a list in the file, and have commas in the environment
+// and as flags.
+var lists = map[string]bool{"origins": true, "auth.keyHeaders": true}
 
 // maxPayload is the largest payload that a node takes.
 const maxPayload = 7 << 20
@@ -38,7 +45,7 @@ const maxPayload = 7 << 20
 // definitions lists the settings of a command that are one value each, in the
 // order of the help.
 func definitions(c Command) []definition {
-	all := slices.Concat(nodeDefinitions(c), tlsDefinitions(), jwtDefinitions(), limitDefinitions())
+	all := slices.Concat(nodeDefinitions(c), tlsDefinitions(), jwtDefinitions(), authDefinitions(), limitDefinitions(), liveDefinitions())
 	if c == Dev {
 		return all
 	}
@@ -80,6 +87,7 @@ func nodeDefinitions(c Command) []definition {
 			n.DrainTimeout, err = time.ParseDuration(v)
 			return refuse(err != nil || n.DrainTimeout < 0, "must be a duration such as 10s")
 		}},
+		{"origins", "", "ORIGINS of pages of other sites that may use the node, such as https://app.example.com", texts(func(n *Node) *[]string { return &n.Origins })},
 		{"keepSagas", "168h", "how long a saga that has ended is kept", duration(func(n *Node) *time.Duration { return &n.KeepSagas })},
 	}
 }
@@ -125,6 +133,22 @@ func jwtDefinitions() []definition {
 	}
 }
 
+func authDefinitions() []definition {
+	return []definition{
+		{"auth.keyHeaders", "", "HEADERS, such as X-Api-Key, that a token may be shown in instead of Authorization", texts(func(n *Node) *[]string { return &n.KeyHeaders })},
+		{"auth.service", "", "`SERVICE` of yours that is asked whose a token is, and what its owner may do", text(func(n *Node) *string { return &n.AuthService.Service })},
+		{"auth.namespace", edda.DefaultNamespace, "`NAMESPACE` of that service", text(func(n *Node) *string { return &n.AuthService.Namespace })},
+		{"auth.method", auth.DefaultServiceMethod, "`METHOD` of it", text(func(n *Node) *string { return &n.AuthService.Method })},
+		{"auth.plain", "false", "hand it the token itself, not its SHA-256 hash", func(n *Node, v string) (err error) {
+			n.AuthService.Plain, err = strconv.ParseBool(v)
+			return refuse(err != nil, "must be true or false")
+		}},
+		{"auth.timeout", "5s", "how long its answer may take", duration(func(n *Node) *time.Duration { return &n.AuthService.Timeout })},
+		{"auth.keep", "1m", "how long an answer counts, at most until the token expires", duration(func(n *Node) *time.Duration { return &n.AuthService.Keep })},
+		{"auth.calls", "64", "most questions to it at a time", number(math.MaxInt, func(n *Node) *int { return &n.AuthService.Calls })},
+	}
+}
+
 func limitDefinitions() []definition {
 	return []definition{
 		{"limits.payloadBytes", "4MiB", "largest body or payload in `BYTES`, at most 7MiB", number(maxPayload, func(n *Node) *int { return &n.Limits.PayloadBytes })},
@@ -139,6 +163,48 @@ func limitDefinitions() []definition {
 		{"limits.noServiceWait", "2s", "how long a call waits for a service that is not registered", duration(func(n *Node) *time.Duration { return &n.Limits.NoServiceWait })},
 		{"limits.noWorkerWait", "2s", "how long it waits for a worker", duration(func(n *Node) *time.Duration { return &n.Limits.NoWorkerWait })},
 	}
+}
+
+// liveDefinitions are what one WebSocket may use.
+func liveDefinitions() []definition {
+	return []definition{
+		{"live.frameBytes", "4MiB", "largest frame of a WebSocket in `BYTES`", number(math.MaxInt, func(n *Node) *int64 { return &n.Live.MaxFrame })},
+		{"live.rate", "10000", "most frames of one in a second", number(math.MaxInt, func(n *Node) *int { return &n.Live.Rate })},
+		{"live.burst", "", "most frames of one at once; live.rate when empty", optional(number(math.MaxInt, func(n *Node) *int { return &n.Live.Burst }))},
+		{"live.calls", "256", "most calls, and most appends, of one that wait for their outcome", number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxCalls })},
+		{"live.subscriptions", "128", "most subscriptions of one", number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxSubscriptions })},
+		{"live.bufferedBytes", "1MiB", "`BYTES` of answers that may wait to be written before nothing more is read from it", number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxBuffered })},
+		{"live.behindBytes", "4MiB", "by how many `BYTES` a subscription may fall behind before it is closed as too slow", number(math.MaxInt, func(n *Node) *int64 { return &n.Live.MaxBehind })},
+		{"live.authTimeout", "10s", "how long one without credentials has to show some", duration(func(n *Node) *time.Duration { return &n.Live.AuthTimeout })},
+		{"live.writeTimeout", "10s", "how long a write may take before the connection is given up", duration(func(n *Node) *time.Duration { return &n.Live.WriteTimeout })},
+		{"live.ping", "25s", "how often a silent one is asked whether it is there", duration(func(n *Node) *time.Duration { return &n.Live.Ping })},
+		{"live.connections", "", "most WebSockets of all callers; no limit when empty", optional(number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxConnections }))},
+		{"live.perPrincipal", "", "most WebSockets of one principal; no limit when empty", optional(number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxPerPrincipal }))},
+	}
+}
+
+// optional has a setting that is empty leave its field alone.
+func optional(set func(*Node, string) error) func(*Node, string) error {
+	return func(n *Node, v string) error {
+		if v == "" {
+			return nil
+		}
+		return set(n, v)
+	}
+}
+
+// texts sets a field to what stands between commas.
+func texts(field func(*Node) *[]string) func(*Node, string) error {
+	return optional(func(n *Node, v string) error {
+		all := strings.Split(v, ",")
+		for i := range all {
+			if all[i] = strings.TrimSpace(all[i]); all[i] == "" {
+				return errors.New("must be texts with commas between them")
+			}
+		}
+		*field(n) = all
+		return nil
+	})
 }
 
 // text sets a field to whatever is given.
@@ -158,13 +224,14 @@ func duration(field func(*Node) *time.Duration) func(*Node, string) error {
 }
 
 // number sets a field to a number from 1 to most, which may have a unit.
-func number(most int, field func(*Node) *int) func(*Node, string) error {
-	return func(n *Node, v string) (err error) {
-		*field(n), err = ParseNumber(v)
+func number[N int | int64](most int, field func(*Node) *N) func(*Node, string) error {
+	return func(n *Node, v string) error {
+		i, err := ParseNumber(v)
+		*field(n) = N(i)
 		if most == math.MaxInt {
-			return refuse(err != nil || *field(n) < 1, "must be a number above zero, such as 65536 or 64KiB")
+			return refuse(err != nil || i < 1, "must be a number above zero, such as 65536 or 64KiB")
 		}
-		return refuse(err != nil || *field(n) < 1 || *field(n) > most, "must be from 1 to %d (%dMiB)", most, most>>20)
+		return refuse(err != nil || i < 1 || i > most, "must be from 1 to %d (%dMiB)", most, most>>20)
 	}
 }
 

@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -10,6 +11,10 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/wsgw"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the table of settings into docs/configuration.md")
@@ -42,7 +47,7 @@ func TestDocumented(t *testing.T) {
 	if string(b) != want {
 		t.Error("the page's settings are not those that there are: run this test with -rewrite")
 	}
-	for _, name := range []string{credentials, grants} {
+	for _, name := range []string{credentials, pages, routes, grants} {
 		if !strings.Contains(string(b), "- `"+name+"`") {
 			t.Errorf("the page lacks %s", name)
 		}
@@ -87,6 +92,48 @@ func TestEveryLimitIsASetting(t *testing.T) {
 		if v.Field(i).IsZero() {
 			t.Errorf("node.Limits.%s is no setting", v.Type().Field(i).Name)
 		}
+	}
+}
+
+// TestEveryLiveLimitIsASetting checks that no limit of WebSockets was forgotten.
+func TestEveryLiveLimitIsASetting(t *testing.T) {
+	var n Node
+	for _, d := range liveDefinitions() {
+		if err := d.set(&n, cmp.Or(d.value, "7")); err != nil {
+			t.Errorf("%s: %v", d.name, err)
+		}
+	}
+	v := reflect.ValueOf(n.Live)
+	for i := range v.NumField() {
+		if k := v.Field(i).Kind(); (k == reflect.Int || k == reflect.Int64) && v.Field(i).IsZero() {
+			t.Errorf("wsgw.Options.%s is no setting", v.Type().Field(i).Name)
+		}
+	}
+	n.Live.MaxConnections, n.Live.MaxPerPrincipal, n.Live.Burst = 0, 0, 0
+	want := wsgw.Options{
+		MaxFrame: wsgw.DefaultMaxFrame, Rate: wsgw.DefaultRate, MaxCalls: wsgw.DefaultMaxCalls, MaxSubscriptions: wsgw.DefaultMaxSubscriptions,
+		MaxBuffered: wsgw.DefaultMaxBuffered, MaxBehind: wsgw.DefaultMaxBehind, AuthTimeout: wsgw.DefaultAuthTimeout,
+		WriteTimeout: wsgw.DefaultWriteTimeout, Ping: wsgw.DefaultPing,
+	}
+	if !reflect.DeepEqual(n.Live, want) {
+		t.Errorf("the defaults are %+v, want %+v", n.Live, want)
+	}
+}
+
+// TestDefaultsOfTheService checks that they are those of the package.
+func TestDefaultsOfTheService(t *testing.T) {
+	var n Node
+	for _, d := range authDefinitions() {
+		if err := d.set(&n, d.value); err != nil {
+			t.Errorf("%s: %v", d.name, err)
+		}
+	}
+	want := auth.ServiceOptions{
+		Namespace: edda.DefaultNamespace, Method: auth.DefaultServiceMethod, Timeout: auth.DefaultServiceTimeout,
+		Keep: auth.DefaultServiceKeep, Calls: auth.DefaultServiceCalls,
+	}
+	if n.AuthService != want {
+		t.Errorf("the defaults are %+v, want %+v", n.AuthService, want)
 	}
 }
 

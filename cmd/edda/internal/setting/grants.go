@@ -16,22 +16,6 @@ import (
 // hashPrefix begins a credential that is the hash of a token, not the token.
 const hashPrefix = "sha256:"
 
-// tokens reads NAME=TOKEN pairs.
-func tokens(pairs []string) (map[string]any, error) {
-	m := map[string]any{}
-	for _, p := range pairs {
-		name, token, ok := strings.Cut(p, "=")
-		if !ok {
-			return nil, fmt.Errorf("a credential must be NAME=TOKEN")
-		}
-		if _, twice := m[name]; twice {
-			return nil, fmt.Errorf("the name %q is given twice", name)
-		}
-		m[name] = token
-	}
-	return m, nil
-}
-
 // setCredentials checks what maps names to tokens, and keeps the hashes.
 func (n *Node) setCredentials(tokens map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(tokens)) {

@@ -20,9 +20,8 @@ const (
 	// delim parts the levels of a setting's path. It stands in no name, so that a
 	// principal may be called ada@example.com.
 	delim = "\x1f"
-	// The flags that are no settings of their own.
-	configFlag     = "config"
-	credentialFlag = "credential"
+	// configFlag is no setting of its own.
+	configFlag = "config"
 )
 
 // others are environment variables of ours that are no settings of a node.
@@ -45,7 +44,9 @@ func AddFlags(flags *pflag.FlagSet, c Command) {
 		}
 		flags.String(name, d.value, d.usage)
 	}
-	flags.StringArray(credentialFlag, nil, "let the principal `NAME=TOKEN` in by its bearer token, or NAME=sha256:HASH; can be repeated")
+	for _, t := range mappings {
+		flags.StringArray(t.flag, nil, t.usage)
+	}
 	flags.String(configFlag, "", "read settings from the YAML `FILE` (or EDDA_CONFIG)")
 }
 
@@ -96,7 +97,10 @@ func (l *loader) file(flags *pflag.FlagSet, environ []string) error {
 }
 
 func (l *loader) env(environ []string) error {
-	byEnv := map[string]string{EnvName(credentials): credentials}
+	byEnv := map[string]string{}
+	for _, t := range mappings {
+		byEnv[EnvName(t.name)] = t.name
+	}
 	for _, d := range definitions(l.command) {
 		byEnv[EnvName(d.name)] = d.name
 	}
@@ -113,8 +117,9 @@ func (l *loader) env(environ []string) error {
 			case !known:
 				bad = fmt.Errorf("%s in the environment is no setting of edda %s: %s", name, l.command, l.listed())
 				return "", nil
-			case setting == credentials:
-				m, err := tokens(strings.Split(value, ","))
+			}
+			if t := mappingOf(setting); t != nil {
+				m, err := t.read(strings.Split(value, ","))
 				if err != nil {
 					bad = fmt.Errorf("%s in the environment: %w", name, err)
 				}
@@ -133,27 +138,30 @@ func (l *loader) env(environ []string) error {
 }
 
 func (l *loader) flags(flags *pflag.FlagSet) error {
-	byFlag := map[string]string{}
+	byFlag, mappingsByFlag := map[string]string{}, map[string]*mapping{}
+	for i, t := range mappings {
+		mappingsByFlag[t.flag] = &mappings[i]
+	}
 	for _, d := range definitions(l.command) {
 		byFlag[FlagName(d.name)] = path(d.name)
 	}
 	var bad error
 	part := koanf.New(delim)
 	err := part.Load(posflag.ProviderWithFlag(flags, delim, part, func(f *pflag.Flag) (string, any) {
-		if f.Name == credentialFlag && f.Changed {
-			given, err := flags.GetStringArray(credentialFlag)
+		if !f.Changed {
+			return "", nil
+		}
+		if t := mappingsByFlag[f.Name]; t != nil {
+			given, err := flags.GetStringArray(t.flag)
 			if err != nil {
 				bad = err
 				return "", nil
 			}
-			m, err := tokens(given)
+			m, err := t.read(given)
 			if err != nil {
-				bad = fmt.Errorf("--%s: %w", credentialFlag, err)
+				bad = fmt.Errorf("--%s: %w", t.flag, err)
 			}
-			return credentials, m
-		}
-		if !f.Changed {
-			return "", nil
+			return t.name, m
 		}
 		return byFlag[f.Name], f.Value.String()
 	}), nil)
@@ -178,17 +186,22 @@ func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error 
 	for _, p := range part.Keys() {
 		top, below, nested := strings.Cut(p, delim)
 		name := strings.ReplaceAll(p, delim, ".")
+		t := mappingOf(top)
 		switch {
-		case top == credentials && nested && !strings.Contains(below, delim):
+		case t != nil && nested && !strings.Contains(below, delim):
 			name = top
-		case top == credentials:
-			return fmt.Errorf("credentials %s must map names to tokens", where(top))
-		case top == grants:
+		case t != nil:
+			return fmt.Errorf("%s %s must map %s", top, where(top), t.maps)
+		case top == grants || top == routes:
 			name = top
 		case known[top] && nested:
 			return fmt.Errorf("%s %s must be one value, but has %q below it", top, where(top), below)
 		case !known[name]:
 			return fmt.Errorf("%q %s is no setting of edda %s: %s", name, where(name), l.command, l.listed())
+		case lists[name]:
+			if err := joinList(part, p); err != nil {
+				return fmt.Errorf("%s %s %w", name, where(name), err)
+			}
 		case !isScalar(part.Get(p)):
 			return fmt.Errorf("%s %s must be one value", name, where(name))
 		}
@@ -198,6 +211,26 @@ func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error 
 		return fmt.Errorf("merge settings: %w", err)
 	}
 	return nil
+}
+
+// joinList makes of a list one text with commas, as it stands elsewhere.
+func joinList(part *koanf.Koanf, path string) error {
+	switch v := part.Get(path).(type) {
+	case string:
+		return nil
+	case []any:
+		all := make([]string, len(v))
+		for i, e := range v {
+			s, ok := e.(string)
+			if !ok || s == "" || strings.Contains(s, ",") {
+				return fmt.Errorf("has %v, must be a list of texts", e)
+			}
+			all[i] = s
+		}
+		return part.Set(path, strings.Join(all, ","))
+	default:
+		return errors.New("must be a list of texts, such as [one, two]")
+	}
 }
 
 func isScalar(v any) bool {
@@ -226,8 +259,17 @@ func (l *loader) node() (*Node, error) {
 			return nil, err
 		}
 	}
+	if l.all.Exists(routes) {
+		if err := n.setRoutes(l.all.Get(routes), l.source[routes]); err != nil {
+			return nil, err
+		}
+	}
 	named, _ := l.all.Get(credentials).(map[string]any)
 	if err := n.setCredentials(named); err != nil {
+		return nil, err
+	}
+	directories, _ := l.all.Get(pages).(map[string]any)
+	if err := n.setPages(directories); err != nil {
 		return nil, err
 	}
 	return n, n.check(l.command)
@@ -239,5 +281,5 @@ func (l *loader) listed() string {
 	for _, d := range definitions(l.command) {
 		names = append(names, d.name)
 	}
-	return "there are " + strings.Join(names, ", ") + ", " + credentials + " and " + grants
+	return "there are " + strings.Join(append(names, credentials, pages, routes), ", ") + " and " + grants
 }

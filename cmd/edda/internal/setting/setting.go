@@ -16,6 +16,8 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/routegw"
+	"github.com/edda-io/edda/gateway/wsgw"
 	"github.com/edda-io/edda/node"
 )
 
@@ -57,6 +59,16 @@ type Node struct {
 	// Grants say what principals may do; nil when nothing was said about it.
 	Grants map[edda.Principal]auth.Rights
 	Limits node.Limits
+	// AuthService is the service that is asked whose a token is; none without its Service.
+	AuthService auth.ServiceOptions
+	// KeyHeaders are headers that a token may be shown in instead of Authorization.
+	KeyHeaders []string
+	// Origins are those of pages of other sites that may use the node.
+	Origins []string
+	Routes  []routegw.Route
+	Pages   []Page
+	// Live has what one WebSocket may use, and nothing else.
+	Live wsgw.Options
 }
 
 // everybodyElse stands in grants for principals without an entry of their own.
@@ -76,6 +88,11 @@ func (n *Node) Rights(p edda.Principal) auth.Rights {
 
 // Anonymous reports whether nobody is asked for credentials.
 func (n *Node) Anonymous() bool {
+	return n.strangers() && n.AuthService.Service == ""
+}
+
+// strangers reports whether the node itself knows nobody.
+func (n *Node) strangers() bool {
 	return len(n.Tokens) == 0 && n.JWT.Keys == "" && n.TLS.ClientCAFile == ""
 }
 
@@ -101,11 +118,29 @@ func (n *Node) check(c Command) error {
 	if err := n.checkGrants(); err != nil {
 		return err
 	}
+	if err := n.checkAuthService(); err != nil {
+		return err
+	}
 	if !n.Anonymous() || Loopback(n.Listen) {
 		return nil
 	}
 	return fmt.Errorf("listen %q can be reached from other machines, and there are no credentials: listen on 127.0.0.1, or "+
 		"give each caller a token with --credential NAME=TOKEN, EDDA_CREDENTIALS or credentials in the file, or set jwt.keys or tls.clientCA", n.Listen)
+}
+
+// checkAuthService refuses a service that cannot be asked.
+func (n *Node) checkAuthService() error {
+	o := &n.AuthService
+	if o.Service == "" {
+		return refuse(o.Plain, "auth.plain is set, but no service is asked: set auth.service")
+	}
+	for _, c := range [...]struct{ what, name string }{{"namespace", o.Namespace}, {"service", o.Service}, {"method", o.Method}} {
+		if err := edda.CheckName(c.what, c.name); err != nil {
+			return fmt.Errorf("auth.%s: %w", c.what, whyOf(err))
+		}
+	}
+	return refuse(n.strangers(), "auth.service is set, but nobody could host the service: its worker needs credentials that it is not asked about itself, "+
+		"so set credentials, jwt.keys or tls.clientCA too")
 }
 
 // checkGrants refuses to let in with all rights whomever somebody else vouches for.

@@ -16,6 +16,8 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/gateway/routegw"
+	"github.com/edda-io/edda/gateway/wsgw"
 	"github.com/edda-io/edda/node"
 )
 
@@ -54,6 +56,11 @@ func defaults() *setting.Node {
 			OutboxBytes: 64 << 20, RequestParts: 10_000, RequestPartBytes: 64 << 20, ReplyBytes: 1 << 30,
 			NoServiceWait: 2 * time.Second, NoWorkerWait: 2 * time.Second,
 		},
+		AuthService: auth.ServiceOptions{Namespace: "default", Method: "authenticate", Timeout: 5 * time.Second, Keep: time.Minute, Calls: 64},
+		Live: wsgw.Options{
+			MaxFrame: 4 << 20, Rate: 10_000, MaxCalls: 256, MaxSubscriptions: 128, MaxBuffered: 1 << 20, MaxBehind: 4 << 20,
+			AuthTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, Ping: 25 * time.Second,
+		},
 	}
 }
 
@@ -77,6 +84,17 @@ func TestSourcesInOrder(t *testing.T) {
 	everything.Limits = node.Limits{
 		PayloadBytes: 1000, KeyQueue: 1, NodeBytes: 1 << 30, PartitionRequests: 2, PartitionBytes: 3 << 10, OutboxBytes: 4,
 		RequestParts: 5, RequestPartBytes: 6, ReplyBytes: 7, NoServiceWait: time.Second, NoWorkerWait: time.Minute,
+	}
+	everything.AuthService = auth.ServiceOptions{
+		Namespace: "ops", Service: "people", Method: "whose", Plain: true, Timeout: time.Second, Keep: 2 * time.Second, Calls: 3,
+	}
+	everything.KeyHeaders = []string{"X-Api-Key", "X-Key"}
+	everything.Origins = []string{"https://a.example", "https://b.example"}
+	everything.Pages = []setting.Page{{Path: "/", Dir: "/srv/www"}, {Path: "/chat", Dir: "chat"}}
+	everything.Routes = []routegw.Route{{Route: "GET /users/{id}", Service: "users", Method: "read", Key: "path.id"}}
+	everything.Live = wsgw.Options{
+		MaxFrame: 1, Rate: 2, Burst: 3, MaxCalls: 4, MaxSubscriptions: 5, MaxBuffered: 6, MaxBehind: 7 << 10, AuthTimeout: 8 * time.Second,
+		WriteTimeout: 9 * time.Second, Ping: 10 * time.Second, MaxConnections: 11, MaxPerPrincipal: 12,
 	}
 	everything.Grants = map[edda.Principal]auth.Rights{
 		"ada@example.com": {
@@ -128,6 +146,24 @@ limits:
   replyBytes: 7
   noServiceWait: 1s
   noWorkerWait: 1m
+auth: {service: people, namespace: ops, method: whose, plain: true, timeout: 1s, keep: 2s, calls: 3, keyHeaders: [X-Api-Key, X-Key]}
+origins: [https://a.example, https://b.example]
+pages: {/chat: chat, /: /srv/www}
+routes:
+  - {route: 'GET /users/{id}', service: users, method: read, key: path.id}
+live:
+  frameBytes: 1
+  rate: 2
+  burst: 3
+  calls: 4
+  subscriptions: 5
+  bufferedBytes: 6
+  behindBytes: 7KiB
+  authTimeout: 8s
+  writeTimeout: 9s
+  ping: 10s
+  connections: 11
+  perPrincipal: 12
 credentials:
   ada@example.com: t1
   bob: sha256:` + fmt.Sprintf("%x", sha256.Sum256([]byte("t2"))) + `
@@ -141,6 +177,8 @@ grants:
 	flagged.Partitions, flagged.Dir, flagged.Durability = 8, "env", edda.Memory
 	flagged.TLS = auth.ServerTLSOptions{CertFile: "file", KeyFile: "flag"}
 	flagged.Limits.KeyQueue = 7
+	flagged.Origins, flagged.KeyHeaders = []string{"https://c.example"}, []string{"X-Api-Key", "X-Key"}
+	flagged.Pages = []setting.Page{{Path: "/", Dir: "flag"}, {Path: "/a", Dir: "file"}, {Path: "/b", Dir: "env"}}
 	flagged.Tokens = []auth.Token{token("ada", "t1", auth.Everything()), token("bob", "t2", auth.Everything()), token("eve", "t3", auth.Everything())}
 	for _, c := range []struct {
 		name    string
@@ -151,9 +189,9 @@ grants:
 	}{
 		{"nothing", "", []string{"PATH=/bin", "EDDA_URL=http://x", "EDDA_CA=x", "EDDA_PORT=tcp://10.0.0.1:7400", "EDDA_DB_SERVICE_HOST=10.0.0.1"}, nil, defaults()},
 		{"a file", file, nil, nil, everything},
-		{"all of them", "dir: file\ndurability: os\ncredentials: {ada: t1}\ntls: {cert: file, key: file}",
-			[]string{"EDDA_DIR=env", "EDDA_PARTITIONS=32", "EDDA_DURABILITY=memory", "EDDA_CREDENTIALS=bob=t2", "EDDA_TLS_KEY=env", "EDDA_LIMITS_KEY_QUEUE=7"},
-			[]string{"--partitions", "8", "--credential", "eve=t3", "--tls-key", "flag"}, flagged},
+		{"all of them", "dir: file\ndurability: os\ncredentials: {ada: t1}\ntls: {cert: file, key: file}\norigins: https://a.example\npages: {/: file, /a: file}",
+			[]string{"EDDA_ORIGINS=https://b.example,https://c.example", "EDDA_AUTH_KEY_HEADERS=X-Api-Key, X-Key", "EDDA_PAGES=/=env,/b=env", "EDDA_DIR=env", "EDDA_PARTITIONS=32", "EDDA_DURABILITY=memory", "EDDA_CREDENTIALS=bob=t2", "EDDA_TLS_KEY=env", "EDDA_LIMITS_KEY_QUEUE=7"},
+			[]string{"--partitions", "8", "--credential", "eve=t3", "--tls-key", "flag", "--origins", "https://c.example", "--page", "/=flag"}, flagged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := load(t, c.file, c.environ, c.args...)
@@ -186,7 +224,7 @@ func TestRefusals(t *testing.T) {
 		args    []string
 		want    []string // parts of the error
 	}{
-		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting of edda dev", "listen, dir,", "credentials and grants"}},
+		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting of edda dev", "listen, dir,", "credentials, pages, routes and grants"}},
 		{"unknown in the environment", "", []string{"EDDA_LISTN=x"}, nil, []string{"EDDA_LISTN in the environment is no setting"}},
 		{"nested", "log:\n  level: info", nil, nil, []string{`"log.level" in `, "is no setting"}},
 		{"unknown below a group", "tls:\n  crt: x", nil, nil, []string{`"tls.crt" in `, "is no setting", "tls.cert, tls.key"}},
@@ -234,6 +272,17 @@ func TestRefusals(t *testing.T) {
 		{"empty token", "credentials: {ada: ''}", nil, nil, []string{"the token of ada"}},
 		{"a number", "credentials: {ada: 0123}", nil, nil, []string{"the token of ada must be text"}},
 		{"the same token", "credentials: {ada: x, bob: x}", nil, nil, []string{`"ada" and "bob" have the same token`}},
+		{"pages are no map", "pages: [a]", nil, nil, []string{"pages in ", "must map URL paths to directories"}},
+		{"pages are a number", "pages: {/: 1}", nil, nil, []string{"pages: the directory of / must be text"}},
+		{"page without a directory", "", nil, []string{"--page", "/"}, []string{"--page: a page must be PATH=DIR"}},
+		{"page twice", "", []string{"EDDA_PAGES=/=a,/=b"}, nil, []string{`EDDA_PAGES in the environment: the path "/" is given twice`}},
+		{"origins are a map", "origins: {a: b}", nil, nil, []string{"origins in ", "must be one value"}},
+		{"an origin is a number", "origins: [1]", nil, nil, []string{"origins in ", "has 1, must be a list of texts"}},
+		{"an empty origin", "", nil, []string{"--origins", "a,,b"}, []string{"origins of --origins", "with commas between them"}},
+		{"plain for nobody", "auth: {plain: true}", nil, nil, []string{"auth.plain is set", "set auth.service"}},
+		{"a service that nobody can host", "auth: {service: people}", nil, nil, []string{"auth.service is set, but nobody could host the service"}},
+		{"a service with a bad name", "auth: {service: a/b}\ncredentials: {a: b}", nil, nil, []string{`auth.service: service "a/b" must be`}},
+		{"a burst", "live: {burst: 0}", nil, nil, []string{`live.burst in `, `is "0", must be a number above zero`}},
 		{"no map", "credentials: x", nil, nil, []string{"credentials in ", "must map names to tokens"}},
 		{"deep map", "credentials: {ada: {token: x}}", nil, nil, []string{"must map names to tokens"}},
 	} {

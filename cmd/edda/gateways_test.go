@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// asked is what came of a request.
+type asked struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request whose headers are NAME: VALUE.
+func ask(t *testing.T, method, url, body string, headers ...string) asked {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return asked{res.StatusCode, res.Header, string(b)}
+}
+
+// One port serves the node, routes, pages and what pages need.
+func TestRoutesAndPages(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "index.html", "hello")
+	config := put(t, t.TempDir(), "edda.yaml", `
+origins: [http://localhost:3000]
+pages: {/: `+dir+`}
+routes:
+  - {route: 'POST /count/{id}', service: counter, method: add, key: path.id}
+  - {route: 'POST /put', stream: inbox, type: in.put, async: true, schema: {type: object}}
+`)
+	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"), "--config", config)
+	const page = "Origin: http://localhost:3000"
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		want               string
+	}{
+		{"GET", "/", "", 200, "hello"},
+		{"GET", "/v1/node", "", 200, `"durability":"fsync"`},
+		{"GET", "/edda.js", "", 200, "export"},
+		{"POST", "/count/a", `{"n":2}`, 200, `{"value":2}`},
+		{"POST", "/put", `{"a":1}`, 202, `"offset":0`},
+		{"POST", "/put", `[]`, 400, "SCHEMA"},
+		{"GET", "/v1/live", "", 400, "WebSocket handshake"},
+		{"GET", "/nowhere", "", 404, ""},
+	} {
+		got := ask(t, c.method, node.url+c.path, c.body, "Content-Type: application/json", page)
+		if got.status != c.status || !strings.Contains(got.body, c.want) {
+			t.Errorf("%s %s: got %d %q, want %d and %q", c.method, c.path, got.status, got.body, c.status, c.want)
+		}
+		if allowed := got.header.Get("Access-Control-Allow-Origin"); got.status < 300 && allowed != "http://localhost:3000" && c.path != "/" && c.path != "/edda.js" {
+			t.Errorf("%s %s: the page may read what it gets: %q, want its origin", c.method, c.path, allowed)
+		}
+	}
+	if got := ask(t, "GET", node.url+"/v1/node", "", "Origin: http://evil.example"); got.status != 403 {
+		t.Errorf("a page of another origin got %d %s, want 403", got.status, got.body)
+	}
+	if got := ok(t, node.url, "", "streams", "read", "inbox", "--raw"); got != "{\"a\":1}\n" {
+		t.Errorf("on the stream: %q", got)
+	}
+}
+
+func TestGatewaysAreRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"pages: {/: " + dir + "/none}":                                  "pages: the directory of /: open ",
+		"pages: {/v1/x: " + dir + "}":                                   "all below /v1 is the node's own",
+		"pages: {/metrics: " + dir + "}":                                "which is one of the node's own",
+		"pages: {x: " + dir + "}":                                       `"x", must be like /chat`,
+		"origins: ['*']":                                                "Origins has \"*\"",
+		"origins: [app.example.com]":                                    `Origins has "app.example.com"`,
+		"routes: [{route: GET /a, service: echo}]":                      `route "GET /a": field Method is empty`,
+		"routes: [{route: GET /a, service: e, method: m, key: path.x}]": `route "GET /a": field Key: path.x is no parameter of the path`,
+		"routes: [{route: GET /v1/a, service: e, method: m}]":           "Routes: the path /v1/a is below /v1",
+		"routes: [{route: GET /metrics, service: e, method: m}]":        "Routes: the path /metrics is one of the node's own",
+		"auth: {keyHeaders: [Cookie]}":                                  `KeyHeaders has "Cookie"`,
+	} {
+		data := filepath.Join(t.TempDir(), "data")
+		r := command(t, nil, "", "dev", "--listen", "127.0.0.1:0", "--dir", data, "--config", put(t, t.TempDir(), "edda.yaml", text))
+		if r.code != exitUsage || !strings.Contains(r.errOut, want) {
+			t.Errorf("%s: got %+v, want exit code %d and %q", text, r, exitUsage, want)
+		}
+	}
+}
+
+// socket is a WebSocket of a test.
+type socket struct {
+	t *testing.T
+	c *websocket.Conn
+}
+
+func openSocket(t *testing.T, url string) *socket {
+	t.Helper()
+	c, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(url, "http")+"/v1/live", //nolint:bodyclose // it is the connection's
+		&websocket.DialOptions{Subprotocols: []string{"edda.v1.json"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.CloseNow() })
+	return &socket{t, c}
+}
+
+func (s *socket) send(frame string) {
+	s.t.Helper()
+	if err := s.c.Write(s.t.Context(), websocket.MessageText, []byte(frame)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// read returns the next frame that is one of these operations.
+func (s *socket) read(op string) string {
+	s.t.Helper()
+	for {
+		_, b, err := s.c.Read(s.t.Context())
+		if err != nil {
+			s.t.Fatalf("waiting for %s: %v", op, err)
+		}
+		var frame struct{ Op string }
+		if json.Unmarshal(b, &frame) == nil && frame.Op == op {
+			return string(b)
+		}
+	}
+}
+
+// Whoever listens is told that the node stops, and whoever has called gets an answer first.
+func TestSocketsAreDrained(t *testing.T) {
+	t.Parallel()
+	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"))
+	ok(t, node.url, "", "channels", "create", "chat")
+	s := openSocket(t, node.url)
+	s.send(`{"op":"subscribe","ref":1,"channel":"chat"}`)
+	s.read("subscribed")
+	ok(t, node.url, "", "channels", "publish", "chat", "hello", "--type", "said")
+	if got := s.read("message"); !strings.Contains(got, `"hello"`) {
+		t.Errorf("got %s", got)
+	}
+	s.send(`{"op":"call","ref":2,"service":"slow","method":"work","data":{"ms":700}}`)
+	s.read("ack")
+	stopped := make(chan result)
+	go func() { stopped <- node.stop() }()
+	s.read("drain")
+	if got := s.read("reply"); !strings.Contains(got, `"ref":2`) {
+		t.Errorf("got %s, want the reply", got)
+	}
+	_, b, err := s.c.Read(context.Background())
+	if websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+		t.Errorf("got %s and %v, want the connection closed with 1012", b, err)
+	}
+	if r := <-stopped; r.code != exitDone || r.errOut != "" {
+		t.Errorf("the node left %+v", r)
+	}
+}
+
+// A service says whose a token is; the node's own tokens need no service.
+func TestServiceThatKnowsTokens(t *testing.T) {
+	t.Parallel()
+	people := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(b), "k3y") {
+			return // nobody
+		}
+		_, _ = io.WriteString(w, `{"principal":"ada","call":["counter"],"publish":["chat"]}`)
+	}))
+	defer people.Close()
+	config := put(t, t.TempDir(), "edda.yaml", `
+credentials: {root: r00t}
+auth: {service: people, plain: true, keyHeaders: [X-Api-Key]}
+`)
+	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"), "--config", config)
+	root := []string{"EDDA_URL=" + node.url, "EDDA_TOKEN=r00t"}
+	wantDone(t, root, "services", "put", "people", "--kind", "balanced", "--endpoint", people.URL, "--method", "authenticate")
+	wantDone(t, root, "channels", "create", "chat")
+	ada := []string{"EDDA_URL=" + node.url, "EDDA_TOKEN=k3y"}
+	wantDone(t, ada, "call", "counter/c", "add", `{"n":1}`)
+	wantDone(t, ada, "channels", "publish", "chat", "hi")
+	wantFailed(t, "(NOT_ALLOWED)", ada, "channels", "history", "chat")
+	wantFailed(t, "(NOT_ALLOWED)", ada, "call", "echo", "say", "x")
+	wantFailed(t, "(NO_CREDENTIALS)", []string{"EDDA_URL=" + node.url, "EDDA_TOKEN=wrong"}, "channels", "ls")
+	if got := ask(t, "POST", node.url+"/v1/call/counter/c/add", `{"n":1}`, "X-Api-Key: k3y", "Content-Type: application/json"); got.status != 200 || got.body != `{"value":2}` {
+		t.Errorf("with a key in a header: got %d %s", got.status, got.body)
+	}
+	if got := wantDone(t, root, "channels", "history", "chat", "--json"); !strings.Contains(got, `"principal":"ada"`) {
+		t.Errorf("published by %s, want ada", got)
+	}
+}
