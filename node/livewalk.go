@@ -59,6 +59,7 @@ type walker struct {
 	atEnd  bool        // there was no more then
 
 	decode edda.StreamDecoder
+	room   int // for as many entries as came last
 }
 
 // knownStream says what a walker has seen of its stream.
@@ -159,6 +160,7 @@ func (w *walker) take(s *streamfold.Stream) {
 
 // read reads about so many bytes of the walk.
 func (w *walker) read(bytes int) (entries []hub.Entry, err error) {
+	entries = make([]hub.Entry, 0, w.room)
 	err = w.walk.Next(w.p.table, bytes, func(shard string, _ uint32, e *streamfold.Entry) error {
 		entries = append(entries, hub.Entry{Stored: e.Time, Bytes: len(e.Message)})
 		if err := decodeEntry(&w.decode, &entries[len(entries)-1].Message, shard, e); err != nil {
@@ -169,6 +171,7 @@ func (w *walker) read(bytes int) (entries []hub.Entry, err error) {
 	})
 	w.gap = w.gap || w.walk.Gone()
 	if err == nil {
+		w.room = max(w.room/2, len(entries))
 		return entries, nil
 	}
 	w.walk = nil

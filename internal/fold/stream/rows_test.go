@@ -79,6 +79,22 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// A shard that a release before this one wrote does not say when it lost its last message:
+// at the latest when the first one that it has came.
+func TestShardsOfEarlierReleases(t *testing.T) {
+	full := &Shard{Name: "eu", First: 2, End: 3, firstAt: 7, LastAt: 9}
+	for want, sh := range map[int64]*Shard{7: full, 9: {Name: "eu", First: 3, End: 3, LastAt: 9}, 0: {Name: "eu", End: 3, firstAt: 7, LastAt: 9}, 5: {Name: "eu", First: 2, End: 3, firstAt: 7, LastAt: 9, goneAt: 5}} {
+		row := sh.row()
+		if sh.goneAt == 0 && sh.First > 0 {
+			row = row[:len(row)-len(wire.AppendFixed(nil, sGoneAt, 0))]
+		}
+		got, err := readShard(row)
+		if err != nil || got.goneAt != want {
+			t.Errorf("got %+v, %v, want %d", got, err, want)
+		}
+	}
+}
+
 // Damaged rows of messages and ids are errors where they are read.
 func TestDamagedRows(t *testing.T) {
 	w := newWorld(t)

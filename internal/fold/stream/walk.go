@@ -66,6 +66,7 @@ type Walk struct {
 	gone   bool
 	begun  bool
 	left   []cursor // a heap by cursor.before, once it has begun
+	slab   []byte   // room for messages from the table
 }
 
 // cursor is where a walk is in one shard.
@@ -235,8 +236,9 @@ func (w *Walk) fill(table store.Table, c *cursor, until limit, bytes int) error 
 		}
 		c.next, c.seek = first, false
 	}
-	r := reading{n: max(bytes/entryBytes, 1), bytes: bytes, until: until, index: c.index, ahead: bytes / len(w.left), next: from}
-	if err := r.readTable(table, &v, c.end); err != nil {
+	r := reading{n: max(bytes/entryBytes, 1), bytes: bytes, until: until, index: c.index, ahead: bytes / len(w.left), next: from, slab: w.slab}
+	err := r.readTable(table, &v, c.end)
+	if w.slab = r.slab; err != nil {
 		return err
 	}
 	c.ahead = r.entries
@@ -257,7 +259,8 @@ func (w *Walk) fill(table store.Table, c *cursor, until limit, bytes int) error 
 
 // emit emits messages before the limit, at least one if it must.
 func (c *cursor) emit(until limit, room int, must bool, emit func(string, uint32, *Entry) error) (bytes int, err error) {
-	for e := (Entry{}); c.peek(&e); c.drop() {
+	var e Entry
+	for ; c.peek(&e); c.drop() {
 		if !must && (!until.admits(e.Time, c.index) || bytes >= room) {
 			break
 		}
