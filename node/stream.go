@@ -239,13 +239,24 @@ func checkList(op, namespace string, limit int, after string) (string, int, erro
 // streamNames returns the names of some streams after a name, without those that are
 // channels' own.
 func (p *partition) streamNames(namespace, after string, limit int) (names []string) {
-	for s := range p.streams.From(namespace, after) {
-		if s.Spec.Namespace != namespace || len(names) == limit {
-			break
-		}
-		if _, own := edda.ChannelOf(s.Spec.Name); !own && s.Spec.Name != after {
-			names = append(names, s.Spec.Name)
+	for from, more := after, true; more; {
+		more = false
+		for s := range p.streams.From(namespace, from) {
+			if s.Spec.Namespace != namespace || len(names) == limit {
+				break
+			}
+			if _, own := edda.ChannelOf(s.Spec.Name); own {
+				from, more = pastChannels, true
+				break
+			}
+			if s.Spec.Name != after {
+				names = append(names, s.Spec.Name)
+			}
 		}
 	}
 	return names
 }
+
+// pastChannels comes after the names of all channels' own streams, which may be very many:
+// a slash follows the dot.
+const pastChannels = "edda.channel/"

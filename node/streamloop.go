@@ -134,7 +134,7 @@ func (p *partition) streamTrimmed(e *streamfold.Effect) {
 	}
 }
 
-// streamDropped tells an operator that what a handler has appended is lost: nobody else
+// streamDropped tells an operator that what a handler has appended or published is lost: nobody else
 // is there to be told.
 func (p *partition) streamDropped(e *streamfold.Effect) {
 	p.n.metrics.streams.dropped.Inc()
@@ -142,12 +142,11 @@ func (p *partition) streamDropped(e *streamfold.Effect) {
 	if !ok {
 		return
 	}
-	name, namespace := "", ""
+	args := []any{"reason", e.Reason, "detail", e.Detail, "others", more}
 	if e.Stream != nil {
-		name, namespace = e.Stream.Spec.Name, e.Stream.Spec.Namespace
+		args = append(args, "stream", e.Stream.Spec.Name, "namespace", e.Stream.Spec.Namespace)
 	}
-	p.n.log.Warn("what a handler has appended to a stream may not be, and is dropped", "stream", name, "namespace", namespace,
-		"reason", e.Reason, "detail", e.Detail, "others", more)
+	p.n.log.Warn("what a handler has appended to a stream, or published to a channel, may not be, and is dropped", args...)
 }
 
 // fireExpiries removes messages that have become too old.
