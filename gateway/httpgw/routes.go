@@ -38,6 +38,9 @@ func (g *Gateway) served() []*route {
 		&route{template: "/openapi.json", ops: []op{get((*Gateway).getOpenAPI, opDoc{
 			id: "getOpenAPI", summary: "This document", media: "application/json",
 		}).needs(toAsk)}},
+		&route{template: "/asyncapi.json", ops: []op{get((*Gateway).getAsyncAPI, opDoc{
+			id: "getAsyncAPI", summary: "The streams, channels and services as an AsyncAPI document", media: "application/json",
+		}).needs(toAsk)}},
 	)
 	routes = append(routes,
 		fileRoute(web.Client, opDoc{id: "getClient", summary: "The JavaScript client", media: "text/javascript"}),
