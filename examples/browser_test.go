@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -143,17 +144,39 @@ func (b *tab) picture(name string, width, height int64, scheme string) {
 
 // Of the chat.
 
-// join joins the chat under the tab's name.
-func (b *tab) join() {
+// join joins the chat under a name, which may be refused.
+func (b *tab) join(name string) {
 	b.t.Helper()
-	b.do(chromedp.SendKeys(chromedp.CSS("#name"), b.name), chromedp.Click(chromedp.CSS("#join-button")))
+	look[any](b, `document.querySelector("#name").value = ""`)
+	b.do(chromedp.SendKeys(chromedp.CSS("#name"), name), chromedp.Click(chromedp.CSS("#join-button")))
+}
+
+// connected waits until the page says so.
+func (b *tab) connected() {
+	b.t.Helper()
 	b.until(`document.querySelector("#status").dataset.state === "open"`)
 }
 
-// say says something, as a person would.
-func (b *tab) say(text string) {
+// people waits until the page says that so many are here.
+func (b *tab) people(n int) {
 	b.t.Helper()
-	b.do(chromedp.SendKeys(chromedp.CSS("#text"), text), chromedp.Click(chromedp.CSS("#say-form button")))
+	b.until(fmt.Sprintf(`document.querySelector("#count").textContent === "%d" && document.querySelectorAll("#people li").length === %[1]d`, n))
+}
+
+// say says something, as a person would: with the button, or the key Enter.
+func (b *tab) say(text string, enter bool) {
+	b.t.Helper()
+	b.do(chromedp.SendKeys(chromedp.CSS("#text"), text))
+	if !enter {
+		b.do(chromedp.Click(chromedp.CSS("#say-form button")))
+		return
+	}
+	for _, typ := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		key := input.DispatchKeyEventParams{Type: typ, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: 13}
+		if _, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, key); err != nil {
+			b.t.Fatal(err)
+		}
+	}
 }
 
 // chatter has the page say "NAME FROM" to "NAME TO", one after the other, on its own.
@@ -190,15 +213,20 @@ func TestChatSurvivesItsNode(t *testing.T) {
 	ada, bob := b.open(t, "Ada", chat.url), b.open(t, "Bob", chat.url)
 	both := []*tab{ada, bob}
 	ada.picture("join", 400, 750, "light")
-	ada.join()
+	ada.join("Ada")
+	ada.connected()
 	ada.until(`!document.querySelector("#empty").hidden`)
-	bob.join()
-	for _, p := range both {
-		p.until(`document.querySelector("#people").innerText.replace(/\s+/g, " ") !== "" && document.querySelector("#count").textContent === "2"`)
-	}
-	ada.say("Hello, Bob")
+	bob.join("Ada")
+	bob.until(`document.querySelector("#join-error").textContent === "Ada is here already. Take another name."`)
+	bob.join("<Bob>")
+	bob.until(`document.querySelector("#join-error").textContent.startsWith("A name has 1 to 32 letters")`)
+	bob.join("Bob")
+	bob.connected()
+	ada.people(2)
+	bob.people(2)
+	ada.say("Hello, Bob", false)
 	bob.hears(1)
-	bob.say("<b>Hello</b>, Ada")
+	bob.say("<b>Hello</b>, Ada", true)
 	ada.hears(2)
 
 	const each = 60
@@ -212,8 +240,8 @@ func TestChatSurvivesItsNode(t *testing.T) {
 	for _, p := range both { // what is not sent is on its way yet
 		p.until(fmt.Sprintf(`document.querySelectorAll("#messages .mine, #unsent .mine").length === %d`, each+1))
 	}
-	ada.say("Are you there?")
-	bob.say("Where is everybody?")
+	ada.say("Are you there?", true)
+	bob.say("Where is everybody?", false)
 	for _, p := range both {
 		p.until(`document.querySelectorAll("#unsent .mine").length > 0`)
 	}
@@ -222,11 +250,11 @@ func TestChatSurvivesItsNode(t *testing.T) {
 
 	chat = startProgram(t, "chat", "-listen", strings.TrimPrefix(chat.url, "http://"), "-dir", dir)
 	for _, p := range both {
-		p.until(`document.querySelector("#status").dataset.state === "open"`)
+		p.connected()
 		p.until(`document.querySelectorAll("#unsent li").length === 0`)
 		p.hears(2*each + 4)
 	}
-	ada.say("There you are")
+	ada.say("There you are", true)
 	bob.hears(2*each + 5)
 	ada.hears(2*each + 5)
 	ada.picture("back", 1280, 800, "dark")
@@ -239,16 +267,18 @@ func TestChatSurvivesItsNode(t *testing.T) {
 		t.Errorf("there are %d messages, want %d", len(all), 2*each+5)
 	}
 	eve := b.open(t, "Eve", chat.url)
-	eve.join()
+	eve.join("Eve")
 	eve.hears(len(all))
+	bob.do(chromedp.Reload()) // it is Bob yet
+	bob.hears(len(all))
 	for _, p := range []*tab{bob, eve} {
 		if got := p.heard(); !slices.Equal(got, all) {
 			t.Errorf("%s and Ada do not see the same:\n%q\n%q", p.name, got, all)
 		}
 	}
-	bob.until(`document.querySelector("#count").textContent === "3"`)
+	bob.people(3)
 	eve.do(chromedp.Click(chromedp.CSS("#leave")))
-	bob.until(`document.querySelector("#count").textContent === "2"`)
+	bob.people(2)
 }
 
 // checkSaid checks that what somebody has said is there once, and in the order in which it was

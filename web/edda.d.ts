@@ -15,6 +15,8 @@ export interface ConnectOptions {
   /** How long to wait before the first new connection, and at most, in ms; half of it is chance. 100 and 10,000 by default. */
   minDelay?: number;
   maxDelay?: number;
+  /** How long to wait for a connection, in ms: 10,000 by default. */
+  connectTimeout?: number;
   /** How often the node is asked whether it is there, in ms: 15,000 by default. */
   pingInterval?: number;
 }

@@ -2,7 +2,6 @@
 // one WebSocket, which comes back by itself. docs/javascript.md says how to use it.
 
 const protocol = "edda.v1.json";
-const patience = 10_000; // ms in which a connection must be made
 const stable = 10_000; // ms after which a connection counts as one that holds
 const most = 200; // requests at a time that the node has not answered; it refuses above 256
 
@@ -50,7 +49,7 @@ class Client extends EventTarget {
 
   constructor({ url, namespace, ...options }) {
     super();
-    this.#options = { WebSocket: globalThis.WebSocket, minDelay: 100, maxDelay: 10_000, pingInterval: 15_000, ...options };
+    this.#options = { WebSocket: globalThis.WebSocket, minDelay: 100, maxDelay: 10_000, connectTimeout: 10_000, pingInterval: 15_000, ...options };
     if (!this.#options.WebSocket) throw new TypeError("there is no WebSocket here: give one with the option WebSocket");
     this.#url = liveURL(url, namespace);
     globalThis.addEventListener?.("online", this.#online);
@@ -176,7 +175,8 @@ class Client extends EventTarget {
       return;
     }
     const { ws } = conn;
-    conn.deadline = setTimeout(() => this.#lost(conn, `there was no connection within ${patience} ms`), patience);
+    const { connectTimeout } = this.#options;
+    conn.deadline = setTimeout(() => this.#lost(conn, `there was no connection within ${connectTimeout} ms`), connectTimeout);
     ws.onopen = () => {
       if (token) ws.send(JSON.stringify({ op: "auth", token }));
       else this.#begin(conn);

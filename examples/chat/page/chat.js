@@ -23,7 +23,7 @@ function askName(why = "") {
 }
 
 // The key is the same until there is an answer: if that is lost, the name is not.
-let joinKey = crypto.getRandomValues(new Uint32Array(4)).join("-");
+let joinKey = random();
 
 $("join-form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -31,13 +31,15 @@ $("join-form").addEventListener("submit", async (event) => {
   $("join-button").disabled = true;
   try {
     const response = await fetch(`/join/${encodeURIComponent(name)}`, { method: "POST", headers: { "Idempotency-Key": joinKey } });
-    joinKey += "x";
+    if (response.status < 500) joinKey = random();
     if (!response.ok) throw new Error(await whyNot(response));
     me = { name, token: (await response.json()).token };
     sessionStorage.setItem("me", JSON.stringify(me));
+    $("join-error").textContent = "";
     enter();
   } catch (err) {
     $("join-error").textContent = err instanceof TypeError ? "The node cannot be reached. Try again." : err.message;
+    $("name").select();
   } finally {
     $("join-button").disabled = false;
   }
@@ -146,7 +148,7 @@ $("text").addEventListener("keydown", (event) => {
 // say shows what is said as on its way until it comes back. While the node is away the
 // client keeps it.
 async function say(text) {
-  const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const id = random();
   const li = bubble({ name: me.name, mine: true, when: new Date(), again: true, text });
   li.id = `unsent-${id}`;
   li.classList.add("unsent");
@@ -181,6 +183,10 @@ function showPeople(present) {
 }
 
 // ---- small things
+
+function random() {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
 
 function element(name, className = "", text = "") {
   const e = document.createElement(name);
