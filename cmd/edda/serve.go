@@ -12,9 +12,10 @@ that --config names; a flag is stronger than a variable, a variable than the fil
 
   --tls-cert node.crt      EDDA_TLS_CERT=node.crt      tls: {cert: node.crt}
 
-Credentials are a map in the file, a list NAME=TOKEN,NAME=TOKEN in the variable;
-grants, which say who may do what, stand in the file alone. Without credentials
-everybody is anonymous, and the node listens on loopback only.
+Credentials are a map in the file, a list NAME=TOKEN,NAME=TOKEN in the variable, and
+so are pages, PATH=DIR. Grants, which say who may do what, and routes, which make
+messages of web requests, stand in the file alone. Without credentials everybody is
+anonymous, and the node listens on loopback only.
 
 docs/configuration.md has all of it.`
 

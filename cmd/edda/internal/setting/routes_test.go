@@ -95,3 +95,17 @@ func TestRoutesAreRefused(t *testing.T) {
 		t.Errorf("routes in the environment: got %v, want a refusal", err)
 	}
 }
+
+// The routes that the documents show are taken.
+func TestDocumentedRoutes(t *testing.T) {
+	b, err := os.ReadFile("../../../../docs/routes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(b), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	n, err := load(t, example, nil)
+	if err != nil || len(n.Routes) == 0 {
+		t.Errorf("got %v, %v, want routes", n, err)
+	}
+}
