@@ -73,13 +73,14 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 	// Logger is slog.DiscardHandler's when nil.
 	Logger *slog.Logger
-	// SlowWarning is how long a request may take, longer than its handler may be waited
-	// for aside, before it is logged. Zero means DefaultSlowWarning, a negative value never.
+	// SlowWarning is how long a request may take before it is logged; of each path one is
+	// logged in 5 s, with how many others there were since the last. Zero means
+	// DefaultSlowWarning, a negative value never.
 	SlowWarning time.Duration
 }
 
 // Backends are what requests are handed to. A *node.Node is both, and so is a
-// *client.Conn.
+// *client.Conn, but over that the principal is the connection's.
 type Backends struct {
 	// Calls takes what is for services, Streams what is for streams. One that no route is
 	// for may be nil.
