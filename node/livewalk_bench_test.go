@@ -70,3 +70,41 @@ func BenchmarkWalk(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkWalkTail appends a message to one of many shards, and has a walker at the end
+// find it.
+func BenchmarkWalkTail(b *testing.B) {
+	for _, shards := range []int{1, 10_000} {
+		b.Run(fmt.Sprint("shards=", shards), func(b *testing.B) {
+			n, err := node.Open(b.Context(), node.Options{Durability: edda.Memory, Partitions: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = n.Stop(b.Context()) })
+			at := 0
+			add := func() {
+				a := &edda.Append{Stream: "s", Shard: fmt.Sprint("s", at%shards), Messages: messages("x")}
+				if _, err := n.Append(b.Context(), a); err != nil {
+					b.Fatal(err)
+				}
+				at++
+			}
+			for range shards {
+				add()
+			}
+			w := walk(n, "s", live.Place{Time: 1})
+			for entries := []live.Entry{{}}; len(entries) > 0; {
+				if entries, err = w.Next(b.Context(), 1<<20); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				add()
+				if entries, err := w.Next(b.Context(), 1<<20); err != nil || len(entries) != 1 {
+					b.Fatalf("came by %d messages, %v", len(entries), err)
+				}
+			}
+		})
+	}
+}

@@ -64,7 +64,7 @@ type Options struct {
 	// because what subscribers read later than others passes it again, and be quick: it runs
 	// in the goroutine that all subscribers of the channel wait for. Calls for several
 	// channels, and for some who read later, come at the same time. Messages of a stream that
-	// is subscribed to as such do not pass it.
+	// is subscribed to as such do not pass it. Stop waits for calls that run.
 	OnPublish func(namespace, channel string, m *edda.StreamMessage) bool
 	// OnJoin and OnLeave are told when a principal has subscribed to a channel on this node,
 	// and when the last of its subscriptions is over, one after the other for each channel.
