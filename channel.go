@@ -2,6 +2,8 @@ package edda
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,6 +56,38 @@ type History struct {
 	Count uint64
 	// Age is how old one may become, DefaultHistoryAge when zero.
 	Age time.Duration
+}
+
+// channelPrefix is what the names of channels' own streams begin with. Callers cannot
+// name such a stream: "edda." is reserved.
+const channelPrefix = "edda.channel."
+
+// ChannelStream names the stream that keeps what is published to a channel. It is the
+// node's own: no caller can read, change or remove it but through the channel.
+func ChannelStream(channel string) string { return channelPrefix + channel }
+
+// ChannelOf is the reverse of ChannelStream; ok is false for a stream that is no
+// channel's own.
+func ChannelOf(stream string) (channel string, ok bool) {
+	return strings.CutPrefix(stream, channelPrefix)
+}
+
+// Target is the stream that the messages are appended to: Stream, or that of Channel.
+func (a *Append) Target() string {
+	if a.Channel != "" {
+		return ChannelStream(a.Channel)
+	}
+	return a.Stream
+}
+
+// Publish publishes messages to a channel when, and only if, the handler returns a
+// reply: Append with the channel, of the handler's namespace. A channel that is not
+// there when they reach it drops them, which the node logs.
+func (c *Context) Publish(channel string, messages ...StreamMessage) error {
+	if channel == "" {
+		return badName("channel", errors.New("channel is empty"))
+	}
+	return c.Append(&Append{Channel: channel, Messages: messages})
 }
 
 // Channel is what is known of a channel.

@@ -2,26 +2,10 @@ package edda
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/edda-io/edda/pattern"
 )
-
-// channelPrefix is what the names of channels' own streams begin with. Callers cannot
-// name such a stream: "edda." is reserved.
-const channelPrefix = "edda.channel."
-
-// ChannelStream names the stream that keeps what is published to a channel. It is the
-// node's own: no caller can read, change or remove it but through the channel.
-func ChannelStream(channel string) string { return channelPrefix + channel }
-
-// ChannelOf is the reverse of ChannelStream; ok is false for a stream that is no
-// channel's own.
-func ChannelOf(stream string) (channel string, ok bool) {
-	return strings.CutPrefix(stream, channelPrefix)
-}
 
 // WithDefaults returns the spec with the defaults of what is not set.
 func (c ChannelSpec) WithDefaults() ChannelSpec {
@@ -187,22 +171,4 @@ func (a *Append) checkShard() error {
 		return badOf("append", BadValue, "IfLast and IfEmpty are for shards of streams, and a channel has none")
 	}
 	return nil
-}
-
-// Target is the stream that the messages are appended to: Stream, or that of Channel.
-func (a *Append) Target() string {
-	if a.Channel != "" {
-		return ChannelStream(a.Channel)
-	}
-	return a.Stream
-}
-
-// Publish publishes messages to a channel when, and only if, the handler returns a
-// reply: Append with the channel, of the handler's namespace. A channel that is not
-// there when they reach it drops them, which the node logs.
-func (c *Context) Publish(channel string, messages ...StreamMessage) error {
-	if channel == "" {
-		return badName("channel", fmt.Errorf("channel is empty"))
-	}
-	return c.Append(&Append{Channel: channel, Messages: messages})
 }
