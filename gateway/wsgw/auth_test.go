@@ -144,7 +144,7 @@ func TestCredentialsExpire(t *testing.T) {
 func TestCredentialsAreTakenBack(t *testing.T) {
 	k := newKeys()
 	k.set("t", everything("ada"))
-	w := start(t, Options{Authenticator: k, Ping: 20 * time.Millisecond})
+	w := start(t, Options{Authenticator: k, Ping: 200 * time.Millisecond})
 	c := w.dial(t, "Authorization", "Bearer t")
 	c.send(`{"op":"subscribe","ref":1,"channel":"room"}`, `{"op":"subscribe","ref":2,"channel":"hall"}`)
 	c.want(`{"op":"subscribed","ref":1}`)
@@ -162,7 +162,7 @@ func TestCredentialsAreTakenBack(t *testing.T) {
 func TestTheTokenIsSomebodyElsesNow(t *testing.T) {
 	k := newKeys()
 	k.set("t", everything("ada"))
-	c := start(t, Options{Authenticator: k, Ping: 20 * time.Millisecond}).dial(t, "Authorization", "Bearer t")
+	c := start(t, Options{Authenticator: k, Ping: 200 * time.Millisecond}).dial(t, "Authorization", "Bearer t")
 	c.alive()
 	k.set("t", everything("bob"))
 	c.want(`{"op":"error","reason":"NO_CREDENTIALS"}`)

@@ -73,6 +73,7 @@ type conn struct {
 	spare    []answer // what out was before
 	outBytes int      // of answers that are not written yet
 	ready    []*sub   // subscriptions that may have messages
+	turns    []*sub   // what ready was before
 }
 
 // shutting is why the node closes a connection.

@@ -303,6 +303,7 @@ type fakeSub struct {
 	fail      error
 	closed    int
 	over      bool
+	hold      chan struct{} // Take waits for it, when it is not nil
 }
 
 func (s *fakeSub) give(m *edda.LiveMessage) {
@@ -321,6 +322,12 @@ func (s *fakeSub) end(err error) {
 }
 
 func (s *fakeSub) Take(_ context.Context, n int) (edda.LiveBatch, error) {
+	s.mu.Lock()
+	hold := s.hold
+	s.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {

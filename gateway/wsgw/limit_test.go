@@ -114,9 +114,9 @@ func TestHalfOpen(t *testing.T) {
 
 // Who answers pings stays, however long it is silent.
 func TestSilentClientsStay(t *testing.T) {
-	w := start(t, Options{Ping: 20 * time.Millisecond})
+	w := start(t, Options{Ping: 200 * time.Millisecond})
 	c := w.rawDial(t)
-	for range 10 {
+	for range 5 {
 		for {
 			first, payload, err := c.frame()
 			if err != nil {

@@ -1,6 +1,9 @@
 package wsgw
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -8,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 )
 
 // handshake is a request that is upgraded.
@@ -195,6 +199,39 @@ func TestUpgradeLimits(t *testing.T) {
 	_ = other.ws.CloseNow()
 	waitFor(t, "there is room again", left(1))
 	w.dial(t, "Authorization", "Bearer t-ada").alive()
+}
+
+// All origins is not all those whose browser shows a certificate without being asked.
+func TestAllOriginsButWithACertificate(t *testing.T) {
+	g, err := build(backends{}, Options{
+		Origins: []string{"*"},
+		Authenticator: auth.Func(func(_ context.Context, c auth.Credential) (*auth.Grant, error) {
+			if c.IsZero() {
+				return nil, auth.ErrUnknown
+			}
+			return everything("ada"), nil
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{}}}}
+	for _, tc := range []struct {
+		name, origin string
+		tls          *tls.ConnectionState
+		refused      bool
+	}{
+		{"a foreign page", "https://evil.example", nil, false},
+		{"a foreign page with a certificate", "https://evil.example", shown, true},
+		{"its own page with a certificate", "https://edda.example.com", shown, false},
+		{"no page, with a certificate", "", shown, false},
+	} {
+		r := handshake(t, "http://edda.example.com/v1/live", "Origin", tc.origin)
+		r.TLS = tc.tls
+		if _, err := g.credential(r); (edda.ReasonOf(err) == edda.NotAllowed) != tc.refused {
+			t.Errorf("%s: got %v", tc.name, err)
+		}
+	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {

@@ -62,12 +62,12 @@ func (c *conn) write() {
 		answers := c.out
 		c.out, c.spare = c.spare, nil
 		ready := c.ready
-		c.ready = nil
+		c.ready, c.turns = c.turns[:0], nil
 		if c.shuts != nil {
 			ready = nil
 		}
 		if len(answers) == 0 && len(ready) == 0 {
-			c.spare, c.out = answers, c.out[:0]
+			c.spare, c.turns = answers, ready
 			shuts := c.shuts
 			c.writing = shuts != nil
 			c.mu.Unlock()
@@ -84,6 +84,10 @@ func (c *conn) write() {
 			}
 			err = c.deliver(s)
 		}
+		clear(ready)
+		c.mu.Lock()
+		c.turns = ready
+		c.mu.Unlock()
 		if err != nil {
 			c.broken(err)
 			return
