@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/edda-io/edda"
 )
@@ -72,6 +73,19 @@ func (s *start) places(c *sources) []Place {
 		places[i], _ = s.point.place(h)
 	}
 	return places
+}
+
+// floor is after all that a resume point has behind it of sources that are none of c, or
+// were none before. See sources.floor.
+func (s *start) floor(c *sources) int64 {
+	floor := s.point.latest
+	for i := range s.point.parts {
+		part := &s.point.parts[i]
+		if _, ok := slices.BinarySearch(c.hashes, part.hash); !ok {
+			floor = max(floor, part.place.Time+1)
+		}
+	}
+	return floor
 }
 
 // find is places, with the ends looked up.

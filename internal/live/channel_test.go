@@ -74,6 +74,56 @@ func TestSet(t *testing.T) {
 			t.Errorf("walked: %t, got %q, want %q", walked, got, want)
 		}
 	})
+	bubble(t, "a source is back", live.Options{}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		l := subscribe(t, h, channel(1, "own", "s"), edda.Subscribe{Channel: "c"})
+		f.tick(50)
+		f.append("s", "x", "a", 1)
+		l.take(9, "s/x/0")
+		for v := uint64(2); v < 4; v++ {
+			if err := h.Set(t.Context(), channel(v, "own")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		from := l.From()
+		if err := h.Set(t.Context(), channel(4, "own", "s")); err != nil {
+			t.Fatal(err)
+		}
+		f.tick(1)
+		f.append("s", "x", "a", 1)
+		l.take(9, "s/x/1")
+		subscribe(t, h, channel(4, "own", "s"), edda.Subscribe{Channel: "c", From: from}).take(9, "s/x/1")
+	})
+	bubble(t, "a source is back that the topic never came to", live.Options{RingMessages: 1}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		f.append("own", "x", "a", 3)
+		l := subscribe(t, h, channel(1, "own", "s"), edda.Subscribe{Channel: "c", From: edda.FromStart})
+		l.take(1, "own/x/0")
+		taking, gate := false, make(chan struct{})
+		f.onNext = func(string) {
+			if !taking {
+				<-gate
+			}
+		}
+		f.tick(50)
+		f.append("s", "x", "a", 1)
+		synctest.Wait()
+		taking = true
+		l.take(9, "own/x/1", "own/x/2", "s/x/0")
+		if err := h.Set(t.Context(), channel(2, "own")); err != nil {
+			t.Fatal(err)
+		}
+		close(gate)
+		l.take(9)
+		from := l.From()
+		if err := h.Set(t.Context(), channel(3, "own", "s")); err != nil {
+			t.Fatal(err)
+		}
+		f.tick(1)
+		f.append("s", "x", "a", 1)
+		l.take(9, "s/x/1")
+		subscribe(t, h, channel(3, "own", "s"), edda.Subscribe{Channel: "c", From: from}).take(9, "s/x/1")
+	})
 	bubble(t, "subscribed with what is not so any more", live.Options{}, func(s *stage) {
 		t, f, h := s.T, s.f, s.h
 		l := subscribe(t, h, channel(1, "own"), edda.Subscribe{Channel: "c"})

@@ -29,7 +29,7 @@ func (h *Hub) History(ctx context.Context, t Topic, from edda.From, limit int) (
 	key := topicKey{t.Namespace, t.Name, t.Channel}
 	m := newMerge(h.streams, c, places, min(limit*bytesEach, maxChunk))
 	var items []*edda.LiveMessage
-	var w pointWriter
+	w := pointWriter{floor: at.floor(c)}
 	for len(items) < limit {
 		e, i, err := m.next(ctx)
 		if err != nil {

@@ -16,7 +16,8 @@ type reader struct {
 	// caughtUp says that it has been at the end. Before that it reads for the first
 	// subscriber, who may have come from far away.
 	caughtUp bool
-	gap      bool
+	gap      bool // known of the merge
+	moved    bool // by the latest batch
 	w        pointWriter
 	items    []item
 	told     []*subscription
@@ -101,9 +102,10 @@ func (r *reader) put() bool {
 		return false
 	}
 	places := slices.Clone(was)
+	r.moved = false
 	for i := range places {
 		if r.m.cursors[i].moved {
-			r.m.cursors[i].moved = false
+			r.m.cursors[i].moved, r.moved = false, true
 			places[i] = r.m.places[i].clone()
 		}
 	}
@@ -128,7 +130,8 @@ func (r *reader) drop() {
 // the end at once. It is false when there is more to be read then.
 func (r *reader) afresh() bool {
 	t := r.t
-	if r.m.gap && !r.gap {
+	missed := r.m.gap && (!r.gap || r.moved)
+	if missed {
 		r.gap = true
 		t.mu.Lock()
 		for s := range t.subs {
@@ -138,6 +141,10 @@ func (r *reader) afresh() bool {
 		t.mu.Unlock()
 	}
 	if r.caughtUp || !t.overflown() {
+		if missed && r.moved {
+			r.begin() // so that the next gap is seen too
+			return false
+		}
 		return true
 	}
 	r.caughtUp = true

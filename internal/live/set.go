@@ -1,6 +1,9 @@
 package live
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // set gives the topic other sources.
 func (t *topic) set(ctx context.Context, to *Topic) error {
@@ -64,10 +67,8 @@ func (t *topic) replace(is, c *sources) bool {
 
 // find returns the source with a hash, nil when there is none.
 func (c *sources) find(hash uint64) *source {
-	for i, h := range c.hashes {
-		if h == hash {
-			return c.list[i]
-		}
+	if i, ok := slices.BinarySearch(c.hashes, hash); ok {
+		return c.list[i]
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *subscription) begin(ctx context.Context, to *Topic, at *start, made boo
 		if err != nil {
 			return err
 		}
-		ok, err := s.attach(c, places, list)
+		ok, err := s.attach(c, places, at.floor(c), list)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (t *topic) start(ctx context.Context, at *start, made bool) (*sources, []Pl
 
 // attach makes a subscription one of its topic's, at places in sources c. It is false when
 // the topic has others now.
-func (s *subscription) attach(c *sources, places []Place, list []interest) (bool, error) {
+func (s *subscription) attach(c *sources, places []Place, floor int64, list []interest) (bool, error) {
 	t := s.t
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,7 @@ func (s *subscription) attach(c *sources, places []Place, list []interest) (bool
 	s.in.list = fresh
 	s.in.renew()
 	t.subs[s] = struct{}{}
-	s.sources, s.places = c, own(places)
+	s.sources, s.places, s.floor = c, own(places), floor
 	s.seek()
 	return true, nil
 }
