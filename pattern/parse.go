@@ -3,6 +3,7 @@ package pattern
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"unicode"
@@ -79,6 +80,9 @@ func parse(s, bare string, fold bool) (*Pattern, error) {
 		case wild:
 			p.wild |= 1 << i
 		}
+	}
+	if n := bits.OnesCount64(p.optional); n > MaxOptional {
+		return nil, fmt.Errorf("pattern has %d optional segments, at most %d are allowed", n, MaxOptional)
 	}
 	return p, nil
 }

@@ -30,6 +30,8 @@ const (
 	MaxBytes = 512
 	// MaxSegments is how many segments one has at most.
 	MaxSegments = 63
+	// MaxOptional is how many of those may be optional.
+	MaxOptional = 8
 	// MaxAlternatives is how many texts a segment with alternatives stands for at most.
 	MaxAlternatives = 64
 )
@@ -118,6 +120,37 @@ func (p *Pattern) skip(at uint64) uint64 {
 		}
 		at = more
 	}
+}
+
+// plain returns segments that match the same, with as few ways through them as there can
+// be: next to a * nothing needs to be optional, and which of several parameters are is
+// all the same.
+func plain(segs []segment) []segment {
+	all := make([]segment, 0, len(segs))
+	for len(segs) > 0 {
+		n := 0 // how many there are before the next text
+		for n < len(segs) && segs[n].kind != text {
+			n++
+		}
+		run := segs[:n]
+		wilds := slices.ContainsFunc(run, func(s segment) bool { return s.kind == wild })
+		for _, s := range run {
+			if s.kind != optional {
+				all = append(all, s)
+			}
+		}
+		for _, s := range run {
+			if s.kind == optional && !wilds {
+				all = append(all, s)
+			}
+		}
+		if n < len(segs) {
+			all = append(all, segs[n])
+			n++
+		}
+		segs = segs[n:]
+	}
+	return all
 }
 
 func (s *segment) is(seg string, fold bool) bool {

@@ -190,15 +190,15 @@ func checkRows(t *testing.T, parse func(string) (*pattern.Pattern, error), rows 
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                 "pattern is empty",
-		"a.:":                              `pattern "a.:": segment 2, ":", has no name after its colon`,
-		":?":                               `pattern ":?": segment 1, ":?", has no name after its colon`,
-		":a+":                              `pattern ":a+": segment 1, ":a+", has '+' in the name of its parameter, which has letters, digits, "_" and "-" only`,
-		":a?b":                             `pattern ":a?b": segment 1, ":a?b", has '?' in the name of its parameter, which has letters, digits, "_" and "-" only`,
-		"\xff":                             `pattern "\xff" is not UTF-8`,
-		strings.Repeat("a", 513):           "pattern has 513 bytes, at most 512 are allowed",
-		strings.Repeat("a.", 63) + "a":     "pattern has 64 segments, at most 63 are allowed",
-		strings.Repeat(":a?.", 63) + ":a?": "pattern has 64 segments, at most 63 are allowed",
+		"":                                "pattern is empty",
+		"a.:":                             `pattern "a.:": segment 2, ":", has no name after its colon`,
+		":?":                              `pattern ":?": segment 1, ":?", has no name after its colon`,
+		":a+":                             `pattern ":a+": segment 1, ":a+", has '+' in the name of its parameter, which has letters, digits, "_" and "-" only`,
+		":a?b":                            `pattern ":a?b": segment 1, ":a?b", has '?' in the name of its parameter, which has letters, digits, "_" and "-" only`,
+		"\xff":                            `pattern "\xff" is not UTF-8`,
+		strings.Repeat("a", 513):          "pattern has 513 bytes, at most 512 are allowed",
+		strings.Repeat("a.", 63) + "a":    "pattern has 64 segments, at most 63 are allowed",
+		strings.Repeat(":a?.", 8) + ":a?": "pattern has 9 optional segments, at most 8 are allowed",
 	} {
 		checkRefused(t, "Parse", pattern.Parse, text, want)
 		checkRefused(t, "ParseFold", pattern.ParseFold, text, want)
@@ -225,14 +225,19 @@ func checkRefused(t *testing.T, name string, parse func(string) (*pattern.Patter
 }
 
 func TestLongestPattern(t *testing.T) {
-	text := strings.Repeat(":a?.", 62) + "*"
-	p, err := pattern.Parse(text)
+	p, err := pattern.Parse(strings.Repeat(":a?.", pattern.MaxOptional) + strings.Repeat(":a.", pattern.MaxSegments-pattern.MaxOptional-1) + "*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, subject := range []string{"x", strings.Repeat("x.", 1000) + "x"} {
-		if !p.Match(subject) {
-			t.Errorf("%d segments are not matched", strings.Count(subject, ".")+1)
+	var s pattern.Set
+	s.Add(p, 1)
+	for n, want := range map[int]bool{54: false, 55: true, 63: true, 1000: true} {
+		subject := strings.Repeat("x.", n-1) + "x"
+		if got := p.Match(subject); got != want {
+			t.Errorf("%d segments are matched: %t, want %t", n, got, want)
+		}
+		if got := len(s.AppendMatches(nil, subject)) == 1; got != want {
+			t.Errorf("%d segments are matched by a set: %t, want %t", n, got, want)
 		}
 	}
 }

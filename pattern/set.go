@@ -9,6 +9,10 @@ import (
 // AppendMatches may be called concurrently; Add and Remove may not be called while it
 // runs, nor while each other does. A Set must not be copied.
 //
+// Patterns that begin in the same way share what that costs, and of those that differ
+// in a text only the one that fits costs anything. At worst, for each segment of the type,
+// a match looks at each pattern's own segments up to there.
+//
 // There is no precedence among patterns: all that match count, the most general one as
 // much as the most exact one. Whoever numbers patterns as they are registered gets
 // them in that order.
@@ -37,8 +41,9 @@ type node struct {
 // same one.
 func (s *Set) Add(p *Pattern, id int) {
 	n := s.root(p.fold)
-	for i := range p.segs {
-		n = s.after(n, &p.segs[i])
+	segs := plain(p.segs)
+	for i := range segs {
+		n = s.after(n, &segs[i])
 	}
 	i, is := slices.BinarySearch(n.ids, id)
 	if is {

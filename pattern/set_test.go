@@ -3,6 +3,7 @@ package pattern_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -83,6 +84,9 @@ func TestManyWaysThrough(t *testing.T) {
 	for i := 1; i <= (pattern.MaxSegments-1)/3; i++ {
 		for j, seg := range []string{"*.", ":x?.", "*.:x?.", "*.a.", ":x?.*.a."} {
 			head := strings.Repeat(seg, i)
+			if strings.Count(head, "?") > pattern.MaxOptional {
+				continue
+			}
 			for k, tail := range []string{"z", "*", "b"} {
 				p := must(pattern.Parse(head + tail))
 				id := i*100 + j*10 + k
@@ -97,6 +101,21 @@ func TestManyWaysThrough(t *testing.T) {
 	}
 	if got := s.AppendMatches(nil, long); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Patterns with many ways through them are as quick in a set as others.
+func TestCraftedPatterns(t *testing.T) {
+	var s pattern.Set
+	for id := range 1 << 12 { // any eight of :a? and *, and then another one
+		text := ""
+		for bit := range 8 {
+			text += [2]string{":a?.", "*."}[id>>bit&1]
+		}
+		s.Add(must(pattern.Parse(text+"x"+strconv.Itoa(id>>8))), id)
+	}
+	if n := pattern.Nodes(&s); n > 9*(1+16)+8 {
+		t.Errorf("there are %d nodes", n)
 	}
 }
 
