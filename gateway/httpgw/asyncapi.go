@@ -205,7 +205,7 @@ func (d *asyncDoc) service(s *edda.ServiceInfo) {
 	c["parameters"] = parameters
 	o := d.over(http.MethodPost, "call."+id, id, "receive", "Call "+s.Name, nil, names...)
 	o["reply"] = obj{"channel": obj{"$ref": "#/channels/" + id}, "messages": messagesOf(id, []string{"_reply"})}
-	d.overLive("live.call."+id, "receive", `Call with "service": "`+s.Name+`"`, "call", "ack", "reply", "error")
+	d.overLive("live.call."+id, "receive", `Call with "service": "`+s.Name+`"`, "call", "ack", "part", "reply", "error")
 }
 
 // requestMessage is what calls a method, with its schema where it has one.

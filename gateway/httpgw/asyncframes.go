@@ -23,23 +23,26 @@ func liveFrames() map[string]obj {
 		return m
 	}
 	patterns := arrayOf(patternSchema)
+	yesOrNo := obj{"type": "boolean"}
 	told := maps.Clone(schemas()["LiveMessage"].(obj)["properties"].(obj))
 	told["ref"] = name
 	return map[string]obj{
 		// from clients
 		"auth": {"ref": name, "token": text}, "ping": {"ref": name}, "cancel": {"ref": name},
-		"call":    content(obj{"service": nameSchema, "method": nameSchema, "idempotencyKey": text, "delay": duration, "deadline": text, "parts": obj{"type": "boolean"}}),
+		"call":    content(obj{"service": nameSchema, "method": nameSchema, "idempotencyKey": text, "delay": duration, "deadline": text, "parts": yesOrNo}),
 		"append":  message(obj{"stream": nameSchema, "shard": nameSchema}),
 		"publish": message(obj{"channel": nameSchema}),
 		"subscribe": {
 			"ref": name, "stream": nameSchema, "channel": nameSchema, "patterns": patterns, "from": resumeSchema,
-			"lifespan": obj{"enum": []string{"eternal", "ephemeral"}}, "credit": count, "presence": obj{"type": "boolean"},
+			"lifespan": obj{"enum": []string{"eternal", "ephemeral"}}, "credit": count, "presence": yesOrNo,
 		},
 		"credit": {"ref": name, "n": atLeast1}, "unsubscribe": {"ref": name, "patterns": patterns},
 		// from the node
 		"authenticated": {"ref": name, "principal": text}, "pong": {"ref": name},
-		"ack":        {"ref": name, "id": text, "offset": offsetSchema, "shard": text, "position": text},
-		"reply":      content(obj{"status": count, "id": text}),
+		"ack":   {"ref": name, "id": text, "offset": offsetSchema, "shard": text, "position": text, "replayed": yesOrNo},
+		"part":  content(obj{"number": text, "attempt": count, "reset": yesOrNo}),
+		"reply": content(obj{"status": count, "attempts": count, "replayed": yesOrNo}),
+		"join":  {"ref": name, "principal": text, "since": instant}, "leave": {"ref": name, "principal": text, "since": instant},
 		"subscribed": {"ref": name, "patterns": patterns, "from": resumeSchema},
 		"message":    told, "unsubscribed": {"ref": name, "patterns": patterns},
 		"error": {"ref": name, "code": text, "reason": text, "detail": text}, "drain": {},

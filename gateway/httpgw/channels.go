@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/jsondata"
 	"github.com/edda-io/edda/internal/streamjson"
 	"go.opentelemetry.io/otel/attribute"
@@ -188,21 +189,31 @@ func (g *Gateway) publish(x *exchange) error {
 	h := x.w.Header()
 	h["Edda-Position"] = []string{ack.Position}
 	h["Edda-Durability"] = []string{string(ack.Durability)}
-	x.document(http.StatusAccepted, published(ack, many))
+	replayed := !slices.ContainsFunc(ack.Items, func(a edda.Appended) bool { return !a.Replayed })
+	if replayed {
+		h["Idempotency-Replayed"] = httpio.Yes
+	}
+	x.document(http.StatusAccepted, published(ack, many, replayed))
 	return nil
 }
 
-// published says of messages that they were published.
-func published(ack *edda.AppendAck, many bool) []byte {
+// published says of messages that they were published, or all of them before.
+func published(ack *edda.AppendAck, many, replayed bool) []byte {
 	if !many {
-		return streamjson.AppendPublished(make([]byte, 0, 96), &ack.Items[0], ack.Position)
+		item := ack.Items[0]
+		item.Replayed = false // the answer is the first one's
+		return streamjson.AppendPublished(make([]byte, 0, 96), &item, ack.Position)
 	}
 	b := append(make([]byte, 0, 96*len(ack.Items)), `{"items":[`...)
 	for i := range ack.Items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = streamjson.AppendPublished(b, &ack.Items[i], ack.Position)
+		at := ack.Position
+		if ack.Items[i].Replayed && !replayed {
+			at = "" // it is in an earlier record, and not known here
+		}
+		b = streamjson.AppendPublished(b, &ack.Items[i], at)
 	}
 	return append(b, ']', '}')
 }

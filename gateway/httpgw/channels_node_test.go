@@ -23,14 +23,24 @@ func TestChannelOfANode(t *testing.T) {
 	refused(t, g, edda.NoChannel, "GET", room+"?from=start", "")
 	want(t, g, 201, "PUT", room, `{"from":[{"stream":"orders","patterns":["paid.*"]}]}`)
 	want(t, g, 200, "PUT", room, `{"from":[{"stream":"orders","patterns":["paid.:by"]}],"history":{"count":3}}`)
+	want(t, g, 201, "PUT", "/v1/ns/shop/channels/side", "")
 	_, w := want(t, g, 202, "POST", room, `{"n":1}`, "Content-Type: application/json", "Edda-Type: said", "Edda-Id: a")
 	if w.Header().Get("Edda-Position") == "" || w.Header().Get("Edda-Durability") != "memory" {
 		t.Errorf("got %v", w.Header())
 	}
+	again, w := want(t, g, 202, "POST", "/v1/ns/shop/channels/side", "x", "Edda-Id: a")
+	same, w2 := want(t, g, 202, "POST", "/v1/ns/shop/channels/side", "x", "Edda-Id: a")
+	if fmt.Sprint(same) != fmt.Sprint(again) || w.Header().Get("Idempotency-Replayed") != "" || w2.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("got %v, then %v, want the first answer again", again, same)
+	}
+	doc, _ := want(t, g, 202, "POST", "/v1/ns/shop/channels/side", `[{"id":"a"},{"id":"b"}]`, "Content-Type: "+batchMedia)
+	if items := doc["items"].([]any); items[0].(obj)["replayed"] != true || items[0].(obj)["position"] != nil || items[1].(obj)["replayed"] != nil || items[1].(obj)["position"] == nil {
+		t.Errorf("got %v", doc)
+	}
 	for _, kind := range []string{"paid.card", "sent", "paid.card.late"} {
 		want(t, g, 201, "POST", "/v1/ns/shop/streams/orders", "x", "Edda-Type: "+kind, "Edda-Shard: "+kind)
 	}
-	doc, _ := want(t, g, 200, "GET", room+"/history?limit=1", "")
+	doc, _ = want(t, g, 200, "GET", room+"/history?limit=1", "")
 	first := doc["items"].([]any)[0].(obj)
 	if first["id"] != "a" || first["type"] != "said" || first["data"].(obj)["n"] != 1.0 || first["stream"] != nil || first["principal"] != "anonymous" {
 		t.Errorf("got %v", first)

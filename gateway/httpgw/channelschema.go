@@ -22,7 +22,7 @@ func channelSchemas() obj {
 			"subscribers": obj{"type": "integer", "minimum": 0, "description": "Subscriptions at this node now."},
 		}),
 		"ChannelList":   listOf("Channel"),
-		"Published":     object("id position", obj{"id": text, "position": text}),
+		"Published":     object("id", obj{"id": text, "position": text, "replayed": obj{"type": "boolean"}}),
 		"PublishAnswer": obj{"anyOf": []any{ref("schemas", "Published"), object("items", obj{"items": arrayOf(ref("schemas", "Published"))})}},
 		"PresenceList":  object("items", obj{"items": arrayOf(object("principal since", obj{"principal": text, "since": instant}))}),
 		"LiveMessage": messageSchema("from shard offset id type time", obj{

@@ -59,7 +59,7 @@ func (c *Client) DeleteChannel(ctx context.Context, name string) error {
 }
 
 // Publish publishes messages to a channel, all or none. Of the append Channel and
-// Messages count. Of the acknowledgement's items only the ids are known.
+// Messages count. Of the acknowledgement's items only id and Replayed are known.
 func (c *Client) Publish(ctx context.Context, a *edda.Append) (*edda.AppendAck, error) {
 	op := "publish to channel " + a.Channel
 	x := exchange{op: op, method: http.MethodPost, path: c.Path("channels", a.Channel), header: http.Header{}, unsure: true}
@@ -72,20 +72,22 @@ func (c *Client) Publish(ctx context.Context, a *edda.Append) (*edda.AppendAck, 
 		return nil, c.refusal(op, res)
 	}
 	ack := &edda.AppendAck{Position: res.header.Get("Edda-Position"), Durability: edda.Durability(res.header.Get("Edda-Durability"))}
+	type item struct {
+		ID       string `json:"id"`
+		Replayed bool   `json:"replayed"`
+	}
 	var doc struct {
-		ID    string `json:"id"`
-		Items []struct {
-			ID string `json:"id"`
-		} `json:"items"`
+		item
+		Items []item `json:"items"`
 	}
 	if err := c.decode(op, res, &doc); err != nil {
 		return nil, err
 	}
 	if alone {
-		ack.Items = []edda.Appended{{ID: doc.ID}}
+		ack.Items = []edda.Appended{{ID: doc.ID, Replayed: res.header.Get("Idempotency-Replayed") == "true"}}
 	}
 	for _, it := range doc.Items {
-		ack.Items = append(ack.Items, edda.Appended{ID: it.ID})
+		ack.Items = append(ack.Items, edda.Appended{ID: it.ID, Replayed: it.Replayed})
 	}
 	if len(ack.Items) != len(a.Messages) {
 		return nil, fmt.Errorf("%s: %s: %w", op, c.base, errNoIDs)

@@ -52,5 +52,9 @@ type LivePage struct {
 func AppendPublished(b []byte, a *edda.Appended, position string) []byte {
 	b = append(b, `{"id":`...)
 	b = jsondata.AppendString(b, a.ID)
-	return append(appendText(b, "position", position), '}')
+	b = appendText(b, "position", position)
+	if a.Replayed {
+		b = append(b, `,"replayed":true`...)
+	}
+	return append(b, '}')
 }
