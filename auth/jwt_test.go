@@ -174,6 +174,9 @@ func TestJWT(t *testing.T) {
 		} {
 			for range 2 { // the second time it is remembered
 				g := wantAdmitted(t, id, a, token)
+				if g.Claims["sub"] != "ada" || g.Claims["iss"] == nil {
+					t.Errorf("got claims %v", g.Claims)
+				}
 				if end := time.Now().Add(time.Hour + auth.DefaultLeeway); g.Principal != "ada" || g.Expires.Unix() != end.Unix() {
 					t.Errorf("%s: got %+v, want ada until %v", id, g, end)
 				}

@@ -2,10 +2,12 @@ package routegw_test
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,8 +15,10 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/gateway/routegw"
+	"github.com/edda-io/edda/internal/inputschema"
 	"github.com/edda-io/edda/node"
 	"github.com/edda-io/edda/route"
 	"github.com/edda-io/edda/stream"
@@ -296,6 +300,7 @@ func TestOpenAPI(t *testing.T) {
 		},
 		routegw.Route{Route: "POST /orders", Stream: "orders", Async: true, Key: "header.X-Tenant", Shard: "query.shard"},
 		routegw.Route{Route: "/files/{path...}", Service: "data", Method: "read", Key: "path.path"},
+		routegw.Route{Route: "BREW /tea", Service: "data", Method: "read", Key: "x"},
 		routegw.Route{Route: "GET /pages/{$}", Service: "data", Method: "read", Key: "x"})
 	w := do(h, "GET", "/openapi.json", "")
 	var doc struct {
@@ -309,6 +314,17 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkRefs(t, whole, whole)
+	published, err := os.ReadFile("../httpgw/testdata/schemas/openapi-3.1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := inputschema.Compile(published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Check("application/json", w.Body.Bytes()); err != nil {
+		t.Error(err)
+	}
 	type operation struct {
 		OperationID string
 		Parameters  []map[string]any
@@ -403,4 +419,41 @@ func TestUsersMux(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", path, res.StatusCode, want)
 		}
 	}
+}
+
+// A service of the node says who calls, by the hash of the token alone.
+func TestServiceOfTheUsers(t *testing.T) {
+	type question struct {
+		SHA256 string `json:"sha256"`
+	}
+	hash, err := auth.HashToken("ada's")
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := map[string]string{hex.EncodeToString(hash[:]): `{"principal":"ada","call":["notes"],"claims":{"tenant":"acme"}}`}
+	guards := edda.NewBalanced("guards")
+	edda.Handle(guards, auth.DefaultServiceMethod, func(_ *edda.Context, q question) (*edda.Reply, error) {
+		if who := people[q.SHA256]; who != "" {
+			return edda.TextReply(200, who), nil
+		}
+		return edda.TextReply(404, "nobody"), nil
+	})
+	notes := edda.NewOrdered("notes")
+	notes.Add(edda.Method{Name: "list", Handler: func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
+		return edda.TextReply(200, string(m.Principal)+" of "+ctx.Key()), nil
+	}})
+	n := nodeOf(t, guards, notes)
+	who, err := auth.NewService(n, auth.ServiceOptions{Service: "guards"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := routegw.New(routegw.Backends{Calls: n}, routegw.Options{Authenticator: who, KeyHeaders: []string{"X-Api-Key"}, Routes: []routegw.Route{
+		{Route: "GET /notes", Service: "notes", Method: "list", Key: "claim.tenant"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered(t, do(g, "GET", "/notes", "", "X-Api-Key: ada's"), 200, "ada of acme")
+	answered(t, do(g, "GET", "/notes", "", "Authorization: Bearer ada's"), 200, "ada of acme")
+	refused(t, do(g, "GET", "/notes", "", "X-Api-Key: eve's"), edda.NoCredentials, "")
 }

@@ -18,6 +18,10 @@ func (g *Gateway) OpenAPI() map[string]any {
 	// one's names are those of all.
 	shapes := map[string]*compiled{}
 	for _, rt := range g.routes {
+		described := rt.documented()
+		if described == nil {
+			continue
+		}
 		shape, _ := rt.pattern.template(nil)
 		first := shapes[shape]
 		if first == nil {
@@ -30,7 +34,7 @@ func (g *Gateway) OpenAPI() map[string]any {
 			item = obj{}
 			paths[path] = item
 		}
-		for _, method := range rt.documented() {
+		for _, method := range described {
 			if _, taken := item[method]; !taken || rt.pattern.method != "" {
 				item[method] = g.operation(rt, path, method, names)
 			}
@@ -39,12 +43,17 @@ func (g *Gateway) OpenAPI() map[string]any {
 	return paths
 }
 
-// documented returns the methods that the document has of a route, in lower case.
+// documented returns the methods that the document has of a route, in lower case. It can
+// have no others than HTTP's own.
 func (rt *compiled) documented() []string {
-	if rt.pattern.method != "" {
-		return []string{strings.ToLower(rt.pattern.method)}
+	switch method := strings.ToLower(rt.pattern.method); method {
+	case "":
+		return []string{"get", "post", "put", "patch", "delete"}
+	case "get", "post", "put", "patch", "delete", "head", "options", "trace":
+		return []string{method}
+	default:
+		return nil
 	}
-	return []string{"get", "post", "put", "patch", "delete"}
 }
 
 // template returns the path as OpenAPI writes it, and the names of its parameters. Those
