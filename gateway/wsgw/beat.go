@@ -83,7 +83,11 @@ func (c *conn) lookFor() {
 	silent := time.Duration(time.Now().UnixNano() - c.wire.heard.Load())
 	ping := c.g.opts.Ping
 	slack := ping / 10
+	c.mu.Lock()
+	deaf := c.outBytes > c.g.opts.MaxBuffered
+	c.mu.Unlock()
 	switch {
+	case deaf: // nothing is read, and the time of writing is bounded
 	case silent >= 3*ping-slack:
 		c.seldom("a connection does not answer, and is given up")
 		_ = c.ws.CloseNow()

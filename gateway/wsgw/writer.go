@@ -129,11 +129,19 @@ func (c *conn) writeFrame(b []byte) error {
 	return c.ws.Write(context.Background(), websocket.MessageText, b)
 }
 
-// broken gives up a connection that could not be written to.
+// broken gives up a connection that could not be written to. Nobody waits for room any more,
+// which will not come.
 func (c *conn) broken(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.seldom("a connection takes too little, and is given up")
 	}
+	c.mu.Lock()
+	if c.shuts == nil {
+		c.shuts = &shutting{code: closeGone}
+	}
+	c.room.Broadcast()
+	c.mu.Unlock()
+	c.cancel()
 	_ = c.ws.CloseNow()
 }
 
