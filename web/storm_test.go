@@ -27,7 +27,7 @@ import (
 func TestClientInAStorm(t *testing.T) {
 	js := nodejs(t)
 	const n = 600
-	proxy := newProxy(t, serveLive(t))
+	proxy := newProxy(t, serveLive(t, wsgw.Options{}))
 	storm := make(chan struct{})
 	var blowing sync.WaitGroup
 	seed := rand.Uint64()
@@ -73,20 +73,23 @@ func TestClientInAStorm(t *testing.T) {
 	}
 }
 
-// serveLive serves live connections to a node with a channel, and returns its address.
-func serveLive(t *testing.T) string {
+// serveLive serves live connections to a node with the example services and two channels,
+// of which room keeps little, and returns its address.
+func serveLive(t *testing.T, opts wsgw.Options) string {
 	t.Helper()
-	n, err := node.Open(t.Context(), node.Options{Dir: t.TempDir(), Partitions: 4, Durability: edda.OS, Services: []*edda.Service{examples.Counter()}})
+	n, err := node.Open(t.Context(), node.Options{Dir: t.TempDir(), Partitions: 4, Durability: edda.OS, Services: examples.Services()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := n.SetChannel(t.Context(), edda.ChannelSpec{Name: "storm"}); err != nil {
-		t.Fatal(err)
+	for _, c := range []edda.ChannelSpec{{Name: "storm"}, {Name: "room", History: edda.History{Count: 10}}} {
+		if _, _, err := n.SetChannel(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, _, err := n.SetStream(t.Context(), edda.StreamSpec{Name: "log"}); err != nil {
 		t.Fatal(err)
 	}
-	g, err := wsgw.New(n, wsgw.Options{})
+	g, err := wsgw.New(n, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ type tokens struct{ secret []byte }
 // newTokens reads the secret, and makes one where there is none.
 func newTokens(file string) (*tokens, error) {
 	secret, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(secret) == 0 {
 		secret = []byte(rand.Text())
 		if err = os.MkdirAll(filepath.Dir(file), 0o700); err == nil {
 			err = os.WriteFile(file, secret, 0o600)
