@@ -79,9 +79,14 @@ func (a *app) publishOne(ctx context.Context, c *eddahttp.Client, args []string,
 		return a.printJSON(struct {
 			ID         string          `json:"id"`
 			Position   string          `json:"position,omitempty"`
+			Replayed   bool            `json:"replayed"`
 			Durability edda.Durability `json:"durability,omitempty"`
-		}{ack.Items[0].ID, ack.Position, ack.Durability})
+		}{ack.Items[0].ID, ack.Position, ack.Items[0].Replayed, ack.Durability})
 	}
-	_, err = fmt.Fprintf(a.stdout, "published %s (%s)\n", plain(ack.Items[0].ID), ack.Durability)
+	done := "published"
+	if ack.Items[0].Replayed {
+		done = "found"
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s %s (%s)\n", done, plain(ack.Items[0].ID), ack.Durability)
 	return err
 }
