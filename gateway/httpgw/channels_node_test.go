@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/eddahttp"
@@ -252,4 +253,64 @@ func (s *signalling) Write(b []byte) (int, error) {
 		s.said <- struct{}{}
 	}
 	return n, err
+}
+
+// A reader that takes too little is cut off, and comes back to where it was: it hears each
+// message once.
+func TestSlowReaderOfANodeComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = n.Stop(context.Background()) }()
+		g, err := New(n, Options{MaxBehind: 100 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, g, 201, "PUT", "/v1/channels/room", "")
+		slow := follow(t, g, "/v1/channels/room")
+		defer slow.cancel()
+		synctest.Wait()
+		const messages = 30
+		for range messages {
+			want(t, g, 202, "POST", "/v1/channels/room", strings.Repeat("x", 10<<10))
+			synctest.Wait()
+		}
+		heard, last, end := 0, "", ""
+		read := func(f *follower) {
+			for got := f.event(); got != "" && heard < messages; got = f.event() {
+				if id, ok := strings.CutPrefix(got, "id: "); ok {
+					last, _, _ = strings.Cut(id, "|")
+				}
+				if strings.Contains(got, "|event: message|") {
+					heard++
+				} else if strings.HasPrefix(got, "event: ") {
+					end = got
+				}
+			}
+		}
+		read(slow)
+		if heard >= messages || !strings.Contains(end, `"reason":"SLOW"`) {
+			t.Fatalf("it heard %d messages, then %q, want that it was cut off", heard, end)
+		}
+		back := follow(t, g, "/v1/channels/room", "Last-Event-ID: "+last)
+		defer back.cancel()
+		synctest.Wait()
+		want(t, g, 202, "POST", "/v1/channels/room", "last", "Edda-Type: end")
+		missing := messages - heard
+		for range missing {
+			if got := back.event(); strings.Contains(got, "|event: message|") {
+				heard++
+			} else if got != "id: "+last {
+				t.Errorf("got %.80s", got)
+			}
+		}
+		if got := back.event(); strings.Contains(got, "|event: message|") {
+			heard++
+		}
+		if got := back.event(); heard != messages || !strings.Contains(got, "|event: end|") {
+			t.Errorf("it heard %d messages, then %.80s, want %d and the end", heard, got, messages)
+		}
+	})
 }
