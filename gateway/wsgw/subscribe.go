@@ -25,7 +25,8 @@ type sub struct {
 	op              *op
 	stream, channel string
 	before          []byte // what comes before a message
-	s               edda.Subscription
+	// s is set before begun, and read by the reader, and by others who saw begun.
+	s edda.Subscription
 
 	// guarded by the connection's mu
 	begun    bool // the client was told that it is there
@@ -89,20 +90,35 @@ func (s *sub) open(f *specjson.Frame, by edda.Principal) error {
 	if f.Presence {
 		want.Presence = s.presence
 	}
-	var err error
-	if s.s, err = c.g.channels.Subscribe(c.ctx, want); err != nil {
+	got, err := c.g.channels.Subscribe(c.ctx, want)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	s.s = got
+	gone, grant := s.gone, c.grant
+	c.mu.Unlock()
+	if gone { // renew has said so
+		got.Close()
+		return nil
+	}
+	if err := s.allowed(grant); err != nil { // it was renewed before there was this one to see
+		got.Close()
 		return err
 	}
 	var present []edda.Presence
 	if f.Presence {
 		if present, err = c.g.channels.Presence(c.ctx, c.about.Namespace, f.Channel); err != nil {
-			s.s.Close()
+			got.Close()
 			return err
 		}
 	}
 	b := s.subscribed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s.gone {
+		return nil
+	}
 	c.put(b)
 	for i := range present {
 		c.put(presenceFrame("join", s.ref, &present[i]))
@@ -224,12 +240,12 @@ func (c *conn) unsubscribe(f *specjson.Frame) error {
 func (s *sub) end() {
 	c := s.c
 	c.mu.Lock()
-	was := s.gone
+	was, open := s.gone, s.s
 	s.gone = true
 	c.free(s.ref, s.op)
 	c.mu.Unlock()
-	if !was && s.s != nil {
-		s.s.Close()
+	if !was && open != nil { // else open closes it
+		open.Close()
 	}
 }
 
