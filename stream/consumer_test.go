@@ -344,3 +344,25 @@ func TestPipe(t *testing.T) {
 		})
 	}
 }
+
+// The status of a reply is a header of the message that it becomes; none is added to one
+// that has none.
+func TestReplyHasItsStatus(t *testing.T) {
+	c := stream.NewConsumer("logins", "checks")
+	c.On("login", func(_ *edda.Context, m *edda.Message) (*edda.Reply, error) {
+		r := &edda.Reply{ContentType: "text/plain", Payload: []byte("forbidden"), Headers: edda.Headers{{Name: "X", Value: "1"}}}
+		if len(m.Payload) > 0 {
+			r.Status = 403
+		}
+		return r, nil
+	})
+	s := must(c.Service())
+	for payload, want := range map[string]edda.Headers{
+		"x": {{Name: "X", Value: "1"}, {Name: stream.HeaderStatus, Value: "403"}}, "": {{Name: "X", Value: "1"}},
+	} {
+		out := deliver(t, s, edda.StreamMessage{ID: "m", Type: "login", Payload: []byte(payload), ReplyTo: edda.Address{Name: "answers"}})
+		if diff := cmp.Diff(want, appended(out)[0].Messages[0].Headers); diff != "" {
+			t.Errorf("payload %q (-want +got)\n%s", payload, diff)
+		}
+	}
+}

@@ -49,7 +49,8 @@ func TestWriter(t *testing.T) {
 			},
 			{
 				ID: got[1].ID, Stream: "orders", Shard: "eu", Offset: 1, Type: "message", Source: "till-8", Principal: "ada",
-				ReplyTo: edda.Address{Namespace: "ns", Name: "other"}, Payload: []byte("raw"), Time: time.Now(),
+				ReplyTo: edda.Address{Namespace: "ns", Name: "other"}, Payload: []byte("raw"),
+				Time: time.Now().Add(1), // each append has a time of its own
 			},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
