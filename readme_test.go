@@ -38,3 +38,22 @@ func TestReadmeShowsThePrograms(t *testing.T) {
 		}
 	}
 }
+
+// So are the configuration and the page.
+func TestReadmeShowsThePage(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "## On the web\n")
+	for language, file := range map[string]string{"yaml": "examples/live/edda.yaml", "html": "examples/live/page/index.html"} {
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, block, _ := strings.Cut(section, "```"+language+"\n")
+		if block, _, _ = strings.Cut(block, "```"); block != string(want) {
+			t.Errorf("the %s under \"On the web\" in README.md is not %s", language, file)
+		}
+	}
+}
