@@ -472,11 +472,14 @@ class Subscription {
         if (!this.#begun) this.from = f.from;
         this.#begun = true;
         this.#stale = new Set(this.#present.keys());
-        if (f.gap && this.#what.onGap) this.#push(() => this.#what.onGap(this));
+        if (f.gap) this.#gap();
         this.#accept(this);
         return;
       case "message":
         this.#message(f);
+        return;
+      case "gap":
+        this.#gap();
         return;
       case "unsubscribed":
         this.#spent(f.patterns ?? []);
@@ -498,6 +501,10 @@ class Subscription {
     this.#client.over();
     this.#reject(error ?? new EddaError("CANCELLED", "it was unsubscribed"));
     this.#push(() => this.#what.onEnd?.(error));
+  }
+
+  #gap() {
+    if (this.#what.onGap) this.#push(() => this.#what.onGap(this));
   }
 
   #presence(who, joined) {

@@ -360,9 +360,12 @@ test("a gap is told between the messages", async () => {
   subscribed(n)(1);
   n.socket.breaks();
   next(n);
-  subscribed(n, { gap: true, from: "p7" })(8);
+  const send = subscribed(n, { gap: true, from: "p7" });
+  send(8);
+  n.socket.says({ op: "gap", ref: 1 }); // of what waited for credit
+  send(20);
   await turn();
-  assert.deepEqual(got, [1, "gap", 8]);
+  assert.deepEqual(got, [1, "gap", 8, "gap", 20]);
 });
 
 test("a subscription that is refused ends; one that is in trouble goes on", async () => {

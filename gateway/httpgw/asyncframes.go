@@ -43,8 +43,8 @@ func liveFrames() map[string]obj {
 		"part":  content(obj{"number": text, "attempt": count, "reset": yesOrNo}),
 		"reply": content(obj{"status": count, "attempts": count, "replayed": yesOrNo}),
 		"join":  {"ref": name, "principal": text, "since": instant}, "leave": {"ref": name, "principal": text, "since": instant},
-		"subscribed": {"ref": name, "patterns": patterns, "from": resumeSchema},
-		"message":    told, "unsubscribed": {"ref": name, "patterns": patterns},
+		"subscribed": {"ref": name, "patterns": patterns, "from": resumeSchema, "gap": yesOrNo},
+		"message":    told, "unsubscribed": {"ref": name, "patterns": patterns}, "gap": {"ref": name},
 		"error": {"ref": name, "code": text, "reason": text, "detail": text}, "drain": {},
 	}
 }

@@ -37,6 +37,10 @@ type sub struct {
 	queued   bool // it is in ready, or being delivered
 	waited   bool // it was out of credit since it was at the end last
 	early    []answer
+
+	// Whoever opens the subscription sets it, then it is the writer's: that the client was
+	// told of a gap.
+	toldGap bool
 }
 
 // subscribe begins a subscription, or adds to the one with the ref.
@@ -114,6 +118,7 @@ func (s *sub) open(f *specjson.Frame, by edda.Principal) error {
 		}
 	}
 	b := s.subscribed()
+	s.toldGap = s.s.Gap()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.gone {
@@ -331,6 +336,9 @@ func (c *conn) deliver(s *sub) error {
 		}
 		return nil
 	}
+	if err := c.writeGap(s); err != nil {
+		return err
+	}
 	if err := c.writeMessages(s, batch.Messages); err != nil {
 		return err
 	}
@@ -388,6 +396,16 @@ func (c *conn) slow(s *sub) {
 	c.g.metrics.refusedFrame(e.Reason)
 	c.say(errorFrame(s.ref, e))
 	c.shut(closeTryLater, "SLOW")
+}
+
+// writeGap tells a client, before the next message, that some were removed while it took its
+// time.
+func (c *conn) writeGap(s *sub) error {
+	if s.toldGap || !s.s.Gap() {
+		return nil
+	}
+	s.toldGap = true
+	return c.writeFrame(append(begin("gap", s.ref, 0), '}'))
 }
 
 // writeMessages writes messages, together.
