@@ -66,7 +66,7 @@ export interface ClientEvents {
     /** The client connects again. */
     again: boolean;
   };
-  /** What nobody else is told: a connection that could not be made, a refused token. */
+  /** A connection that was lost or could not be made, a refused token, a subscription that was refused or ended. */
   error: EddaError;
 }
 

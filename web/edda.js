@@ -82,7 +82,10 @@ class Client extends EventTarget {
     const ref = ++this.#ref;
     const sub = new Subscription(what, handler, {
       send: (frame) => this.#open && this.#send({ ...frame, ref }),
-      over: () => this.#subscriptions.delete(ref),
+      over: (error) => {
+        this.#subscriptions.delete(ref);
+        if (error && this.state !== "closed") this.#emit("error", error);
+      },
     });
     if (this.state === "closed") {
       sub.end(closed());
@@ -498,7 +501,7 @@ class Subscription {
     if (this.#over) return;
     this.#over = true;
     this.#error = error;
-    this.#client.over();
+    this.#client.over(error);
     this.#reject(error ?? new EddaError("CANCELLED", "it was unsubscribed"));
     this.#push(() => this.#what.onEnd?.(error));
   }

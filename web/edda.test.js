@@ -378,6 +378,7 @@ test("a subscription that is refused ends; one that is in trouble goes on", asyn
   n.socket.says(no);
   await assert.rejects(sub.ready, reason("NO_CHANNEL"));
   assert.deepEqual(ends, ["NO_CHANNEL"]);
+  assert.deepEqual(c.errors.map((e) => e.reason), ["NO_CHANNEL"]);
 
   const loop = c.subscribe({ channel: "room" });
   subscribed(n)(1);
