@@ -231,22 +231,29 @@ func (c *conn) unsubscribe(f *specjson.Frame) error {
 		held = nil
 	}
 	b := unsubscribedFrame(s.ref, held)
+	if over {
+		s.endWith(b)
+		return nil
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.put(b)
 	s.patterns = max(1, len(held))
-	c.mu.Unlock()
-	if over {
-		s.end()
-	}
 	return nil
 }
 
 // end ends a subscription.
-func (s *sub) end() {
+func (s *sub) end() { s.endWith(nil) }
+
+// endWith ends a subscription with an answer, after which the client hears no more of it.
+func (s *sub) endWith(a answer) {
 	c := s.c
 	c.mu.Lock()
 	was, open := s.gone, s.s
 	s.gone = true
+	if a != nil && !was {
+		c.put(a)
+	}
 	c.free(s.ref, s.op)
 	c.mu.Unlock()
 	if !was && open != nil { // else open closes it
@@ -256,9 +263,7 @@ func (s *sub) end() {
 
 // fail ends a subscription and says why.
 func (s *sub) fail(err error) {
-	b := errorFrame(s.ref, s.c.toldOf(err))
-	s.c.say(b)
-	s.end()
+	s.endWith(errorFrame(s.ref, s.c.toldOf(err)))
 }
 
 // subscriptions returns those that there are. The caller holds mu.
