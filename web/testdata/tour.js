@@ -8,6 +8,10 @@ const event = (target, type) => new Promise((resolve) => target.addEventListener
 const failed = (reason) => (err) => err instanceof EddaError && err.reason === reason;
 const said = (m) => [m.principal, m.type, m.data];
 
+const until = async (holds) => {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+};
+
 const ada = connect({ url, token: "ada" });
 assert.deepEqual(await event(ada, "open"), { principal: "ada" });
 
@@ -45,12 +49,13 @@ await ada.publish("room", "greeting.soft", "hello"); // its pattern is used up
 await ada.publish("room", "bye", new Date(0));
 if (twice.patterns.length > 0) await new Promise((resolve) => (wake = resolve));
 assert.deepEqual(bobs, [["ada", "greeting.loud", "HELLO"], ["ada", "bye", "1970-01-01T00:00:00.000Z"]]);
+await until(() => heard.length === 3);
 assert.deepEqual(heard.map((m) => m[2]), ["HELLO", "hello", "1970-01-01T00:00:00.000Z"]);
 
 // Bob's credentials end now and then. Nothing of what he does is lost.
 for (let i = 0; asked < 4; i++) assert.equal((await bob.call("counter", "add", { n: 1 }, { key: "bob" })).data.value, i + 1);
 bob.close();
-while (!presence.some(([who, joined]) => who === "bob" && !joined)) await new Promise((resolve) => setTimeout(resolve, 10));
+await until(() => presence.some(([who, joined]) => who === "bob" && !joined));
 assert.deepEqual(presence.slice(0, 3), [["ada", true], ["bob", true], ["bob", false]]);
 assert.deepEqual(room.present.map((p) => p.principal), ["ada"]);
 
