@@ -32,8 +32,8 @@ type demo struct {
 	// conns are the connections to it.
 	conns     *http.Transport
 	temporary bool
-	// fresh says that there was nothing in the directory.
-	fresh bool
+	// suffix makes the names of this telling its own, where the directory held something.
+	suffix string
 }
 
 func (a *app) demo() *cobra.Command {
@@ -107,14 +107,15 @@ func (a *app) newDemo(dir, listen string) (*demo, error) {
 	}
 	if !d.temporary {
 		entries, err := os.ReadDir(dir)
-		d.fresh = len(entries) == 0
+		if len(entries) > 0 {
+			d.suffix = "-" + strconv.FormatInt(time.Now().Unix(), 36)
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
 		}
 		return d, err
 	}
 	var err error
-	d.fresh = true
 	d.settings.Dir, err = os.MkdirTemp("", "edda-demo-")
 	return d, err
 }
@@ -134,13 +135,9 @@ func (d *demo) tell(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	stage := story.Stage{
-		Out: d.stdout, Colour: d.isTerminal(d.stdout), Client: client, Restart: d.restart,
-	}
-	if !d.fresh {
-		stage.Suffix = "-" + strconv.FormatInt(time.Now().Unix(), 36)
-	}
-	return story.Tell(ctx, stage)
+	return story.Tell(ctx, story.Stage{
+		Out: d.stdout, Colour: d.isTerminal(d.stdout), Client: client, Restart: d.restart, Suffix: d.suffix,
+	})
 }
 
 // restart stops the node without a grace for handlers and opens it again.
@@ -177,9 +174,12 @@ func (d *demo) whatNext() {
 		"curl -i "+url+`/v1/call/users/grace/login -H 'Content-Type: application/json' -d '{"email":"grace@example.com"}'`,
 		"curl -i "+url+`/v1/call/counter/mine/add -H 'Content-Type: application/json' -H 'Idempotency-Key: once' -d '{"n":1}'`,
 		"curl -i "+url+`/v1/call/slow/nap -H 'Prefer: respond-async' -d '{"ms":5000}'`,
+		"curl -N "+url+"/v1/channels/shop"+d.suffix+"?from=start",
 	)
 	fmt.Fprintln(d.stdout)
 	d.print(
+		env+d.program+" channels subscribe shop"+d.suffix+"    # and, in another terminal:",
+		env+d.program+" channels publish shop"+d.suffix+` '{"text":"hello"}' --type said`,
 		env+d.program+` call flaky/mine try '{"fail":-1}'`,
 		env+d.program+" deadletters ls",
 		env+d.program+" services ls",

@@ -20,7 +20,7 @@ func TestDemoOnce(t *testing.T) {
 func TestDemoInADirectoryThatHoldsSomething(t *testing.T) {
 	dir := written(t)
 	r := command(t, nil, "", "demo", "--once", "--listen", "127.0.0.1:0", "--dir", dir)
-	if r.code != exitDone || !strings.Contains(r.out, "/v1/call/users/ada-") {
+	if r.code != exitDone || !strings.Contains(r.out, "/v1/call/users/ada-") || !strings.Contains(r.out, "/v1/channels/shop-") {
 		t.Fatalf("got exit code %d and\n%s%s", r.code, r.out, r.errOut)
 	}
 	if r := command(t, nil, "", "log", "verify", dir); r.code != exitDone || !strings.Contains(r.out, "no damage") {

@@ -189,5 +189,8 @@ func (a *app) tries(s *setting.Node, url string) []string {
 		env + a.program + ` call counter/visits add '{"n":1}'`,
 		"curl " + url + `/v1/call/counter/visits/add -H 'Content-Type: application/json' -d '{"n":1}'` + auth,
 		env + a.program + " services ls",
+		env + a.program + " channels create chat",
+		env + a.program + " channels subscribe chat    # and, in another terminal:",
+		env + a.program + ` channels publish chat '{"text":"hello"}' --type said`,
 	}
 }

@@ -207,5 +207,6 @@ func restart(t *teller) {
 	t.post(eddahttp.Call{
 		To: t.to("counter", "cart"), Method: "add", Payload: []byte(`{"n":5}`), IdempotencyKey: "order-7",
 	}, `200 {"value":5} (replayed)`)
-	t.sayf("All of it was read back from the log: the request, the state, the reply kept under the key.")
+	t.hear(t.point, missed...)
+	t.sayf("All of it was read back from the log: the request, the state, the reply kept under the key, the messages.")
 }

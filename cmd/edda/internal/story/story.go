@@ -46,6 +46,7 @@ func Tell(ctx context.Context, s Stage) (int, error) {
 		{"What has no tries left waits for a person", letters},
 		{"What is half done is undone", trip},
 		{"A message goes to one member of a group, until it is done", stream},
+		{"A channel is heard once and in order, also by who was away", channel},
 		{"A stop in the middle loses nothing", restart},
 	} {
 		if ctx.Err() != nil {
@@ -62,6 +63,8 @@ type teller struct {
 	Stage
 	ctx   context.Context
 	wrong int
+	// point is where the listener of the channel left.
+	point edda.From
 }
 
 // maxWait bounds every wait of the story.
