@@ -50,7 +50,7 @@ class Client extends EventTarget {
   constructor({ url, namespace, ...options }) {
     super();
     this.#options = { WebSocket: globalThis.WebSocket, minDelay: 100, maxDelay: 10_000, connectTimeout: 10_000, pingInterval: 15_000, ...options };
-    if (!this.#options.WebSocket) throw new TypeError("there is no WebSocket here: give one with the option WebSocket");
+    if (!this.#options.WebSocket) throw new TypeError("there is no WebSocket here: give one with the option WebSocket, or run Node.js before 22 with --experimental-websocket");
     this.#url = liveURL(url, namespace);
     globalThis.addEventListener?.("online", this.#online);
     this.#connect();
@@ -181,12 +181,15 @@ class Client extends EventTarget {
     const { connectTimeout } = this.#options;
     conn.deadline = setTimeout(() => this.#lost(conn, `there was no connection within ${connectTimeout} ms`), connectTimeout);
     ws.onopen = () => {
+      conn.opened = true;
       if (token) ws.send(JSON.stringify({ op: "auth", token }));
       else this.#begin(conn);
     };
     ws.onmessage = (event) => this.#frame(conn, JSON.parse(event.data));
     ws.onclose = (event) => this.#closed(conn, event);
-    ws.onerror = () => {}; // it is closed next, which says as much
+    // One that has opened is closed next, which says more. One that has not may not be:
+    // Node.js 20 says no more of a node that is not there.
+    ws.onerror = ({ message }) => conn.opened || this.#lost(conn, message || "there is no connection");
   }
 
   #begin(conn) {
@@ -571,7 +574,9 @@ class Subscription {
 
 function liveURL(url = globalThis.location?.origin, namespace) {
   if (!url) throw new TypeError("say where the node is: connect({url: 'http://127.0.0.1:7400'})");
-  const live = new URL(namespace ? `v1/ns/${encodeURIComponent(namespace)}/live` : "v1/live", String(url).replace(/\/*$/, "/"));
+  const base = String(url).replace(/\/*$/, "/");
+  if (!/^(http|ws)s?:\/\/./.test(base) || !URL.canParse(base)) throw new TypeError(`the url is ${JSON.stringify(url)}, must be such as http://127.0.0.1:7400`);
+  const live = new URL(namespace ? `v1/ns/${encodeURIComponent(namespace)}/live` : "v1/live", base);
   live.protocol = live.protocol.replace(/^http/, "ws");
   return live.href;
 }

@@ -82,6 +82,25 @@ test("where it connects to", () => {
     assert.equal(n.socket.protocol, "edda.v1.json");
   }
   assert.throws(() => connect({ WebSocket: node().WebSocket }), /say where the node is/);
+  for (const url of ["localhost:7400", "127.0.0.1:7400", "http://", "ftp://node"]) {
+    assert.throws(() => connect({ url, WebSocket: node().WebSocket }), /the url is ".*", must be such as http:/, url);
+  }
+});
+
+test("an error before the connection opens is the end of it", () => {
+  const n = node();
+  const c = client(n);
+  n.socket.onerror({ message: "refused" });
+  assert.deepEqual(c.errors.map(String), ["EddaError: UNREACHABLE: refused"]);
+  mock.timers.tick(100);
+  assert.equal(n.sockets.length, 2);
+  n.socket.onerror({}); // as browsers say it, which close the connection next
+  n.socket.breaks();
+  assert.deepEqual(c.errors.map((e) => e.detail), ["refused", "there is no connection"]);
+  next(n);
+  n.socket.onerror({});
+  n.socket.breaks(1012, "the node stops");
+  assert.equal(c.errors.at(-1).detail, "the connection was closed: 1012 the node stops");
 });
 
 test("a call is acknowledged and answered", async () => {
