@@ -379,6 +379,7 @@ func TestBadRoutesAreTold(t *testing.T) {
 		`conflicts with "GET /x"`:   {ok, ok},
 		"matches the same requests": {{Route: "GET /x/{a}", Service: "s", Method: "m"}, {Route: "GET /x/{b}", Service: "s", Method: "m"}},
 		"one of the two":            {{Route: "GET /x"}},
+		"such as GET /users/{id}":   {{Route: "GETX", Service: "s", Method: "m"}},
 		"Service or a Stream":       {{Route: "GET /x", Service: "s", Method: "m", Stream: "t"}},
 		"field Method is empty":     {{Route: "GET /x", Service: "s"}},
 		"field Service":             {with(func(r *routegw.Route) { r.Service = "a/b" })},

@@ -46,7 +46,7 @@ func compile(r Route, o *Options, have Backends) (*compiled, error) {
 	}
 	switch {
 	case (r.Service == "") == (r.Stream == ""):
-		return nil, errors.New("it has a Service or a Stream, one of the two")
+		return nil, errors.New("it must have a Service or a Stream, one of the two")
 	case r.Service != "":
 		err = rt.toService(have)
 	default:

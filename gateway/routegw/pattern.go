@@ -45,7 +45,7 @@ func parsePattern(s string) (*pattern, error) {
 		return nil, errors.New("field Route is empty, must be a method and a path, such as GET /users/{id}")
 	}
 	if err := accepted(http.NewServeMux(), s); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: must be a method and a path, such as GET /users/{id}", err)
 	}
 	p := &pattern{text: s, path: s}
 	if method, path, ok := strings.Cut(s, " "); ok {

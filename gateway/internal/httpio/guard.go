@@ -77,7 +77,7 @@ func CheckOrigins(origins []string, anonymous bool) error {
 	for _, o := range origins {
 		switch u, err := url.Parse(o); {
 		case o == "*" && anonymous:
-			return errors.New(`"*": without Authenticator every page in a browser on this machine could do everything: list the origins`)
+			return errors.New(`"*": where nobody is asked for credentials every page in a browser on this machine could do everything: list the origins`)
 		case o == "*":
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o || strings.Contains(o, "*"):
 			return fmt.Errorf("%q: must be SCHEME://HOST or SCHEME://HOST:PORT, such as https://app.example.com, or *", o)
