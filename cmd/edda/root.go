@@ -143,6 +143,8 @@ a time and in order, and keeps reply and state together.
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.sagas(), a.streams(), a.channels(), a.log(), newBenchCommand(), a.version())
+	root.SetFlagErrorFunc(badFlag)
+	a.sayUsage(root)
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		for _, name := range clientFlags {

@@ -61,10 +61,8 @@ func (t *teller) hear(from edda.From, want ...string) edda.From {
 		sent = "GET  /v1/channels/" + t.shop() + "  Last-Event-ID: " + string(from[:min(len(from), 6)]) + "…"
 	}
 	for m, err := range t.Client.Subscribe(ctx, eddahttp.Subscribe{Channel: t.shop(), From: from}) {
-		got := ""
-		if err != nil {
-			got = outcome(nil, err)
-		} else {
+		got := status(err, "")
+		if err == nil {
 			got = fmt.Sprintf("%s %s", m.Message.Type, m.Message.Payload)
 			last = m.From
 		}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// sayUsage has a command and those below it say what would be right when it gets too few
+// or too many arguments.
+func (a *app) sayUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil && !cmd.HasSubCommands() {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err == nil || !strings.Contains(err.Error(), "arg(s)") && !strings.HasPrefix(err.Error(), "unknown command") {
+				return err // a check of our own says more
+			}
+			usage := a.program + strings.TrimPrefix(strings.TrimSuffix(cmd.UseLine(), " [flags]"), "edda")
+			return fmt.Errorf("got %s, must be as in %s", counted(uint64(len(args)), "argument"), usage)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		a.sayUsage(c)
+	}
+}
+
+// badFlag says what a flag would take.
+func badFlag(_ *cobra.Command, err error) error {
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	_, parsing := errors.AsType[*strconv.NumError](err)
+	var want string
+	switch kind := bad.GetFlag().Value.Type(); {
+	case kind == "duration":
+		want = "a duration such as 500ms, 10s or 5m"
+	case !parsing:
+		return err // a flag of our own says more
+	case kind == "bool":
+		want = "true or false"
+	case kind == "int":
+		want = "a whole number"
+	case kind == "uint64":
+		want = "a whole number that is not below zero"
+	default:
+		return err
+	}
+	return fmt.Errorf("--%s is %q, must be %s", bad.GetFlag().Name, bad.GetValue(), want)
+}
