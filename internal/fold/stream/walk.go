@@ -111,9 +111,11 @@ func (w *Walk) add(sh *Shard, settled int64) {
 	switch {
 	case !w.stored:
 		c.next, c.end, c.recent = max(first, sh.First), sh.End, slices.Clip(sh.recent)
+	case sh.firstAt > w.from.Time: // the spot may be of a stream that had the name before
+		c.at = sh.firstAt
 	case at > sh.First:
 		c.next = at
-	case sh.firstAt >= w.from.Time:
+	case sh.firstAt == w.from.Time:
 		c.at = sh.firstAt
 	default:
 		c.seek = true
@@ -177,7 +179,9 @@ func (w *Walk) begin() {
 		c := &w.left[i]
 		if c.recent != nil {
 			next := searchRecent(c.recent, c.next, w.from.Time)
-			next = max(next, min(w.from.of(c.name), c.end))
+			if next < c.end && c.recent[next-c.next].time == w.from.Time {
+				next = max(next, min(w.from.of(c.name), c.end))
+			}
 			c.recent = c.recent[next-c.next:]
 			if c.next = next; next == c.end {
 				continue

@@ -314,3 +314,27 @@ func TestWalkOverAppendsOfOneTime(t *testing.T) {
 		}
 	}
 }
+
+// A place in a stream that was removed is the start of one that is made under its name,
+// although its shards have fewer messages than were behind the place.
+func TestWalkFromAnOlderStream(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		w := newWorld(t)
+		w.put(t, "orders", "a", "b", "c")
+		from := Spot{Time: w.stream("orders").LastAt(), At: []ShardSpot{{edda.DefaultShard, 3}}}
+		w.remove(t, "orders")
+		w.now += 1000
+		w.put(t, "orders", "d", "e")
+		if stored {
+			w.checkpoint(t)
+		}
+		var got []uint64
+		walk := w.m.Walk(w.stream("orders"), from, 0)
+		if err := walk.Next(w.tree, 1<<20, func(_ string, _ uint32, e *Entry) error { got = append(got, e.Offset); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, []uint64{0, 1}) {
+			t.Errorf("stored %t: a walk from the old place has the messages %v, want 0 and 1", stored, got)
+		}
+	}
+}
