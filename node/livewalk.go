@@ -14,16 +14,8 @@ var _ hub.Streams = liveStreams{}
 func (l liveStreams) End(ctx context.Context, namespace, stream string) (hub.Place, error) {
 	p := l.n.streamHome(namespace, stream)
 	var at int64
-	err := l.n.inPartition(ctx, p, "find the end of stream "+stream, func() { at = p.endOf(namespace, stream) })
+	err := l.n.inPartition(ctx, p, "find the end of stream "+stream, func() { at = p.streams.End(namespace, stream) })
 	return hub.Place{Time: at}, err
-}
-
-// endOf is before what will be appended to a stream, and after all that was.
-func (p *partition) endOf(namespace, stream string) int64 {
-	if s := p.streams.Stream(namespace, stream); s != nil {
-		return s.LastAt() + 1
-	}
-	return p.env.Time // which the record that makes it does not come before
 }
 
 // Walk returns a walker. See hub.Streams.
@@ -140,16 +132,16 @@ func (w *walker) changed() bool {
 // take takes what there is of the stream, nil when there is none. It runs in the
 // partition's goroutine.
 func (w *walker) take(s *streamfold.Stream) {
+	if w.known != wasThere && w.at.Time != 0 && w.p.streams.RemovedAt(w.namespace, w.stream) >= w.at.Time {
+		w.gap = true // another one has been there since
+	}
 	if s == nil {
 		w.gap = w.gap || w.known == wasThere
 		w.known, w.serial, w.news, w.seen, w.atEnd = wasAbsent, 0, nil, w.p.news.made.Load(), true
-		w.next = max(w.at.Time, w.p.endOf(w.namespace, w.stream))
+		w.next = max(w.at.Time, w.p.streams.End(w.namespace, w.stream))
 		return
 	}
-	switch {
-	case w.known == neverLooked && w.at.Time != 0 && s.CreatedAt > w.at.Time, w.known == wasThere && w.serial != s.Serial:
-		w.gap = true // there may have been another one
-	}
+	w.gap = w.gap || w.known == wasThere && w.serial != s.Serial
 	if w.known == neverLooked && w.at.Time == 0 {
 		w.settled = s.LastAt()
 	}

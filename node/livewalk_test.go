@@ -164,6 +164,65 @@ func TestWalkGaps(t *testing.T) {
 	})
 }
 
+// That there was no stream at a place is no gap once there is one, also after a restart. That
+// there was another one is, which nobody has come by.
+func TestWalkFromBeforeTheStream(t *testing.T) {
+	restarts(t, func(t *testing.T, n *node.Node, restart func(*node.Node) *node.Node) {
+		putAll(t, n, &edda.Append{Stream: "other", Messages: messages("1")})
+		w := walk(n, "s", live.Place{Time: 1})
+		w.comesBy(t, "")
+		first, absent := end(t, n, "s"), w.Place()
+		if err := n.DeleteStream(t.Context(), "", "other"); err != nil {
+			t.Fatal(err)
+		}
+		putIn(t, n, "b", "1")
+		var inside live.Place
+		for range 2 {
+			for _, from := range []live.Place{{Time: 1}, first, absent} {
+				w := walk(n, "s", from)
+				w.comesBy(t, "b:0=1")
+				w.missing(t, false)
+				inside = live.Place{Time: w.got[0].Stored, At: []live.ShardPlace{{Shard: "b", Offset: 1}}}
+			}
+			n = restart(n)
+		}
+		old := end(t, n, "s")
+		if err := n.DeleteStream(t.Context(), "", "s"); err != nil {
+			t.Fatal(err)
+		}
+		n = restart(n)
+		late, again := end(t, n, "s"), walk(n, "s", old)
+		again.comesBy(t, "")
+		again.missing(t, true)
+		putIn(t, n, "b", "2", "3")
+		for range 2 {
+			for _, from := range []live.Place{first, absent, inside, old} {
+				w := walk(n, "s", from)
+				w.comesBy(t, "b:0=2 b:1=3")
+				w.missing(t, true)
+			}
+			for _, from := range []live.Place{{}, late, again.Place()} {
+				w := walk(n, "s", from)
+				w.comesBy(t, "b:0=2 b:1=3")
+				w.missing(t, false)
+			}
+			n = restart(n)
+		}
+		unaware := walk(n, "t", end(t, n, "t"))
+		unaware.comesBy(t, "")
+		for _, payload := range []string{"1", "2"} {
+			putAll(t, n, &edda.Append{Stream: "t", Messages: messages(payload)})
+			if payload == "1" {
+				if err := n.DeleteStream(t.Context(), "", "t"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		unaware.comesBy(t, edda.DefaultShard+":0=2")
+		unaware.missing(t, true) // there was one in between
+	}, func() []*edda.Service { return nil })
+}
+
 func trim(t *testing.T, n *node.Node, shard string, before edda.From) {
 	t.Helper()
 	if _, err := n.TrimStream(t.Context(), "", "s", shard, before); err != nil {

@@ -20,6 +20,7 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 	for _, s := range m.removed {
 		s.deleteRows(b)
 	}
+	m.removals.checkpoint(b)
 	m.writeIDs(b) // which may touch streams
 	for _, s := range m.dirty {
 		if !s.removed {
@@ -75,6 +76,7 @@ func (m *Machine) Committed() {
 		sh.head = nil
 	}
 	m.dirty, m.shards, m.removed, m.heads, m.bytes = nil, nil, nil, nil, 0
+	m.removals.dirty = false
 	if len(m.ids) > 0 {
 		m.ids = map[idKey]remembered{}
 	}
@@ -82,6 +84,9 @@ func (m *Machine) Committed() {
 
 // Load reads the streams and their shards from the table.
 func (m *Machine) Load() error {
+	if err := m.removals.load(m.env.Table); err != nil {
+		return err
+	}
 	for p, err := range m.env.Table.Scan([]byte{rowStream}, fold.RowEnd(rowStream)) {
 		if err != nil {
 			return err

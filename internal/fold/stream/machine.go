@@ -49,10 +49,11 @@ type Machine struct {
 	dirty     []*Stream            // whose rows have to be written
 	shards    []*Shard             // changed or trimmed since then
 	removed   []*Stream            // since then, with rows in the table
-	heads     []*Shard             // with something in Shard.head
-	parts     [][]byte             // of a checkpoint, empty
-	headMarks int                  // see fill
-	rowBytes  int                  // see rowBytes
+	removals  removals
+	heads     []*Shard // with something in Shard.head
+	parts     [][]byte // of a checkpoint, empty
+	headMarks int      // see fill
+	rowBytes  int      // see rowBytes
 	bytes     int
 
 	made   uint64 // how many streams the record at madeAt has made
@@ -164,7 +165,9 @@ func (m *Machine) create(spec edda.StreamSpec) *Stream {
 	if m.made == 1<<serialBits {
 		panic("stream: a record makes more than 1,024 streams")
 	}
-	s := &Stream{Serial: m.env.Position<<serialBits | m.made, CreatedAt: m.env.Time, lastAt: m.env.Time - 1, storedAt: -1}
+	s := &Stream{Serial: m.env.Position<<serialBits | m.made, earlierUntil: m.RemovedAt(spec.Namespace, spec.Name), storedAt: -1}
+	s.CreatedAt = m.firstTime(s.earlierUntil)
+	s.lastAt = s.CreatedAt - 1
 	m.made++
 	s.setSpec(spec)
 	m.index(s)
@@ -274,6 +277,7 @@ func (m *Machine) Remove(namespace, name string) error {
 	delete(m.bySerial, s.Serial)
 	m.names.Delete(s)
 	s.removed = true
+	m.removals.add(s.Ref().hash(), max(m.env.Time, s.lastAt+1))
 	for _, sh := range s.shards {
 		m.disarm(sh)
 		for i := range sh.recent {

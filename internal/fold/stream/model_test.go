@@ -16,6 +16,7 @@ import (
 // appended is kept, and looked through from the beginning.
 type model struct {
 	streams map[string]*modelStream
+	gone    map[string]int64 // when the last one of a name was removed
 }
 
 type modelStream struct {
@@ -76,7 +77,7 @@ func (m *model) set(spec edda.StreamSpec, position uint64, now int64) []Effect {
 	spec.Dedupe = cmp.Or(spec.Dedupe, edda.DefaultDedupe)
 	s := m.streams[spec.Name]
 	if s == nil {
-		m.streams[spec.Name] = &modelStream{spec: spec, serial: position << 10, ids: map[string]modelID{}, made: now}
+		m.streams[spec.Name] = &modelStream{spec: spec, serial: position << 10, ids: map[string]modelID{}, made: m.made(spec.Name, now)}
 		return []Effect{{Kind: Created, Detail: " of " + spec.Name}}
 	}
 	before := s.spec
@@ -121,7 +122,7 @@ func (m *model) append(a *record.StreamAppended, otherwise EffectKind, position 
 	if s == nil {
 		s = &modelStream{
 			spec:   edda.StreamSpec{Namespace: edda.DefaultNamespace, Name: a.Stream, Dedupe: edda.DefaultDedupe},
-			serial: position<<10 | *count, ids: map[string]modelID{}, made: now,
+			serial: position<<10 | *count, ids: map[string]modelID{}, made: m.made(a.Stream, now),
 		}
 		*count++
 		m.streams[a.Stream] = s
@@ -232,10 +233,14 @@ func (m *model) trim(t *record.StreamTrimmed) []Effect {
 	return []Effect{{Kind: Trimmed, N: n, Detail: of}}
 }
 
-func (m *model) remove(name string) []Effect {
+// made is when a stream that is made now was made: later than anything of one before it.
+func (m *model) made(name string, now int64) int64 { return max(now, m.gone[name]+1) }
+
+func (m *model) remove(name string, now int64) []Effect {
 	if m.streams[name] == nil {
 		return []Effect{{Kind: Refused, Reason: edda.NoStream, Detail: noStream(edda.DefaultNamespace, name).detail}}
 	}
+	m.gone[name] = max(now, m.streams[name].lastAt()+1)
 	delete(m.streams, name)
 	return []Effect{{Kind: Removed, Detail: " of " + name}}
 }

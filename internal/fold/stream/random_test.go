@@ -66,7 +66,7 @@ func TestRandom(t *testing.T) {
 
 func randomWalk(t *testing.T, seed uint64, steps int) {
 	t.Helper()
-	w := &walk{world: newWorld(t), model: &model{streams: map[string]*modelStream{}}, rng: rand.New(rand.NewPCG(seed, 1))}
+	w := &walk{world: newWorld(t), model: &model{streams: map[string]*modelStream{}, gone: map[string]int64{}}, rng: rand.New(rand.NewPCG(seed, 1))}
 	w.marks = int(seed % 4) // so few that history is searched in all ways
 	w.bytes = []int{1, 150, rowBytes}[seed/4%3]
 	w.load(t)
@@ -113,7 +113,7 @@ func (w *walk) step(t *testing.T) {
 		trim := w.randomTrim(name)
 		w.want(t, w.trim(t, trim), w.model.trim(&trim))
 	case n < 79:
-		w.want(t, w.remove(t, name), w.model.remove(name))
+		w.want(t, w.remove(t, name), w.model.remove(name, w.now))
 	case n < 82:
 		w.expire(t)
 	case n < 92:

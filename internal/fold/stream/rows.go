@@ -18,6 +18,8 @@ const (
 	rowMessage = 'v' // stream, shard index, offset of the last message: messages, see chunk
 	rowID      = 'w' // stream, id: shard index, offset, position, forgotten at
 	rowForget  = 'W' // forgotten at, stream, id
+
+	rowRemovals = 'V' // when streams were removed, see removals
 )
 
 // The fields of a stream's row.
@@ -30,6 +32,7 @@ const (
 	uDedupe
 	uCreatedAt
 	uIDs
+	uEarlierUntil
 )
 
 // The fields of a shard's row.
@@ -79,6 +82,9 @@ func (s *Stream) row() []byte {
 	if s.ids {
 		b = wire.AppendUint(b, uIDs, 1)
 	}
+	if s.earlierUntil != 0 {
+		b = wire.AppendFixed(b, uEarlierUntil, uint64(s.earlierUntil))
+	}
 	return append(b, s.unknown...)
 }
 
@@ -109,6 +115,8 @@ func readStream(key, row []byte) (*Stream, error) {
 			s.CreatedAt = int64(f.Uint)
 		case uIDs:
 			s.ids = f.Uint != 0
+		case uEarlierUntil:
+			s.earlierUntil = int64(f.Uint)
 		default:
 			s.unknown = append(s.unknown, f.Raw...)
 		}

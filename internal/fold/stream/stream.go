@@ -24,7 +24,8 @@ type Stream struct {
 	Serial uint64
 	// Spec is what it is to be like, with its defaults.
 	Spec edda.StreamSpec
-	// CreatedAt is in Unix nanoseconds.
+	// CreatedAt is in Unix nanoseconds. Nothing of it has an earlier time, and nothing of a
+	// stream of the same name that was removed before has this one, or a later.
 	CreatedAt int64
 	// Aux is whatever the node keeps beside it.
 	Aux any
@@ -34,6 +35,9 @@ type Stream struct {
 	lastAt int64    // when the last message was appended; before the stream was made: just before that
 	// storedAt is lastAt of what the table has: what was appended later is in memory.
 	storedAt int64
+	// earlierUntil is when an earlier stream of its name was removed, or may have been;
+	// zero when there was none.
+	earlierUntil int64
 
 	byName  map[string]*Shard // when there are many
 	listed  map[string]bool   // Spec.Shards, when they are many
@@ -149,7 +153,7 @@ func (s *Stream) arrange() {
 }
 
 // LastAt is when the last message was appended, kept or not, in Unix nanoseconds; it is
-// before CreatedAt when there has been none.
+// just before CreatedAt when there has been none.
 func (s *Stream) LastAt() int64 { return s.lastAt }
 
 // Shard is a shard that has had a message. Its fields are the machine's to change.
