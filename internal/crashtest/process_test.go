@@ -35,6 +35,7 @@ var build = sync.OnceValues(func() (string, error) {
 // process is the program as a process that is killed and started again.
 type process struct {
 	path, dir, durability string
+	listen                string   // 127.0.0.1:0 means another port each time
 	hosts                 []string // the flags that say what it hosts
 
 	mu      sync.Mutex // guards what follows
@@ -47,7 +48,7 @@ type process struct {
 
 // start runs the program and returns when it answers.
 func (p *process) start(ctx context.Context) error {
-	args := append([]string{"dev", "--json", "--dir", p.dir, "--durability", p.durability, "--listen", "127.0.0.1:0", "--log-level", "error"}, p.hosts...)
+	args := append([]string{"dev", "--json", "--dir", p.dir, "--durability", p.durability, "--listen", p.listen, "--log-level", "error"}, p.hosts...)
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -132,5 +133,8 @@ func newProcess(t *testing.T, durability string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &process{path: path, dir: filepath.Join(t.TempDir(), "data"), durability: durability, hosts: []string{"--example"}, up: make(chan struct{})}
+	return &process{
+		path: path, dir: filepath.Join(t.TempDir(), "data"), durability: durability, listen: "127.0.0.1:0",
+		hosts: []string{"--example"}, up: make(chan struct{}),
+	}
 }
