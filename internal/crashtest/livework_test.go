@@ -172,6 +172,16 @@ func (s *talker) utter(n int, ids bool) []*utterance {
 	return us
 }
 
+// burst makes up so much that whoever waits for credit is not in the node's memory any
+// more, which has the latest 1 MiB.
+func (s *talker) burst() []*utterance {
+	us := s.utter(60, true)
+	for _, u := range us {
+		u.pad = strings.Repeat("x", 20_000)
+	}
+	return us
+}
+
 // publisher appends over HTTP, or from Go, and repeats what has no answer if it has ids.
 type publisher struct {
 	talker
@@ -183,6 +193,9 @@ type publisher struct {
 func (p *publisher) run(ctx context.Context) error {
 	for !p.liveKill.load.over.Load() {
 		us := p.utter([]int{1, 1, 1, 2, 5, 20}[p.rng.IntN(6)], p.rng.IntN(4) > 0)
+		if p.rng.IntN(80) == 0 {
+			us = p.burst()
+		}
 		p.ledger.send(us)
 		send := p.post
 		if p.conn != nil {
