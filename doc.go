@@ -17,6 +17,13 @@
 // Several requests that depend on each other, and are undone when one fails, are a
 // saga: [SagaSpec] says what one is made of, the package saga makes them.
 //
+// A stream is a durable sequence of messages, which stay when they were read: whoever
+// wants all of them reads it, and the members of a group share the work. A channel is a
+// live topic: what is published to it, and what comes to the streams that feed it, is
+// heard by everybody who has subscribed. [StreamBackend], [GroupBackend] and
+// [ChannelBackend] say what can be done with them; the packages stream and channel make
+// use of that, and handlers have [Context.Append] and [Context.Publish].
+//
 // Delivery: a handler runs at least once for each accepted request; what Edda
 // keeps itself (keyed state, replies, requests sent on) changes exactly once.
 //

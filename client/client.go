@@ -6,6 +6,9 @@
 //	conn, err := client.Dial("http://127.0.0.1:7400", client.Options{})
 //	c := conn.Client() // as node.Client()
 //
+// An append with a Channel publishes; whoever wants to subscribe does so over HTTP or
+// WebSocket.
+//
 // Calls, sends and appends travel together on a few connections, as many at a time as are
 // waiting. They return the same replies and the same [edda.Error] as in process,
 // and what was acknowledged is as durable. When the connection breaks before an

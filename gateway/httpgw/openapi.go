@@ -91,7 +91,8 @@ func (g *Gateway) openAPI(services []edda.ServiceInfo) obj {
 		"openapi": "3.1.0",
 		"info": obj{
 			"title": "Edda", "version": g.opts.Version,
-			"description": "The HTTP surface of an Edda node, with the services registered in the default namespace.",
+			"description": "The HTTP surface of an Edda node, with the services registered in the default namespace. " +
+				"What comes over WebSocket, at /v1/live, and as server-sent events is described in /asyncapi.json.",
 		},
 		"paths":      paths,
 		"components": components(),
