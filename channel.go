@@ -169,8 +169,8 @@ type LiveBatch struct {
 //
 // Take is for one goroutine at a time; the others are safe for concurrent use.
 type Subscription interface {
-	// Take returns messages that are stored now, at most n (at least 1), and none when there are
-	// none. Who gets n takes again; who gets fewer is notified once there may be more, which
+	// Take returns messages that are stored now, at most n (at least 1) and about 1 MiB, and none
+	// when there are none. Who gets n takes again; who gets fewer is notified once there may be more, which
 	// may be at once. It may read from disk, and wait for that as long as ctx lasts. It
 	// returns *Error: NoStream or NoChannel when that was deleted, Unavailable when the node
 	// stops. An error is final, unless it is that ctx is over.
@@ -217,8 +217,8 @@ type ChannelBackend interface {
 	// caller closes it.
 	Subscribe(ctx context.Context, s *Subscribe) (Subscription, error)
 	// History returns messages of a channel that are kept, in the order in which
-	// subscribers get them, at most limit (1 to 1,000; zero means 100), and where to go
-	// on. From is FromStart when empty.
+	// subscribers get them, at most limit (1 to 1,000; zero means 100) and about 4 MiB, and
+	// where to go on; none when there are no more. From is FromStart when empty.
 	History(ctx context.Context, namespace, channel string, from From, limit int) (items []*LiveMessage, next From, err error)
 	// Presence returns who has subscribed to a channel on this node, in order of names.
 	Presence(ctx context.Context, namespace, channel string) ([]Presence, error)

@@ -60,7 +60,11 @@ func (a *app) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name str
 	if err != nil {
 		return err
 	}
-	items, _, err := c.ChannelHistory(ctx, name, edda.FromStart, pageLimit)
+	items, next, err := c.ChannelHistory(ctx, name, edda.FromStart, pageLimit)
+	if err != nil {
+		return err
+	}
+	more, _, err := c.ChannelHistory(ctx, name, next, 1)
 	if err != nil {
 		return err
 	}
@@ -68,7 +72,7 @@ func (a *app) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name str
 	switch { // what streams have fed it is theirs, and stays
 	case slices.ContainsFunc(items, func(m *edda.LiveMessage) bool { return m.Message.Stream == "" }):
 		what = "has messages"
-	case len(items) == pageLimit:
+	case len(more) > 0:
 		what = "may have messages"
 	}
 	if ch.Subscribers > 0 {

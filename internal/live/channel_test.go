@@ -341,3 +341,26 @@ func TestHistory(t *testing.T) {
 		}
 	})
 }
+
+func TestHistoryOfLargeMessages(t *testing.T) {
+	bubble(t, "", live.Options{}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		f.bytes = 1 << 20
+		f.append("s", "x", "a", 6)
+		var got [][]string
+		for from := edda.FromStart; ; {
+			list, next, err := h.History(t.Context(), channel(1, "s"), from, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ids(list))
+			if from = next; len(list) == 0 {
+				break
+			}
+		}
+		want := [][]string{{"s/x/0", "s/x/1", "s/x/2", "s/x/3"}, {"s/x/4", "s/x/5"}, {}}
+		if !slices.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("the pages are %q, want %q", got, want)
+		}
+	})
+}

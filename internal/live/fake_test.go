@@ -31,6 +31,7 @@ type fake struct {
 	onEnd  func()              // called by End
 	onNext func(stream string) // called by Next
 	walks  int                 // calls of Next that returned messages
+	bytes  int                 // of each message that is appended; 100 when zero
 }
 
 type fakeStream struct {
@@ -72,7 +73,7 @@ func (f *fake) append(stream, shard, typ string, n int) (offset uint64, stored i
 				ID: stream + "/" + shard + "/" + strconv.FormatUint(offset, 10), Shard: shard, Offset: offset,
 				Type: typ, Payload: []byte("payload"), Time: time.Unix(0, f.now),
 			},
-			Stored: f.now, Bytes: 100,
+			Stored: f.now, Bytes: cmp.Or(f.bytes, 100),
 		})
 	}
 	stored = f.now

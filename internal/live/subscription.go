@@ -21,6 +21,7 @@ type subscription struct {
 	told      atomic.Bool // since it took last
 	gap       atomic.Bool
 	joined    atomic.Bool
+	taken     int // bytes that the Take under way has, which alone uses it
 
 	// mu guards what follows. Topic.mu may be locked under it.
 	mu   sync.Mutex

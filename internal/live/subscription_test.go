@@ -397,6 +397,32 @@ func TestBehind(t *testing.T) {
 	})
 }
 
+// Large messages come a few at a time, from the ring and from where they are stored.
+func TestLargeMessages(t *testing.T) {
+	for _, from := range []edda.From{edda.FromStart, edda.FromEnd} {
+		bubble(t, string(from), live.Options{RingBytes: 64 << 20}, func(s *stage) {
+			t, f, h := s.T, s.f, s.h
+			f.bytes = 400 << 10
+			if from == edda.FromStart {
+				f.append("s", "x", "a", 5)
+			}
+			l := subscribe(t, h, stream("s"), edda.Subscribe{From: from})
+			if from == edda.FromEnd {
+				l.take(9)
+				f.append("s", "x", "a", 5)
+			}
+			l.take(9, "s/x/0", "s/x/1", "s/x/2")
+			told := l.told
+			synctest.Wait()
+			if l.told == told && from == edda.FromEnd {
+				t.Error("nobody says that there is more")
+			}
+			l.take(9, "s/x/3", "s/x/4")
+			l.take(9)
+		})
+	}
+}
+
 func TestEnds(t *testing.T) {
 	gone := &edda.Error{Reason: edda.NoChannel, Err: errors.New("it was deleted")}
 	bubble(t, "removed", live.Options{}, func(s *stage) {

@@ -20,6 +20,9 @@ const (
 	bytesEach = 512
 	maxChunk  = 64 << 10
 	maxHeld   = 16 << 10
+	// maxTaken is how many bytes of messages one Take returns, and one more message: nobody
+	// has all that it could ask for in memory.
+	maxTaken = 1 << 20
 )
 
 // found is what came of looking for messages.
@@ -35,6 +38,7 @@ const (
 // Take returns messages. See edda.Subscription.
 func (s *subscription) Take(ctx context.Context, n int) (edda.LiveBatch, error) {
 	s.told.Store(false)
+	s.taken = 0
 	var b edda.LiveBatch
 	n = max(n, 1)
 	for turn := 1; ; turn++ {
@@ -61,6 +65,11 @@ func (s *subscription) Take(ctx context.Context, n int) (edda.LiveBatch, error) 
 			return b, ended(ctx)
 		}
 	}
+}
+
+// enough reports whether there is no room for another message.
+func (s *subscription) enough(b *edda.LiveBatch, n int) bool {
+	return len(b.Messages) == n || s.taken >= maxTaken
 }
 
 // settle ends a Take before the end.
@@ -128,7 +137,7 @@ func (s *subscription) scan(b *edda.LiveBatch, n int) (found, error) {
 			s.arm()
 			return end, nil
 		}
-		if len(b.Messages) == n {
+		if s.enough(b, n) {
 			return full, nil
 		}
 		it := t.ring.at(s.cursor)
@@ -138,6 +147,7 @@ func (s *subscription) scan(b *edda.LiveBatch, n int) (found, error) {
 				b.Messages = make([]*edda.LiveMessage, 0, min(uint64(n), t.ring.end-s.cursor+1, scanItems))
 			}
 			b.Messages = append(b.Messages, msg)
+			s.taken += it.size
 			if s.in.ephemeral > 0 && s.spends(msg.Message.Type) {
 				return full, nil
 			}
@@ -243,7 +253,7 @@ func (s *subscription) walkOn(ctx context.Context, b *edda.LiveBatch, n int) (fo
 		stop := s.pass(b, msg, e, i)
 		m.pass(e, i)
 		h.walked.Add(1)
-		if stop || len(b.Messages) == n {
+		if stop || s.enough(b, n) {
 			return full, nil
 		}
 	}
@@ -273,6 +283,7 @@ func (s *subscription) pass(b *edda.LiveBatch, msg *edda.LiveMessage, e *Entry, 
 	w := pointWriter{floor: s.floor}
 	msg.From = w.write(s.sources, s.places)
 	b.Messages = append(b.Messages, msg)
+	s.taken += e.Bytes
 	if s.in.ephemeral == 0 || !s.spends(msg.Message.Type) {
 		return false
 	}
