@@ -156,7 +156,7 @@ func appendMessages(b []byte, namespace string, messages []edda.StreamMessage) [
 	for i := range messages {
 		m := &messages[i]
 		b = append(appendNumber(b, "id: ", m.Offset), "\nevent: "...)
-		b = append(append(b, m.Type...), "\ndata: "...)
+		b = append(append(b, eventName(m.Type)...), "\ndata: "...)
 		b = append(streamjson.AppendMessage(b, namespace, m), '\n', '\n')
 	}
 	return b

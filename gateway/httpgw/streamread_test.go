@@ -231,6 +231,23 @@ func TestTail(t *testing.T) {
 	})
 }
 
+// No producer ends the tails of others.
+func TestMessagesOfAStreamAreNoEventsOfTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStreams{}
+		g := streamsOf(t, f, nil, Options{})
+		a := &edda.Append{Namespace: "default", Stream: "orders", Shard: "eu", Messages: []edda.StreamMessage{{Type: "edda.error", Payload: []byte("{}")}}}
+		if _, err := f.Append(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		r := follow(t, g, "/v1/streams/orders?shard=eu&from=start")
+		defer r.cancel()
+		if got := r.event(); !strings.HasPrefix(got, "id: 0|event: message|data: {") || !strings.Contains(got, `"type":"edda.error"`) {
+			t.Errorf("got %s, want the event named message", got)
+		}
+	})
+}
+
 // Comments come every 15 s also when messages do.
 func TestTailCommentsAmongMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
