@@ -1,9 +1,11 @@
 package httpgw
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -207,5 +209,22 @@ func TestOriginsAreChecked(t *testing.T) {
 	}
 	if _, err := build(nil, backends{calls: &fake{}}, edda.Memory, Options{Origins: []string{"*"}}); edda.ReasonOf(err) != edda.BadValue {
 		t.Errorf("all origins, without credentials: %v", err)
+	}
+}
+
+// Where the node lets pages in, it alone says which, and says it once.
+func TestHandlersSayNothingOfOrigins(t *testing.T) {
+	f := &fake{call: func(context.Context, *edda.Message) (*edda.Reply, error) {
+		return &edda.Reply{RequestID: fakeID, Headers: edda.Headers{
+			{Name: "access-control-allow-origin", Value: "*"}, {Name: "Access-Control-Allow-Credentials", Value: "true"}, {Name: "Vary", Value: "Accept"},
+		}}, nil
+	}}
+	for origin, want := range map[string]string{page1: page1, "https://other.example": "*"} {
+		g := gatewayOf(t, f, Options{Authenticator: byName(map[string]auth.Rights{"ada": auth.Everything()}), Origins: []string{page1}})
+		h := do(g, http.MethodPost, "/v1/call/echo/x", "", "Authorization: Bearer ada", "Origin: "+origin).Header()
+		if got := h["Access-Control-Allow-Origin"]; !slices.Equal(got, []string{want}) || (h.Get("Access-Control-Allow-Credentials") == "true") == (want == page1) ||
+			!slices.Equal(h["Vary"], []string{"Origin", "Accept"}) {
+			t.Errorf("to a page of %s: got %v", origin, h)
+		}
 	}
 }

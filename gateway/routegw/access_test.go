@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -225,6 +226,22 @@ func TestCORS(t *testing.T) {
 	w = do(g, "PUT", "/users/7", "", "Origin: https://admin.example", "Authorization: Bearer ada")
 	if w.Code != 204 || w.Header().Get("Access-Control-Expose-Headers") != "X-Seen" || w.Header().Get("Vary") != "Origin" {
 		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}
+
+// What the gateway says of origins and rates, a handler does not say again.
+func TestHandlersSayNothingOfOriginsAndRates(t *testing.T) {
+	f := &fake{call: func(context.Context, *edda.Message) (*edda.Reply, error) {
+		return &edda.Reply{RequestID: fakeID, Headers: edda.Headers{
+			{Name: "Access-Control-Allow-Origin", Value: "*"}, {Name: "ratelimit", Value: "mine"}, {Name: "X-Twice", Value: "1"}, {Name: "X-Twice", Value: "2"},
+		}}, nil
+	}}
+	g := serving(t, f, routegw.Options{Authenticator: people, CORS: &routegw.CORS{Origins: []string{"https://app.example"}}},
+		routegw.Route{Route: "GET /users", Service: "users", Method: "get", Rate: &routegw.Rate{Limit: 1}})
+	h := do(g, "GET", "/users", "", "Origin: https://app.example", "Authorization: Bearer ada").Header()
+	if !slices.Equal(h["Access-Control-Allow-Origin"], []string{"https://app.example"}) || len(h["Ratelimit"]) != 1 || h.Get("Ratelimit") == "mine" ||
+		!slices.Equal(h["X-Twice"], []string{"1", "2"}) {
+		t.Errorf("got %v", h)
 	}
 }
 

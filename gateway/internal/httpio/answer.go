@@ -2,10 +2,12 @@ package httpio
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -146,16 +148,30 @@ func headers(h http.Header, headers edda.Headers, contentType []string) {
 }
 
 // copyHeaders copies the handler's headers, but for those that belong to the
-// connection or to the gateway, and for those that are none.
+// connection or to the gateway, those that the gateway has set already, and those that are
+// none.
 func copyHeaders(h http.Header, headers edda.Headers) {
+	var said http.Header
+	if len(h) > 0 && len(headers) > 0 {
+		said = maps.Clone(h)
+	}
 	for _, e := range headers {
 		if !httpheader.IsToken(e.Name) || !httpheader.ValidValue(e.Value) {
 			continue
 		}
 		name := textproto.CanonicalMIMEHeaderKey(e.Name)
-		if httpheader.OwnOfReply(name) || httpheader.NamedByConnection(headers, name) {
+		if httpheader.OwnOfReply(name) || httpheader.NamedByConnection(headers, name) || settled(said, name) {
 			continue
 		}
 		h[name] = append(h[name], e.Value)
 	}
+}
+
+// settled reports whether a header is not the handler's to set any more: two values for what
+// has one mean nothing, and which pages may read an answer is said by one of the two alone.
+func settled(said http.Header, name string) bool {
+	if len(said) == 0 || name == "Vary" {
+		return false
+	}
+	return said[name] != nil || strings.HasPrefix(name, "Access-Control-") && said["Access-Control-Allow-Origin"] != nil
 }
