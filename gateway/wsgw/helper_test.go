@@ -299,6 +299,7 @@ type fakeSub struct {
 	ephemeral map[string]bool
 	queue     []*edda.LiveMessage
 	behind    int64
+	takes     int // calls of Take
 	taken     int // messages
 	fail      error
 	closed    int
@@ -324,6 +325,7 @@ func (s *fakeSub) end(err error) {
 func (s *fakeSub) Take(_ context.Context, n int) (edda.LiveBatch, error) {
 	s.mu.Lock()
 	hold := s.hold
+	s.takes++
 	s.mu.Unlock()
 	if hold != nil {
 		<-hold

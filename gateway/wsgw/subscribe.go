@@ -324,8 +324,8 @@ func (s *sub) presence(p edda.Presence, joined bool) {
 // deliver writes the next messages of a subscription. An error is the connection's.
 func (c *conn) deliver(s *sub) error {
 	c.mu.Lock()
-	n := takeAtOnce
-	if s.credit != noLimit {
+	n, limited := takeAtOnce, s.credit != noLimit
+	if limited {
 		n = min(n, s.credit)
 	}
 	gone := s.gone
@@ -358,7 +358,7 @@ func (c *conn) deliver(s *sub) error {
 	behind := len(batch.Messages) > 0 && s.s.Behind() > c.g.opts.MaxBehind
 	c.mu.Lock()
 	s.queued = false
-	if s.credit != noLimit {
+	if limited { // else the first credit may have come meanwhile, which is for what follows
 		s.credit -= len(batch.Messages)
 	}
 	switch {

@@ -100,6 +100,44 @@ func TestCredit(t *testing.T) {
 	}
 }
 
+// Credit that comes while messages are taken without a limit is not spent on those.
+func TestFirstCredit(t *testing.T) {
+	w := start(t, Options{})
+	c := w.dial(t)
+	c.send(`{"op":"subscribe","ref":1,"channel":"room"}`)
+	c.want(`{"op":"subscribed","ref":1}`)
+	s := w.live.sub()
+	takes := func(n int) func() bool {
+		return func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.takes == n
+		}
+	}
+	waitFor(t, "the end is reached", takes(1))
+	hold := make(chan struct{})
+	s.mu.Lock()
+	s.hold = hold
+	s.mu.Unlock()
+	for i := range 2 {
+		w.live.publish(message(i, "1"))
+	}
+	waitFor(t, "messages are taken", takes(2))
+	c.send(`{"op":"credit","ref":1,"n":1}`, `{"op":"ping"}`)
+	waitFor(t, "the credit is read", func() bool { return testutil.ToFloat64(w.g.metrics.framesIn) == 3 })
+	for i := range 100 {
+		w.live.publish(message(2+i, "1"))
+	}
+	close(hold)
+	const first = takeAtOnce // nothing bounded these
+	for i := range first {
+		c.want(fmt.Sprintf(`{"op":"message","ref":1,"offset":%d}`, i))
+	}
+	c.want(`{"op":"pong"}`)
+	c.want(fmt.Sprintf(`{"op":"message","ref":1,"offset":%d}`, first))
+	c.alive() // and no more
+}
+
 func TestCreditIsAddedWithPatterns(t *testing.T) {
 	w := start(t, Options{})
 	c := w.dial(t)
