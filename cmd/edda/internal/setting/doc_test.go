@@ -137,26 +137,35 @@ func TestDefaultsOfTheService(t *testing.T) {
 	}
 }
 
-// TestExamplesAreTaken loads the files that the documents show.
+// TestExamplesAreTaken loads the files that the documents show: those that name a directory
+// as edda serve does.
 func TestExamplesAreTaken(t *testing.T) {
 	for _, doc := range []string{page, "../../../../README.md"} {
 		b, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, example, _ := strings.Cut(string(b), "```yaml\n")
-		example, _, found := strings.Cut(example, "```")
-		if !found {
-			t.Fatalf("%s shows no file", doc)
+		examples := strings.Split(string(b), "```yaml\n")[1:]
+		served := 0
+		for _, example := range examples {
+			example, _, _ = strings.Cut(example, "```")
+			c := Dev
+			if strings.Contains(example, "\ndir: ") {
+				c = Serve
+				served++
+			}
+			flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+			AddFlags(flags, c)
+			file := filepath.Join(t.TempDir(), "edda.yaml")
+			if err := os.WriteFile(file, []byte(example), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(flags, []string{"EDDA_CONFIG=" + file}, c); err != nil {
+				t.Errorf("%s: %v, of\n%s", doc, err, example)
+			}
 		}
-		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-		AddFlags(flags, Serve)
-		file := filepath.Join(t.TempDir(), "edda.yaml")
-		if err := os.WriteFile(file, []byte(example), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Load(flags, []string{"EDDA_CONFIG=" + file}, Serve); err != nil {
-			t.Errorf("%s: %v", doc, err)
+		if served != 1 {
+			t.Errorf("%s shows %d files for edda serve, want 1", doc, served)
 		}
 	}
 }
