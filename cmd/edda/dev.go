@@ -81,7 +81,9 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 			Dir        string          `json:"dir,omitempty"`
 			Durability edda.Durability `json:"durability"`
 			Services   []string        `json:"services"`
-		}{v.url, buildVersion(), dirOf(s), s.Durability, append([]string{}, names...)})
+			Routes     []string        `json:"routes,omitempty"`
+			Pages      []string        `json:"pages,omitempty"`
+		}{v.url, buildVersion(), dirOf(s), s.Durability, append([]string{}, names...), routes(s), pages(s, v.url)})
 	}
 	fmt.Fprintf(a.stdout, "edda %s is up after %s at %s\n\n", buildVersion(), v.took.Round(time.Millisecond), v.url)
 	if err := a.fields(
@@ -89,8 +91,8 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 		"  durability", promise(s.Durability),
 		"  services", strings.Join(names, ", "),
 		"  callers", callers(s),
-		"  routes", clip(routes(s)),
-		"  pages", pages(s, v.url),
+		"  routes", clip(strings.Join(routes(s), ", ")),
+		"  pages", strings.Join(pages(s, v.url), ", "),
 	); err != nil {
 		return err
 	}
@@ -146,21 +148,21 @@ func callers(s *setting.Node) string {
 }
 
 // routes says what is served by configuration.
-func routes(s *setting.Node) string {
+func routes(s *setting.Node) []string {
 	all := make([]string, len(s.Routes))
 	for i := range s.Routes {
 		all[i] = s.Routes[i].Route
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // pages says where sites are.
-func pages(s *setting.Node, url string) string {
+func pages(s *setting.Node, url string) []string {
 	all := make([]string, len(s.Pages))
 	for i, p := range s.Pages {
 		all[i] = url + strings.TrimSuffix(p.Path, "/") + "/"
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // tries returns commands to copy.

@@ -102,6 +102,7 @@ func TestBanner(t *testing.T) {
 	for _, want := range []string{
 		"is up after ", "http://127.0.0.1:", "memory: nothing survives", "counter, echo, flaky, flights, hotels, slow, smithy, users",
 		"anonymous, from this machine", `edda call counter/visits add '{"n":1}'`, "curl http://127.0.0.1:",
+		"edda channels subscribe chat",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the banner lacks %q:\n%s", want, b.String())

@@ -40,6 +40,8 @@ func command(t *testing.T, environ []string, stdin string, args ...string) resul
 // running is a node that a command runs in this process.
 type running struct {
 	url string
+	// routes and pages are what it says of them.
+	routes, pages []string
 	// stop is the signal; it returns what the command left.
 	stop func() result
 }
@@ -69,12 +71,13 @@ func background(t *testing.T, args ...string) *running {
 	}}
 	t.Cleanup(func() { r.stop() })
 	var doc struct {
-		URL string `json:"url"`
+		URL           string `json:"url"`
+		Routes, Pages []string
 	}
 	if err := json.NewDecoder(banner).Decode(&doc); err != nil {
 		t.Fatalf("%s did not start: %v: %s", args[0], err, r.stop().errOut)
 	}
-	r.url = doc.URL
+	r.url, r.routes, r.pages = doc.URL, doc.Routes, doc.Pages
 	return r
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,6 +57,9 @@ routes:
   - {route: 'POST /put', stream: inbox, type: in.put, async: true, schema: {type: object}}
 `)
 	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"), "--config", config)
+	if !slices.Equal(node.routes, []string{"POST /count/{id}", "POST /put"}) || !slices.Equal(node.pages, []string{node.url + "/"}) {
+		t.Errorf("it says that it has the routes %q and the pages %q", node.routes, node.pages)
+	}
 	const page = "Origin: http://localhost:3000"
 	for _, c := range []struct {
 		method, path, body string
