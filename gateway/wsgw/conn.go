@@ -145,6 +145,7 @@ func (c *conn) run() {
 		s.end()
 	}
 	c.tasks.Wait()
+	g.metrics.calls.Sub(float64(c.calls)) // which waited for those before them, and never went
 	_ = c.ws.CloseNow()
 	g.metrics.closed(int(code))
 	if c.opened && g.opts.OnClose != nil {

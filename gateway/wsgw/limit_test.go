@@ -1,6 +1,8 @@
 package wsgw
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -9,6 +11,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/edda-io/edda"
 )
 
 func TestFlood(t *testing.T) {
@@ -156,5 +160,33 @@ func TestMetrics(t *testing.T) {
 	}
 	if _, err := build(backends{}, Options{Registerer: registry}); err != nil {
 		t.Errorf("a second gateway: %v", err)
+	}
+}
+
+// stuck is a backend that stores no call as long as somebody waits for it.
+type stuck struct{ caller }
+
+func (stuck) CallAcked(ctx context.Context, _ *edda.Message, _ func(*edda.Ack)) (*edda.Reply, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+// Calls that wait for others of their key when the connection ends are not counted any more.
+func TestMetricsOfCallsThatNeverGo(t *testing.T) {
+	w := start(t, Options{})
+	w.g.calls = stuck{w.g.calls}
+	c := w.dial(t)
+	for ref := range 3 {
+		c.send(fmt.Sprintf(`{"op":"call","ref":%d,"service":"gate","key":"a","method":"pass"}`, ref))
+	}
+	c.alive()
+	m := w.g.metrics
+	if n := testutil.ToFloat64(m.calls); n != 3 {
+		t.Errorf("%v calls are under way", n)
+	}
+	_ = c.ws.Close(websocket.StatusNormalClosure, "")
+	waitFor(t, "it is counted", func() bool { return testutil.ToFloat64(m.connections) == 0 })
+	if n := testutil.ToFloat64(m.calls); n != 0 {
+		t.Errorf("%v calls are under way when nobody is there", n)
 	}
 }

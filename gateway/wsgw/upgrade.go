@@ -164,7 +164,7 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request) bool {
 	h := &hijacker{ResponseWriter: w, wire: &c.wire}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
-		InsecureSkipVerify: true, // checkOrigin has looked
+		InsecureSkipVerify: true, // credential has looked
 		CompressionMode:    websocket.CompressionDisabled,
 		OnPingReceived:     c.pinged,
 	})
