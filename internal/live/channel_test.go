@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -361,6 +362,25 @@ func TestHistoryOfLargeMessages(t *testing.T) {
 		want := [][]string{{"s/x/0", "s/x/1", "s/x/2", "s/x/3"}, {"s/x/4", "s/x/5"}, {}}
 		if !slices.EqualFunc(got, want, slices.Equal) {
 			t.Errorf("the pages are %q, want %q", got, want)
+		}
+	})
+}
+
+// Who reads the history and goes away does not have all of it read.
+func TestHistoryOfWhoGoesAway(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := 0
+	o := live.Options{Publish: func(string, string, *edda.StreamMessage) bool { asked++; cancel(); return false }}
+	bubble(t, "", o, func(s *stage) {
+		for range 1000 {
+			s.f.tick(1)
+			s.f.append("s", "x", "a", 1)
+		}
+		if _, _, err := s.h.History(ctx, channel(1, "s"), "", 1); edda.ReasonOf(err) != edda.Timeout {
+			s.Errorf("got %v", err)
+		}
+		if asked > 100 {
+			s.Errorf("%d messages were read", asked)
 		}
 	})
 }

@@ -216,9 +216,6 @@ func (w *fakeWalker) Next(ctx context.Context, bytes int) ([]live.Entry, error) 
 	if w.f.err != nil {
 		return nil, w.f.err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	s := w.f.stream(w.stream)
 	for i := range s.gone {
 		if w.from.Time > 0 && !w.place.Has(s.gone[i].Stored, s.gone[i].Message.Shard, s.gone[i].Message.Offset) {
@@ -243,6 +240,9 @@ func (w *fakeWalker) Next(ctx context.Context, bytes int) ([]live.Entry, error) 
 	list = list[:n]
 	for i := range list {
 		w.place = w.place.After(list[i].Stored, list[i].Message.Shard, list[i].Message.Offset)
+	}
+	if err := ctx.Err(); n == 0 && err != nil {
+		return nil, err // only then it would ask
 	}
 	if n == 0 {
 		w.place = w.place.With(w.f.end(w.stream))

@@ -54,6 +54,9 @@ func (m *merge) next(ctx context.Context) (e *Entry, source int, err error) {
 
 // read reads more of a source.
 func (m *merge) read(ctx context.Context, i, bytes int) error {
+	if ctx.Err() != nil { // a walker may go on for long without looking
+		return ended(ctx)
+	}
 	c := &m.cursors[i]
 	entries, err := c.w.Next(ctx, bytes)
 	if err != nil {
