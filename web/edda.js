@@ -41,6 +41,7 @@ class Client extends EventTarget {
   #conn; // the connection that there is, or that is being made
   #open = false; // requests and subscriptions may be sent
   #failures = 0; // since a connection held
+  #heard = false; // somebody listens for errors
   #retry; // the timer of the next connection
   #ref = 0;
   #requests = new Map(); // by ref, in the order in which they were made
@@ -270,7 +271,13 @@ class Client extends EventTarget {
     return true;
   }
 
+  addEventListener(type, ...listener) {
+    if (type === "error") this.#heard = true;
+    super.addEventListener(type, ...listener);
+  }
+
   #emit(type, detail) {
+    if (type === "error" && !this.#heard) console.warn(String(detail)); // not to fail without a word
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 

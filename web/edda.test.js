@@ -87,6 +87,18 @@ test("where it connects to", () => {
   }
 });
 
+test("an error that nobody listens for is written to the console", (t) => {
+  const warn = t.mock.method(console, "warn", () => {});
+  const n = node();
+  const c = connect({ url: "http://node:7400", WebSocket: n.WebSocket });
+  clients.push(c);
+  n.socket.breaks();
+  assert.deepEqual(warn.mock.calls.map((w) => w.arguments), [["EddaError: UNREACHABLE: the connection was closed: 1006"]]);
+  c.addEventListener("error", () => {});
+  next(n).breaks();
+  assert.equal(warn.mock.callCount(), 1);
+});
+
 test("an error before the connection opens is the end of it", () => {
   const n = node();
   const c = client(n);
