@@ -118,12 +118,19 @@ func restart(ctx context.Context, t *testing.T, p *process) {
 	}
 }
 
-// create creates what is listened to. The channel keeps everything.
+// The channel keeps everything.
+const (
+	roomSpec    = `{"from":[{"stream":"orders"},{"stream":"news"}],"history":{"count":1000000}}`
+	roomWithAds = `{"from":[{"stream":"orders"},{"stream":"ads"},{"stream":"news"}],"history":{"count":1000000}}`
+)
+
+// create creates what is listened to.
 func (k *liveKill) create(ctx context.Context) error {
 	for _, c := range [][2]string{
 		{"/v1/streams/" + orders, ""},
 		{"/v1/streams/" + news, ""},
-		{"/v1/channels/" + room, `{"from":[{"stream":"orders"},{"stream":"news"}],"history":{"count":1000000}}`},
+		{"/v1/streams/" + ads, ""},
+		{"/v1/channels/" + room, roomSpec},
 	} {
 		a, err := k.load.ask(ctx, http.MethodPut, c[0], c[1], jsonHeader)
 		if err == nil && a.status != http.StatusCreated {
@@ -132,6 +139,26 @@ func (k *liveKill) create(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// change has one more stream feed the channel, and not any more, again and again. Who
+// listens hears it in order and misses nothing of the others.
+func (k *liveKill) change(ctx context.Context, r *rand.Rand) error {
+	for with := true; !k.load.over.Load(); with = !with {
+		spec := roomSpec
+		if with {
+			spec = roomWithAds
+		}
+		a, err := k.load.ask(ctx, http.MethodPut, "/v1/channels/"+room, spec, jsonHeader)
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("change the channel: got %v", a)
+		}
+		if err != nil {
+			return err
+		}
+		pause(ctx, time.Duration(r.IntN(400))*time.Millisecond)
 	}
 	return nil
 }
@@ -158,6 +185,7 @@ func (k *liveKill) begin(ctx context.Context, seed uint64, conn edda.StreamBacke
 		k.callers = append(k.callers, c)
 		speakers.Go(func() { k.fail(c.run(ctx)) })
 	}
+	speakers.Go(func() { k.fail(k.change(ctx, newRand(seed, 50))) })
 	const all = shards + 2
 	some := []string{"note.*", "note.a", "*.a"}
 	for i, h := range []*hearer{
@@ -203,7 +231,7 @@ func (k *liveKill) finish(ctx context.Context) error {
 // compare compares what there is, what was sent, and what everybody has heard.
 func (k *liveKill) compare(ctx context.Context, conn edda.StreamBackend) error {
 	all := map[string][]stored{}
-	for _, stream := range []string{orders, news} {
+	for _, stream := range []string{orders, news, ads} {
 		if err := read(ctx, conn, stream, all); err != nil {
 			return err
 		}
@@ -280,6 +308,9 @@ func (k *liveKill) history(ctx context.Context, all map[string][]stored) error {
 		for i := range page.Items {
 			m := &page.Items[i]
 			at, is := m.Stream+"/"+m.Shard, stored{m.Data.Name, m.Type}
+			if m.Stream == ads {
+				continue
+			}
 			if m.Stream == "" {
 				all[at] = append(all[at], is)
 			}
@@ -291,7 +322,7 @@ func (k *liveKill) history(ctx context.Context, all map[string][]stored) error {
 		}
 	}
 	for at, list := range all {
-		if next[at] != len(list) {
+		if next[at] != len(list) && at != ads+"/"+edda.DefaultShard {
 			return fmt.Errorf("history has %d messages of %s, which has %d", next[at], at, len(list))
 		}
 	}
@@ -300,19 +331,20 @@ func (k *liveKill) history(ctx context.Context, all map[string][]stored) error {
 
 func (k *liveKill) summary(t *testing.T, durability string, kills int) {
 	t.Helper()
-	heard, resumed, back, ops, sockets, lost := 0, 0, 0, 0, 0, 0
+	heard, now, resumed, back, ops, sockets, lost := 0, 0, 0, 0, 0, 0, 0
 	for _, h := range k.hearers {
 		for _, all := range h.heard {
 			heard += len(all)
 		}
+		now += len(h.heard[ads+"/"+edda.DefaultShard])
 		resumed, back = resumed+h.resumed, back+h.back
 	}
 	for _, c := range k.callers {
 		ops, sockets, lost = ops+c.ops, sockets+c.sockets, lost+c.lost
 	}
 	n := k.network
-	t.Logf("SUMMARY kill -9 with subscribers, durability %s: %d kills; %d messages sent, %d acknowledged, %d sends of unknown outcome; %d subscribers heard %d messages, "+
+	t.Logf("SUMMARY kill -9 with subscribers, durability %s: %d kills; %d messages sent, %d acknowledged, %d sends of unknown outcome; %d subscribers heard %d messages, %d of them of a source that comes and goes, "+
 		"resumed %d times, %d of them further back; %d operations over %d WebSockets, %d given up; of %d connections %d were reset, %d cut, %d deaf, %d slow",
-		durability, kills+1, len(k.ledger.byName), k.ledger.acked, k.unanswered.Load(), len(k.hearers), heard, resumed, back, ops, sockets, lost,
+		durability, kills+1, len(k.ledger.byName), k.ledger.acked, k.unanswered.Load(), len(k.hearers), heard, now, resumed, back, ops, sockets, lost,
 		n.conns.Load(), n.resets.Load(), n.cuts.Load(), n.deaf.Load(), n.slow.Load())
 }

@@ -13,10 +13,12 @@ import (
 	"github.com/edda-io/edda"
 )
 
-// What subscribers listen to: a channel with two streams, one of many shards.
+// What subscribers listen to: a channel with two streams, one of many shards, and a third
+// that feeds it now and then.
 const (
 	room     = "room"
 	news     = "news"
+	ads      = "ads"
 	lastName = "last "
 	shards   = 12
 )
@@ -148,10 +150,12 @@ type talker struct {
 func (s *talker) utter(n int, ids bool) []*utterance {
 	var stream string
 	shard := edda.DefaultShard
-	switch s.rng.IntN(4) {
-	case 0:
-	case 1:
+	switch s.rng.IntN(9) {
+	case 0, 1:
+	case 2, 3:
 		stream = news
+	case 4:
+		stream = ads
 	default:
 		stream, shard = orders, fmt.Sprint("s", s.rng.IntN(shards))
 	}
