@@ -9,7 +9,7 @@
 // Nothing here knows a transport. A gateway reads the credential of whatever it
 // serves, and asks Admit:
 //
-//	c, err := auth.Read(r.Header["Authorization"], r.TLS)  // over HTTP
+//	c, err := auth.Read(r.Header["Authorization"], r.TLS)  // over HTTP, and as a WebSocket begins
 //	c, err := auth.Read(md.Get("authorization"), tlsState) // over gRPC, from metadata and peer.AuthInfo
 //	grant, err := auth.Admit(ctx, authenticator, c)
 //	err = grant.CheckCall(namespace, service)              // or CheckHost, CheckManage, CheckRequest
