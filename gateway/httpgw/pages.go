@@ -97,19 +97,24 @@ func (x *exchange) serveFile(files fs.FS, name string) error {
 	if !fs.ValidPath(name) || hidden(name) {
 		return errNoFile
 	}
+	switch info, err := fs.Stat(files, name); {
+	case err != nil:
+		return errNoFile
+	case info.IsDir():
+		return x.noDirectory(files, name)
+	case !info.Mode().IsRegular(): // to open a pipe is to wait for who writes to it
+		return errNoFile
+	}
 	f, err := files.Open(name)
 	if err != nil {
 		return errNoFile
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
-	switch {
-	case err != nil:
+	if err != nil {
 		return errNoFile
-	case info.IsDir():
-		return x.noDirectory(files, name)
 	}
-	content, tag, err := readable(f)
+	content, tag, err := readable(f, info)
 	if err != nil {
 		return err
 	}
@@ -164,10 +169,17 @@ func hidden(name string) bool {
 	return false
 }
 
+// hashedBytes is the size up to which a file's tag is of its content.
+const hashedBytes = 1 << 20
+
 // readable returns the content of a file from its start, and a tag that is the same for
-// the same content.
-func readable(f fs.File) (io.ReadSeeker, string, error) {
+// the same content. What is large is not read for each request, which anybody may send, and
+// of which a byte may be all that is asked for: its tag is of size and time.
+func readable(f fs.File, info fs.FileInfo) (io.ReadSeeker, string, error) {
 	content, ok := f.(io.ReadSeeker)
+	if ok && info.Size() > hashedBytes && !info.ModTime().IsZero() {
+		return content, fmt.Sprintf(`W/"%x-%x"`, info.Size(), info.ModTime().UnixNano()), nil
+	}
 	if !ok {
 		b, err := io.ReadAll(f)
 		if err != nil {

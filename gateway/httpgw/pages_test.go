@@ -3,12 +3,14 @@ package httpgw
 import (
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
@@ -102,6 +104,52 @@ func TestPagesAreAskedAboutWithTheirTag(t *testing.T) {
 	write("other")
 	if w := do(g, http.MethodGet, "/", "", "If-None-Match: "+tag); w.Code != http.StatusOK || w.Body.String() != "other" {
 		t.Errorf("after a change: got %d %s", w.Code, w.Body)
+	}
+}
+
+// What is large is not read to be asked about.
+func TestTagsOfLargeFiles(t *testing.T) {
+	at := time.Unix(1_700_000_000, 5)
+	large := make([]byte, hashedBytes+1)
+	ask := func(files fstest.MapFS, headers ...string) *httptest.ResponseRecorder {
+		t.Helper()
+		return do(gatewayOf(t, &fake{}, Options{Pages: []Page{{"/", files}}}), http.MethodGet, "/x", "", headers...)
+	}
+	tag := ask(fstest.MapFS{"x": {Data: large, ModTime: at}}).Header().Get("ETag")
+	if tag != `W/"100001-17979cfe362a0005"` {
+		t.Errorf("the tag is %s, want size and time", tag)
+	}
+	if w := ask(fstest.MapFS{"x": {Data: large, ModTime: at}}, "If-None-Match: "+tag); w.Code != http.StatusNotModified {
+		t.Errorf("asked about with its tag: got %d", w.Code)
+	}
+	if w := ask(fstest.MapFS{"x": {Data: large, ModTime: at.Add(1)}}, "If-None-Match: "+tag); w.Code != http.StatusOK || w.Body.Len() != len(large) {
+		t.Errorf("written since: got %d", w.Code)
+	}
+	for name, files := range map[string]fstest.MapFS{"small": {"x": {Data: large[1:], ModTime: at}}, "without a time": {"x": {Data: large}}} {
+		if tag := ask(files).Header().Get("ETag"); !strings.HasPrefix(tag, `"`) {
+			t.Errorf("%s: the tag is %s, want one of the content", name, tag)
+		}
+	}
+}
+
+// pipes is files of which none may be opened.
+type pipes struct {
+	fstest.MapFS
+	t *testing.T
+}
+
+func (p pipes) Open(name string) (fs.File, error) {
+	p.t.Errorf("%s was opened", name)
+	return nil, fs.ErrNotExist
+}
+
+func TestPipesAreNoPages(t *testing.T) {
+	files := pipes{fstest.MapFS{"x": {Mode: fs.ModeNamedPipe}, "y": {Mode: fs.ModeDevice}}, t}
+	g := gatewayOf(t, &fake{}, Options{Pages: []Page{{"/", files}}})
+	for _, target := range []string{"/x", "/y"} {
+		if w := do(g, http.MethodGet, target, ""); w.Code != http.StatusNotFound {
+			t.Errorf("%s: got %d, want 404", target, w.Code)
+		}
 	}
 }
 
