@@ -3,9 +3,11 @@ package wsgw
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -259,6 +261,17 @@ func TestHooks(t *testing.T) {
 		if said[i] != s {
 			t.Errorf("got %q, want %q", said, want)
 			break
+		}
+	}
+}
+
+// A reason has room in a close frame wherever its text is cut: else another code would be sent.
+func TestCloseReasonFits(t *testing.T) {
+	for before := range 8 {
+		text := strings.Repeat("x", before) + strings.Repeat("🙂", 60)
+		got := closeReason(refusal(edda.NotAllowed, text))
+		if len(got) > 123 || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") || strings.ContainsRune(got, utf8.RuneError) {
+			t.Errorf("after %d bytes: got %q of %d bytes, at most 123 have room", before, got, len(got))
 		}
 	}
 }

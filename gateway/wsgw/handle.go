@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -115,7 +116,7 @@ func closeReason(e *edda.Error) string {
 	if len(s) <= most {
 		return s
 	}
-	return string([]rune(s[:most-4])) + "…"
+	return strings.ToValidUTF8(s[:most-3], "") + "…"
 }
 
 // take reserves a ref. The caller holds mu.
