@@ -162,6 +162,9 @@ type LiveBatch struct {
 	Spent []string
 	// Over says that no pattern is left, and nothing will come any more.
 	Over bool
+	// Gap says that messages before these, since Take returned last, may have been removed
+	// before it came to them. It may be known a little later than they come.
+	Gap bool
 }
 
 // Subscription is what somebody hears of a stream or channel. It keeps no messages for
@@ -189,7 +192,8 @@ type Subscription interface {
 	From() From
 	// Gap says that messages after the place where it began may have been removed before Take
 	// came to them. After a resume point that is known when Subscribe returns; it may become
-	// so later, for who reads slower than messages are removed.
+	// so later, for who reads slower than messages are removed; LiveBatch.Gap says when, each
+	// time.
 	Gap() bool
 	// Behind is how many bytes of messages, about, have come that Take has not passed,
 	// since it was at the end last; 0 for one that has not been yet.

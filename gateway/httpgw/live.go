@@ -118,7 +118,7 @@ func (l *listener) listen() error {
 			l.end(ctx, err)
 			return nil
 		}
-		if l.tell(batch.Messages) != nil {
+		if l.tell(&batch) != nil {
 			return nil
 		}
 		switch {
@@ -143,12 +143,12 @@ func (l *listener) listen() error {
 }
 
 // tell writes an event for each message.
-func (l *listener) tell(messages []*edda.LiveMessage) error {
-	if !l.gap && l.sub.Gap() {
+func (l *listener) tell(batch *edda.LiveBatch) error {
+	if batch.Gap || !l.gap && l.sub.Gap() {
 		l.gap = true
 		l.b = append(l.b, "event: "+streamjson.GapEvent+"\ndata: {}\n\n"...)
 	}
-	for _, m := range messages {
+	for _, m := range batch.Messages {
 		data := m.Encoded(streamjson.Live)
 		if len(l.b)+len(data) > writeBytes && len(l.b) > 0 {
 			if err := l.write(); err != nil {

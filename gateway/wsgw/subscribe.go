@@ -341,7 +341,7 @@ func (c *conn) deliver(s *sub) error {
 		}
 		return nil
 	}
-	if err := c.writeGap(s); err != nil {
+	if err := c.writeGap(s, batch.Gap); err != nil {
 		return err
 	}
 	if err := c.writeMessages(s, batch.Messages); err != nil {
@@ -404,9 +404,9 @@ func (c *conn) slow(s *sub) {
 }
 
 // writeGap tells a client, before the next message, that some were removed while it took its
-// time.
-func (c *conn) writeGap(s *sub) error {
-	if s.toldGap || !s.s.Gap() {
+// time: each time, and once what it was not told when it subscribed.
+func (c *conn) writeGap(s *sub, again bool) error {
+	if !again && (s.toldGap || !s.s.Gap()) {
 		return nil
 	}
 	s.toldGap = true

@@ -13,6 +13,8 @@ type merge struct {
 	bytes int
 	// gap says that messages may have been removed before it came to them.
 	gap bool
+	// told says that its owner knows.
+	told bool
 }
 
 // cursor is where a merge is in one source.

@@ -135,7 +135,9 @@ func (r *reader) afresh() bool {
 		r.gap = true
 		t.mu.Lock()
 		for s := range t.subs {
-			s.gap.Store(true)
+			if s.gap.Store(true); r.caughtUp || !s.resumed { // else it has looked for itself
+				s.gapNews.Store(true)
+			}
 		}
 		t.restart(t.places)
 		t.mu.Unlock()

@@ -143,7 +143,8 @@ func (s *subscription) prime(ctx context.Context) error {
 		return err
 	}
 	if m.gap {
-		s.gap.Store(true)
+		s.gap.Store(true) // which is said before the first Take
+		s.gapAhead, m.told = true, true
 	}
 	if !in {
 		s.walk = m // Take is not called yet

@@ -19,7 +19,9 @@ type subscription struct {
 	resumed   bool // it began with a resume point
 	closed    atomic.Bool
 	told      atomic.Bool // since it took last
-	gap       atomic.Bool
+	gap       atomic.Bool // there has been one
+	gapNews   atomic.Bool // there has been one since Take returned last
+	gapAhead  bool        // of Take: what comes next is after one that was known at the beginning
 	joined    atomic.Bool
 	taken     int // bytes that the Take under way has, which alone uses it
 

@@ -196,7 +196,9 @@ func TestResume(t *testing.T) {
 		if l = subscribe(t, h, stream("s"), edda.Subscribe{From: b.Messages[2].From}); !l.Gap() {
 			t.Error("there is no gap, but a message after the point was removed")
 		}
-		l.take(9, "s/a/4", "s/a/5")
+		if l.take(9, "s/a/4", "s/a/5").Gap {
+			t.Error("the gap that was told at the beginning is told again")
+		}
 		if subscribe(t, h, stream("s"), edda.Subscribe{From: edda.FromStart}).Gap() {
 			t.Error("there is a gap after the start")
 		}
@@ -213,6 +215,29 @@ func TestResume(t *testing.T) {
 			t.Error("there is no gap, but messages were removed before the topic came to them")
 		}
 		l.take(9, "s/a/5", "s/a/6", "s/a/7", "s/a/8")
+	})
+	bubble(t, "gap after gap", live.Options{RingMessages: 2}, func(s *stage) {
+		t, f, h := s.T, s.f, s.h
+		slow := subscribe(t, h, stream("s"), edda.Subscribe{})
+		slow.take(9)
+		for round := range 3 {
+			f.tick(1)
+			f.append("s", "a", "x", 9)
+			synctest.Wait()
+			f.trim("s", 7)
+			last := 9*round + 8
+			for i, id := range []int{last - 1, last} {
+				if b := slow.take(1, fmt.Sprint("s/a/", id)); b.Gap != (i == 0) {
+					t.Errorf("round %d: message %d says %t of a gap", round, id, b.Gap)
+				}
+			}
+			f.forget("s")
+			f.trim("s", 2)
+			f.forget("s")
+			if b := slow.take(1); b.Gap {
+				t.Errorf("round %d: there is a gap at the end", round)
+			}
+		}
 	})
 }
 
@@ -411,8 +436,9 @@ func TestLargeMessages(t *testing.T) {
 				l.take(9)
 				f.append("s", "x", "a", 5)
 			}
-			l.take(9, "s/x/0", "s/x/1", "s/x/2")
+			synctest.Wait()
 			told := l.told
+			l.take(9, "s/x/0", "s/x/1", "s/x/2")
 			synctest.Wait()
 			if l.told == told && from == edda.FromEnd {
 				t.Error("nobody says that there is more")

@@ -36,14 +36,14 @@ const (
 )
 
 // Take returns messages. See edda.Subscription.
-func (s *subscription) Take(ctx context.Context, n int) (edda.LiveBatch, error) {
+func (s *subscription) Take(ctx context.Context, n int) (b edda.LiveBatch, err error) {
 	s.told.Store(false)
 	s.taken = 0
-	var b edda.LiveBatch
+	defer func() { b.Gap = s.gapNews.Swap(false) }()
 	n = max(n, 1)
 	for turn := 1; ; turn++ {
-		f, err := s.ring(&b, n)
-		if err == nil && f == walks {
+		var f found
+		if f, err = s.ring(&b, n); err == nil && f == walks {
 			f, err = s.walkOn(ctx, &b, n)
 		}
 		switch {
@@ -142,6 +142,7 @@ func (s *subscription) scan(b *edda.LiveBatch, n int) (found, error) {
 		}
 		it := t.ring.at(s.cursor)
 		s.cursor++
+		s.gapAhead = false
 		if msg := s.look(it); msg != nil {
 			if b.Messages == nil {
 				b.Messages = make([]*edda.LiveMessage, 0, min(uint64(n), t.ring.end-s.cursor+1, scanItems))
@@ -224,24 +225,32 @@ func (s *subscription) spend(b *edda.LiveBatch) {
 	}
 }
 
+// walking returns the merge of its sources, which reads as many bytes at a time as n messages
+// are worth. After a gap that is another one, once it has passed what it had read, so that
+// the next gap is seen too.
+func (s *subscription) walking(n int) *merge {
+	if s.walk == nil || s.walk.told && s.walk.held() == 0 {
+		s.walk = newMerge(s.t.h.streams, s.sources, s.places, 0)
+	}
+	s.walk.bytes = min(n*bytesEach, maxChunk)
+	return s.walk
+}
+
 // walkOn takes messages from the sources themselves.
 func (s *subscription) walkOn(ctx context.Context, b *edda.LiveBatch, n int) (found, error) {
 	h := s.t.h
-	m := s.walk
-	if m == nil {
-		m = newMerge(h.streams, s.sources, s.places, 0)
-		s.walk = m
-	}
-	m.bytes = min(n*bytesEach, maxChunk)
-	m.again()
+	s.walking(n).again()
 	for range walkEntries {
+		m := s.walking(n)
 		e, i, err := m.next(ctx)
 		if err != nil {
 			s.walk = nil
 			return end, err
 		}
-		if m.gap {
+		if m.gap && !m.told {
+			m.told = true
 			s.gap.Store(true)
+			s.gapNews.Store(!s.gapAhead || s.gapNews.Load())
 		}
 		if e == nil {
 			s.mu.Lock()
@@ -252,6 +261,7 @@ func (s *subscription) walkOn(ctx context.Context, b *edda.LiveBatch, n int) (fo
 		msg := h.publish(&s.t.key, m.sources, i, e)
 		stop := s.pass(b, msg, e, i)
 		m.pass(e, i)
+		s.gapAhead = false
 		h.walked.Add(1)
 		if stop || s.enough(b, n) {
 			return full, nil
