@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/crashfs"
 	"github.com/edda-io/edda/node"
 )
 
@@ -50,7 +50,7 @@ func TestGroupCrashAtEverySync(t *testing.T) {
 	bubble(t, "crash", func(t *testing.T) {
 		c := &copier{mem: vfs.NewCrashableMem(), known: map[string]edda.SagaState{}, rng: randFor(t)}
 		n := open(t, node.WithoutGather(node.Options{
-			Dir: "data", FS: errorfs.Wrap(c.mem, errorfs.InjectorFunc(c.before)), Durability: edda.Fsync, SegmentBytes: 64 << 10,
+			Dir: "data", FS: crashfs.Hooked(c.mem, &c.mu, c.before), Durability: edda.Fsync, SegmentBytes: 64 << 10,
 			CheckpointBytes: 5_000, Services: []*edda.Service{counting(&journal{})},
 		}))
 		group(t, n, "s/read", nil)

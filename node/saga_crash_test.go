@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/crashfs"
 	"github.com/edda-io/edda/node"
 )
 
@@ -129,7 +130,7 @@ func TestSagaCrashAtEverySync(t *testing.T) {
 	bubble(t, "crash", func(t *testing.T) {
 		c := &copier{mem: vfs.NewCrashableMem(), known: map[string]edda.SagaState{}, rng: randFor(t)}
 		o := node.Options{
-			Dir: "data", FS: errorfs.Wrap(c.mem, errorfs.InjectorFunc(c.before)), Durability: edda.Fsync, SegmentBytes: 64 << 10,
+			Dir: "data", FS: crashfs.Hooked(c.mem, &c.mu, c.before), Durability: edda.Fsync, SegmentBytes: 64 << 10,
 			CheckpointBytes: 10_000, Services: crashServices(),
 		}
 		n := open(t, node.WithoutGather(o))

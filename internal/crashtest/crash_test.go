@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/crashfs"
 	"github.com/edda-io/edda/node"
 )
 
@@ -184,7 +185,7 @@ func campaign(t *testing.T, d edda.Durability, l subject, seed uint64) int {
 
 // generation opens the disk, checks what a crash has left, works on, and ends.
 func (c *crasher) generation(last *crash, seed uint64, patient bool) {
-	o := small(hooked(c.mem, c.before), c.durability)
+	o := small(crashfs.Hooked(c.mem, &c.mu, c.before), c.durability)
 	var r run
 	o.Services, r = c.subject.host()
 	n, err := opened(c.t, o)
