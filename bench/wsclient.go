@@ -136,9 +136,10 @@ func (c *wsClient) expect(op string) ([]byte, error) {
 	}
 }
 
-// call calls the echo with a key by chance, and reads until it is answered.
+// call calls the echo with a key by chance, and reads until it is answered. Like a call over
+// HTTP it has one answer.
 func (c *wsClient) call() error {
-	text := fmt.Appendf(nil, `{"op":"call","ref":1,"service":%q,"key":"k%05d","method":%q,"contentType":"text/plain","data":%q}`,
+	text := fmt.Appendf(nil, `{"op":"call","ref":1,"service":%q,"key":"k%05d","method":%q,"contentType":"text/plain","data":%q,"ack":false}`,
 		serviceName, rand.IntN(keyCount), methodName, wsBody)
 	if err := c.send(text); err != nil {
 		return err

@@ -29,7 +29,7 @@ func liveFrames() map[string]obj {
 	return map[string]obj{
 		// from clients
 		"auth": {"ref": name, "token": text}, "ping": {"ref": name}, "cancel": {"ref": name},
-		"call":    content(obj{"service": nameSchema, "method": nameSchema, "idempotencyKey": text, "delay": duration, "deadline": text, "parts": yesOrNo}),
+		"call":    content(obj{"service": nameSchema, "method": nameSchema, "idempotencyKey": text, "delay": duration, "deadline": text, "parts": yesOrNo, "ack": yesOrNo}),
 		"append":  message(obj{"stream": nameSchema, "shard": nameSchema}),
 		"publish": message(obj{"channel": nameSchema}),
 		"subscribe": {
@@ -41,7 +41,7 @@ func liveFrames() map[string]obj {
 		"authenticated": {"ref": name, "principal": text}, "pong": {"ref": name},
 		"ack":   {"ref": name, "id": text, "offset": offsetSchema, "shard": text, "position": text, "replayed": yesOrNo},
 		"part":  content(obj{"number": text, "attempt": count, "reset": yesOrNo}),
-		"reply": content(obj{"status": count, "attempts": count, "replayed": yesOrNo}),
+		"reply": content(obj{"id": text, "position": text, "status": count, "attempts": count, "replayed": yesOrNo}),
 		"join":  {"ref": name, "principal": text, "since": instant}, "leave": {"ref": name, "principal": text, "since": instant},
 		"subscribed": {"ref": name, "patterns": patterns, "from": resumeSchema, "gap": yesOrNo},
 		"message":    told, "unsubscribed": {"ref": name, "patterns": patterns}, "gap": {"ref": name},

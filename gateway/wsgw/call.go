@@ -22,6 +22,7 @@ type callOp struct {
 	msg   *edda.Message // the node's, once it has begun
 	to    edda.Address
 	parts bool
+	quiet bool // the reply stands for the ack too
 
 	// guarded by the connection's mu
 	id        edda.ID
@@ -37,7 +38,7 @@ func (c *conn) call(f *specjson.Frame, grant *auth.Grant) error {
 	if err != nil {
 		return err
 	}
-	o := &callOp{c: c, ref: f.Ref, msg: m, to: m.To, parts: f.Parts}
+	o := &callOp{c: c, ref: f.Ref, msg: m, to: m.To, parts: f.Parts, quiet: f.Quiet}
 	o.op = &op{call: o}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,22 +155,25 @@ func (o *callOp) run() {
 		o.end(errorFrame(o.ref, c.g.told(err)))
 		return
 	}
-	o.end(replyFrame(o.ref, reply))
+	o.end(replyFrame(o.ref, reply, o.quiet))
 }
 
 // durable acknowledges the call. It is called by the node, which it must not hold up.
 func (o *callOp) durable(a *edda.Ack) {
 	c := o.c
-	id := a.ID.String()
-	b := begin("ack", o.ref, len(id)+len(a.Position)+32)
-	b = append(appendText(appendText(b, "id", id), "position", a.Position), '}')
+	var b answer
+	if !o.quiet {
+		b = append(appendPlace(begin("ack", o.ref, 96), a.ID, a.Position), '}')
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refs[o.ref] != o.op {
 		return // it has ended
 	}
 	o.id, o.acked = a.ID, true
-	c.put(b)
+	if !o.quiet {
+		c.put(b)
+	}
 	c.pass(o)
 	if o.cancelled && !c.over {
 		c.tasks.Go(o.cancel)
@@ -255,8 +259,16 @@ func (o *callOp) runParts() (*edda.Reply, error) {
 	return c.g.calls.Wait(c.ctx, c.about.Namespace, ack.ID)
 }
 
-func replyFrame(ref string, r *edda.Reply) answer {
-	b := begin("reply", ref, 96+len(r.ContentType)+len(r.Payload))
+// appendPlace says which request it is, and where it is stored.
+func appendPlace(b []byte, id edda.ID, position string) []byte {
+	return appendText(appendText(b, "id", id.String()), "position", position)
+}
+
+func replyFrame(ref string, r *edda.Reply, placed bool) answer {
+	b := begin("reply", ref, 160+len(r.ContentType)+len(r.Payload))
+	if placed {
+		b = appendPlace(b, r.RequestID, r.Position)
+	}
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(r.EffectiveStatus()), 10)
 	if hs := replyHeaders(r.Headers); len(hs) > 0 {
 		v, _ := jsondata.Headers(hs).MarshalJSON() // it knows no error

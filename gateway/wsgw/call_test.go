@@ -56,6 +56,14 @@ func TestCalls(t *testing.T) {
 			c.alive()
 		})
 	}
+	t.Run("without an ack", func(t *testing.T) {
+		c := w.dial(t)
+		c.send(`{"op":"call","ref":1,"service":"counter","key":"quiet","method":"add","data":{"n":3},"ack":false}`)
+		c.want(`{"op":"reply","ref":1,"id":"*","position":"*","status":200,"data":{"value":3}}`)
+		c.send(`{"op":"call","ref":1,"service":"say","method":"no","ack":false}`)
+		c.want(`{"op":"error","ref":1,"reason":"FAILED","id":"*","position":"*"}`)
+		c.alive()
+	})
 	for _, tc := range []struct{ name, frame, answer string }{
 		{"no service", `"service":"nobody","method":"x"`, `{"op":"error","ref":1,"reason":"NO_SERVICE","retryAfter":"*"}`},
 		{"no method", `"service":"say","method":"x"`, `{"op":"error","ref":1,"reason":"NO_METHOD"}`},

@@ -28,6 +28,7 @@ type Frame struct {
 	Delay, DeadlineAfter time.Duration
 	DeadlineAt           time.Time
 	Parts                bool
+	Quiet                bool // a call that asks for no ack
 
 	// Message is what an append or publish is about; a call has its key, headers, content
 	// type, payload, correlation id and trace context there. Payload is part of the frame.
@@ -76,12 +77,13 @@ const (
 	mCredit
 	mPresence
 	mN
+	mAck
 )
 
 var memberNames = [...]string{
 	"op", "ref", "token", "service", "key", "method", "stream", "channel", "shard", "id", "type", "source", "replyTo", "headers",
 	"contentType", "data", "dataBase64", "correlationId", "traceparent", "tracestate", "time", "idempotencyKey", "delay", "deadline",
-	"parts", "patterns", "from", "lifespan", "credit", "presence", "n",
+	"parts", "patterns", "from", "lifespan", "credit", "presence", "n", "ack",
 }
 
 var membersByName = func() map[string]member {
@@ -99,7 +101,7 @@ var frameOps = func() map[string]struct{ must, may member } {
 	return map[string]struct{ must, may member }{
 		"auth":        {mToken, mRef},
 		"ping":        {0, mRef},
-		"call":        {mRef | mService | mMethod, content | mIdempotencyKey | mDelay | mDeadline | mParts},
+		"call":        {mRef | mService | mMethod, content | mIdempotencyKey | mDelay | mDeadline | mParts | mAck},
 		"cancel":      {mRef, 0},
 		"append":      {mRef | mStream | mType, message | mShard},
 		"publish":     {mRef | mChannel | mType, message},
@@ -209,6 +211,10 @@ func (r *frameReader) member(name string) (err error) {
 		err = r.flag(&f.Parts)
 	case mPresence:
 		err = r.flag(&f.Presence)
+	case mAck:
+		var ack bool
+		err = r.flag(&ack)
+		f.Quiet = !ack
 	case mCredit:
 		err = r.count(0)
 	case mN:

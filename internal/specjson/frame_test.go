@@ -22,9 +22,9 @@ func TestReadFrame(t *testing.T) {
 		{`{"op":"ping"}`, specjson.Frame{Op: "ping", Credit: -1}},
 		{`{"token":"t","op":"auth"}`, specjson.Frame{Op: "auth", Token: "t", Credit: -1}},
 		{
-			`{"op":"call","ref":1,"service":"s","key":"k","method":"m","headers":{"A":"1"},"data":{"a":1},"idempotencyKey":"i","delay":"1s","deadline":"2s","parts":true}`,
+			`{"op":"call","ref":1,"service":"s","key":"k","method":"m","headers":{"A":"1"},"data":{"a":1},"idempotencyKey":"i","delay":"1s","deadline":"2s","parts":true,"ack":false}`,
 			specjson.Frame{
-				Op: "call", Ref: "1", Service: "s", Method: "m", IdempotencyKey: "i", Delay: time.Second, DeadlineAfter: 2 * time.Second, Parts: true, Credit: -1,
+				Op: "call", Ref: "1", Service: "s", Method: "m", IdempotencyKey: "i", Delay: time.Second, DeadlineAfter: 2 * time.Second, Parts: true, Quiet: true, Credit: -1,
 				Message: edda.StreamMessage{Key: "k", Headers: edda.Headers{{Name: "A", Value: "1"}}, ContentType: "application/json", Payload: []byte(`{"a":1}`)},
 			},
 		},
