@@ -165,6 +165,15 @@ func TestGuardWithoutCredentials(t *testing.T) {
 			t.Errorf("%+v: got %d", tc, w.Code)
 		}
 	}
+	// An image of another site's page is asked for without an Origin.
+	for site, status := range map[string]int{"": 200, "none": 200, "same-origin": 200, "same-site": 200, "cross-site": 403} {
+		if w := do(g, "POST", "/x", "x", "Host: localhost:7400", "Sec-Fetch-Site: "+site); w.Code != status {
+			t.Errorf("sent by a page that is %q: got %d", site, w.Code)
+		}
+	}
+	if w := do(g, "POST", "/app", "x", "Host: localhost:7400", "Origin: https://app.example", "Sec-Fetch-Site: cross-site"); w.Code != 200 {
+		t.Errorf("sent by the page of an origin that is listed: got %d", w.Code)
+	}
 	if _, err := routegw.New(routegw.Backends{Calls: f}, routegw.Options{Listen: []string{"0.0.0.0:80"}}); edda.ReasonOf(err) != edda.BadValue {
 		t.Errorf("got %v, want BAD_VALUE for an address that is not the loopback's", err)
 	}

@@ -23,6 +23,9 @@ func (x *exchange) admit() error {
 		if err := httpio.CheckNames(x.g.names, x.r, x.route.listed); err != nil {
 			return err
 		}
+		if httpio.Embedded(x.r) {
+			return httpio.ErrOrigin
+		}
 	}
 	if x.route.Public || x.g.names != nil {
 		x.grant = everybody

@@ -20,8 +20,9 @@ import (
 var crossOrigin = http.NewCrossOriginProtection()
 
 var (
-	errHost   = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Host is not this node's")}
-	errOrigin = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Origin is not this node's")}
+	errHost = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Host is not this node's")}
+	// ErrOrigin refuses what the page of another site has a browser send. Nobody changes it.
+	ErrOrigin = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Origin is not this node's")}
 )
 
 // Credential returns the credential of a request: a bearer token, one in a header that
@@ -35,7 +36,7 @@ func Credential(r *http.Request, keyHeaders []string) (auth.Credential, error) {
 		}
 	}
 	if err == nil && c.Token == "" && c.Certificate != nil && crossOrigin.Check(r) != nil {
-		err = errOrigin
+		err = ErrOrigin
 	}
 	return c, err
 }
@@ -56,6 +57,13 @@ func KeyHeaders(names []string) ([]string, error) {
 	return all, nil
 }
 
+// Embedded reports whether a page, or a link, of another site has the browser send the
+// request without saying its origin: for an image, or a form with GET. That page cannot read
+// the answer, but what was asked for has been done.
+func Embedded(r *http.Request) bool {
+	return r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
 // CheckNames refuses, where nobody is asked for credentials, what was not sent to the
 // node by one of its names, or was sent by the page of another origin that is not
 // listed.
@@ -65,7 +73,7 @@ func CheckNames(names *ownhost.Names, r *http.Request, listed func(origin string
 	}
 	for i, o := range r.Header["Origin"] {
 		if i > 0 || !names.Origin(o, r.Host) && !listed(o) {
-			return errOrigin
+			return ErrOrigin
 		}
 	}
 	return nil
