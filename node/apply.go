@@ -44,9 +44,12 @@ func (p *partition) applied(pr *proposal) {
 		}
 	}
 	p.sagasApplied(pr.saga)
-	p.streamsApplied(pr)
+	change := p.streamsApplied(pr)
 	p.groupsApplied(groups, pr.group)
 	p.channelsApplied(pr.channel)
+	if change != nil {
+		change.done <- change.err
+	}
 	pr.deliveries.release()
 	if p.services != nil && p.services.Changed() {
 		p.n.publish(p.services.Services())

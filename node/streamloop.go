@@ -31,8 +31,9 @@ func (p *partition) liveStream(s *streamfold.Stream) *liveStream {
 	return l
 }
 
-// streamsApplied does what a durable record has brought about in streams.
-func (p *partition) streamsApplied(pr *proposal) {
+// streamsApplied does what a durable record has brought about in streams. Who waits for a
+// change of one, or nil, is told once groups know of it too.
+func (p *partition) streamsApplied(pr *proposal) *streamChange {
 	part := pr.stream
 	pr.stream = nil // who is answered takes it away
 	effects := p.streams.Effects()
@@ -72,9 +73,10 @@ func (p *partition) streamsApplied(pr *proposal) {
 	if !answered {
 		part.append.refuse(errInternal(part.append.op(), errors.New("nothing is known of what became of the append")))
 	}
-	if part != nil && part.change != nil {
-		part.change.done <- part.change.err
+	if part == nil {
+		return nil
 	}
+	return part.change
 }
 
 // streamMemory is about what a stream takes in memory, and messageMemory what a message
