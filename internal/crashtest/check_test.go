@@ -488,7 +488,9 @@ func (c *check) learn(l *ledger) {
 			e.answered, e.state, e.n = l.clock, state, e.number
 		}
 		if c.weak {
-			e.cancelled = 0
+			// An outcome that nobody keeps may be lost and the request not: then it is
+			// handled again, perhaps after others.
+			e.cancelled, e.n = 0, e.number
 		}
 	}
 }
