@@ -144,21 +144,23 @@ func TestCredentialsExpire(t *testing.T) {
 
 // A token that is taken back ends what lives on its strength, and so does a smaller grant.
 func TestCredentialsAreTakenBack(t *testing.T) {
-	k := newKeys()
-	k.set("t", everything("ada"))
-	w := start(t, Options{Authenticator: k, Ping: 200 * time.Millisecond})
-	c := w.dial(t, "Authorization", "Bearer t")
-	c.send(`{"op":"subscribe","ref":1,"channel":"room"}`, `{"op":"subscribe","ref":2,"channel":"hall"}`)
-	c.want(`{"op":"subscribed","ref":1}`)
-	c.want(`{"op":"subscribed","ref":2}`)
-	k.set("t", &auth.Grant{Principal: "ada", Rights: auth.Rights{Subscribe: []auth.Pattern{"hall"}}})
-	c.want(`{"op":"error","ref":1,"reason":"NOT_ALLOWED"}`)
-	waitFor(t, "one subscription is left", func() bool { return w.live.open() == 1 })
-	c.alive()
-	k.set("t", nil)
-	c.want(`{"op":"error","reason":"NO_CREDENTIALS"}`)
-	c.wantClose(closeNotAllowed)
-	waitFor(t, "no subscription is left", func() bool { return w.live.open() == 0 })
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		k := newKeys()
+		k.set("t", everything("ada"))
+		w := start(Options{Authenticator: k, Ping: 200 * time.Millisecond})
+		c := w.dial(t, "Authorization", "Bearer t")
+		c.send(`{"op":"subscribe","ref":1,"channel":"room"}`, `{"op":"subscribe","ref":2,"channel":"hall"}`)
+		c.want(`{"op":"subscribed","ref":1}`)
+		c.want(`{"op":"subscribed","ref":2}`)
+		k.set("t", &auth.Grant{Principal: "ada", Rights: auth.Rights{Subscribe: []auth.Pattern{"hall"}}})
+		c.want(`{"op":"error","ref":1,"reason":"NOT_ALLOWED"}`)
+		settled(t, "one subscription is left", func() bool { return w.live.open() == 1 })
+		c.alive()
+		k.set("t", nil)
+		c.want(`{"op":"error","reason":"NO_CREDENTIALS"}`)
+		c.wantClose(closeNotAllowed)
+		settled(t, "no subscription is left", func() bool { return w.live.open() == 0 })
+	})
 }
 
 func TestTheTokenIsSomebodyElsesNow(t *testing.T) {
@@ -211,58 +213,60 @@ func TestRights(t *testing.T) {
 }
 
 func TestHooks(t *testing.T) {
-	k := newKeys()
-	k.set("t-ada", everything("ada"))
-	k.set("t-eve", everything("eve"))
-	var mu sync.Mutex
-	var said []string
-	note := func(s string) {
-		mu.Lock()
-		defer mu.Unlock()
-		said = append(said, s)
-	}
-	seen := func(n int) func() bool {
-		return func() bool {
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		k := newKeys()
+		k.set("t-ada", everything("ada"))
+		k.set("t-eve", everything("eve"))
+		var mu sync.Mutex
+		var said []string
+		note := func(s string) {
 			mu.Lock()
 			defer mu.Unlock()
-			return len(said) >= n
+			said = append(said, s)
 		}
-	}
-	w := start(t, Options{
-		Authenticator: k,
-		OnOpen: func(_ context.Context, c *Conn) error {
-			if c.Header.Get("Authorization") != "" || c.Header.Get("Cookie") != "" || c.RemoteAddr == "" || c.ID == 0 {
-				t.Errorf("got %+v", c)
+		seen := func(n int) func() bool {
+			return func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return len(said) >= n
 			}
-			note("open " + string(c.Principal) + " " + c.Namespace + " " + c.Header.Get("X-Page"))
-			if c.Principal == "eve" {
-				return errors.New("not today")
+		}
+		w := start(Options{
+			Authenticator: k,
+			OnOpen: func(_ context.Context, c *Conn) error {
+				if c.Header.Get("Authorization") != "" || c.Header.Get("Cookie") != "" || c.RemoteAddr == "" || c.ID == 0 {
+					t.Errorf("got %+v", c)
+				}
+				note("open " + string(c.Principal) + " " + c.Namespace + " " + c.Header.Get("X-Page"))
+				if c.Principal == "eve" {
+					return errors.New("not today")
+				}
+				return nil
+			},
+			OnPing: func(c *Conn) { note("ping " + string(c.Principal)) },
+			OnClose: func(c *Conn, code int) {
+				note("close " + string(c.Principal) + " " + websocket.StatusCode(code).String())
+			},
+		})
+		ada := w.dialTo(t, "/v1/ns/shop/live", "Authorization", "Bearer t-ada", "Cookie", "a=b", "X-Page", "7")
+		ada.alive()
+		_ = ada.ws.Close(websocket.StatusNormalClosure, "")
+		settled(t, "it was told", seen(3))
+		eve := w.dial(t)
+		eve.send(`{"op":"auth","token":"t-eve"}`)
+		eve.want(`{"op":"error","reason":"NOT_ALLOWED","detail":"not today"}`)
+		eve.wantClose(closeNotAllowed)
+		settled(t, "she was told of", seen(4))
+		mu.Lock()
+		defer mu.Unlock()
+		want := []string{"open ada shop 7", "ping ada", "close ada StatusNormalClosure", "open eve default "}
+		for i, s := range want {
+			if said[i] != s {
+				t.Errorf("got %q, want %q", said, want)
+				break
 			}
-			return nil
-		},
-		OnPing: func(c *Conn) { note("ping " + string(c.Principal)) },
-		OnClose: func(c *Conn, code int) {
-			note("close " + string(c.Principal) + " " + websocket.StatusCode(code).String())
-		},
+		}
 	})
-	ada := w.dialTo(t, "/v1/ns/shop/live", "Authorization", "Bearer t-ada", "Cookie", "a=b", "X-Page", "7")
-	ada.alive()
-	_ = ada.ws.Close(websocket.StatusNormalClosure, "")
-	waitFor(t, "it was told", seen(3))
-	eve := w.dial(t)
-	eve.send(`{"op":"auth","token":"t-eve"}`)
-	eve.want(`{"op":"error","reason":"NOT_ALLOWED","detail":"not today"}`)
-	eve.wantClose(closeNotAllowed)
-	waitFor(t, "she was told of", seen(4))
-	mu.Lock()
-	defer mu.Unlock()
-	want := []string{"open ada shop 7", "ping ada", "close ada StatusNormalClosure", "open eve default "}
-	for i, s := range want {
-		if said[i] != s {
-			t.Errorf("got %q, want %q", said, want)
-			break
-		}
-	}
 }
 
 // A reason has room in a close frame wherever its text is cut: else another code would be sent.

@@ -185,25 +185,27 @@ func TestCallsAreCancelled(t *testing.T) {
 }
 
 func TestADisconnectCancelsNothing(t *testing.T) {
-	g := newGate()
-	w := start(t, Options{}, g.Service)
-	c := w.dial(t)
-	c.send(`{"op":"call","ref":1,"service":"gate","key":"a","method":"pass"}`, `{"op":"call","ref":2,"service":"gate","key":"a","method":"pass"}`)
-	c.want(`{"op":"ack","ref":1}`)
-	c.want(`{"op":"ack","ref":2}`)
-	<-g.entered
-	_ = c.ws.CloseNow()
-	waitFor(t, "the connection is gone", func() bool {
-		w.g.mu.Lock()
-		defer w.g.mu.Unlock()
-		return len(w.g.live) == 0
-	})
-	close(g.open)
-	for range 2 {
-		if key := <-g.done; key != "a" {
-			t.Errorf("got %q", key)
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		g := newGate()
+		w := start(Options{}, g.Service)
+		c := w.dial(t)
+		c.send(`{"op":"call","ref":1,"service":"gate","key":"a","method":"pass"}`, `{"op":"call","ref":2,"service":"gate","key":"a","method":"pass"}`)
+		c.want(`{"op":"ack","ref":1}`)
+		c.want(`{"op":"ack","ref":2}`)
+		<-g.entered
+		_ = c.ws.CloseNow()
+		settled(t, "the connection is gone", func() bool {
+			w.g.mu.Lock()
+			defer w.g.mu.Unlock()
+			return len(w.g.live) == 0
+		})
+		close(g.open)
+		for range 2 {
+			if key := <-g.done; key != "a" {
+				t.Errorf("got %q", key)
+			}
 		}
-	}
+	})
 }
 
 func TestTooManyCallsUnderWay(t *testing.T) {

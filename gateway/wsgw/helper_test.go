@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -33,6 +35,68 @@ type world struct {
 	g    *Gateway
 	srv  *httptest.Server
 	live *fakeLive
+	// network is nil where connections are the machine's.
+	network *memory
+}
+
+// inBubble runs a test whose time is its own, with connections in memory. Start in it
+// returns a world for which settled knows when nothing happens any more.
+func inBubble(t *testing.T, f func(t *testing.T, start func(Options, ...*edda.Service) *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f(t, func(opts Options, services ...*edda.Service) *world {
+			live := &fakeLive{subs: map[*fakeSub]struct{}{}}
+			w := startOn(t, &memory{conns: make(chan net.Conn), closed: make(chan struct{})}, opts, live, services...)
+			w.live = live
+			return w
+		})
+	})
+}
+
+// memory is a network of connections that hold nothing that is on its way.
+type memory struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case m.conns <- theirs:
+		return ours, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept, Close and Addr are net.Listener's.
+func (m *memory) Accept() (net.Conn, error) {
+	select {
+	case c := <-m.conns:
+		return c, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (m *memory) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return nil
+}
+
+func (m *memory) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7400} }
+
+// settled waits until nothing more happens by itself, and reports an error unless a
+// condition holds then.
+func settled(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	synctest.Wait()
+	if !ok() {
+		t.Errorf("it did not come to be: %s", what)
+	}
 }
 
 // start starts a node in memory with a gateway whose subscriptions are made up.
@@ -52,6 +116,13 @@ func startReal(t *testing.T, opts Options, services ...*edda.Service) *world {
 
 func startWith(t *testing.T, opts Options, live edda.ChannelBackend, services ...*edda.Service) *world {
 	t.Helper()
+	return startOn(t, nil, opts, live, services...)
+}
+
+// startOn starts a node whose gateway listens on a network, or, where that is nil, on a
+// port.
+func startOn(t *testing.T, network *memory, opts Options, live edda.ChannelBackend, services ...*edda.Service) *world {
+	t.Helper()
 	n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 4, Services: append(examples.Services(), services...)})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +134,12 @@ func startWith(t *testing.T, opts Options, live edda.ChannelBackend, services ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{node: n, g: g, srv: httptest.NewServer(g)}
+	w := &world{node: n, g: g, srv: httptest.NewUnstartedServer(g), network: network}
+	if network != nil {
+		_ = w.srv.Listener.Close()
+		w.srv.Listener = network
+	}
+	w.srv.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -79,7 +155,35 @@ func startWith(t *testing.T, opts Options, live edda.ChannelBackend, services ..
 }
 
 // url is that of a path, for WebSocket.
-func (w *world) url(path string) string { return "ws" + strings.TrimPrefix(w.srv.URL, "http") + path }
+func (w *world) url(path string) string {
+	if w.network != nil {
+		return "ws://localhost" + path
+	}
+	return "ws" + strings.TrimPrefix(w.srv.URL, "http") + path
+}
+
+// connect opens a connection to the gateway.
+func (w *world) connect(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := w.dialer()(t.Context(), "tcp", strings.TrimPrefix(w.srv.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// transport keeps no connections, which would not end with a bubble.
+func (w *world) transport() *http.Transport {
+	return &http.Transport{DialContext: w.dialer(), DisableKeepAlives: true}
+}
+
+func (w *world) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if w.network == nil {
+		return (&net.Dialer{}).DialContext
+	}
+	return w.network.dial
+}
 
 // client is a WebSocket client.
 type client struct {
@@ -101,7 +205,9 @@ func (w *world) dialTo(t *testing.T, path string, header ...string) *client {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, w.url(path), &websocket.DialOptions{Subprotocols: []string{Subprotocol}, HTTPHeader: h}) //nolint:bodyclose // the connection has it
+	ws, _, err := websocket.Dial(ctx, w.url(path), &websocket.DialOptions{ //nolint:bodyclose // the connection has it
+		Subprotocols: []string{Subprotocol}, HTTPHeader: h, HTTPClient: &http.Client{Transport: w.transport()},
+	})
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}
@@ -209,18 +315,6 @@ func (c *client) alive() {
 	c.t.Helper()
 	c.send(`{"op":"ping","ref":"alive?"}`)
 	c.want(`{"op":"pong","ref":"alive?"}`)
-}
-
-// waitFor waits until a condition holds that a hook or the end of a goroutine brings about.
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not come to be: %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 // fakeLive is a backend whose subscriptions get what a test gives them.

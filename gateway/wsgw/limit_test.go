@@ -3,7 +3,6 @@ package wsgw
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -57,26 +56,27 @@ func TestFloodOfPings(t *testing.T) {
 // A client that reads nothing of its answers is not read from any more, and then given up;
 // the others go on.
 func TestWhoDoesNotReadIsGivenUp(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	w := start(t, Options{WriteTimeout: 200 * time.Millisecond, MaxBuffered: 64 << 10, Registerer: registry})
-	c := w.rawDial(t)
-	_ = c.conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	call := frameBytes(fin|opText, `{"op":"call","ref":1,"service":"echo","method":"x","data":"`+strings.Repeat("x", 1<<20)+`"}`)
-	for {
-		_ = c.conn.SetWriteDeadline(time.Now().Add(patience))
-		if _, err := c.conn.Write(call); err != nil {
-			break
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		registry := prometheus.NewRegistry()
+		w := start(Options{WriteTimeout: 200 * time.Millisecond, MaxBuffered: 64 << 10, Registerer: registry})
+		c := w.rawDial(t)
+		call := frameBytes(fin|opText, `{"op":"call","ref":1,"service":"echo","method":"x","data":"`+strings.Repeat("x", 1<<20)+`"}`)
+		for {
+			_ = c.conn.SetWriteDeadline(time.Now().Add(patience))
+			if _, err := c.conn.Write(call); err != nil {
+				break
+			}
 		}
-	}
-	waitFor(t, "it is gone", func() bool {
-		w.g.mu.Lock()
-		defer w.g.mu.Unlock()
-		return len(w.g.live) == 0
+		settled(t, "it is gone", func() bool {
+			w.g.mu.Lock()
+			defer w.g.mu.Unlock()
+			return len(w.g.live) == 0
+		})
+		w.dial(t).alive()
+		if n := testutil.ToFloat64(w.g.metrics.ended.WithLabelValues("1006")); n != 1 {
+			t.Errorf("%v connections broke", n)
+		}
 	})
-	w.dial(t).alive()
-	if n := testutil.ToFloat64(w.g.metrics.ended.WithLabelValues("1006")); n != 1 {
-		t.Errorf("%v connections broke", n)
-	}
 }
 
 // A subscriber that falls behind, though it has credit, is told and closed; the others go on.
@@ -135,32 +135,34 @@ func TestSilentClientsStay(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	w := start(t, Options{Registerer: registry})
-	c := w.dial(t)
-	c.send(`{"op":"subscribe","ref":1,"channel":"room"}`, `{"op":"nope"}`)
-	c.want(`{"op":"subscribed"}`)
-	c.want(`{"op":"error"}`)
-	m := w.g.metrics
-	for name, got := range map[string]struct{ got, want float64 }{
-		"connections": {testutil.ToFloat64(m.connections), 1}, "subscriptions": {testutil.ToFloat64(m.subscriptions), 1},
-		"frames in": {testutil.ToFloat64(m.framesIn), 2}, "refused": {testutil.ToFloat64(m.frames.WithLabelValues("BAD_VALUE")), 1},
-	} {
-		if got.got != got.want {
-			t.Errorf("%s: got %v, want %v", name, got.got, got.want)
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		registry := prometheus.NewRegistry()
+		w := start(Options{Registerer: registry})
+		c := w.dial(t)
+		c.send(`{"op":"subscribe","ref":1,"channel":"room"}`, `{"op":"nope"}`)
+		c.want(`{"op":"subscribed"}`)
+		c.want(`{"op":"error"}`)
+		m := w.g.metrics
+		for name, got := range map[string]struct{ got, want float64 }{
+			"connections": {testutil.ToFloat64(m.connections), 1}, "subscriptions": {testutil.ToFloat64(m.subscriptions), 1},
+			"frames in": {testutil.ToFloat64(m.framesIn), 2}, "refused": {testutil.ToFloat64(m.frames.WithLabelValues("BAD_VALUE")), 1},
+		} {
+			if got.got != got.want {
+				t.Errorf("%s: got %v, want %v", name, got.got, got.want)
+			}
 		}
-	}
-	_ = c.ws.Close(websocket.StatusNormalClosure, "")
-	waitFor(t, "it is counted", func() bool {
-		return testutil.ToFloat64(m.ended.WithLabelValues("1000")) == 1 && testutil.ToFloat64(m.connections) == 0 && testutil.ToFloat64(m.subscriptions) == 0
+		_ = c.ws.Close(websocket.StatusNormalClosure, "")
+		settled(t, "it is counted", func() bool {
+			return testutil.ToFloat64(m.ended.WithLabelValues("1000")) == 1 && testutil.ToFloat64(m.connections) == 0 && testutil.ToFloat64(m.subscriptions) == 0
+		})
+		answeredOver(t, w.transport(), handshake(t, w.url("/v1/live"), "Upgrade", ""))
+		if n := testutil.ToFloat64(m.upgrades.WithLabelValues("BAD_VALUE")); n != 1 {
+			t.Errorf("%v upgrades were refused", n)
+		}
+		if _, err := build(backends{}, Options{Registerer: registry}); err != nil {
+			t.Errorf("a second gateway: %v", err)
+		}
 	})
-	answered(t, handshake(t, w.url("/v1/live"), "Upgrade", ""))
-	if n := testutil.ToFloat64(m.upgrades.WithLabelValues("BAD_VALUE")); n != 1 {
-		t.Errorf("%v upgrades were refused", n)
-	}
-	if _, err := build(backends{}, Options{Registerer: registry}); err != nil {
-		t.Errorf("a second gateway: %v", err)
-	}
 }
 
 // stuck is a backend that stores no call as long as somebody waits for it.
@@ -173,20 +175,22 @@ func (stuck) CallAcked(ctx context.Context, _ *edda.Message, _ func(*edda.Ack)) 
 
 // Calls that wait for others of their key when the connection ends are not counted any more.
 func TestMetricsOfCallsThatNeverGo(t *testing.T) {
-	w := start(t, Options{})
-	w.g.calls = stuck{w.g.calls}
-	c := w.dial(t)
-	for ref := range 3 {
-		c.send(fmt.Sprintf(`{"op":"call","ref":%d,"service":"gate","key":"a","method":"pass"}`, ref))
-	}
-	c.alive()
-	m := w.g.metrics
-	if n := testutil.ToFloat64(m.calls); n != 3 {
-		t.Errorf("%v calls are under way", n)
-	}
-	_ = c.ws.Close(websocket.StatusNormalClosure, "")
-	waitFor(t, "it is counted", func() bool { return testutil.ToFloat64(m.connections) == 0 })
-	if n := testutil.ToFloat64(m.calls); n != 0 {
-		t.Errorf("%v calls are under way when nobody is there", n)
-	}
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		w := start(Options{})
+		w.g.calls = stuck{w.g.calls}
+		c := w.dial(t)
+		for ref := range 3 {
+			c.send(fmt.Sprintf(`{"op":"call","ref":%d,"service":"gate","key":"a","method":"pass"}`, ref))
+		}
+		c.alive()
+		m := w.g.metrics
+		if n := testutil.ToFloat64(m.calls); n != 3 {
+			t.Errorf("%v calls are under way", n)
+		}
+		_ = c.ws.Close(websocket.StatusNormalClosure, "")
+		settled(t, "it is counted", func() bool { return testutil.ToFloat64(m.connections) == 0 })
+		if n := testutil.ToFloat64(m.calls); n != 0 {
+			t.Errorf("%v calls are under way when nobody is there", n)
+		}
+	})
 }

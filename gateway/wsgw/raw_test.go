@@ -24,11 +24,7 @@ type raw struct {
 // rawDial upgrades a connection; first is sent together with the request.
 func (w *world) rawDial(t *testing.T, first ...byte) *raw {
 	t.Helper()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(w.srv.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := w.connect(t)
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	c := &raw{t, conn, bufio.NewReader(conn)}
 	c.write(append([]byte("GET /v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+

@@ -45,7 +45,13 @@ func handshake(t *testing.T, url string, change ...string) *http.Request {
 // answered sends a request and returns its status and the reason of its problem.
 func answered(t *testing.T, r *http.Request) (int, edda.Reason, http.Header) {
 	t.Helper()
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	return answeredOver(t, http.DefaultTransport, r)
+}
+
+// answeredOver is answered, over other connections.
+func answeredOver(t *testing.T, over http.RoundTripper, r *http.Request) (int, edda.Reason, http.Header) {
+	t.Helper()
+	resp, err := over.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,38 +173,40 @@ func TestUpgradeWithCredentials(t *testing.T) {
 }
 
 func TestUpgradeLimits(t *testing.T) {
-	k := newKeys()
-	k.set("t-ada", everything("ada"))
-	k.set("t-bob", everything("bob"))
-	w := start(t, Options{Authenticator: k, MaxConnections: 3, MaxPerPrincipal: 1})
-	ada := w.dial(t, "Authorization", "Bearer t-ada")
-	ada.alive()
-	status, reason, h := answered(t, handshake(t, w.url("/v1/live"), "Authorization", "Bearer t-ada"))
-	if status != 429 || reason != edda.Overloaded || h.Get("Retry-After") == "" {
-		t.Errorf("got %d %s for the second of one principal, want 429 %s", status, reason, edda.Overloaded)
-	}
-	late := w.dial(t)
-	late.send(`{"op":"auth","ref":1,"token":"t-ada"}`)
-	late.want(`{"op":"error","ref":1,"reason":"OVERLOADED"}`)
-	late.wantClose(closeTryLater)
-	left := func(n int) func() bool {
-		return func() bool {
-			w.g.mu.Lock()
-			defer w.g.mu.Unlock()
-			return w.g.count == n
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		k := newKeys()
+		k.set("t-ada", everything("ada"))
+		k.set("t-bob", everything("bob"))
+		w := start(Options{Authenticator: k, MaxConnections: 3, MaxPerPrincipal: 1})
+		ada := w.dial(t, "Authorization", "Bearer t-ada")
+		ada.alive()
+		status, reason, h := answeredOver(t, w.transport(), handshake(t, w.url("/v1/live"), "Authorization", "Bearer t-ada"))
+		if status != 429 || reason != edda.Overloaded || h.Get("Retry-After") == "" {
+			t.Errorf("got %d %s for the second of one principal, want 429 %s", status, reason, edda.Overloaded)
 		}
-	}
-	waitFor(t, "it is gone", left(1))
-	bob, other := w.dial(t, "Authorization", "Bearer t-bob"), w.dial(t)
-	bob.alive()
-	status, reason, h = answered(t, handshake(t, w.url("/v1/live")))
-	if status != 503 || reason != edda.Unavailable || h.Get("Retry-After") == "" {
-		t.Errorf("got %d %s for one too many, want 503 %s", status, reason, edda.Unavailable)
-	}
-	_ = ada.ws.CloseNow()
-	_ = other.ws.CloseNow()
-	waitFor(t, "there is room again", left(1))
-	w.dial(t, "Authorization", "Bearer t-ada").alive()
+		late := w.dial(t)
+		late.send(`{"op":"auth","ref":1,"token":"t-ada"}`)
+		late.want(`{"op":"error","ref":1,"reason":"OVERLOADED"}`)
+		late.wantClose(closeTryLater)
+		left := func(n int) func() bool {
+			return func() bool {
+				w.g.mu.Lock()
+				defer w.g.mu.Unlock()
+				return w.g.count == n
+			}
+		}
+		settled(t, "it is gone", left(1))
+		bob, other := w.dial(t, "Authorization", "Bearer t-bob"), w.dial(t)
+		bob.alive()
+		status, reason, h = answeredOver(t, w.transport(), handshake(t, w.url("/v1/live")))
+		if status != 503 || reason != edda.Unavailable || h.Get("Retry-After") == "" {
+			t.Errorf("got %d %s for one too many, want 503 %s", status, reason, edda.Unavailable)
+		}
+		_ = ada.ws.CloseNow()
+		_ = other.ws.CloseNow()
+		settled(t, "there is room again", left(1))
+		w.dial(t, "Authorization", "Bearer t-ada").alive()
+	})
 }
 
 // All origins is not all those whose browser shows a certificate without being asked.
