@@ -1,0 +1,132 @@
+package cqrs
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/edda-io/edda"
+)
+
+// Command is a request to change an aggregate. It belongs to App.Do from the call on.
+type Command struct {
+	// ID names the command. To repeat it gives the same outcome again, and changes nothing.
+	// When it is zero, a new one is made.
+	ID edda.ID
+	// Type is one that the broadcaster has, with or without its parameters filled in.
+	Type string
+	// EventType is the type of the event, whose parameters are filled from the data.
+	// When empty it is CommandSpec.Event.
+	EventType string
+	// Data is what it is about.
+	Data Data
+	// Expect says which version the aggregate must have; the zero value, the one that it
+	// has when the command begins. Of a list all must fit: AnyVersion and NewAggregate
+	// alone make sense there, beside the zero value.
+	Expect Expect
+	// CorrelationID names the whole story; the ID when empty. CausationID is the event
+	// that brought it about.
+	CorrelationID string
+	CausationID   edda.ID
+	// Metadata goes into the event, such as user, channel, application, device, session and
+	// ip. The names changes, previous, hooks and principal are taken.
+	Metadata map[string]json.RawMessage
+	// Explain is why, for people.
+	Explain json.RawMessage
+	// Principal is who asks; edda.Anonymous when empty.
+	Principal edda.Principal
+	// DoNotSave lets the strong handlers run, and stores neither event nor version: the
+	// stream, channels and eventual handlers hear nothing. NoTransaction stores each
+	// statement by itself: what fails half-way stays half-done.
+	DoNotSave     bool
+	NoTransaction bool
+	// TraceParent is the W3C trace context, where ctx has no span.
+	TraceParent string
+}
+
+// Expect is a version that an aggregate must have.
+type Expect struct {
+	kind    expectKind
+	version uint64
+}
+
+type expectKind uint8
+
+const (
+	expectUnchanged expectKind = iota
+	expectExact
+	expectAny
+)
+
+// AnyVersion takes an aggregate as it is in the transaction: the last writer wins.
+func AnyVersion() Expect { return Expect{kind: expectAny} }
+
+// NewAggregate is for one that has no events yet.
+func NewAggregate() Expect { return Expect{kind: expectExact} }
+
+// Version is for one whose last event has this version.
+func Version(n uint64) Expect { return Expect{kind: expectExact, version: n} }
+
+// CommandSpec is a command that a broadcaster knows.
+type CommandSpec struct {
+	// Type is its type, such as create.user, or update.user.:user_uuid with parameters,
+	// which are filled from the data. Required, and unique within an App.
+	Type string
+	// Event is the type of its event, such as user.:user_uuid.created. Required.
+	Event string
+	// Model is a *Model. Required.
+	Model object
+	// Calls are made to third parties, one after the other, and undone in reverse order when
+	// anything fails later.
+	Calls []Call
+	// AppVersion is the version of the event's form; App.Options.AppVersion when empty.
+	AppVersion string
+}
+
+// Call is a reversible call to a third party. Do and Undo are run by whichever process
+// hosts the app's services, at least once each: they must be idempotent, for which
+// Called.ID is the key. In their place Service names a service, in any language.
+type Call struct {
+	// Name is the call's, in chain_saga and in metadata. Required, unique in the command.
+	Name string
+	// Do makes the call. What it returns is merged into the command's data as Merge says,
+	// which is nothing by default; the after hooks find it in Command.Calls.
+	Do func(ctx context.Context, c *Called) (any, error)
+	// Undo takes it back. It is retried until it succeeds, as Retry says, and when it
+	// fails for good the saga waits for a person.
+	Undo func(ctx context.Context, c *Called) error
+	// Service, Method and UndoMethod are used in place of Do and Undo: they are sent a
+	// Called as JSON. UndoMethod may be empty: then nothing undoes the call.
+	Service, Method, UndoMethod string
+	// Merge says what becomes of the result.
+	Merge Merge
+	// Retry is for Do; edda's default when zero. Timeout is of one attempt; 30 seconds
+	// when zero.
+	Retry   edda.RetryPolicy
+	Timeout time.Duration
+}
+
+// Called is what a reversible call is told.
+type Called struct {
+	// ID is the same for each attempt of the call, and for its undoing.
+	ID string `json:"id"`
+	// Command is its id, Type its type.
+	Command edda.ID `json:"command_uuid"`
+	Type    string  `json:"command_type"`
+	// Object and Data are the command's, with the results of the calls before merged in.
+	Object string          `json:"object"`
+	Data   json.RawMessage `json:"data"`
+	// Result is what the call returned, when it is undone.
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+// Outcome is what became of a command.
+type Outcome struct {
+	// Command is its id. Event is its event, as stored.
+	Command edda.ID `json:"command_uuid"`
+	Event   *Event  `json:"event"`
+	// Position is that of its last event; App.Wait takes it. Zero when nothing was saved.
+	Position Position `json:"position,omitzero"`
+	// Replayed says that the command had been done before.
+	Replayed bool `json:"replayed,omitempty"`
+}

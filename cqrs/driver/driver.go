@@ -1,0 +1,85 @@
+// Package driver is what package cqrs asks of a SQL database. Users open one with
+// package sqlitedb or pgdb and hand it to cqrs.New; only who writes another adapter needs
+// this package, and package drivertest, which every adapter must pass.
+package driver
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+)
+
+// DB is a database that commands commit in, together with the user's own tables. All
+// methods are safe for concurrent use.
+type DB interface {
+	// Dialect says what is different about the database. It never changes.
+	Dialect() *Dialect
+	// Transact runs f in a transaction and commits what it did. When f fails, or panics, or
+	// ctx ends, nothing is stored, and f's error is returned as it is (a panic as a
+	// *PanicError). What fails because another transaction was in the way is run again,
+	// from its beginning, so f may be called several times; when that goes on for too long
+	// the error is ErrBusy. When the fate of a commit is not known, the error is ErrUnknown.
+	//
+	// Several calls may share one commit: f then has a savepoint, and what it sees may be
+	// what another call has just done, which is stored if f's is.
+	Transact(ctx context.Context, o TxOptions, f func(ctx context.Context, tx *Tx) error) error
+	// Direct runs f without a transaction: each of its statements is stored by itself.
+	Direct(ctx context.Context, f func(ctx context.Context, tx *Tx) error) error
+	// Reader reads what is committed. Each query sees a state of its own.
+	Reader() Querier
+	// Migrate brings the tables named edda_* to the newest form.
+	Migrate(ctx context.Context) error
+	// Close waits for what runs and closes the database.
+	Close() error
+}
+
+// TxOptions say how a transaction runs. The zero value is what commands use.
+type TxOptions struct {
+	// Isolation is sql.LevelSerializable when zero. The one other level is
+	// sql.LevelRepeatableRead: below it, the order of transaction ids would not be the
+	// order of commits for each aggregate. SQLite knows one level.
+	Isolation sql.IsolationLevel
+	// Alone says that the transaction shares its commit with no other.
+	Alone bool
+}
+
+// Errors of Transact. Test with errors.Is.
+var (
+	// ErrUnknown says that a commit was sent and not answered: the transaction is stored,
+	// or is not. The command's row tells.
+	ErrUnknown = errors.New("the outcome of the commit is not known")
+	// ErrBusy says that other transactions were in the way, every time; nothing is stored.
+	ErrBusy = errors.New("other transactions were in the way, every time")
+)
+
+// PanicError is a panic within a transaction.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Dialect is what is different about a database. The statements of package cqrs are the
+// same for all: their parameters are $1, $2, …, they use RETURNING and ON CONFLICT, and
+// all numbers and times are 64-bit integers.
+type Dialect struct {
+	// Name is "sqlite" or "postgres".
+	Name string
+	// ForUpdate, after a SELECT, locks its rows and passes over those that others have
+	// locked; "" where there is one writer anyway.
+	ForUpdate string
+	// Settled is the condition on table edda_events under which an event has its place in
+	// the order for good: no event that commits later comes before it. "" when always.
+	Settled string
+	// LockEvents lets no command commit until the transaction ends; "" where a
+	// transaction does that anyway.
+	LockEvents string
+	// Migrations are the migrations, in the form of goose, for a tool of the user's.
+	Migrations fs.FS
+}
+
+// Querier reads. Tx is one; so are *sql.DB, *sql.Tx and *sql.Conn.
+type Querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
