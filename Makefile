@@ -1,4 +1,6 @@
 # Needs Go alone. Everything else is a tool of its own module, pinned in tools/go.mod.
+# Tests that need more, such as PostgreSQL (on Debian the package postgresql), say that
+# they are left out where it is missing.
 GO   ?= go
 LINT  = $(GO) tool -modfile=tools/go.mod golangci-lint
 FUZZTIME ?= 10s
