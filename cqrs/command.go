@@ -42,6 +42,9 @@ type Command struct {
 	NoTransaction bool
 	// TraceParent is the W3C trace context, where ctx has no span.
 	TraceParent string
+	// Calls are the results of the reversible calls, by their names. The app fills it in,
+	// for the after hooks.
+	Calls map[string]json.RawMessage
 }
 
 // Expect is a version that an aggregate must have.
@@ -116,6 +119,8 @@ type Called struct {
 	// Object and Data are the command's, with the results of the calls before merged in.
 	Object string          `json:"object"`
 	Data   json.RawMessage `json:"data"`
+	// Metadata is the command's: who asks, from where.
+	Metadata map[string]json.RawMessage `json:"metadata,omitempty"`
 	// Result is what the call returned, when it is undone.
 	Result json.RawMessage `json:"result,omitempty"`
 }
