@@ -1,12 +1,19 @@
 package cqrs
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
 )
 
@@ -62,6 +69,150 @@ const (
 // App runs broadcasters over a database and a node. Make it with New, let a node or a worker
 // host its Services, then Start it. All methods are safe for concurrent use.
 type App struct {
-	db driver.DB
-	o  Options
+	db  driver.DB
+	o   Options
+	bs  []*Broadcaster
+	log *slog.Logger
+
+	life    *lifecycle
+	backend Backend     // set by Start
+	parts   []component // set by Start
+}
+
+// New returns an app that is not started. Its error is a *edda.Error that says everything that is
+// wrong with the broadcasters and options, BadName and BadValue. The database is the caller's, who
+// closes it after Stop.
+func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
+	if db == nil {
+		return nil, badValue("make app", "there is no database")
+	}
+	o = o.withDefaults()
+	if err := o.validate(bs); err != nil {
+		return nil, &edda.Error{Op: "make app " + o.Name, Reason: edda.ReasonOf(err), Err: err}
+	}
+	return &App{db: db, o: o, bs: bs, log: o.Logger, life: newLifecycle()}, nil
+}
+
+func (o Options) withDefaults() Options {
+	o.Name = cmp.Or(o.Name, DefaultName)
+	o.Namespace = cmp.Or(o.Namespace, edda.DefaultNamespace)
+	o.Shards = cmp.Or(o.Shards, 1)
+	o.Isolation = cmp.Or(o.Isolation, Serializable)
+	o.SlowAfter = cmp.Or(o.SlowAfter, DefaultSlowAfter)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+// validate says all that is wrong.
+func (o *Options) validate(bs []*Broadcaster) error {
+	var all []error
+	all = append(all, edda.CheckName("name", o.Name), edda.CheckName("namespace", o.Namespace))
+	if o.Shards < 1 || o.Shards > edda.MaxShards {
+		all = append(all, badValue("check options", "Shards is %d, must be 1 to %d", o.Shards, edda.MaxShards))
+	}
+	if o.Isolation != Serializable && o.Isolation != RepeatableRead {
+		all = append(all, badValue("check options", "Isolation is %q, must be %q or %q", o.Isolation, Serializable, RepeatableRead))
+	}
+	if o.SlowAfter < 0 {
+		all = append(all, badValue("check options", "SlowAfter is %v, must be positive", o.SlowAfter))
+	}
+	names := map[string]bool{}
+	for i, b := range bs {
+		if b == nil {
+			all = append(all, badValue("check broadcasters", "broadcaster %d is nil", i))
+			continue
+		}
+		all = append(all, edda.CheckName("broadcaster", b.name))
+		if names[b.name] {
+			all = append(all, badValue("check broadcasters", "two broadcasters are called %q", b.name))
+		}
+		names[b.name] = true
+	}
+	for _, name := range o.Profile {
+		if !names[name] {
+			all = append(all, badValue("check options", "Profile names the broadcaster %q, which there is not", name))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func badValue(op, format string, args ...any) error {
+	return &edda.Error{Op: op, Reason: edda.BadValue, Err: fmt.Errorf(format, args...)}
+}
+
+// serves reports whether this process serves the broadcaster.
+func (a *App) serves(broadcaster string) bool {
+	return len(a.o.Profile) == 0 || slices.Contains(a.o.Profile, broadcaster)
+}
+
+// Services are what a node or a worker must host: the ordered service of each broadcaster of
+// the profile, and the balanced service cqrs.NAME. The caller may set their fields, such as
+// Concurrency and AttemptTimeout, before handing them over. Requests that come before Start
+// wait for it.
+func (a *App) Services() []*edda.Service {
+	var all []*edda.Service
+	own := edda.NewBalanced("cqrs." + a.o.Name)
+	own.Namespace = a.o.Namespace
+	for _, add := range a.ownMethods() {
+		add(own)
+	}
+	if own.Methods() != nil {
+		all = append(all, own)
+	}
+	return all
+}
+
+// ownMethods add the methods of cqrs.NAME.
+func (a *App) ownMethods() []func(*edda.Service) {
+	return []func(*edda.Service){}
+}
+
+// component runs beside the commands, from Start to Stop.
+type component interface {
+	// run returns soon after ctx has ended.
+	run(ctx context.Context)
+	// wake says that events were committed. It does not block.
+	wake()
+}
+
+// components are what Start runs. Relay and eventual handlers are not there with Options.NoRelay.
+func (a *App) components() []component {
+	return []component{}
+}
+
+// Start checks the database, or brings it to the newest form, and starts what runs beside
+// commands: relay and eventual handlers, until Stop. The backend may be nil with
+// Options.NoRelay, if no command has calls. ctx bounds Start alone. An app is started once:
+// Conflict after that.
+func (a *App) Start(ctx context.Context, backend Backend) error {
+	op := "start app " + a.o.Name
+	if backend == nil && !a.o.NoRelay {
+		return badValue(op, "there is no node to relay events to: hand one over, or set Options.NoRelay")
+	}
+	if !a.o.NoMigrations {
+		if err := a.db.Migrate(ctx); err != nil {
+			return &edda.Error{Op: op, Reason: edda.Unavailable, Err: err}
+		}
+	}
+	return a.life.start(op, func(ctx context.Context, wg *sync.WaitGroup) {
+		a.backend, a.parts = backend, a.components()
+		for _, c := range a.parts {
+			wg.Go(func() { c.run(ctx) })
+		}
+	})
+}
+
+// Stop takes no more commands, waits for those that run, and then ends what runs beside them.
+// When ctx ends first, it returns ctx's error with relay and eventual handlers ended and
+// commands still running, whose own contexts end them. It may be called again, and
+// before Start, which then fails.
+func (a *App) Stop(ctx context.Context) error { return a.life.stop(ctx) }
+
+// committed wakes what waits for events.
+func (a *App) committed() {
+	for _, c := range a.parts {
+		c.wake()
+	}
 }
