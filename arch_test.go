@@ -55,8 +55,9 @@ var rooms = []room{
 	{dir: "internal/httpheader", imports: []string{"."}, stdlib: true},
 	{dir: "internal/lazyctx", stdlib: true},
 	{dir: "internal/ownhost", imports: []string{"."}, stdlib: true},
-	{dir: "internal/crashfs"},  // for tests
-	{dir: "internal/directio"}, // what a vfs.FS cannot do with a disk
+	{dir: "internal/crashfs"},                     // for tests
+	{dir: "internal/pgtest", imports: []string{}}, // for tests
+	{dir: "internal/directio"},                    // what a vfs.FS cannot do with a disk
 	{dir: "internal/record", imports: []string{".", "internal/wire"}, never: world},
 	{dir: "internal/fold", imports: []string{".", "internal/wire", "internal/record", "internal/store"}, never: world},
 	{dir: "internal/store", imports: []string{".", "engine", "internal/wire", "internal/record"}, never: disk},

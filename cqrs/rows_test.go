@@ -1,0 +1,213 @@
+package cqrs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/pgdb"
+	"github.com/edda-io/edda/cqrs/sqlitedb"
+	"github.com/edda-io/edda/internal/pgtest"
+)
+
+// onBoth runs a test on a migrated database of each kind.
+func onBoth(t *testing.T, f func(t *testing.T, db driver.DB)) {
+	for name, open := range map[string]func(t *testing.T) (driver.DB, error){
+		"sqlite": func(t *testing.T) (driver.DB, error) {
+			return sqlitedb.Open(filepath.Join(t.TempDir(), "edda.db"), sqlitedb.Options{})
+		},
+		"postgres": func(t *testing.T) (driver.DB, error) {
+			return pgdb.Open(t.Context(), pgtest.Open(t), pgdb.Options{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, err := open(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			if err := db.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			f(t, db)
+		})
+	}
+}
+
+// transact runs f in a transaction, which must commit.
+func transact(t *testing.T, db driver.DB, f func(ctx context.Context, tx *Tx) error) {
+	t.Helper()
+	if err := db.Transact(t.Context(), driver.TxOptions{}, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newID() edda.ID { return edda.NewID(0, time.Now()) }
+
+func TestCommandRows(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		row := &commandRow{
+			ID: newID(), Run: 1, Status: statusCommitted, Broadcaster: "Users", Type: "create.user", Object: "User", Key: "42",
+			EventID: newID(), Principal: "ann", CreatedAt: time.UnixMicro(1_700_000_000_123_456).UTC(),
+		}
+		insert := func(r *commandRow, want *commandRow) {
+			t.Helper()
+			transact(t, db, func(ctx context.Context, tx *Tx) error {
+				there, err := insertCommand(ctx, tx, r)
+				if diff := cmp.Diff(want, there); diff != "" {
+					t.Errorf("the row that is there (-want +got):\n%s", diff)
+				}
+				return err
+			})
+		}
+		insert(row, nil)
+		again := *row
+		again.Reason = "again"
+		insert(&again, row)
+		second := *row
+		second.Run = 2
+		insert(&second, row) // run 1 was not aborted
+
+		aborted := *row
+		aborted.ID, aborted.Reason = newID(), "it was not answered"
+		transact(t, db, func(ctx context.Context, tx *Tx) error {
+			there, err := abortCommand(ctx, tx, &aborted)
+			if there != nil {
+				t.Errorf("got %+v, want no row", there)
+			}
+			return err
+		})
+		late := aborted
+		aborted.Status, aborted.EventID = statusAborted, edda.ID{}
+		insert(&late, &aborted)
+		next := late
+		next.Run = 2
+		insert(&next, nil)
+		got, err := selectCommand(t.Context(), db.Reader(), next.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&next, got); diff != "" {
+			t.Errorf("the row of run 2 (-want +got):\n%s", diff)
+		}
+		if got, err := selectCommand(t.Context(), db.Reader(), newID()); err != nil || got != nil {
+			t.Errorf("of an unknown command got %+v and %v, want none", got, err)
+		}
+	})
+}
+
+func TestVersions(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		raise := func(want ...expectation) (got []uint64, err error) {
+			err = db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error {
+				got, err = raiseVersions(ctx, tx, "User", want)
+				return err
+			})
+			return got, err
+		}
+		for _, c := range []struct {
+			want     []expectation
+			raised   []uint64
+			conflict *versionError
+		}{
+			{want: []expectation{{Key: "a"}}, raised: []uint64{1}},
+			{want: []expectation{{Key: "a"}}, conflict: &versionError{"User", "a", 0, 1}},
+			{want: []expectation{{Key: "a", Version: 1}, {Key: "b"}}, raised: []uint64{2, 1}},
+			{want: []expectation{{Key: "b", Version: 1}, {Key: "a", Version: 1}}, conflict: &versionError{"User", "a", 1, 2}},
+			{want: []expectation{{Key: "c", Any: true}, {Key: "a", Any: true}, {Key: "b", Any: true}}, raised: []uint64{1, 3, 2}},
+			{want: []expectation{{Key: "d", Version: 7}}, conflict: &versionError{"User", "d", 7, 0}},
+		} {
+			raised, err := raise(c.want...)
+			conflict, _ := errors.AsType[*versionError](err)
+			if diff := cmp.Diff(c.conflict, conflict); diff != "" || (err != nil) != (c.conflict != nil) {
+				t.Errorf("raise %+v: got error %v, want %v", c.want, err, c.conflict)
+			}
+			if diff := cmp.Diff(c.raised, raised); diff != "" {
+				t.Errorf("raise %+v (-want +got):\n%s", c.want, diff)
+			}
+		}
+		got, err := selectVersions(t.Context(), db.Reader(), "User", []string{"c", "nobody", "a", "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]uint64{1, 0, 3, 2}, got); diff != "" {
+			t.Errorf("versions (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// testEvent is an event with something in each field that is stored.
+func testEvent(key string, version uint64) *Event {
+	return &Event{
+		ID: newID(), CommandID: newID(), CausationID: newID(), CausationLevel: 2, CorrelationID: "story", CorrelationType: "create.user",
+		CorrelationPattern: "create.user", Broadcaster: "Users", Type: "user." + key + ".created", Pattern: "user.:id.created",
+		Object: "User", Key: key, PrimaryKeys: map[string]json.RawMessage{"id": json.RawMessage(`"` + key + `"`)},
+		Data: json.RawMessage(`{"z": 1, "id": "` + key + `"}`), Metadata: map[string]json.RawMessage{"ip": json.RawMessage(`"::1"`)},
+		Version: version, AppVersion: "1.2", Before: []string{"B"}, Saga: []string{"S"}, After: []string{}, Chain: []string{"P", "Q"},
+		Explain: json.RawMessage(`"because"`), Live: true, CreatedAt: time.UnixMicro(1_700_000_000_123_456).UTC(),
+	}
+}
+
+func TestEvents(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		var events []*Event
+		for i := range uint64(100) {
+			events = append(events, testEvent("a", i+1))
+		}
+		list := testEvent("b", 1)
+		list.Object, list.Items = "User.list", []Item{{"b", 1}, {"a2", 1}, {"c", 9}}
+		plain := testEvent("d", 1)
+		plain.Metadata, plain.Explain, plain.CausationID = nil, nil, edda.ID{}
+		events = append(events, list, plain)
+		transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+		for i := 1; i < len(events); i++ {
+			if !events[i-1].Position.Before(events[i].Position) {
+				t.Fatalf("event %d is at %v and the next at %v", i-1, events[i-1].Position, events[i].Position)
+			}
+		}
+		sel := func(r eventRange) []*Event {
+			t.Helper()
+			got, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		check := func(what string, want, got []*Event) {
+			t.Helper()
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+		check("all", events, sel(eventRange{Settled: true}))
+		check("a part", events[3:7], sel(eventRange{After: events[2].Position, Until: events[6].Position}))
+		check("some", events[10:20], sel(eventRange{After: events[9].Position, Limit: 10}))
+		check("another's", nil, sel(eventRange{Broadcaster: "Others"}))
+		got, err := eventByID(t.Context(), db.Reader(), list.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("the list", []*Event{list}, []*Event{got})
+		if got, err := eventByID(t.Context(), db.Reader(), newID()); got != nil || err != nil {
+			t.Errorf("of an unknown id got %v and %v", got, err)
+		}
+		row := &commandRow{ID: plain.CommandID, Run: 1, Status: statusCommitted, EventID: plain.ID}
+		transact(t, db, func(ctx context.Context, tx *Tx) error { _, err := insertCommand(ctx, tx, row); return err })
+		got, err = eventOfCommand(t.Context(), db.Reader(), plain.CommandID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("of the command", []*Event{plain}, []*Event{got})
+	})
+}
