@@ -1,8 +1,16 @@
 package cqrs
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/edda-io/edda"
 )
 
 // Model is a kind of object that commands and events are about: a name, and which members
@@ -19,7 +27,9 @@ type ModelOptions[T any] struct {
 	// Required; without dots.
 	Name string
 	// Key are the JSON members of T that make the primary key, in their order. Required.
-	// Each must be a string or a number, and not empty, in everything that is staged.
+	// Each must be a string or a number, and not empty, in everything that is staged;
+	// where there are several, strings may not have a slash. Together, joined by slashes,
+	// they are a key as edda.CheckKey wants it.
 	Key []string
 	// Before and After are run on each object when it is staged, in order: Before on what
 	// came in, After on what is ready. They complete it (a new id, defaults, nested
@@ -31,36 +41,15 @@ type ModelOptions[T any] struct {
 type model struct {
 	name string
 	key  []string
-	// stage reads JSON into the model's type, stages it and writes it again.
-	stage func(raw json.RawMessage, list bool) (Data, error)
+	// stage reads JSON into the model's type, stages it and writes it again. When it is strict,
+	// members that the type does not have are an error, else they are left out.
+	stage func(raw json.RawMessage, list, strict bool) (Data, error)
 }
 
 // object is a *Model of whatever type.
 type object interface{ core() *model }
 
 func (m *model) core() *model { return m }
-
-// Data is staged data of a model: one object, or a list. Model.Stage makes it; a command
-// takes nothing else. The zero value is no data.
-type Data struct {
-	model *model
-	list  bool
-	raw   json.RawMessage
-}
-
-// Object is the name of the model, with ".list" for a list; "" of no data.
-func (d Data) Object() string {
-	switch {
-	case d.model == nil:
-		return ""
-	case d.list:
-		return d.model.name + listSuffix
-	}
-	return d.model.name
-}
-
-// JSON is the data. Nobody may change it.
-func (d Data) JSON() json.RawMessage { return d.raw }
 
 const listSuffix = ".list"
 
@@ -70,15 +59,18 @@ func NewModel[T any](o ModelOptions[T]) *Model[T] {
 	if err := o.validate(); err != nil {
 		panic(err)
 	}
+	o.Key = slices.Clone(o.Key)
 	m := &Model[T]{o: o, model: model{name: o.Name, key: o.Key}}
 	m.stage = m.stageJSON
 	return m
 }
 
-// Stage makes data of an object: Before, then After, then the primary key is checked.
+// Stage makes data of an object: Before, then After, then the primary key is checked. The error
+// is a *edda.Error, BadSchema, for what cannot be staged, with the error of Before or After
+// within.
 func (m *Model[T]) Stage(v T) (Data, error) {
 	if err := m.prepare(&v); err != nil {
-		return Data{}, err
+		return Data{}, m.refuse(err)
 	}
 	return m.staged(v, false)
 }
@@ -88,16 +80,134 @@ func (m *Model[T]) Stage(v T) (Data, error) {
 func (m *Model[T]) StageList(vs []T) (Data, error) {
 	for i := range vs {
 		if err := m.prepare(&vs[i]); err != nil {
-			return Data{}, fmt.Errorf("item %d: %w", i, err)
+			return Data{}, m.refuse(fmt.Errorf("item %d: %w", i, err))
 		}
 	}
 	return m.staged(vs, true)
 }
 
-func (o *ModelOptions[T]) validate() error { return nil }
+// validate says all that is wrong.
+func (o *ModelOptions[T]) validate() error {
+	var all []error
+	bad := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+	if o.Name == "" || strings.Contains(o.Name, ".") || edda.CheckName("model", o.Name) != nil {
+		bad("Name is %q, must be a letter or digit, then letters, digits, '_' or '-', such as User", o.Name)
+	}
+	if len(o.Key) == 0 {
+		bad("Key is empty, must name the JSON members that make the primary key")
+	}
+	names, known := jsonNames(reflect.TypeFor[T]())
+	for i, name := range o.Key {
+		switch {
+		case name == "":
+			bad("Key has an empty name")
+		case slices.Contains(o.Key[:i], name):
+			bad("Key names %q twice", name)
+		case known && !slices.Contains(names, name):
+			bad("Key names %q, which is no JSON member of %T; it has %s", name, *new(T), strings.Join(names, ", "))
+		}
+	}
+	if slices.ContainsFunc(o.Before, isNil[T]) || slices.ContainsFunc(o.After, isNil[T]) {
+		bad("Before or After has a nil function")
+	}
+	// A map is an object as soon as there is one, and some types are encoded only
+	// once they are filled: those are checked when they are staged.
+	var zero T
+	if raw, err := json.Marshal(zero); err == nil && !isObject(raw) && reflect.TypeFor[T]().Kind() != reflect.Map {
+		bad("the JSON of %T is %s, must be an object", zero, raw)
+	} else if _, never := errors.AsType[*json.UnsupportedTypeError](err); never {
+		bad("%T cannot be encoded: %w", zero, err)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return badValue("make model "+o.Name, "%w", errors.Join(all...))
+}
 
-func (m *Model[T]) prepare(v *T) error { return nil }
+func isNil[T any](f func(*T) error) bool { return f == nil }
 
-func (m *Model[T]) staged(v any, list bool) (Data, error) { return Data{}, nil }
+// jsonNames returns the JSON members of a struct; known is false of other types, and of those
+// that are encoded by a method of their own.
+func jsonNames(t reflect.Type) (names []string, known bool) {
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()) {
+		return nil, false
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "", !f.IsExported(), f.Tag.Get("json") == "-":
+		default:
+			names = append(names, cmp.Or(name, f.Name))
+		}
+	}
+	return names, true
+}
 
-func (m *Model[T]) stageJSON(raw json.RawMessage, list bool) (Data, error) { return Data{}, nil }
+// prepare completes an object, or refuses it.
+func (m *Model[T]) prepare(v *T) error {
+	for _, f := range m.o.Before {
+		if err := f(v); err != nil {
+			return err
+		}
+	}
+	for _, f := range m.o.After {
+		if err := f(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// staged encodes what is prepared, once and for all.
+func (m *Model[T]) staged(v any, list bool) (Data, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return Data{}, m.refuse(fmt.Errorf("it cannot be encoded: %w", err))
+	}
+	if replaced(raw) {
+		return Data{}, m.refuse(errors.New("it has a string that is not UTF-8"))
+	}
+	return m.data(raw, list)
+}
+
+// stageJSON is model.stage.
+func (m *Model[T]) stageJSON(raw json.RawMessage, list, strict bool) (Data, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	if list {
+		var vs []T
+		if err := d.Decode(&vs); err != nil {
+			return Data{}, m.refuse(err)
+		}
+		return m.StageList(vs)
+	}
+	if !isObject(raw) {
+		return Data{}, m.refuse(fmt.Errorf("its JSON is %s, must be an object", clip(raw)))
+	}
+	var v T
+	if err := d.Decode(&v); err != nil {
+		return Data{}, m.refuse(err)
+	}
+	return m.Stage(v)
+}
+
+// replaced reports whether the JSON has a string in which the encoder has put U+FFFD in the
+// place of what is not UTF-8. It escapes it there, and nowhere else.
+func replaced(raw []byte) bool {
+	for {
+		i := bytes.Index(raw, []byte(`\ufffd`))
+		if i < 0 {
+			return false
+		}
+		slashes := i
+		for slashes > 0 && raw[slashes-1] == '\\' {
+			slashes--
+		}
+		if (i-slashes)%2 == 0 {
+			return true
+		}
+		raw = raw[i+1:]
+	}
+}
