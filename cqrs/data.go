@@ -43,7 +43,7 @@ func (d Data) Keys() []string { return d.keys }
 // first is the object, or the first item of the list.
 func (d Data) first() json.RawMessage {
 	if d.list {
-		for _, item := range items(d.raw) {
+		for _, item := range itemsOf(d.raw) {
 			return item
 		}
 	}
@@ -55,7 +55,7 @@ func (d Data) primary() map[string]json.RawMessage {
 	all := make(map[string]json.RawMessage, len(d.model.key))
 	first := d.first()
 	for _, name := range d.model.key {
-		all[name], _ = member(first, name)
+		all[name], _ = memberOf(first, name)
 	}
 	return all
 }
@@ -72,7 +72,7 @@ func (m *model) data(raw json.RawMessage, list bool) (Data, error) {
 		return d, nil
 	}
 	seen := map[string]int{}
-	for i, item := range items(raw) {
+	for i, item := range itemsOf(raw) {
 		key, err := m.keyOf(item)
 		if err != nil {
 			return Data{}, m.refuse(fmt.Errorf("item %d: %w", i, err))
@@ -96,7 +96,7 @@ func (m *model) keyOf(raw json.RawMessage) (string, error) {
 	}
 	parts := make([]string, len(m.key))
 	for i, name := range m.key {
-		value, ok := member(raw, name)
+		value, ok := memberOf(raw, name)
 		if !ok {
 			return "", fmt.Errorf("it has no %s, which is of its primary key", name)
 		}

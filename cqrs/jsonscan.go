@@ -10,9 +10,9 @@ import (
 // What follows walks over JSON that is known to be valid, as encoding/json writes and checks
 // it, without reading more of it than is asked for.
 
-// members are those of an object, in their order, names and values as they are written; none of
+// membersOf are those of an object, in their order, names and values as they are written; none of
 // what is no object.
-func members(raw []byte) iter.Seq2[quoted, json.RawMessage] {
+func membersOf(raw []byte) iter.Seq2[quoted, json.RawMessage] {
 	return func(yield func(quoted, json.RawMessage) bool) {
 		i := spaceEnd(raw, 0)
 		if i >= len(raw) || raw[i] != '{' {
@@ -32,13 +32,14 @@ func members(raw []byte) iter.Seq2[quoted, json.RawMessage] {
 	}
 }
 
-// items are those of an array, in their order; none of what is no array.
-func items(raw []byte) iter.Seq2[int, json.RawMessage] {
+// itemsOf are those of an array, in their order; none of what is no array.
+func itemsOf(raw []byte) iter.Seq2[int, json.RawMessage] {
 	return func(yield func(int, json.RawMessage) bool) {
-		if !isList(raw) {
+		i := spaceEnd(raw, 0)
+		if i >= len(raw) || raw[i] != '[' {
 			return
 		}
-		i := spaceEnd(raw, spaceEnd(raw, 0)+1)
+		i = spaceEnd(raw, i+1)
 		for n := 0; i < len(raw) && raw[i] != ']'; n++ {
 			until := valueEnd(raw, i)
 			if !yield(n, json.RawMessage(raw[i:until])) {
@@ -52,9 +53,9 @@ func items(raw []byte) iter.Seq2[int, json.RawMessage] {
 	}
 }
 
-// member returns the value of a member, and whether there is one.
-func member(raw []byte, name string) (value json.RawMessage, ok bool) {
-	for n, v := range members(raw) {
+// memberOf returns the value of a member, and whether there is one.
+func memberOf(raw []byte, name string) (value json.RawMessage, ok bool) {
+	for n, v := range membersOf(raw) {
 		if n.is(name) {
 			value, ok = v, true // the last one counts, as for encoding/json
 		}
@@ -66,12 +67,6 @@ func member(raw []byte, name string) (value json.RawMessage, ok bool) {
 func isObject(raw []byte) bool {
 	i := spaceEnd(raw, 0)
 	return i < len(raw) && raw[i] == '{'
-}
-
-// isList reports whether the JSON is an array.
-func isList(raw []byte) bool {
-	i := spaceEnd(raw, 0)
-	return i < len(raw) && raw[i] == '['
 }
 
 // quoted is a JSON string as it is written.
