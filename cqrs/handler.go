@@ -105,25 +105,6 @@ type Config struct {
 	OnDead edda.OnDead `json:"onDead,omitempty"`
 }
 
-// Merge says how a result is put into data. The zero value does not. At most one of True,
-// As, Each, Push and Zip may be set; Include goes with any.
-type Merge struct {
-	// True merges the members of the result.
-	True bool
-	// As puts the result under this member.
-	As string
-	// Each merges the result into each item of a list.
-	Each bool
-	// Push appends the result to the list that is this member.
-	Push string
-	// Zip merges the items of a list into those of the data that have the same value of
-	// this member.
-	Zip string
-	// Include puts the result beside the data: into Event.Includes under this name; "*" is
-	// the object's.
-	Include string
-}
-
 // Objects are names of objects. In JSON one may stand alone.
 type Objects []string
 

@@ -301,13 +301,41 @@ func (c *Config) check(h *handler) error {
 	if err := c.Retry.Validate(); err != nil {
 		return fmt.Errorf("retry: %w", errors.Unwrap(err))
 	}
+	return cmp.Or(c.checkExpects(h), c.checkMerge(h))
+}
+
+// checkExpects refuses what could never be looked at.
+func (c *Config) checkExpects(h *handler) error {
 	for _, objects := range []struct {
 		field string
 		names Objects
-	}{{"expects_input", c.ExpectsInput}, {"expects_response", c.ExpectsResponse}, {"expects_output", c.ExpectsOutput}} {
-		if slices.Contains(objects.names, "") {
+		none  bool
+		why   string
+	}{
+		{"expects_input", c.ExpectsInput, false, ""},
+		{"expects_response", c.ExpectsResponse, h.kind == KindProjector || h.kind == KindDispatcher, "nothing comes back to it; say expects_output of what goes out"},
+		{"expects_output", c.ExpectsOutput, h.kind == KindHook || h.batch != nil, "nothing goes out of it; say expects_response of what comes back from a hook"},
+	} {
+		switch {
+		case slices.Contains(objects.names, ""):
 			return fmt.Errorf("%s has an empty name", objects.field)
+		case objects.none && !slices.Contains(objects.names, "*") && len(objects.names) > 0:
+			return fmt.Errorf("%s is %s, but this is a %s: %s", objects.field, strings.Join(objects.names, ", "), h.kind, objects.why)
 		}
+	}
+	return nil
+}
+
+// checkMerge refuses to merge what there is not.
+func (c *Config) checkMerge(h *handler) error {
+	if err := cmp.Or(c.Merge.check(), c.MergeMetadata.check()); err != nil {
+		return err
+	}
+	switch {
+	case (c.Merge != Merge{} || c.MergeMetadata != Merge{}) && (h.kind == KindDispatcher || h.batch != nil):
+		return fmt.Errorf("a %s like this has no result that could be merged", h.kind)
+	case c.MergeMetadata.Include != "":
+		return errors.New("metadata cannot include: say it of the data")
 	}
 	return nil
 }

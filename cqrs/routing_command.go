@@ -74,7 +74,12 @@ func (c *Call) check() error {
 	if err := c.Retry.Validate(); err != nil {
 		return fmt.Errorf("retry: %w", errors.Unwrap(err))
 	}
+	if err := c.Merge.check(); err != nil {
+		return err
+	}
 	switch {
+	case c.Merge.Include != "":
+		return errors.New("it includes its result, which after hooks find in Command.Calls anyway")
 	case c.Do == nil && c.Service == "":
 		return errors.New("it has neither Do nor Service")
 	case (c.Do != nil || c.Undo != nil) && (c.Service != "" || c.Method != "" || c.UndoMethod != ""):

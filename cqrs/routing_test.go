@@ -330,14 +330,24 @@ func TestTableRefuses(t *testing.T) {
 			b.BatchProjector("A.a", noBatch, nil, On("test.*", Config{Consistency: Strong}))
 			return nil
 		}, "a projector of batches is eventual"},
-		"timeout":       {projector(Config{Timeout: -1}), "timeout is -1ns, must be positive"},
-		"retry":         {projector(Config{Retry: edda.RetryPolicy{Max: -2}}), "retry: max is -2"},
-		"on dead":       {projector(Config{OnDead: "cry"}), `onDead is "cry", must be continue, stop-key or pause`},
-		"commands":      {projector(Config{DispatchesCommand: "create.test"}), "a projector runs no commands"},
-		"empty object":  {projector(Config{ExpectsInput: Objects{""}}), "expects_input has an empty name"},
-		"broadcaster":   {func(b *Broadcaster) *Wiring { b.name = "a b"; return nil }, `broadcaster "a b" must be a letter or digit`},
-		"reserved name": {func(b *Broadcaster) *Wiring { b.name = "cqrs.x"; return nil }, `broadcaster "cqrs.x" begins with "cqrs."`},
-		"channel":       {func(b *Broadcaster) *Wiring { b.Channel(ChannelSpec{Name: "x", Events: []string{"a.:"}}); return nil }, `channel x: pattern "a.:"`},
+		"timeout":      {projector(Config{Timeout: -1}), "timeout is -1ns, must be positive"},
+		"retry":        {projector(Config{Retry: edda.RetryPolicy{Max: -2}}), "retry: max is -2"},
+		"on dead":      {projector(Config{OnDead: "cry"}), `onDead is "cry", must be continue, stop-key or pause`},
+		"commands":     {projector(Config{DispatchesCommand: "create.test"}), "a projector runs no commands"},
+		"empty object": {projector(Config{ExpectsInput: Objects{""}}), "expects_input has an empty name"},
+		"response":     {projector(Config{ExpectsResponse: Objects{"Test"}}), "expects_response is Test, but this is a projector: nothing comes back to it"},
+		"output":       {hook(Config{ExpectsOutput: Objects{"Test"}}), "expects_output is Test, but this is a hook"},
+		"merge":        {hook(Config{Merge: Merge{True: true, As: "x"}}), "a result is merged in one way"},
+		"metadata":     {hook(Config{MergeMetadata: Merge{Include: "x"}}), "metadata cannot include"},
+		"dispatcher's merge": {func(b *Broadcaster) *Wiring {
+			b.Dispatcher("A.a", nothingDispatched, On("test.*", Config{Merge: Merge{True: true}}))
+			return nil
+		}, "a dispatcher like this has no result"},
+		"call's merge":   {call(Call{Name: "a", Do: done, Merge: Merge{Zip: "a", Each: true}}), "zip is for each item anyway"},
+		"call's include": {call(Call{Name: "a", Do: done, Merge: Merge{Include: "*"}}), "it includes its result"},
+		"broadcaster":    {func(b *Broadcaster) *Wiring { b.name = "a b"; return nil }, `broadcaster "a b" must be a letter or digit`},
+		"reserved name":  {func(b *Broadcaster) *Wiring { b.name = "cqrs.x"; return nil }, `broadcaster "cqrs.x" begins with "cqrs."`},
+		"channel":        {func(b *Broadcaster) *Wiring { b.Channel(ChannelSpec{Name: "x", Events: []string{"a.:"}}); return nil }, `channel x: pattern "a.:"`},
 		"channel twice": {func(b *Broadcaster) *Wiring {
 			b.Channel(ChannelSpec{Name: "x"})
 			b.Channel(ChannelSpec{Name: "x"})
