@@ -50,11 +50,11 @@ type Options struct {
 	Isolation Isolation
 	// SlowAfter is from when on a handler is logged as slow. DefaultSlowAfter when zero.
 	SlowAfter time.Duration
-	// Logger is slog.Default when nil. Registerer takes the metrics; none when nil.
-	// Tracer makes the spans; the global provider's when nil.
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
-	Tracer     trace.TracerProvider
+	// Logger is slog.Default when nil. Registerer takes the metrics, which are kept nowhere when
+	// it is nil; apps may share it. TracerProvider gets the spans; there are none when it is nil.
+	Logger         *slog.Logger
+	Registerer     prometheus.Registerer
+	TracerProvider trace.TracerProvider
 }
 
 // Isolation is the isolation of transactions.
@@ -74,6 +74,8 @@ type App struct {
 	bs  []*Broadcaster
 	log *slog.Logger
 
+	observer *observer
+
 	life    *lifecycle
 	backend Backend     // set by Start
 	parts   []component // set by Start
@@ -90,7 +92,11 @@ func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
 	if err := o.validate(bs); err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name, Reason: edda.ReasonOf(err), Err: err}
 	}
-	return &App{db: db, o: o, bs: bs, log: o.Logger, life: newLifecycle()}, nil
+	v, err := newObserver(&o)
+	if err != nil {
+		return nil, &edda.Error{Op: "make app " + o.Name + ": register its metrics", Reason: edda.BadValue, Err: err}
+	}
+	return &App{db: db, o: o, bs: bs, log: o.Logger, observer: v, life: newLifecycle()}, nil
 }
 
 func (o Options) withDefaults() Options {
