@@ -60,12 +60,18 @@ func (d doc) unknown(known string) error {
 
 // object reads an object, whose members are read in their order.
 func (d doc) object(read func(name string, v doc) error) error {
-	ms, err := readMembers(d.raw)
-	if err != nil {
+	if !isObject(d.raw) {
 		return d.bad("an object")
 	}
-	for _, m := range ms.list {
-		if err := read(m.name, d.under(m.name, m.value)); err != nil {
+	seen := map[string]bool{}
+	for quoted, value := range membersOf(d.raw) {
+		name := quoted.String()
+		v := d.under(name, value)
+		if seen[name] {
+			return v.wrong(errors.New("it is there twice"))
+		}
+		seen[name] = true
+		if err := read(name, v); err != nil {
 			return err
 		}
 	}

@@ -116,18 +116,3 @@ type Route struct {
 
 // On returns a route. The pattern is read as by pattern.ParseFold.
 func On(pattern string, c Config) Route { return Route{Pattern: pattern, Config: c} }
-
-// Wiring adds routes to handlers by their names, as data: a settings file may say it. Its JSON is
-// that of spool-broadcast: kind in the plural, class, "broadcasters", broadcaster, pattern, method.
-type Wiring struct {
-	Routes []WiredRoute
-}
-
-// WiredRoute is a route of a handler.
-type WiredRoute struct {
-	Kind        Kind
-	Broadcaster string
-	// Handler is Class.method.
-	Handler string
-	Route   Route
-}

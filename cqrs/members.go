@@ -19,35 +19,29 @@ type members struct {
 	at   map[string]int
 }
 
-// readMembers reads an object. Of a name that stands twice the last value counts.
+// readMembers reads an object from valid JSON. Of a name that stands twice the last value
+// counts.
 func readMembers(raw json.RawMessage) (*members, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	if !isObject(raw) {
 		return nil, fmt.Errorf("it is %s, not an object", formOf(raw))
 	}
 	ms := &members{at: map[string]int{}}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
-		}
-		ms.set(name.(string), value) //nolint:forcetypeassert // a name is a string
+	for name, value := range membersOf(raw) {
+		ms.set(name.String(), value)
 	}
-	_, err := d.Token()
-	return ms, err
+	return ms, nil
 }
 
-// readList reads a list.
+// readList reads a list from valid JSON.
 func readList(raw json.RawMessage) ([]json.RawMessage, error) {
-	var list []json.RawMessage
 	if !isList(raw) {
 		return nil, fmt.Errorf("it is %s, not a list", formOf(raw))
 	}
-	return list, json.Unmarshal(raw, &list)
+	list := []json.RawMessage{}
+	for _, item := range itemsOf(raw) {
+		list = append(list, item)
+	}
+	return list, nil
 }
 
 // get returns a member's value; nil when there is none.
@@ -109,9 +103,10 @@ func isNothing(raw json.RawMessage) bool {
 	return string(bytes.TrimSpace(raw)) == "null" || firstOf(raw) == 0
 }
 
+// firstOf is the first byte that is not white space; 0 when there is none.
 func firstOf(raw json.RawMessage) byte {
-	if raw = bytes.TrimLeft(raw, " \t\r\n"); len(raw) > 0 {
-		return raw[0]
+	if i := spaceEnd(raw, 0); i < len(raw) {
+		return raw[i]
 	}
 	return 0
 }

@@ -65,8 +65,11 @@ func (m Merge) includeAs(object string) string {
 // apply puts a result into data, both of which are JSON, and returns the new data. Neither
 // is changed. The error says what does not fit.
 func (m Merge) apply(data, result json.RawMessage) (json.RawMessage, error) {
-	if !m.changes() || isNothing(result) {
+	switch {
+	case !m.changes() || isNothing(result):
 		return data, nil
+	case !json.Valid(result):
+		return nil, errors.New("the result is not JSON")
 	}
 	if !isList(data) {
 		if m.Zip != "" {

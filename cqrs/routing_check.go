@@ -34,9 +34,9 @@ func newTable(bs []*Broadcaster, w *Wiring) (*table, error) {
 	for i, one := range bs {
 		switch {
 		case one == nil:
-			b.bad("broadcaster %d is nil", i+1)
+			b.badf("broadcaster %d is nil", i+1)
 		case b.broadcasters[one.name] != nil:
-			b.bad("broadcaster %s is there twice", one.name)
+			b.badf("broadcaster %s is there twice", one.name)
 		default:
 			b.broadcaster(one)
 		}
@@ -52,29 +52,38 @@ func newTable(bs []*Broadcaster, w *Wiring) (*table, error) {
 // tableBuilder makes a table, and goes on after what is wrong, to say all of it.
 type tableBuilder struct {
 	*table
-	wired  map[wiredTo][]Route
-	models map[string]*model
-	errs   []error
+	wired   map[wiredTo][]Route
+	carried map[wiredTo][]string // patterns of channels
+	models  map[string]*model
+	errs    []error
 }
 
-// wiredTo is whom a route of a Wiring is for.
+// wiredTo is whom a route of a Wiring is for: a handler, or a channel.
 type wiredTo struct {
-	broadcaster, handler string
+	broadcaster, name string
 }
 
-func (b *tableBuilder) bad(format string, args ...any) {
+func (b *tableBuilder) badf(format string, args ...any) {
 	b.errs = append(b.errs, fmt.Errorf(format, args...))
 }
 
 // wire puts the routes of the wiring to their handlers.
 func (b *tableBuilder) wire(bs []*Broadcaster, w *Wiring) {
-	b.wired = map[wiredTo][]Route{}
+	b.wired, b.carried = map[wiredTo][]Route{}, map[wiredTo][]string{}
 	if w == nil {
 		return
 	}
+	for _, c := range w.Channels {
+		if err := c.findIn(bs); err != nil {
+			b.badf("wiring: channel %s of broadcaster %s on %q: %w", c.Channel, c.Broadcaster, c.Pattern, err)
+			continue
+		}
+		to := wiredTo{c.Broadcaster, c.Channel}
+		b.carried[to] = append(b.carried[to], c.Pattern)
+	}
 	for _, r := range w.Routes {
 		if err := r.findIn(bs); err != nil {
-			b.bad("wiring: %s %s of broadcaster %s on %q: %w", r.Kind, r.Handler, r.Broadcaster, r.Route.Pattern, err)
+			b.badf("wiring: %s %s of broadcaster %s on %q: %w", r.Kind, r.Handler, r.Broadcaster, r.Route.Pattern, err)
 			continue
 		}
 		to := wiredTo{r.Broadcaster, r.Handler}
@@ -84,32 +93,51 @@ func (b *tableBuilder) wire(bs []*Broadcaster, w *Wiring) {
 
 // findIn says what is wrong with whom the route is for.
 func (r *WiredRoute) findIn(bs []*Broadcaster) error {
-	var names, handlers []string
-	var found *handler
-	for _, one := range bs {
-		if one == nil {
+	b, err := broadcasterIn(bs, r.Broadcaster)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, h := range b.handlers {
+		switch {
+		case h.name == r.Handler && h.kind == r.Kind:
+			return nil
+		case h.name == r.Handler:
+			return fmt.Errorf("it is a %s", h.kind)
+		}
+		names = append(names, h.name)
+	}
+	return fmt.Errorf("the broadcaster has no handler of this name%s", known(names))
+}
+
+// findIn says what is wrong with the channel.
+func (c *WiredChannel) findIn(bs []*Broadcaster) error {
+	b, err := broadcasterIn(bs, c.Broadcaster)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, s := range b.channels {
+		if s.Name == c.Channel {
+			return nil
+		}
+		names = append(names, s.Name)
+	}
+	return fmt.Errorf("the broadcaster has no channel of this name%s", known(names))
+}
+
+func broadcasterIn(bs []*Broadcaster, name string) (*Broadcaster, error) {
+	var names []string
+	for _, b := range bs {
+		if b == nil {
 			continue
 		}
-		names = append(names, one.name)
-		if one.name != r.Broadcaster {
-			continue
+		if b.name == name {
+			return b, nil
 		}
-		for _, h := range one.handlers {
-			handlers = append(handlers, h.name)
-			if h.name == r.Handler {
-				found = h
-			}
-		}
+		names = append(names, b.name)
 	}
-	switch {
-	case !slices.Contains(names, r.Broadcaster):
-		return fmt.Errorf("there is no broadcaster of this name%s", known(names))
-	case found == nil:
-		return fmt.Errorf("the broadcaster has no handler of this name%s", known(handlers))
-	case found.kind != r.Kind:
-		return fmt.Errorf("it is a %s", found.kind)
-	}
-	return nil
+	return nil, fmt.Errorf("there is no broadcaster of this name%s", known(names))
 }
 
 // known says which names there are.
@@ -125,10 +153,10 @@ func (b *tableBuilder) broadcaster(one *Broadcaster) {
 	b.broadcasters[one.name] = r
 	b.names = append(b.names, one.name)
 	if err := edda.CheckName("broadcaster", one.name); err != nil {
-		b.bad("%w", errors.Unwrap(err))
+		b.badf("%w", errors.Unwrap(err))
 	}
 	if strings.HasPrefix(one.name, servicePrefix) {
-		b.bad("broadcaster %q begins with %q, which is for the services of apps", one.name, servicePrefix)
+		b.badf("broadcaster %q begins with %q, which is for the services of apps", one.name, servicePrefix)
 	}
 	for i := range one.commands {
 		b.command(one, &one.commands[i])
@@ -137,9 +165,9 @@ func (b *tableBuilder) broadcaster(one *Broadcaster) {
 		p, err := pattern.ParseFold(v.pattern)
 		switch {
 		case err != nil:
-			b.bad("broadcaster %s: validator %d: %w", one.name, i+1, err)
+			b.badf("broadcaster %s: validator %d: %w", one.name, i+1, err)
 		case v.check == nil:
-			b.bad("broadcaster %s: validator of %q has no function", one.name, v.pattern)
+			b.badf("broadcaster %s: validator of %q has no function", one.name, v.pattern)
 		default:
 			r.validators.Add(p, i)
 		}
@@ -153,15 +181,15 @@ func (b *tableBuilder) broadcaster(one *Broadcaster) {
 func (b *tableBuilder) channel(one *Broadcaster, r *routes, c ChannelSpec) {
 	routes := channelRoutes{spec: c}
 	if err := edda.CheckName("channel", c.Name); err != nil {
-		b.bad("broadcaster %s: %w", one.name, errors.Unwrap(err))
+		b.badf("broadcaster %s: %w", one.name, errors.Unwrap(err))
 	}
 	if slices.ContainsFunc(r.channels, func(o channelRoutes) bool { return o.spec.Name == c.Name }) {
-		b.bad("broadcaster %s: channel %s is there twice", one.name, c.Name)
+		b.badf("broadcaster %s: channel %s is there twice", one.name, c.Name)
 	}
-	for _, text := range c.Events {
+	for _, text := range slices.Concat(c.Events, b.carried[wiredTo{one.name, c.Name}]) {
 		p, err := pattern.ParseFold(text)
 		if err != nil {
-			b.bad("broadcaster %s: channel %s: %w", one.name, c.Name, err)
+			b.badf("broadcaster %s: channel %s: %w", one.name, c.Name, err)
 			continue
 		}
 		routes.events = append(routes.events, p)
@@ -176,20 +204,20 @@ func (b *tableBuilder) handlers(one *Broadcaster, r *routes) {
 	for order, h := range one.handlers {
 		at := fmt.Sprintf("broadcaster %s: %s %s", one.name, h.kind, h.name)
 		if err := checkHandlerName(h.name); err != nil {
-			b.bad("%s: %w", at, err)
+			b.badf("%s: %w", at, err)
 		}
 		if names[h.name] {
-			b.bad("%s: there is another handler of this name", at)
+			b.badf("%s: there is another handler of this name", at)
 		}
 		names[h.name] = true
 		if err := h.check(); err != nil {
-			b.bad("%s: %w", at, err)
+			b.badf("%s: %w", at, err)
 		}
 		eventual := false
 		for _, on := range slices.Concat(h.routes, b.wired[wiredTo{one.name, h.name}]) {
 			made, err := h.route(on, order)
 			if err != nil {
-				b.bad("%s on %q: %w", at, on.Pattern, err)
+				b.badf("%s on %q: %w", at, on.Pattern, err)
 				continue
 			}
 			eventual = eventual || made.c.Consistency == Eventual
@@ -250,7 +278,7 @@ func (h *handler) route(on Route, order int) (*route, error) {
 		return nil, err
 	}
 	r := &route{match: match{h: h, c: c}, pattern: p, order: order}
-	r.match.route = r
+	r.route = r
 	return r, nil
 }
 
@@ -349,7 +377,7 @@ func (b *tableBuilder) checkCommands() {
 				continue
 			}
 			if err := b.checkDispatches(one); err != nil {
-				b.bad("broadcaster %s: %s %s on %q: dispatches_command %q: %w",
+				b.badf("broadcaster %s: %s %s on %q: dispatches_command %q: %w",
 					name, one.h.kind, one.h.name, one.pattern, one.c.DispatchesCommand, err)
 			}
 		}
@@ -387,7 +415,7 @@ func (b *tableBuilder) checkValidators() {
 			return err != nil || pattern.Overlap(p, c.typ)
 		})
 		if !validated {
-			b.bad("broadcaster %s: command %s: no validator is for it, so it would always be refused", c.broadcaster.name, c.spec.Type)
+			b.badf("broadcaster %s: command %s: no validator is for it, so it would always be refused", c.broadcaster.name, c.spec.Type)
 		}
 	}
 }
@@ -398,7 +426,7 @@ func (b *tableBuilder) ambiguous() {
 	for i, c := range b.commands {
 		form := c.form()
 		if other := forms[form]; other != nil {
-			b.bad("command %s of broadcaster %s and command %s of broadcaster %s have the same type",
+			b.badf("command %s of broadcaster %s and command %s of broadcaster %s have the same type",
 				other.spec.Type, other.broadcaster.name, c.spec.Type, c.broadcaster.name)
 			continue
 		}

@@ -18,10 +18,10 @@ func (b *tableBuilder) command(one *Broadcaster, s *CommandSpec) {
 	c.typ, typErr = readType(s.Type)
 	c.event, eventErr = readType(s.Event)
 	if typErr != nil {
-		b.bad("%s: its type: %w", at, typErr)
+		b.badf("%s: its type: %w", at, typErr)
 	}
 	if eventErr != nil {
-		b.bad("%s: its event: %w", at, eventErr)
+		b.badf("%s: its event: %w", at, eventErr)
 	}
 	b.model(at, s.Model)
 	b.calls(at, s.Calls)
@@ -43,12 +43,12 @@ func readType(s string) (*pattern.Pattern, error) {
 // model sees to it that there is one model of each name.
 func (b *tableBuilder) model(at string, o object) {
 	if o == nil {
-		b.bad("%s: it has no model", at)
+		b.badf("%s: it has no model", at)
 		return
 	}
 	m := o.core()
 	if other, there := b.models[m.name]; there && other != m {
-		b.bad("%s: there is another model called %s; make one and use it for both", at, m.name)
+		b.badf("%s: there is another model called %s; make one and use it for both", at, m.name)
 	}
 	b.models[m.name] = m
 }
@@ -58,10 +58,10 @@ func (b *tableBuilder) calls(at string, calls []Call) {
 	for i := range calls {
 		c := &calls[i]
 		if slices.ContainsFunc(calls[:i], func(o Call) bool { return o.Name == c.Name }) {
-			b.bad("%s: call %s is there twice", at, c.Name)
+			b.badf("%s: call %s is there twice", at, c.Name)
 		}
 		if err := c.check(); err != nil {
-			b.bad("%s: call %s: %w", at, cmp.Or(c.Name, "without a name"), err)
+			b.badf("%s: call %s: %w", at, cmp.Or(c.Name, "without a name"), err)
 		}
 	}
 }

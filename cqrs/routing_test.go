@@ -163,11 +163,11 @@ func TestTableOneTime(t *testing.T) {
 	h := made.eventual("Test")[0]
 	for _, c := range []struct {
 		typ            string
-		strong, later_ bool
+		strong, eventual bool
 	}{{"test.created", true, false}, {"test.updated", false, true}} {
 		strong, later := len(made.strong("Test", c.typ)) == 1, made.later("Test", h, c.typ) != nil
-		if strong != c.strong || later != c.later_ {
-			t.Errorf("%s: strong is %t, eventual %t, want %t, %t", c.typ, strong, later, c.strong, c.later_)
+		if strong != c.strong || later != c.eventual {
+			t.Errorf("%s: strong is %t, eventual %t, want %t, %t", c.typ, strong, later, c.strong, c.eventual)
 		}
 	}
 	if b, a := made.hooks("Test", "create.test", Before), made.hooks("Test", "create.test", After); len(b) != 1 || len(a) != 0 {
