@@ -245,3 +245,12 @@ func explain(broadcaster string, r *router, m *match, typ string) HandlerMatch {
 	}
 	return hm
 }
+
+// types returns the types of all commands, as they were registered.
+func (t *table) types() []string {
+	all := make([]string, len(t.commands))
+	for i, c := range t.commands {
+		all[i] = c.spec.Type
+	}
+	return all
+}

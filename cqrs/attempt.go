@@ -1,0 +1,116 @@
+package cqrs
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/driver"
+)
+
+// attempts runs f, which is a handler, as often as its policy says, each time under its
+// timeout. A handler that goes on after the end of its context is waited for, since nobody else
+// may use the transaction, and has failed all the same.
+func (a *App) attempts(ctx context.Context, m *match, f func(ctx context.Context) error) error {
+	for n := 1; ; n++ {
+		err := a.attempt(ctx, m, f)
+		if err == nil {
+			return nil
+		}
+		delay, again := m.c.Retry.Next(n, rand.Float64())
+		if !again || ctx.Err() != nil || !repeats(err) {
+			return &edda.Error{Op: string(m.h.kind) + " " + m.h.name, Reason: reasonOf(err), Err: err, Attempts: n}
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// attempt runs f once, and makes an error of its panic.
+func (a *App) attempt(ctx context.Context, m *match, f func(ctx context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.c.Timeout, errTooLong{m.c.Timeout})
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			err = a.panicked(ctx, string(m.h.kind), m.h.name, v)
+		}
+	}()
+	err = f(ctx)
+	if tooLong, ok := errors.AsType[errTooLong](context.Cause(ctx)); ok {
+		return &edda.Error{Reason: edda.Timeout, Err: errors.Join(tooLong, err)}
+	}
+	return err
+}
+
+// panicked makes an error of a panic, and logs it with its stack.
+func (a *App) panicked(ctx context.Context, kind, name string, v any) error {
+	a.log.ErrorContext(ctx, "handler panicked", "kind", kind, "handler", name, "panic", v, "stack", string(debug.Stack()))
+	return &edda.Error{Reason: edda.Panicked, Err: fmt.Errorf("it panicked: %v", v)}
+}
+
+// errTooLong is why a handler's context has ended.
+type errTooLong struct{ timeout time.Duration }
+
+// Error implements error.
+func (e errTooLong) Error() string { return fmt.Sprintf("it took longer than its timeout of %s", e.timeout) }
+
+// final is an error that no repetition mends: what comes back is not what was expected.
+type final struct{ error }
+
+func unexpected(format string, args ...any) error { return final{fmt.Errorf(format, args...)} }
+
+// Unwrap returns the error.
+func (f final) Unwrap() error { return f.error }
+
+// repeats reports whether a handler that has returned err is tried again.
+func repeats(err error) bool {
+	if _, ok := errors.AsType[final](err); ok {
+		return false
+	}
+	if he, ok := errors.AsType[*edda.HandlerError](err); ok {
+		return !he.Final
+	}
+	return true
+}
+
+// reasonOf is the reason of an error of a handler: its own, if it has one.
+func reasonOf(err error) edda.Reason {
+	if e, ok := errors.AsType[*edda.Error](err); ok {
+		return e.Reason
+	}
+	if r := databaseReason(err); r != "" {
+		return r
+	}
+	return edda.Failed
+}
+
+// databaseReason is the reason of an error that a database may return; "" of others.
+func databaseReason(err error) edda.Reason {
+	if _, ok := errors.AsType[*versionError](err); ok {
+		return edda.Conflict
+	}
+	if _, ok := errors.AsType[*driver.PanicError](err); ok {
+		return edda.Panicked
+	}
+	switch {
+	case errors.Is(err, driver.ErrUnknown):
+		return edda.OutcomeUnknown
+	case errors.Is(err, driver.ErrBusy), errors.Is(err, sqldriver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
+		return edda.Unavailable
+	case errors.Is(err, context.DeadlineExceeded):
+		return edda.Timeout
+	case errors.Is(err, context.Canceled):
+		return edda.Cancelled
+	}
+	return ""
+}
