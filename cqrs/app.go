@@ -69,10 +69,10 @@ const (
 // App runs broadcasters over a database and a node. Make it with New, let a node or a worker
 // host its Services, then Start it. All methods are safe for concurrent use.
 type App struct {
-	db  driver.DB
-	o   Options
-	bs  []*Broadcaster
-	log *slog.Logger
+	db    driver.DB
+	o     Options
+	table *table
+	log   *slog.Logger
 
 	observer *observer
 
@@ -89,14 +89,15 @@ func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
 		return nil, badValue("make app", "there is no database")
 	}
 	o = o.withDefaults()
-	if err := o.validate(bs); err != nil {
+	t, err := newTable(bs, o.Wiring)
+	if err := errors.Join(err, o.validate(bs)); err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name, Reason: edda.ReasonOf(err), Err: err}
 	}
 	v, err := newObserver(&o)
 	if err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name + ": register its metrics", Reason: edda.BadValue, Err: err}
 	}
-	return &App{db: db, o: o, bs: bs, log: o.Logger, observer: v, life: newLifecycle()}, nil
+	return &App{db: db, o: o, table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
 }
 
 func (o Options) withDefaults() Options {
@@ -124,20 +125,8 @@ func (o *Options) validate(bs []*Broadcaster) error {
 	if o.SlowAfter < 0 {
 		all = append(all, badValue("check options", "SlowAfter is %v, must be positive", o.SlowAfter))
 	}
-	names := map[string]bool{}
-	for i, b := range bs {
-		if b == nil {
-			all = append(all, badValue("check broadcasters", "broadcaster %d is nil", i))
-			continue
-		}
-		all = append(all, edda.CheckName("broadcaster", b.name))
-		if names[b.name] {
-			all = append(all, badValue("check broadcasters", "two broadcasters are called %q", b.name))
-		}
-		names[b.name] = true
-	}
 	for _, name := range o.Profile {
-		if !names[name] {
+		if !slices.ContainsFunc(bs, func(b *Broadcaster) bool { return b != nil && b.name == name }) {
 			all = append(all, badValue("check options", "Profile names the broadcaster %q, which there is not", name))
 		}
 	}

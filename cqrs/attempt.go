@@ -15,11 +15,12 @@ import (
 )
 
 // attempts runs f, which is a handler, as often as its policy says, each time under its
-// timeout. A handler that goes on after the end of its context is waited for, since nobody else
+// timeout. What it is run on is for people. A handler that goes on after the end of its context is waited for, since nobody else
 // may use the transaction, and has failed all the same.
-func (a *App) attempts(ctx context.Context, m *match, f func(ctx context.Context) error) error {
+func (a *App) attempts(ctx context.Context, m *match, on observation, f func(ctx context.Context) error) error {
+	on.kind, on.name = m.h.kind, m.h.name
 	for n := 1; ; n++ {
-		err := a.attempt(ctx, m, f)
+		err := a.observed(ctx, on, func(ctx context.Context) error { return a.attempt(ctx, m, f) })
 		if err == nil {
 			return nil
 		}
@@ -62,7 +63,9 @@ func (a *App) panicked(ctx context.Context, kind, name string, v any) error {
 type errTooLong struct{ timeout time.Duration }
 
 // Error implements error.
-func (e errTooLong) Error() string { return fmt.Sprintf("it took longer than its timeout of %s", e.timeout) }
+func (e errTooLong) Error() string {
+	return fmt.Sprintf("it took longer than its timeout of %s", e.timeout)
+}
 
 // final is an error that no repetition mends: what comes back is not what was expected.
 type final struct{ error }

@@ -36,9 +36,6 @@ type execution struct {
 	createdAt time.Time
 }
 
-// appMetadata are the names in metadata that the app fills in.
-var appMetadata = []string{"changes", "previous", "hooks", "principal"}
-
 // newExecution checks a command, and gives it its defaults. It asks no database.
 func (a *App) newExecution(c *Command) (*execution, error) {
 	of, ok := a.table.command(c.Type)
@@ -109,7 +106,7 @@ func (x *execution) checkData() error {
 func (x *execution) checkContext() error {
 	c := x.command
 	for name, v := range c.Metadata {
-		if slices.Contains(appMetadata, name) {
+		if slices.Contains(takenMetadata, name) {
 			return badValue("", "the metadata %q is taken; the app fills it in", name)
 		}
 		if !json.Valid(v) {

@@ -64,7 +64,8 @@ func (a *App) hooks(ctx context.Context, q Querier, x *execution, l Lifecycle) e
 
 func (a *App) hook(ctx context.Context, q Querier, x *execution, m *match) error {
 	var result Data
-	err := a.attempts(ctx, m, func(ctx context.Context) (err error) {
+	on := observation{broadcaster: x.of.broadcaster.name, typ: x.command.Type, command: x.command.ID}
+	err := a.attempts(ctx, m, on, func(ctx context.Context) (err error) {
 		if err := expects("expects_input", m.c.ExpectsInput, x.command.Data.Object()); err != nil {
 			return err
 		}

@@ -257,3 +257,15 @@ func queryItems(ctx context.Context, q Querier, e *Event) error {
 	}
 	return rows.Err()
 }
+
+// lastPosition returns the position of the last event of an event's transaction and story, or,
+// where transactions have no ids, of its story so far.
+func lastPosition(ctx context.Context, q Querier, e *Event) (Position, error) {
+	p := Position{Tx: e.Position.Tx}
+	err := q.QueryRowContext(ctx, "SELECT max(seq) FROM edda_events WHERE correlation_uuid = $1 AND tx = $2",
+		e.CorrelationID, e.Position.Tx).Scan(&p.Seq)
+	if err != nil {
+		return Position{}, fmt.Errorf("read the position of event %s: %w", e.ID, err)
+	}
+	return p, nil
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -22,21 +23,15 @@ const maxDepth = 32
 // tree is one run of a transaction: a command, with what follows from it. It begins anew from
 // the execution each time, and so changes nothing of that.
 type tree struct {
-	a     *App
-	tx    *Tx
-	store store
+	a  *App
+	tx *Tx
+	// later keeps what is stored when all handlers have run; nil where that is a
+	// transaction's.
+	later *later
+	// unsaved counts the commands that are under way and not saved.
+	unsaved int
 	// events are what was collected, causes before effects.
 	events []*Event
-}
-
-// store keeps rows of commands and versions: in the transaction, or not at all.
-type store interface {
-	// begin writes the row of a command, and returns the one that is there in its place.
-	begin(ctx context.Context, x *execution, event edda.ID) (there *commandRow, err error)
-	// raise returns the new versions of aggregates.
-	raise(ctx context.Context, object string, want []expectation) ([]uint64, error)
-	// savepoint runs f, and undoes what it did when it fails, if that is possible.
-	savepoint(ctx context.Context, f func() error) error
 }
 
 // errThere: the row of another run of the command is there.
@@ -53,12 +48,8 @@ func (t *tree) command(ctx context.Context, x *execution, depth int) (*Event, er
 		return nil, err
 	}
 	e.AppVersion = cmp.Or(e.AppVersion, t.a.o.AppVersion)
-	there, err := t.store.begin(ctx, x, e.ID)
-	if err != nil {
+	if err := t.begin(ctx, x, e); err != nil {
 		return nil, err
-	}
-	if there != nil {
-		return nil, &errThere{there}
 	}
 	if err := t.version(ctx, e, x.command.Data.model.name, x.want); err != nil {
 		return nil, err
@@ -70,7 +61,7 @@ func (t *tree) command(ctx context.Context, x *execution, depth int) (*Event, er
 // their keys, so that two lists do not wait for each other.
 func (t *tree) version(ctx context.Context, e *Event, object string, want []expectation) error {
 	if len(want) == 1 && !e.List() {
-		versions, err := t.store.raise(ctx, object, want)
+		versions, err := t.raise(ctx, object, want)
 		if err != nil {
 			return err
 		}
@@ -79,7 +70,7 @@ func (t *tree) version(ctx context.Context, e *Event, object string, want []expe
 	}
 	sorted := slices.Clone(want)
 	slices.SortFunc(sorted, func(a, b expectation) int { return strings.Compare(a.Key, b.Key) })
-	versions, err := t.store.raise(ctx, object, sorted)
+	versions, err := t.raise(ctx, object, sorted)
 	if err != nil {
 		return err
 	}
@@ -101,7 +92,9 @@ func (t *tree) event(ctx context.Context, e *Event, depth int) error {
 		return &edda.Error{Op: "event " + e.Type, Reason: edda.Cycle,
 			Err: fmt.Errorf("it is the %dth of commands and events that follow from each other, at most %d may", depth, maxDepth)}
 	}
-	t.events = append(t.events, e)
+	if t.unsaved == 0 {
+		t.events = append(t.events, e)
+	}
 	for _, m := range t.a.table.strong(e.Broadcaster, e.Type) {
 		if err := t.handle(ctx, m, e, depth); err != nil {
 			return err
@@ -113,10 +106,10 @@ func (t *tree) event(ctx context.Context, e *Event, depth int) error {
 
 // handle runs a handler on an event, and merges what it returns into that.
 func (t *tree) handle(ctx context.Context, m *match, e *Event, depth int) error {
-	mark := len(t.events)
 	var r returned
-	err := t.a.attempts(ctx, m, func(ctx context.Context) (err error) {
-		t.events, r = t.events[:mark], returned{}
+	on := observation{broadcaster: e.Broadcaster, typ: e.Type, command: e.CommandID, event: e.ID}
+	err := t.a.attempts(ctx, m, on, func(ctx context.Context) (err error) {
+		r = returned{}
 		if err := expects("expects_input", m.c.ExpectsInput, e.Object); err != nil {
 			return err
 		}
@@ -124,7 +117,7 @@ func (t *tree) handle(ctx context.Context, m *match, e *Event, depth int) error 
 			r, err = t.call(ctx, m, e, depth)
 			return err
 		}
-		return t.store.savepoint(ctx, func() error {
+		return t.savepoint(ctx, func() error {
 			r, err = t.call(ctx, m, e, depth)
 			return err
 		})
@@ -183,11 +176,12 @@ func (t *tree) child(ctx context.Context, m *match, c *Command, cause *Event, de
 		return nil, opOf("do "+own.Type, err)
 	}
 	x.level = cause.CausationLevel + 1
-	err = t.store.savepoint(ctx, func() error {
-		mark := len(t.events)
-		if e, err = t.within(ctx, x, depth); err != nil {
-			t.events = t.events[:mark]
-		}
+	if own.DoNotSave {
+		t.unsaved++
+		defer func() { t.unsaved-- }()
+	}
+	err = t.savepoint(ctx, func() error {
+		e, err = t.within(ctx, x, depth)
 		return err
 	})
 	if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
@@ -198,6 +192,9 @@ func (t *tree) child(ctx context.Context, m *match, c *Command, cause *Event, de
 
 // within runs a command that began within the transaction: validators and hooks too.
 func (t *tree) within(ctx context.Context, x *execution, depth int) (*Event, error) {
+	if x.command.NoTransaction && t.later == nil {
+		return nil, unexpected("it says NoTransaction, but runs within one")
+	}
 	if len(x.spec.Calls) > 0 {
 		return nil, unexpected("it makes calls, which may not be made while a transaction is open: let the processor be eventual")
 	}
@@ -332,8 +329,35 @@ func (e *Event) take(r returned, data, metadata Merge) (err error) {
 	if e.Metadata, err = metadata.applyMetadata(e.Metadata, r.raw); err != nil {
 		return err
 	}
-	e.Data, err = data.apply(e.Data, r.raw)
-	return err
+	merged, err := data.apply(e.Data, r.raw)
+	if err != nil || bytes.Equal(merged, e.Data) {
+		return err
+	}
+	for name := range e.PrimaryKeys {
+		if !sameMember(e.Data, merged, name) {
+			return fmt.Errorf("it would change %s, which is of the primary key", name)
+		}
+	}
+	e.Data = merged
+	return nil
+}
+
+// sameMember reports whether a member is the same in two objects, or in the items of two
+// lists.
+func sameMember(a, b json.RawMessage, name string) bool {
+	if !isList(a) {
+		v, _ := memberOf(a, name)
+		w, _ := memberOf(b, name)
+		return bytes.Equal(v, w)
+	}
+	next, stop := iter.Pull2(itemsOf(b))
+	defer stop()
+	for _, item := range itemsOf(a) {
+		if _, other, ok := next(); !ok || !sameMember(item, other, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // derive makes a derived event, without its versions.
