@@ -79,6 +79,7 @@ type App struct {
 	life    *lifecycle
 	backend Backend     // set by Start
 	parts   []component // set by Start
+	late    *eventual   // set by Start
 }
 
 // New returns an app that is not started. Its error is a *edda.Error that says everything that is
@@ -174,7 +175,12 @@ type component interface {
 
 // components are what Start runs. Relay and eventual handlers are not there with Options.NoRelay.
 func (a *App) components() []component {
-	return []component{}
+	var served []string
+	if !a.o.NoRelay {
+		served = slices.DeleteFunc(slices.Clone(a.table.names), func(b string) bool { return !a.serves(b) })
+	}
+	a.late = newEventual(a, served)
+	return []component{a.late}
 }
 
 // Start checks the database, or brings it to the newest form, and starts what runs beside

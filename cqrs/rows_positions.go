@@ -33,13 +33,16 @@ type positionRow struct {
 	UpdatedAt  time.Time
 }
 
+// firstGeneration is that of a handler none of whose events was ever parked.
+const firstGeneration = 1
+
 const positionColumns = "handler, tx, seq, state, generation, events, error, updated_at"
 
 // insertPositions makes the rows of handlers that have none yet, before the first event.
 func insertPositions(ctx context.Context, tx *Tx, handlers []string, now time.Time) error {
 	for _, h := range handlers {
 		_, err := tx.ExecContext(ctx, "INSERT INTO edda_positions ("+positionColumns+
-			") VALUES ($1, 0, 0, $2, 1, 0, '', $3) ON CONFLICT (handler) DO NOTHING", h, placeRunning, now.UnixMicro())
+			") VALUES ($1, 0, 0, $2, $3, 0, '', $4) ON CONFLICT (handler) DO NOTHING", h, placeRunning, firstGeneration, now.UnixMicro())
 		if err != nil {
 			return fmt.Errorf("write the position of handler %s: %w", h, err)
 		}
@@ -216,6 +219,38 @@ func selectParked(ctx context.Context, q Querier, r parkedRange) ([]*parkedRow, 
 		}
 		p.UpdatedAt = time.UnixMicro(at).UTC()
 		all = append(all, &p)
+	}
+	return all, rows.Err()
+}
+
+// parkedAt returns a handler's parked event at a place; nil when there is none.
+func parkedAt(ctx context.Context, q Querier, handler string, p Position) (*parkedRow, error) {
+	before := p
+	before.Seq--
+	rows, err := selectParked(ctx, q, parkedRange{Handler: handler, AfterHandler: handler, After: before, Limit: 1})
+	if err != nil || len(rows) == 0 || rows[0].Position != p {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+// countParked returns how many events are parked, by handler and state.
+func countParked(ctx context.Context, q Querier) (map[[2]string]int, error) {
+	rows, err := q.QueryContext(ctx, "SELECT handler, state, count(*) FROM edda_parked GROUP BY handler, state")
+	if err != nil {
+		return nil, fmt.Errorf("count parked events: %w", err)
+	}
+	defer rows.Close()
+	all := map[[2]string]int{}
+	for rows.Next() {
+		var (
+			of [2]string
+			n  int
+		)
+		if err := rows.Scan(&of[0], &of[1], &n); err != nil {
+			return nil, fmt.Errorf("count parked events: %w", err)
+		}
+		all[of] = n
 	}
 	return all, rows.Err()
 }

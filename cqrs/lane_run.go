@@ -1,0 +1,288 @@
+package cqrs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// handle runs the handler on new events, in one transaction. The place is after them then, or
+// after those that there was time for.
+func (l *lane) handle(ctx context.Context, batch []matched, upto Position) error {
+	began := time.Now()
+	done, err := l.transact(ctx, func(ctx context.Context, r *laneRun) error {
+		if err := r.all(ctx, batch); err != nil {
+			return err
+		}
+		r.row.Position = upto
+		if r.left != nil {
+			r.row.Position = *r.left
+		}
+		return nil
+	})
+	if err != nil {
+		// What has failed may fail because there is much of it.
+		l.size = max(l.size/2, 1)
+		return err
+	}
+	l.tune(len(batch), time.Since(began), done)
+	return nil
+}
+
+// tune sees to it that a transaction takes about the budget.
+func (l *lane) tune(n int, took time.Duration, r *laneRun) {
+	switch {
+	case took > 2*l.budget || r.left != nil:
+		l.size = max(min(r.ran, n)/2, 1)
+	case took < l.budget && n == l.size:
+		l.size = min(2*l.size, maxBatch)
+	}
+}
+
+// again tries parked events.
+func (l *lane) again(ctx context.Context, due []*parkedRow) error {
+	_, err := l.transact(ctx, func(ctx context.Context, r *laneRun) error {
+		for _, row := range due {
+			m, err := l.load(ctx, r.tx, row)
+			if err != nil {
+				return err
+			}
+			if m.match == nil { // the event is gone, or no longer for this handler
+				if err := r.unpark(ctx, row); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := r.carefully(ctx, m, nil); err != nil {
+				return err
+			}
+			if r.over() {
+				break
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// load reads a parked event.
+func (l *lane) load(ctx context.Context, q Querier, row *parkedRow) (matched, error) {
+	e, err := eventByID(ctx, q, row.EventID)
+	if err != nil || e == nil {
+		return matched{row: row}, err
+	}
+	return matched{match: l.match(e), e: e, row: row}, nil
+}
+
+// laneRun is a transaction of a lane under way. It is made anew when the transaction is run again.
+type laneRun struct {
+	l      *lane
+	tx     *Tx
+	row    *positionRow
+	parked parkedSet
+	began  time.Time
+	// shared says that parked is the lane's own still.
+	shared bool
+	saved  bool      // events were stored
+	ran    int       // events
+	dead   int       // dead letters more
+	left   *Position // where it has stopped before the end
+}
+
+// transact runs f with the handler's row locked, and remembers what it has changed once it is stored.
+func (l *lane) transact(ctx context.Context, f func(ctx context.Context, r *laneRun) error) (*laneRun, error) {
+	var done *laneRun
+	a := l.v.a
+	place, generation := l.at()
+	err := a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
+		ctx = context.WithValue(ctx, openTx{}, a)
+		row, err := lockPosition(ctx, tx, a.db.Dialect(), l.id)
+		switch {
+		case err != nil:
+			return err
+		case row == nil:
+			return errTaken
+		case row.Generation != generation || row.State == placePaused || place.Before(row.Position):
+			return errMoved
+		}
+		row.Position, row.Error = place, ""
+		r := &laneRun{l: l, tx: tx, row: row, parked: l.parked, shared: true, began: time.Now()}
+		if err := f(ctx, r); err != nil {
+			return err
+		}
+		row.Events += int64(r.ran)
+		done = r
+		return movePosition(ctx, tx, row, time.Now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	if done.saved {
+		a.committed()
+	}
+	l.parked = done.parked
+	clear(l.verdicts)
+	clear(l.broken)
+	l.update(func() {
+		l.place, l.saved = done.row.Position, done.row.Position
+		l.generation, l.state = done.row.Generation, done.row.State
+		l.dead += done.dead
+	})
+	return done, nil
+}
+
+// over reports whether the transaction has taken its time, or the handler is to stop.
+func (r *laneRun) over() bool { return r.paused() || time.Since(r.began) > r.l.budget }
+
+func (r *laneRun) paused() bool { return r.row.State == placePaused }
+
+// all runs the handler on events, in order. When it does not come to the end, left says how far it has
+// come.
+func (r *laneRun) all(ctx context.Context, batch []matched) error {
+	if r.l.h.batch != nil {
+		return r.together(ctx, batch)
+	}
+	for len(batch) > 0 {
+		n, err := r.some(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if n < len(batch) && r.over() {
+			r.left = &batch[n-1].e.Position
+			return nil
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
+// some runs the handler on some of the events, at least one, and says on how many.
+func (r *laneRun) some(ctx context.Context, batch []matched) (int, error) {
+	if r.special(batch[0]) {
+		return 1, r.carefully(ctx, batch[0], nil)
+	}
+	n, failure, err := r.quickly(ctx, batch)
+	if err != nil || failure == nil {
+		return n, err
+	}
+	// The effects of those before were undone too.
+	for i, m := range batch[:n] {
+		if err := r.carefully(ctx, m, nil); err != nil || r.paused() {
+			return i + 1, err
+		}
+	}
+	return n + 1, r.carefully(ctx, batch[n], failure)
+}
+
+// special reports whether the handler is not simply run on an event: one that waits behind others, or
+// has ended a transaction.
+func (r *laneRun) special(m matched) bool {
+	return r.l.verdicts[m.e.Position] != nil || m.row == nil && r.parked.holds(m.e)
+}
+
+// quickly runs the handler on events in one savepoint, until its time is over. It says on how many, or
+// how the one after them has failed; then all are undone.
+func (r *laneRun) quickly(ctx context.Context, batch []matched) (n int, failure, err error) {
+	failure, err = r.try(ctx, &batch[0], func() error {
+		for n < len(batch) && (n == 0 || !r.special(batch[n]) && !r.over()) {
+			if err := r.call(ctx, batch[n]); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if broken, ok := errors.AsType[*brokenError](err); ok {
+		broken.at = batch[min(n, len(batch)-1)].e.Position
+	}
+	if failure == nil && err == nil {
+		r.ran += n
+	}
+	return n, failure, err
+}
+
+// carefully runs the handler on one event in a savepoint, unless its failure is known already, or it
+// must wait.
+func (r *laneRun) carefully(ctx context.Context, m matched, failure error) (err error) {
+	held := m.row == nil && r.parked.holds(m.e)
+	if failure == nil {
+		failure = r.l.verdicts[m.e.Position]
+	}
+	if failure == nil && !held {
+		failure, err = r.try(ctx, &m, func() error { return r.call(ctx, m) })
+	}
+	if err != nil {
+		return err
+	}
+	return r.settle(ctx, m, failure)
+}
+
+// settle notes what became of an event, unless it has to wait behind others.
+func (r *laneRun) settle(ctx context.Context, m matched, failure error) error {
+	switch {
+	case m.row == nil && r.parked.holds(m.e):
+		return r.park(ctx, r.parkedRow(m))
+	case failure != nil:
+		return r.fail(ctx, m, failure)
+	}
+	r.ran++
+	if m.row != nil {
+		return r.unpark(ctx, m.row)
+	}
+	return nil
+}
+
+// together runs a handler of batches on events. Of one that fails the halves are run, and so on, until
+// it is known which event is to blame.
+func (r *laneRun) together(ctx context.Context, batch []matched) error {
+	for len(batch) > 0 && !r.paused() {
+		n := slices.IndexFunc(batch, r.special)
+		switch {
+		case n == 0:
+			n = 1
+			if err := r.carefully(ctx, batch[0], nil); err != nil {
+				return err
+			}
+		default:
+			if n < 0 {
+				n = len(batch)
+			}
+			if err := r.halve(ctx, batch[:n]); err != nil {
+				return err
+			}
+		}
+		if r.paused() && r.left == nil && n < len(batch) {
+			r.left = &batch[n-1].e.Position
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
+func (r *laneRun) halve(ctx context.Context, batch []matched) error {
+	failure, err := r.try(ctx, &batch[0], func() error { return r.callBatch(ctx, batch) })
+	switch {
+	case err != nil:
+		if broken, ok := errors.AsType[*brokenError](err); ok && len(batch) > 1 {
+			broken.final = false // which event it was is found by smaller batches
+		}
+		return err
+	case failure == nil:
+		r.ran += len(batch)
+		return nil
+	case len(batch) == 1:
+		return r.fail(ctx, batch[0], failure)
+	}
+	half := len(batch) / 2
+	if err := r.together(ctx, batch[:half]); err != nil {
+		return err
+	}
+	if r.paused() {
+		if r.left == nil {
+			r.left = &batch[half-1].e.Position
+		}
+		return nil
+	}
+	return r.together(ctx, batch[half:])
+}
