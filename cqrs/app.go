@@ -143,23 +143,6 @@ func (a *App) serves(broadcaster string) bool {
 	return len(a.o.Profile) == 0 || slices.Contains(a.o.Profile, broadcaster)
 }
 
-// Services are what a node or a worker must host: the ordered service of each broadcaster of
-// the profile, and the balanced service cqrs.NAME. The caller may set their fields, such as
-// Concurrency and AttemptTimeout, before handing them over. Requests that come before Start
-// wait for it.
-func (a *App) Services() []*edda.Service {
-	var all []*edda.Service
-	own := edda.NewBalanced("cqrs." + a.o.Name)
-	own.Namespace = a.o.Namespace
-	for _, add := range a.ownMethods() {
-		add(own)
-	}
-	if own.Methods() != nil {
-		all = append(all, own)
-	}
-	return all
-}
-
 // ownMethods add the methods of cqrs.NAME.
 func (a *App) ownMethods() []func(*edda.Service) {
 	return []func(*edda.Service){}

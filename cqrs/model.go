@@ -44,6 +44,8 @@ type model struct {
 	// stage reads JSON into the model's type, stages it and writes it again. When it is strict,
 	// members that the type does not have are an error, else they are left out.
 	stage func(raw json.RawMessage, list, strict bool) (Data, error)
+	// reads reports whether the type takes the value for a member.
+	reads func(member string, value json.RawMessage) bool
 }
 
 // object is a *Model of whatever type.
@@ -61,7 +63,7 @@ func NewModel[T any](o ModelOptions[T]) *Model[T] {
 	}
 	o.Key = slices.Clone(o.Key)
 	m := &Model[T]{o: o, model: model{name: o.Name, key: o.Key}}
-	m.stage = m.stageJSON
+	m.stage, m.reads = m.stageJSON, m.readsMember
 	return m
 }
 
@@ -191,6 +193,12 @@ func (m *Model[T]) stageJSON(raw json.RawMessage, list, strict bool) (Data, erro
 		return Data{}, m.refuse(err)
 	}
 	return m.Stage(v)
+}
+
+// readsMember is model.reads.
+func (m *Model[T]) readsMember(name string, value json.RawMessage) bool {
+	raw, err := json.Marshal(map[string]json.RawMessage{name: value})
+	return err == nil && json.Unmarshal(raw, new(T)) == nil
 }
 
 // replaced reports whether the JSON has a string in which the encoder has put U+FFFD in the
