@@ -48,9 +48,20 @@ func (a *App) attempt(ctx context.Context, m *match, f func(ctx context.Context)
 	}()
 	err = f(ctx)
 	if tooLong, ok := errors.AsType[errTooLong](context.Cause(ctx)); ok {
-		return &edda.Error{Reason: edda.Timeout, Err: errors.Join(tooLong, err)}
+		return &edda.Error{Reason: edda.Timeout, Err: because(tooLong, err)}
+	}
+	if ended := context.Cause(ctx); ended != nil && err != nil {
+		return because(ended, err)
 	}
 	return err
+}
+
+// because is err, and what is behind it.
+func because(cause, err error) error {
+	if err == nil || errors.Is(err, cause) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", cause, err)
 }
 
 // panicked makes an error of a panic, and logs it with its stack.
@@ -108,12 +119,12 @@ func databaseReason(err error) edda.Reason {
 	switch {
 	case errors.Is(err, driver.ErrUnknown):
 		return edda.OutcomeUnknown
-	case errors.Is(err, driver.ErrBusy), errors.Is(err, sqldriver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
-		return edda.Unavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		return edda.Timeout
 	case errors.Is(err, context.Canceled):
 		return edda.Cancelled
+	case errors.Is(err, driver.ErrBusy), errors.Is(err, sqldriver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
+		return edda.Unavailable
 	}
 	return ""
 }

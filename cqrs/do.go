@@ -1,6 +1,7 @@
 package cqrs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -42,7 +43,7 @@ func (a *App) Do(ctx context.Context, c *Command) (*Outcome, error) {
 		out, err = a.run(ctx, x)
 	}
 	if err != nil {
-		return nil, failure(op, x, err)
+		return nil, failure(ctx, op, x, err)
 	}
 	return out, nil
 }
@@ -50,16 +51,17 @@ func (a *App) Do(ctx context.Context, c *Command) (*Outcome, error) {
 // openTx is the key of a context whose value is the app that has a transaction open.
 type openTx struct{}
 
-// failure is the error of a command.
-func failure(op string, x *execution, err error) error {
-	e := &edda.Error{Op: op, Err: err}
+// failure is the error of a command. What a database says after the end of its caller's context
+// is about that.
+func failure(ctx context.Context, op string, x *execution, err error) error {
+	reason := failureReason(err)
+	if ended := context.Cause(ctx); ended != nil && reason == edda.Unavailable {
+		reason, err = cmp.Or(databaseReason(ctx.Err()), edda.Cancelled), fmt.Errorf("%w (%w)", ended, err)
+	}
 	if inner, ok := err.(*edda.Error); ok && (inner.Op == "" || inner.Op == op) { //nolint:errorlint // one that was made here
-		*e = *inner
-		e.Op = op
+		err = inner.Err
 	}
-	if e.Reason == "" {
-		e.Reason = failureReason(err)
-	}
+	e := &edda.Error{Op: op, Reason: reason, Err: err}
 	if x != nil {
 		e.Key, e.RequestID = x.key(), x.command.ID
 	}

@@ -99,8 +99,8 @@ func startWith(t testing.TB, db driver.DB, o Options, backend Backend, bs ...*Br
 		driver.DB
 		SQL() *sql.DB
 	})
-	w.exec("CREATE TABLE log (n INTEGER PRIMARY KEY, line TEXT NOT NULL)")
-	w.exec("CREATE TABLE profiles (user_uuid TEXT PRIMARY KEY, email TEXT NOT NULL)")
+	w.exec("CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY, line TEXT NOT NULL)")
+	w.exec("CREATE TABLE IF NOT EXISTS profiles (user_uuid TEXT PRIMARY KEY, email TEXT NOT NULL)")
 	return w
 }
 
