@@ -77,6 +77,7 @@ type App struct {
 	observer *observer
 
 	life    *lifecycle
+	callers callers
 	backend Backend     // set by Start
 	parts   []component // set by Start
 	late    *eventual   // set by Start
@@ -145,7 +146,7 @@ func (a *App) serves(broadcaster string) bool {
 
 // ownMethods add the methods of cqrs.NAME.
 func (a *App) ownMethods() []func(*edda.Service) {
-	return []func(*edda.Service){}
+	return []func(*edda.Service){a.callMethods}
 }
 
 // component runs beside the commands, from Start to Stop.

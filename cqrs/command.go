@@ -86,32 +86,43 @@ type CommandSpec struct {
 	AppVersion string
 }
 
-// Call is a reversible call to a third party. Do and Undo are run by whichever process
-// hosts the app's services, at least once each: they must be idempotent, for which
-// Called.ID is the key. In their place Service names a service, in any language.
+// Call is a reversible call to a third party, which whichever process hosts the app's
+// services makes and undoes, with Do and Undo. In their place Service names a service, in
+// any language. Both are run at least once: they must be idempotent, for which Called.ID is
+// the key.
 type Call struct {
-	// Name is the call's, in chain_saga and in metadata. Required, unique in the command.
+	// Name is the call's, in chain_saga and in Command.Calls: a name like a service's, but not
+	// commit. Required, unique in the command.
 	Name string
-	// Do makes the call. What it returns is merged into the command's data as Merge says,
-	// which is nothing by default; the after hooks find it in Command.Calls.
+	// Do makes the call. What it returns, 1 MiB of JSON at most, is merged into the command's
+	// data as Merge says, which is nothing by default; the after hooks find it in
+	// Command.Calls. An error is tried again as Retry says; one of edda.Final says that
+	// the call was not made.
 	Do func(ctx context.Context, c *Called) (any, error)
-	// Undo takes it back. It is retried until it succeeds, as Retry says, and when it
-	// fails for good the saga waits for a person.
+	// Undo takes it back. It is called for each call that may have been made: also when Do
+	// failed in the end, or its outcome was lost, so there may be nothing to take back, and
+	// no Called.Result. It is repeated, after the delays of Retry, until it succeeds; with an
+	// error of edda.Final the saga waits for a person. Nil: nothing undoes the call.
 	Undo func(ctx context.Context, c *Called) error
-	// Service, Method and UndoMethod are used in place of Do and Undo: they are sent a
-	// Called as JSON. UndoMethod may be empty: then nothing undoes the call.
+	// Service ("mailer", or "mailer/KEY" when it is ordered), Method and UndoMethod are used in
+	// place of Do and Undo. They are steps of a saga, such as saga.Handle takes: their
+	// argument is a Called, with the data as it was before the first call, and their
+	// dependencies are the results of the calls before; that of UndoMethod is the result that
+	// it undoes. A call that fails is not undone: the service says that it was not made.
+	// UndoMethod may be empty: then nothing undoes the call.
 	Service, Method, UndoMethod string
 	// Merge says what becomes of the result.
 	Merge Merge
-	// Retry is for Do; edda's default when zero. Timeout is of one attempt; 30 seconds
-	// when zero.
+	// Retry is for Do, or Method; edda's default when zero. Timeout is of one attempt, of Undo
+	// too; 30 seconds when zero.
 	Retry   edda.RetryPolicy
 	Timeout time.Duration
 }
 
 // Called is what a reversible call is told.
 type Called struct {
-	// ID is the same for each attempt of the call, and for its undoing.
+	// ID is the same for each attempt of the call, and for its undoing: the command's id, the
+	// run of it, and the call's name. A command that is repeated after it failed has another.
 	ID string `json:"id"`
 	// Command is its id, Type its type.
 	Command edda.ID `json:"command_uuid"`

@@ -168,9 +168,10 @@ func (a *App) run(ctx context.Context, x *execution) (out *Outcome, err error) {
 			return err
 		}
 		if len(x.spec.Calls) > 0 {
-			return errors.ErrUnsupported
+			out, err = a.callOut(ctx, x)
+		} else {
+			out, err = a.finish(ctx, x)
 		}
-		out, err = a.finish(ctx, x)
 		return err
 	})
 	return out, err
@@ -193,14 +194,17 @@ func (a *App) finish(ctx context.Context, x *execution) (*Outcome, error) {
 		t := &tree{a: a}
 		e, err := a.commit(ctx, t, x)
 		if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
+			if len(x.spec.Calls) > 0 && (there.row.Status != statusCommitted || there.row.Run != x.run) {
+				return nil, errGivenUp(x) // its calls are undone, and go with no other run
+			}
 			out, err := a.meetRow(ctx, x, there.row)
 			if out != nil || err != nil {
 				return out, err
 			}
-			if len(x.spec.Calls) > 0 {
-				return nil, &edda.Error{Reason: edda.Conflict, Err: fmt.Errorf("its run %d was aborted: %s", there.row.Run, there.row.Reason)}
-			}
 			continue // as the next run
+		}
+		if errors.Is(err, driver.ErrUnknown) {
+			return a.resolve(ctx, x, err)
 		}
 		if err != nil {
 			return nil, err

@@ -21,6 +21,7 @@ type lifecycle struct {
 	mu      sync.RWMutex // guards what follows; commands enter under its read lock
 	state   state
 	running sync.WaitGroup
+	over    bool // nothing may begin beside the commands any more
 }
 
 type state uint8
@@ -62,7 +63,7 @@ func (l *lifecycle) enter(op string) error {
 	case stateNew:
 		return &edda.Error{Op: op, Reason: edda.Unavailable, Err: errors.New("the app is not started")}
 	case stateStopped:
-		return &edda.Error{Op: op, Reason: edda.Unavailable, Err: errors.New("the app was stopped")}
+		return errStopped(op)
 	case stateStarted:
 	}
 	l.running.Add(1)
@@ -70,6 +71,28 @@ func (l *lifecycle) enter(op string) error {
 }
 
 func (l *lifecycle) leave() { l.running.Done() }
+
+// enterBeside lets something in that commands may wait for: until the last of them has
+// left, if the app was started. Who gets in calls beside.Done exactly once, soon after ctx
+// has ended.
+func (l *lifecycle) enterBeside() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	select {
+	case <-l.started:
+	default:
+		return errStopped("")
+	}
+	if l.over {
+		return errStopped("")
+	}
+	l.beside.Add(1)
+	return nil
+}
+
+func errStopped(op string) error {
+	return &edda.Error{Op: op, Reason: edda.Unavailable, Err: errors.New("the app was stopped")}
+}
 
 // awaitStart returns once commands may enter, or never will.
 func (l *lifecycle) awaitStart(ctx context.Context) error {
@@ -106,6 +129,9 @@ func (l *lifecycle) stop(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
 	l.end()
 	l.beside.Wait()
 	return err

@@ -1,0 +1,307 @@
+package cqrs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edda-io/edda"
+)
+
+// followEvery is how often a saga is looked at that has not ended: one that is being undone
+// has failed, and the caller shall not have to wait until the last call is undone.
+const followEvery = time.Second
+
+// callOut makes the calls of a command, and commits it, in a saga. It returns as soon as
+// it is known whether the command was committed. When ctx ends before, the run is aborted,
+// so that it is not committed behind the caller's back; if it was already, that is the
+// outcome.
+func (a *App) callOut(ctx context.Context, x *execution) (*Outcome, error) {
+	if a.backend == nil {
+		return nil, &edda.Error{Reason: edda.Unavailable, Err: errors.New("it has reversible calls, and the app was started without a node")}
+	}
+	for {
+		if err := a.awaitUndone(ctx, x); err != nil {
+			return nil, err
+		}
+		id := sagaID(x.command.ID, x.run)
+		w := a.callers.add(ctx, id)
+		out, err := a.create(ctx, x, w)
+		a.callers.remove(id, w)
+		if !errors.Is(err, errNextRun) {
+			return out, err
+		}
+		x.run++
+	}
+}
+
+// errNextRun: the run there was is over, and the next one may begin.
+var errNextRun = errors.New("the next run")
+
+// awaitUndone waits until the calls of the run before are undone, so that a third party is
+// not asked for the same thing twice at a time.
+func (a *App) awaitUndone(ctx context.Context, x *execution) error {
+	if x.run <= 1 {
+		return nil
+	}
+	id := sagaID(x.command.ID, x.run-1)
+	s, err := a.backend.WaitSaga(ctx, a.o.Namespace, id)
+	switch {
+	case edda.ReasonOf(err) == edda.NoSaga:
+		return nil
+	case err != nil:
+		return &edda.Error{Reason: edda.ReasonOf(err), Err: err}
+	case !s.State.Ended():
+		return &edda.Error{Reason: failureReason(ctx.Err()), Err: fmt.Errorf("the calls of its run %d are being undone: %w", x.run-1, context.Cause(ctx))}
+	}
+	return nil
+}
+
+// create makes the saga of a run, and waits for what becomes of it.
+func (a *App) create(ctx context.Context, x *execution, w *caller) (*Outcome, error) {
+	spec, err := a.saga(ctx, x)
+	if err != nil {
+		return nil, &edda.Error{Reason: edda.Internal, Err: err}
+	}
+	_, err = a.backend.CreateSaga(ctx, spec)
+	switch {
+	case err == nil:
+		return a.awaitCommit(ctx, x, w)
+	case edda.ReasonOf(err) == edda.Exists:
+		return a.meet(ctx, x)
+	}
+	return a.giveUp(ctx, x, err)
+}
+
+// awaitCommit waits until the commit of a run has ended, or the run has failed. Both may happen
+// in this process, which knows it at once, or elsewhere, which the node tells.
+func (a *App) awaitCommit(ctx context.Context, x *execution, w *caller) (*Outcome, error) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := a.life.enterBeside(); err != nil {
+		return a.giveUp(ctx, x, err)
+	}
+	told := make(chan *verdict, 1)
+	// It ends by itself when inner does: nobody waits for it here, because that takes a
+	// turn of the node.
+	go func() {
+		defer a.life.beside.Done()
+		told <- a.follow(inner, x)
+	}()
+	var got *verdict
+	select {
+	case got = <-w.verdicts:
+	case got = <-told:
+	case <-ctx.Done():
+		return a.giveUp(ctx, x, over(ctx))
+	}
+	if got.err != nil && !got.sure {
+		return a.giveUp(ctx, x, got.err)
+	}
+	return got.out, got.err
+}
+
+// follow waits until a saga has ended, or is being undone. The answer is not sure when
+// that cannot be known.
+func (a *App) follow(ctx context.Context, x *execution) *verdict {
+	for {
+		slice, cancel := context.WithTimeout(ctx, followEvery)
+		s, err := a.backend.WaitSaga(slice, a.o.Namespace, sagaID(x.command.ID, x.run))
+		cancel()
+		switch {
+		case err != nil:
+			return &verdict{err: err}
+		case s.State == edda.SagaSucceeded:
+			out, err := a.sagaOutcome(ctx, s)
+			return &verdict{out: out, err: err}
+		case s.State.Ended(), s.State == edda.SagaCompensating:
+			return sagaVerdict(x, s)
+		case ctx.Err() != nil:
+			return &verdict{err: over(ctx)}
+		}
+	}
+}
+
+// sagaOutcome is the outcome of a command whose saga has succeeded.
+func (a *App) sagaOutcome(ctx context.Context, s *edda.Saga) (*Outcome, error) {
+	var out Outcome
+	if err := json.Unmarshal(s.Steps[len(s.Steps)-1].Result, &out); err != nil {
+		return nil, fmt.Errorf("read the result of saga %s: %w", s.ID, err)
+	}
+	if out.Event != nil {
+		return &out, nil
+	}
+	row, err := selectCommand(ctx, a.db.Reader(), out.Command)
+	if err == nil && row == nil {
+		err = fmt.Errorf("the row of command %s is not there", out.Command)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stored, err := a.replay(ctx, row)
+	if err == nil {
+		stored.Replayed = false
+	}
+	return stored, err
+}
+
+// toStore is what the last step of a saga keeps of an outcome: not the event, if that is
+// stored anyway.
+func (o *Outcome) toStore() *Outcome {
+	if o.Position == (Position{}) {
+		return o
+	}
+	return &Outcome{Command: o.Command, Position: o.Position}
+}
+
+// sagaVerdict is why a saga is being undone. Somebody who has cancelled it may have come too
+// late for the commit.
+func sagaVerdict(x *execution, s *edda.Saga) *verdict {
+	for i := range s.Steps {
+		if st := &s.Steps[i]; st.State == edda.StepFailed && st.Error != nil {
+			return &verdict{err: stepFailure(st.Error), sure: true}
+		}
+	}
+	return &verdict{err: &edda.Error{Reason: s.Reason, Err: fmt.Errorf("its saga is %s", s.State)}}
+}
+
+// over is the error of a caller whose context has ended.
+func over(ctx context.Context) error {
+	return &edda.Error{Reason: failureReason(ctx.Err()), Err: context.Cause(ctx)}
+}
+
+// meet is for a run whose saga there is already: another Do has begun it, here or
+// elsewhere, which may have died. While it goes on, what becomes of it is the outcome here
+// too. When it came to nothing it is aborted, and the next run may begin.
+func (a *App) meet(ctx context.Context, x *execution) (*Outcome, error) {
+	s, err := a.backend.Saga(ctx, a.o.Namespace, sagaID(x.command.ID, x.run))
+	if err != nil && edda.ReasonOf(err) != edda.NoSaga {
+		return nil, err
+	}
+	if err == nil && !s.State.Ended() && s.State != edda.SagaCompensating {
+		got := a.follow(ctx, x)
+		switch {
+		case got.err == nil:
+			got.out.Replayed = true
+			return got.out, nil
+		case ctx.Err() != nil:
+			return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: fmt.Errorf("another caller's run of it goes on: %w", context.Cause(ctx))}
+		case got.sure && !nobodys(got.err):
+			return nil, got.err
+		}
+	}
+	there, err := a.settle(ctx, x, "its saga has ended")
+	switch {
+	case err != nil:
+		return nil, err
+	case there.Status == statusCommitted:
+		return a.replay(ctx, there)
+	}
+	x.run = there.Run
+	return nil, errNextRun
+}
+
+// nobodys reports whether a run failed because nobody waited for it, or who ran it died.
+func nobodys(err error) bool {
+	switch edda.ReasonOf(err) {
+	case edda.WorkerLost, edda.Cancelled, edda.Timeout:
+		return true
+	default:
+		return false
+	}
+}
+
+// stepFailure is the error of a step of a command's saga: its message begins with the
+// reason, if it is one of edda's, as refuse writes it.
+func stepFailure(e *edda.StepError) error {
+	reason, text := e.Reason, e.Message
+	if word, rest, ok := strings.Cut(text, ": "); ok && e.Reason == edda.Failed {
+		if r := edda.Reason(word); r == edda.Internal || r.Code() != edda.CodeInternal {
+			reason, text = r, rest
+		}
+	}
+	return &edda.Error{Reason: reason, Err: errors.New(text)}
+}
+
+// callers are who waits in this process for the commits of sagas.
+type callers struct {
+	mu   sync.Mutex // guards what follows
+	byID map[string]*caller
+}
+
+// caller waits for the commit of a saga.
+type caller struct {
+	ctx      context.Context // the caller's
+	verdicts chan *verdict   // has room for one
+}
+
+// verdict is what became of a command.
+type verdict struct {
+	out *Outcome
+	err error
+	// sure says that an error will not become a success any more.
+	sure bool
+}
+
+func (c *callers) add(ctx context.Context, id string) *caller {
+	w := &caller{ctx: ctx, verdicts: make(chan *verdict, 1)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID == nil {
+		c.byID = map[string]*caller{}
+	}
+	if c.byID[id] == nil { // else the same command twice at a time
+		c.byID[id] = w
+	}
+	return w
+}
+
+func (c *callers) remove(id string, w *caller) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID[id] == w {
+		delete(c.byID, id)
+	}
+}
+
+// join returns a context that ends with ctx, with the app, and with that of who waits in
+// this process for the saga.
+func (a *App) join(ctx context.Context, saga string) (context.Context, context.CancelFunc) {
+	inner, cancel := context.WithCancelCause(ctx)
+	ends := []context.Context{a.life.ctx}
+	if w := a.callers.of(saga); w != nil {
+		ends = append(ends, w.ctx)
+	}
+	stops := make([]func() bool, len(ends))
+	for i, end := range ends {
+		stops[i] = context.AfterFunc(end, func() { cancel(context.Cause(end)) })
+	}
+	return inner, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel(nil)
+	}
+}
+
+func (c *callers) of(id string) *caller {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[id]
+}
+
+// tell tells who waits in this process for the saga, once.
+func (c *callers) tell(id string, got *verdict) {
+	w := c.of(id)
+	if w == nil {
+		return
+	}
+	select {
+	case w.verdicts <- got:
+	default:
+	}
+}
