@@ -16,21 +16,27 @@ type DB interface {
 	// Dialect says what is different about the database. It never changes.
 	Dialect() *Dialect
 	// Transact runs f in a transaction and commits what it did. When f fails, or panics, or
-	// ctx ends, nothing is stored, and f's error is returned as it is (a panic as a
-	// *PanicError). What fails because another transaction was in the way is run again,
-	// from its beginning, so f may be called several times; when that goes on for too long
-	// the error is ErrBusy. When the fate of a commit is not known, the error is ErrUnknown.
+	// ctx ends before the commit, nothing is stored, and f's error is returned as it is (a
+	// panic as a *PanicError, with ctx's if that has ended). What fails because another
+	// transaction was in the way, or the connection was lost before the commit, is run
+	// again, from its beginning, so f may be called several times; when that goes on for too
+	// long the error is ErrBusy, or ErrUnavailable. When the fate of a commit is not known,
+	// the error is ErrUnknown. In all other cases an error says that nothing is stored.
 	//
-	// Several calls may share one commit: f then has a savepoint, and what it sees may be
-	// what another call has just done, which is stored if f's is.
+	// Several calls may share one commit: f then has a savepoint, what it sees may be what
+	// another call has just done, which is stored if f's is, and f may be run by another
+	// call's goroutine. Within f, the database's Transact and Direct are refused.
 	Transact(ctx context.Context, o TxOptions, f func(ctx context.Context, tx *Tx) error) error
-	// Direct runs f without a transaction: each of its statements is stored by itself.
+	// Direct runs f once, without a transaction: each of its statements is stored by itself,
+	// and Tx.Savepoint undoes nothing.
 	Direct(ctx context.Context, f func(ctx context.Context, tx *Tx) error) error
 	// Reader reads what is committed. Each query sees a state of its own.
 	Reader() Querier
-	// Migrate brings the tables named edda_* to the newest form.
+	// Migrate brings the tables named edda_* to the newest form. Several processes may do
+	// it at once.
 	Migrate(ctx context.Context) error
-	// Close waits for what runs and closes the database.
+	// Close waits for the transactions that run or wait, and closes the database: what comes
+	// later fails with ErrClosed. A second Close does nothing.
 	Close() error
 }
 
@@ -44,13 +50,24 @@ type TxOptions struct {
 	Alone bool
 }
 
-// Errors of Transact. Test with errors.Is.
+// Errors of a DB. Test with errors.Is.
 var (
 	// ErrUnknown says that a commit was sent and not answered: the transaction is stored,
 	// or is not. The command's row tells.
 	ErrUnknown = errors.New("the outcome of the commit is not known")
 	// ErrBusy says that other transactions were in the way, every time; nothing is stored.
 	ErrBusy = errors.New("other transactions were in the way, every time")
+	// ErrUnavailable says that the database cannot be reached; nothing is stored.
+	ErrUnavailable = errors.New("the database cannot be reached")
+	// ErrRolledBack says that a statement that failed, or was interrupted, made the database
+	// undo the whole transaction; nothing is stored.
+	ErrRolledBack = errors.New("the database has rolled the transaction back")
+	// ErrOpenRows says that a function left the rows of a query open; nothing is stored.
+	ErrOpenRows = errors.New("the rows of a query were not closed, or a row was not scanned")
+	// ErrEnded says that a Tx was used after its function had returned.
+	ErrEnded = errors.New("the transaction has ended")
+	// ErrClosed says that the database was closed; nothing is stored.
+	ErrClosed = errors.New("the database is closed")
 )
 
 // PanicError is a panic within a transaction.

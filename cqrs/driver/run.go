@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
@@ -17,15 +18,42 @@ func (o TxOptions) Validate() error {
 	}
 }
 
-// Run runs f, and makes an error of its panic. Adapters call it.
+var errInside = errors.New("a transaction cannot be begun by what runs in one: it would wait for that, or miss what it does; use the tx at hand")
+
+type insideKey struct{}
+
+// Outside is an error when ctx is that of a function that runs in a transaction, or has
+// ended. Adapters ask it first, in Transact and Direct.
+func Outside(ctx context.Context) error {
+	if s, ok := ctx.Value(insideKey{}).(*state); ok && !s.ended.Load() {
+		return errInside
+	}
+	return ctx.Err()
+}
+
+// Run runs f, and makes an error of its panic, and of an end of ctx that f does not
+// name. After it, tx has ended. Adapters call it.
 func Run(ctx context.Context, tx *Tx, f func(ctx context.Context, tx *Tx) error) (err error) {
+	life, end := context.WithCancel(context.WithValue(ctx, insideKey{}, tx.s))
+	tx.s.life = life
 	defer func() {
+		tx.s.ended.Store(true)
+		end()
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return f(ctx, tx)
+	if err := f(life, tx); err != nil {
+		return withCause(ctx, err)
+	}
+	return ctx.Err()
 }
 
 // Error implements error.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Unwrap returns the value when it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

@@ -3,51 +3,122 @@ package driver
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
 )
 
 // Tx is a transaction, or a connection without one. It is for one goroutine at a time, and
-// only while the function runs that it was handed to.
+// only while the function runs that it was handed to; later, its methods fail with ErrEnded.
 type Tx struct {
-	conn   *sql.Conn
+	s      *state
 	tables map[string]string
-	depth  int
 }
 
-// NewTx returns a transaction that is open on conn. Adapters call it.
-func NewTx(conn *sql.Conn) *Tx { return &Tx{conn: conn} }
+// state is what a transaction has in common with those that WithTables made of it.
+type state struct {
+	conn   *sql.Conn
+	life   context.Context // ends with the transaction; set by Run
+	failed func(error)
+	direct bool
+	depth  int
+	ended  atomic.Bool
+}
+
+// undoTimeout is how long the end of a savepoint, whose own context is over, may take.
+const undoTimeout = 10 * time.Second
+
+// NewTx returns a transaction that is open on conn. Adapters call it. It tells failed,
+// unless that is nil, the errors of statements: f may hide them.
+func NewTx(conn *sql.Conn, failed func(error)) *Tx {
+	if failed == nil {
+		failed = func(error) {}
+	}
+	return &Tx{s: &state{conn: conn, failed: failed}}
+}
+
+// NewDirect returns a Tx without a transaction. Adapters call it.
+func NewDirect(conn *sql.Conn) *Tx {
+	tx := NewTx(conn, nil)
+	tx.s.direct = true
+	return tx
+}
 
 // ExecContext runs a statement.
 func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return t.conn.ExecContext(ctx, query, args...)
+	ctx, err := t.s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result, err := t.s.conn.ExecContext(ctx, query, args...)
+	return result, t.s.end(ctx, err)
 }
 
 // QueryContext runs a query. Its rows must be closed before the next statement.
 func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return t.conn.QueryContext(ctx, query, args...)
+	ctx, err := t.s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := t.s.conn.QueryContext(ctx, query, args...)
+	return rows, t.s.end(ctx, err)
 }
 
 // QueryRowContext runs a query for one row, which must be scanned before the next statement.
 func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return t.conn.QueryRowContext(ctx, query, args...)
+	ctx, err := t.s.begin(ctx)
+	if err != nil {
+		return failedRow(err)
+	}
+	row := t.s.conn.QueryRowContext(ctx, query, args...)
+	if err := t.s.end(ctx, row.Err()); err != nil {
+		return failedRow(err)
+	}
+	return row
 }
 
-// Savepoint runs f; when f fails, what it did is undone, and the transaction goes on.
-func (t *Tx) Savepoint(ctx context.Context, f func() error) error {
-	t.depth++
-	defer func() { t.depth-- }()
-	name := fmt.Sprintf("edda_%d", t.depth)
-	if _, err := t.conn.ExecContext(ctx, "SAVEPOINT "+name); err != nil {
+// Savepoint runs f; when f fails or panics, what it did is undone, and the transaction goes
+// on. Without a transaction it runs f, and nothing is undone.
+func (t *Tx) Savepoint(ctx context.Context, f func() error) (err error) {
+	if t.s.ended.Load() {
+		return ErrEnded
+	}
+	if t.s.direct {
+		return f()
+	}
+	t.s.depth++
+	defer func() { t.s.depth-- }()
+	name := "edda_" + strconv.Itoa(t.s.depth)
+	if _, err := t.ExecContext(ctx, "SAVEPOINT "+name); err != nil {
 		return err
 	}
-	if err := f(); err != nil {
-		// What ctx has ended still must be undone.
-		if _, back := t.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT "+name); back != nil {
-			return fmt.Errorf("%w (and to undo it: %w)", err, back)
+	released := false
+	defer func() {
+		if released {
+			return
 		}
+		if back := t.undo(ctx, name); back != nil {
+			err = errors.Join(err, fmt.Errorf("undo to the savepoint: %w", back))
+		}
+	}()
+	if err := f(); err != nil {
 		return err
 	}
-	_, err := t.conn.ExecContext(ctx, "RELEASE SAVEPOINT "+name)
+	// Where a statement of f has failed and f has kept that to itself, this fails too.
+	if _, err := t.ExecContext(ctx, "RELEASE SAVEPOINT "+name); err != nil {
+		return err
+	}
+	released = true
+	return nil
+}
+
+func (t *Tx) undo(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	_, err := t.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+name+"; RELEASE SAVEPOINT "+name)
 	return err
 }
 
@@ -61,8 +132,55 @@ func (t *Tx) Table(name string) string {
 }
 
 // WithTables returns the same transaction with other names for tables.
-func (t *Tx) WithTables(names map[string]string) *Tx {
-	other := *t
-	other.tables = names
-	return &other
+func (t *Tx) WithTables(names map[string]string) *Tx { return &Tx{s: t.s, tables: names} }
+
+// begin returns the context for a statement. It ends with the transaction at the latest,
+// and with it the rows of a query, which otherwise nobody might close. A context that has
+// ended must not reach the connection: some drivers give that up then.
+func (s *state) begin(ctx context.Context) (context.Context, error) {
+	if s.ended.Load() {
+		return nil, ErrEnded
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if ctx.Value(insideKey{}) == s { // it was made of the one that f was handed
+		return ctx, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(s.life, cancel)
+	return ctx, nil
 }
+
+// end returns the error of a statement, which names the end of the context if that was why.
+func (s *state) end(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	s.failed(err)
+	return withCause(ctx, err)
+}
+
+// withCause adds the end of the context to an error that does not name it.
+func withCause(ctx context.Context, err error) error {
+	if over := ctx.Err(); over != nil && !errors.Is(err, over) {
+		return fmt.Errorf("%w: %w", over, err)
+	}
+	return err
+}
+
+// failedRow returns a row with an error. Package sql lets nobody else make one.
+func failedRow(err error) *sql.Row {
+	db := sql.OpenDB(refusal{err})
+	defer db.Close()
+	return db.QueryRowContext(context.Background(), "")
+}
+
+// refusal is a driver.Connector that makes no connections.
+type refusal struct{ err error }
+
+// Connect implements driver.Connector.
+func (r refusal) Connect(context.Context) (driver.Conn, error) { return nil, r.err }
+
+// Driver implements driver.Connector.
+func (r refusal) Driver() driver.Driver { return nil }

@@ -1,4 +1,15 @@
-// Package pgdb is PostgreSQL, for package cqrs.
+// Package pgdb is PostgreSQL, for package cqrs, through pgx.
+//
+// Transactions are serializable, or repeatable read by choice. What PostgreSQL refuses
+// because another transaction was in the way (serialization failures, deadlocks) is run
+// again, after a short pause of random length, for as long as Options.RetryLimit. So is
+// what has lost its connection before the commit was sent, a few times: nothing of it is
+// stored. A commit that was sent and not answered is driver.ErrUnknown.
+//
+// A connection keeps 512 statements prepared, those used last; statement_cache_capacity in
+// the connection string says otherwise. Behind a pooler that hands a connection from
+// transaction to transaction, the string needs default_query_exec_mode=exec. When the time
+// of a statement is over, it is cancelled at the server, and its connection goes on.
 package pgdb
 
 import (
@@ -8,7 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,9 +39,14 @@ var _ driver.DB = (*DB)(nil)
 
 // Defaults of Options.
 const (
-	DefaultMaxConns   = 32
-	DefaultRetryLimit = 30 * time.Second
+	DefaultMaxConns      = 32
+	DefaultRetryLimit    = 30 * time.Second
+	DefaultCommitTimeout = 30 * time.Second
 )
+
+// cancelTimeout is how long the server has to answer that it has cancelled a statement,
+// before its connection is given up.
+const cancelTimeout = 5 * time.Second
 
 // Options of a database. The zero value works.
 type Options struct {
@@ -39,6 +55,9 @@ type Options struct {
 	// RetryLimit is for how long a transaction is run again while others are in its way.
 	// DefaultRetryLimit when zero.
 	RetryLimit time.Duration
+	// CommitTimeout is how long the answer to a commit is waited for, whatever the context
+	// of the transaction says. DefaultCommitTimeout when zero.
+	CommitTimeout time.Duration
 }
 
 // DB is an open database. All methods are safe for concurrent use.
@@ -46,24 +65,38 @@ type DB struct {
 	o       Options
 	dialect driver.Dialect
 	db      *sql.DB
+	close   func() error
+
+	mu     sync.Mutex // guards closed, and that nothing is added to users after it
+	closed bool
+	users  sync.WaitGroup // what runs
 }
 
-// Open opens the database that the connection string names, and asks it whether it is there.
+// Open opens the database that the connection string names, in the form of libpq: a URL,
+// or words like host=/tmp dbname=edda. It must answer. Close it.
 func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
-	if o.MaxConns == 0 {
-		o.MaxConns = DefaultMaxConns
-	}
-	if o.RetryLimit == 0 {
-		o.RetryLimit = DefaultRetryLimit
-	}
-	c, err := pgx.ParseConfig(dsn)
+	d, err := open(dsn, o)
 	if err != nil {
 		return nil, fmt.Errorf("open PostgreSQL database: %w", err)
 	}
-	// What a context ends is cancelled at the server, and the connection goes on: by default
-	// it would be closed, and a handler whose time is over would end the transaction.
+	if err := d.db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open PostgreSQL database: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+func open(dsn string, o Options) (*DB, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	c, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	// By default what ends a context closes the connection, and a handler whose time is over
+	// would end the whole transaction.
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTimeout}
 	}
 	migrations, err := fs.Sub(files, "migrations")
 	if err != nil {
@@ -76,16 +109,35 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 		LockEvents: "LOCK TABLE edda_events IN EXCLUSIVE MODE",
 		Migrations: migrations,
 	}}
+	d.close = sync.OnceValue(d.closeAll)
 	d.db.SetMaxOpenConns(o.MaxConns)
 	d.db.SetMaxIdleConns(o.MaxConns)
-	if err := d.db.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open PostgreSQL database: %w", err), d.Close())
-	}
 	return d, nil
 }
 
-// SQL is the database for the user's own reading, and for making tables. It is closed
-// with d.
+func (o *Options) complete() error {
+	if o.MaxConns == 0 {
+		o.MaxConns = DefaultMaxConns
+	}
+	if o.RetryLimit == 0 {
+		o.RetryLimit = DefaultRetryLimit
+	}
+	if o.CommitTimeout == 0 {
+		o.CommitTimeout = DefaultCommitTimeout
+	}
+	switch {
+	case o.MaxConns < 0:
+		return fmt.Errorf("MaxConns is %d, and must not be negative", o.MaxConns)
+	case o.RetryLimit < 0:
+		return fmt.Errorf("RetryLimit is %v, and must not be negative", o.RetryLimit)
+	case o.CommitTimeout < 0:
+		return fmt.Errorf("CommitTimeout is %v, and must not be negative", o.CommitTimeout)
+	}
+	return nil
+}
+
+// SQL is the database for the user's own reading and writing, and for making tables. It is
+// closed with d.
 func (d *DB) SQL() *sql.DB { return d.db }
 
 // Dialect implements driver.DB.
@@ -94,85 +146,46 @@ func (d *DB) Dialect() *driver.Dialect { return &d.dialect }
 // Reader implements driver.DB.
 func (d *DB) Reader() driver.Querier { return d.db }
 
-// Transact implements driver.DB.
-func (d *DB) Transact(ctx context.Context, o driver.TxOptions, f func(ctx context.Context, tx *driver.Tx) error) error {
-	if err := o.Validate(); err != nil {
-		return err
-	}
-	limit := time.Now().Add(d.o.RetryLimit)
-	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		err := d.transact(ctx, o, f)
-		if !inTheWay(err) {
-			return err
-		}
-		if time.Now().After(limit) {
-			return fmt.Errorf("%w: %w", driver.ErrBusy, err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(rand.N(wait)):
-		}
-	}
-}
-
-func (d *DB) transact(ctx context.Context, o driver.TxOptions, f func(ctx context.Context, tx *driver.Tx) error) error {
-	conn, err := d.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	begin := "BEGIN ISOLATION LEVEL SERIALIZABLE"
-	if o.Isolation == sql.LevelRepeatableRead {
-		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ"
-	}
-	if _, err := conn.ExecContext(ctx, begin); err != nil {
-		return err
-	}
-	after := context.WithoutCancel(ctx)
-	if err := driver.Run(ctx, driver.NewTx(conn), f); err != nil {
-		_, _ = conn.ExecContext(after, "ROLLBACK") // a connection that is lost has rolled back
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		_, _ = conn.ExecContext(after, "ROLLBACK")
-		return err
-	}
-	_, err = conn.ExecContext(after, "COMMIT")
-	if _, ok := errors.AsType[*pgconn.PgError](err); err != nil && !ok {
-		return fmt.Errorf("%w: %w", driver.ErrUnknown, err)
-	}
-	return err
-}
-
-// inTheWay reports whether another transaction was in the way.
-func inTheWay(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "40001" || e.Code == "40P01")
-}
-
 // Direct implements driver.DB.
 func (d *DB) Direct(ctx context.Context, f func(ctx context.Context, tx *driver.Tx) error) error {
-	conn, err := d.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return driver.Run(ctx, driver.NewTx(conn), f)
+	return d.enter(ctx, func() error {
+		s, err := d.session(ctx)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		return s.run(ctx, driver.NewDirect(s.link), f)
+	})
 }
 
-// migrationLock is the advisory lock that one process holds while it migrates.
+// enter calls f unless the database is closed, and lets Close wait for it.
+func (d *DB) enter(ctx context.Context, f func() error) error {
+	if err := driver.Outside(ctx); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return driver.ErrClosed
+	}
+	d.users.Add(1)
+	d.mu.Unlock()
+	defer d.users.Done()
+	return f()
+}
+
+// migrationLock is the advisory lock of whoever migrates.
 const migrationLock = 0x65646461_63717273
 
 // Migrate implements driver.DB.
 func (d *DB) Migrate(ctx context.Context) error {
 	conn, err := d.db.Conn(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("run the migrations: %w", err)
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
-		return err
+		return fmt.Errorf("wait for others that run the migrations: %w", err)
 	}
 	err = migrate.Up(ctx, database.DialectPostgres, d.db, d.dialect.Migrations)
 	_, free := conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
@@ -180,4 +193,12 @@ func (d *DB) Migrate(ctx context.Context) error {
 }
 
 // Close implements driver.DB.
-func (d *DB) Close() error { return d.db.Close() }
+func (d *DB) Close() error { return d.close() }
+
+func (d *DB) closeAll() error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.users.Wait()
+	return d.db.Close()
+}

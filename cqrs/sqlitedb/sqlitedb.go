@@ -1,5 +1,13 @@
-// Package sqlitedb is SQLite in a file, for package cqrs: nothing to install, and commands
-// of one process share their commits.
+// Package sqlitedb is SQLite in a file, for package cqrs: nothing to install.
+//
+// The file is in WAL mode, and each commit is flushed to the disk before it is
+// acknowledged, unless Options.Sync says otherwise. One connection writes; transactions
+// that are wanted at the same time share a commit, and with it the flush, each in a
+// savepoint of its own, so that what fails undoes only itself. Others read at the same
+// time, and never wait.
+//
+// Several processes may have the file open; then those that write wait for each other.
+// It must be on a disk of the machine.
 package sqlitedb
 
 import (
@@ -15,7 +23,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3/database"
-	_ "modernc.org/sqlite" // the driver
 
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/migrate"
@@ -32,8 +39,22 @@ const (
 	DefaultReaders     = 8
 )
 
+// Sync says when what is committed is flushed to the disk.
+type Sync string
+
+// The settings. Whatever is set, a process that is killed loses no commit.
+const (
+	// SyncFull flushes each commit before it is acknowledged. It is the default.
+	SyncFull Sync = "full"
+	// SyncNormal flushes now and then: a machine that loses power may lose the last
+	// commits, in whole, and the database stays sound.
+	SyncNormal Sync = "normal"
+)
+
 // Options of a database. The zero value works.
 type Options struct {
+	// Sync is SyncFull when empty.
+	Sync Sync
 	// BusyTimeout is how long a transaction waits for another process that writes the same
 	// file. DefaultBusyTimeout when zero.
 	BusyTimeout time.Duration
@@ -48,47 +69,72 @@ type DB struct {
 	pool    *sql.DB // the user's
 	reads   *sql.DB
 	writes  *sql.DB
-
-	mu   sync.Mutex // is held by whoever writes
-	conn *sql.Conn
+	queue   *queue
+	close   func() error
 }
 
-// Open opens the database in the file, and creates it if there is none.
+// Open opens the database in the file, and creates it if there is none. Close it.
 func Open(path string, o Options) (*DB, error) {
-	if path == "" || strings.Contains(path, ":memory:") {
-		return nil, fmt.Errorf("open SQLite database %q: it must be a file, which several connections can share", path)
+	d := &DB{o: o}
+	d.close = sync.OnceValue(d.closeAll)
+	err := d.o.complete()
+	if err == nil {
+		err = d.open(path)
 	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open SQLite database %q: %w", path, err), d.Close())
+	}
+	return d, nil
+}
+
+func (o *Options) complete() error {
 	if o.BusyTimeout == 0 {
 		o.BusyTimeout = DefaultBusyTimeout
 	}
 	if o.Readers == 0 {
 		o.Readers = DefaultReaders
 	}
-	migrations, err := fs.Sub(files, "migrations")
-	if err != nil {
-		return nil, err
+	if o.Sync == "" {
+		o.Sync = SyncFull
 	}
-	d := &DB{o: o, dialect: driver.Dialect{Name: "sqlite", Migrations: migrations}}
-	if err := d.open(path); err != nil {
-		return nil, errors.Join(fmt.Errorf("open SQLite database %q: %w", path, err), d.Close())
+	switch {
+	case o.Sync != SyncFull && o.Sync != SyncNormal:
+		return fmt.Errorf("Sync is %q, and must be %q or %q", o.Sync, SyncFull, SyncNormal)
+	case o.BusyTimeout < 0:
+		return fmt.Errorf("BusyTimeout is %v, and must not be negative", o.BusyTimeout)
+	case o.Readers < 0:
+		return fmt.Errorf("Readers is %d, and must not be negative", o.Readers)
 	}
-	return d, nil
+	return nil
 }
 
-func (d *DB) open(path string) (err error) {
+func (d *DB) open(path string) error {
+	if path == "" || strings.Contains(path, ":memory:") {
+		return errors.New("it must be a file, which several connections can share")
+	}
+	migrations, err := fs.Sub(files, "migrations")
+	if err != nil {
+		return err
+	}
+	d.dialect = driver.Dialect{Name: "sqlite", Migrations: migrations}
 	if d.pool, err = sql.Open("sqlite", d.dsn(path)); err != nil {
 		return err
 	}
-	if d.writes, err = sql.Open("sqlite", d.dsn(path)); err != nil {
+	writes, err := newConnector(d.dsn(path))
+	if err != nil {
 		return err
 	}
-	if d.reads, err = sql.Open("sqlite", d.dsn(path, "query_only(1)")); err != nil {
+	d.writes = sql.OpenDB(writes)
+	reads, err := newConnector(d.dsn(path, "query_only(1)"))
+	if err != nil {
 		return err
 	}
+	d.reads = sql.OpenDB(reads)
 	d.reads.SetMaxOpenConns(d.o.Readers)
 	d.reads.SetMaxIdleConns(d.o.Readers)
-	d.conn, err = d.writes.Conn(context.Background())
-	return err
+	w := &writer{db: d.writes, busy: d.o.BusyTimeout}
+	d.queue = newQueue(w)
+	return w.connect()
 }
 
 // dsn is the data source name of the file, with settings beside those that all
@@ -96,15 +142,16 @@ func (d *DB) open(path string) (err error) {
 func (d *DB) dsn(path string, pragmas ...string) string {
 	pragmas = append([]string{
 		fmt.Sprintf("busy_timeout(%d)", d.o.BusyTimeout.Milliseconds()),
-		"journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
+		"journal_mode(wal)", "synchronous(" + string(d.o.Sync) + ")", "foreign_keys(1)",
 	}, pragmas...)
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
 	u.RawQuery = url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}.Encode()
 	return u.String()
 }
 
-// SQL is the database for the user's own reading, and for making tables. It is closed
-// with d.
+// SQL is the database for the user's own reading, and for making tables: what is written
+// there is committed by itself, and waits for the transactions of commands, as they do for
+// it. It is closed with d.
 func (d *DB) SQL() *sql.DB { return d.pool }
 
 // Dialect implements driver.DB.
@@ -114,50 +161,47 @@ func (d *DB) Dialect() *driver.Dialect { return &d.dialect }
 func (d *DB) Reader() driver.Querier { return d.reads }
 
 // Transact implements driver.DB.
-func (d *DB) Transact(ctx context.Context, o driver.TxOptions, f func(ctx context.Context, tx *driver.Tx) error) (err error) {
+func (d *DB) Transact(ctx context.Context, o driver.TxOptions, f func(ctx context.Context, tx *driver.Tx) error) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := driver.Outside(ctx); err != nil {
 		return err
 	}
-	if _, err := d.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	if err := driver.Run(ctx, driver.NewTx(d.conn), f); err != nil {
-		_, back := d.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		if back != nil {
-			return fmt.Errorf("%w (and to roll back: %w)", err, back)
-		}
-		return err
-	}
-	_, err = d.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
-	return err
+	return d.queue.do(&job{ctx: ctx, f: f, alone: o.Alone})
 }
 
 // Direct implements driver.DB.
 func (d *DB) Direct(ctx context.Context, f func(ctx context.Context, tx *driver.Tx) error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return driver.Run(ctx, driver.NewTx(d.conn), f)
+	if err := driver.Outside(ctx); err != nil {
+		return err
+	}
+	return d.queue.do(&job{ctx: ctx, f: f, direct: true})
 }
 
 // Migrate implements driver.DB.
 func (d *DB) Migrate(ctx context.Context) error {
-	return migrate.Up(ctx, database.DialectSQLite3, d.pool, d.dialect.Migrations)
+	const tries = 3
+	var err error
+	for range tries {
+		// Nothing locks out another process that migrates. Where it comes first, what is
+		// done here fails, and the next try finds it done.
+		if err = migrate.Up(ctx, database.DialectSQLite3, d.pool, d.dialect.Migrations); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // Close implements driver.DB.
-func (d *DB) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var errs []error
-	if d.conn != nil {
-		errs = append(errs, d.conn.Close())
-		d.conn = nil
+func (d *DB) Close() error { return d.close() }
+
+func (d *DB) closeAll() error {
+	if d.queue != nil {
+		d.queue.close()
+		d.queue.w.disconnect()
 	}
+	var errs []error
 	for _, db := range []*sql.DB{d.reads, d.pool, d.writes} {
 		if db != nil {
 			errs = append(errs, db.Close())

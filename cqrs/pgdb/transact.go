@@ -1,0 +1,248 @@
+package pgdb
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/edda-io/edda/cqrs/driver"
+)
+
+const (
+	// maxPause is the longest pause before a transaction is run again.
+	maxPause = 100 * time.Millisecond
+	// maxLost is how often a transaction is run again that has lost its connection.
+	maxLost = 3
+	// undoTimeout is how long a rollback may take, whose own context may be over.
+	undoTimeout = 10 * time.Second
+)
+
+// verdict is what is to be done after an attempt.
+type verdict int
+
+const (
+	final    verdict = iota
+	inTheWay         // another transaction was; run it again
+	lost             // the connection was, and nothing is stored; run it again
+)
+
+// Transact implements driver.DB.
+func (d *DB) Transact(ctx context.Context, o driver.TxOptions, f func(ctx context.Context, tx *driver.Tx) error) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	return d.enter(ctx, func() error { return d.attempts(ctx, o, f) })
+}
+
+func (d *DB) attempts(ctx context.Context, o driver.TxOptions, f func(ctx context.Context, tx *driver.Tx) error) error {
+	limit := time.Now().Add(d.o.RetryLimit)
+	lostOnes := 0
+	for pause := time.Millisecond; ; pause = min(2*pause, maxPause) {
+		v, err := d.attempt(ctx, o, f)
+		switch v {
+		case final:
+			return err
+		case inTheWay:
+			if time.Now().After(limit) {
+				return fmt.Errorf("%w: %w", driver.ErrBusy, err)
+			}
+		case lost:
+			if lostOnes++; lostOnes > maxLost {
+				return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+			}
+		}
+		t := time.NewTimer(rand.N(pause))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// attempt runs the transaction once.
+func (d *DB) attempt(ctx context.Context, o driver.TxOptions, f func(ctx context.Context, tx *driver.Tx) error) (verdict, error) {
+	s, err := d.begin(ctx, o)
+	if err != nil {
+		return final, err
+	}
+	defer s.close()
+	// What f returns need not tell: it may have hidden the errors of statements.
+	var hidden error
+	tx := driver.NewTx(s.link, func(err error) {
+		if hidden == nil || conflict(err) {
+			hidden = err
+		}
+	})
+	if err := s.run(ctx, tx, f); err != nil {
+		s.rollback(ctx)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, driver.ErrOpenRows):
+			return final, err
+		case conflict(err), conflict(hidden):
+			return inTheWay, err
+		case s.pg().IsClosed():
+			return lost, err
+		}
+		return final, err
+	}
+	return s.commit(ctx, d.o.CommitTimeout, hidden)
+}
+
+var errOwnEnd = errors.New("the function has ended the transaction by a statement of its own: what it did may be stored")
+
+// session is a connection in use.
+type session struct {
+	link *sql.Conn
+	conn *pgx.Conn
+}
+
+// session takes a connection from the pool.
+func (d *DB) session(ctx context.Context) (*session, error) {
+	link, err := d.db.Conn(ctx)
+	if err != nil {
+		return nil, unavailable(ctx, err)
+	}
+	s := &session{link: link}
+	err = link.Raw(func(c any) error {
+		s.conn = c.(*stdlib.Conn).Conn()
+		return nil
+	})
+	return s, err
+}
+
+// begin begins a transaction, on the first connection that is not dead: when the server was
+// restarted, all that waited in the pool are.
+func (d *DB) begin(ctx context.Context, o driver.TxOptions) (*session, error) {
+	statement := "BEGIN ISOLATION LEVEL SERIALIZABLE"
+	if o.Isolation == sql.LevelRepeatableRead {
+		statement = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+	}
+	for dead := 0; ; dead++ {
+		s, err := d.session(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if _, err = s.link.ExecContext(ctx, statement); err == nil {
+			return s, nil
+		}
+		closed := s.pg().IsClosed()
+		s.close()
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case !closed:
+			return nil, err
+		case dead > d.o.MaxConns:
+			return nil, unavailable(ctx, err)
+		}
+	}
+}
+
+// unavailable is the error of a connection that could not be had.
+func unavailable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+}
+
+func (s *session) pg() *pgconn.PgConn { return s.conn.PgConn() }
+
+// run runs f, and leaves no rows open.
+func (s *session) run(ctx context.Context, tx *driver.Tx, f func(ctx context.Context, tx *driver.Tx) error) error {
+	err := driver.Run(ctx, tx, f)
+	var open bool
+	// Under the lock of the connection: rows that are open are closed elsewhere soon, as
+	// their context is over, but not soon enough.
+	_ = s.link.Raw(func(any) error {
+		open = s.pg().IsBusy()
+		if open {
+			s.drop()
+		}
+		return nil
+	})
+	if err == nil && open {
+		return driver.ErrOpenRows
+	}
+	return err
+}
+
+// drop closes the connection.
+func (s *session) drop() {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	defer cancel()
+	_ = s.conn.Close(ctx) // it is closed whatever comes of that
+}
+
+// rollback rolls back; a connection that is lost has done so.
+func (s *session) rollback(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if !s.pg().IsClosed() {
+		_, _ = s.link.ExecContext(ctx, "ROLLBACK") // if it fails, the pool drops the connection
+	}
+}
+
+// commit commits, and says what is known then. hidden are the errors of statements that
+// the function has kept to itself.
+func (s *session) commit(ctx context.Context, timeout time.Duration, hidden error) (verdict, error) {
+	switch s.pg().TxStatus() {
+	case 'E': // a commit would be answered with a rollback that looks like a success
+		s.rollback(ctx)
+		err := errors.Join(driver.ErrRolledBack, hidden)
+		if conflict(hidden) {
+			return inTheWay, err
+		}
+		return final, err
+	case 'I':
+		return final, errOwnEnd
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	_, err := s.link.ExecContext(ctx, "COMMIT")
+	switch {
+	case err == nil:
+		return final, nil
+	case errors.Is(err, sqldriver.ErrBadConn): // it was not sent
+		return lost, err
+	case conflict(err):
+		return inTheWay, err
+	case refused(err):
+		return final, err
+	default:
+		s.rollback(ctx)
+		return final, fmt.Errorf("%w: %w", driver.ErrUnknown, err)
+	}
+}
+
+// close gives the connection back to the pool, which drops it unless it is as it was.
+func (s *session) close() { _ = s.link.Close() }
+
+// conflict reports whether PostgreSQL says that it is no fault of the transaction.
+func conflict(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch e.Code {
+	case "40001", "40P01": // serialization failure, deadlock
+		return true
+	}
+	return e.Routine == "RevalidateCachedQuery" // a table was changed meanwhile
+}
+
+// refused reports whether the server has answered and goes on: then it has rolled back.
+func refused(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.SeverityUnlocalized == "ERROR"
+}
