@@ -90,7 +90,7 @@ func (a *App) observed(ctx context.Context, what observation, f func(ctx context
 func (v *observer) watch(ctx context.Context, what *observation, f func(ctx context.Context) error) error {
 	var span trace.Span
 	if v.tracer != nil {
-		ctx, span = v.tracer.Start(ctx, what.spanName(), trace.WithAttributes(what.attributes(v.app)...)) //nolint:spancheck // ended ends it
+		ctx, span = v.tracer.Start(ctx, what.spanName(), trace.WithAttributes(what.attributes(v.app)...))
 	}
 	err := error(errPanicked) // until f has returned
 	began := time.Now()

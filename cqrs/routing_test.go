@@ -162,7 +162,7 @@ func TestTableOneTime(t *testing.T) {
 	})
 	h := made.eventual("Test")[0]
 	for _, c := range []struct {
-		typ            string
+		typ              string
 		strong, eventual bool
 	}{{"test.created", true, false}, {"test.updated", false, true}} {
 		strong, later := len(made.strong("Test", c.typ)) == 1, made.later("Test", h, c.typ) != nil
