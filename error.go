@@ -57,6 +57,7 @@ const (
 	RateLimited         Reason = "RATE_LIMITED"    // not stored
 	Slow                Reason = "SLOW"            // a subscriber that takes too little; why its connection is closed
 	NoMessage           Reason = "NO_MESSAGE"      // no message of the stream has the id
+	NoEvent             Reason = "NO_EVENT"        // no event, and no command that has one, has the id
 	ExpectedOffset      Reason = "EXPECTED_OFFSET" // the shard's last message is another one; not appended
 	GroupFull           Reason = "GROUP_FULL"      // the group has as many members as it may
 	UnknownService      Reason = "UNKNOWN_SERVICE" // managing a service that is not registered
@@ -121,6 +122,7 @@ var reasons = map[Reason]struct {
 	RateLimited:         {CodeResourceExhausted, 429},
 	Slow:                {CodeResourceExhausted, 429},
 	NoMessage:           {CodeNotFound, 404},
+	NoEvent:             {CodeNotFound, 404},
 	ExpectedOffset:      {CodeFailedPrecondition, 412},
 	GroupFull:           {CodeResourceExhausted, 429},
 	UnknownService:      {CodeNotFound, 404},
