@@ -80,7 +80,8 @@ type Config struct {
 	// Consistency is for the others; Strong when empty.
 	Consistency Consistency `json:"consistency,omitempty"`
 	// ExpectsInput names the objects that the handler takes, such as User or User.list; "*"
-	// is any. Others are an error. Nothing is checked when empty; so for the next two.
+	// is any, and in the next two also none. Others are an error. Nothing is checked when
+	// empty; so for the next two.
 	ExpectsInput Objects `json:"expects_input,omitempty"`
 	// ExpectsResponse is what must come back: from a hook, the object it returns; to a
 	// processor, that of its command's event.

@@ -149,7 +149,7 @@ func (a *App) take(ctx context.Context, x *execution, r returned, data, metadata
 // expects checks an object that comes in or goes out of a handler. "" is none.
 func expects(what string, names Objects, object string) error {
 	switch {
-	case len(names) == 0, object != "" && names.fits(object):
+	case len(names) == 0, names.fits(object):
 		return nil
 	case object == "":
 		return unexpected("%s is %s, but there is nothing", what, names)
