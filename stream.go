@@ -21,6 +21,10 @@ const (
 	MaxAppendBytes = 6 << 20
 	// MaxMessageIDBytes is the longest id that a producer gives a message.
 	MaxMessageIDBytes = 255
+	// MaxProducerBytes is the longest name of a producer, and MaxProducers how many the
+	// shards of a stream have at most, each counted in each shard.
+	MaxProducerBytes = 255
+	MaxProducers     = 65_536
 	// MaxMessageTypeBytes is the longest type of a message on a stream.
 	MaxMessageTypeBytes = 255
 	// MaxMessageContextBytes bounds what a message on a stream has beside id, type, key
@@ -116,6 +120,10 @@ type StreamMessage struct {
 	Stream string
 	Shard  string
 	Offset uint64
+	// Number is what Append.Producer numbers the message with, above zero and above that
+	// of the message before. It is set exactly when the append has a producer; it is not
+	// stored with the message, and zero when that is read.
+	Number uint64
 	// Type says what the message is about, 1 to 255 bytes of UTF-8 without control
 	// characters; DefaultMessageType when empty.
 	Type string
@@ -156,11 +164,19 @@ type Append struct {
 	Channel string
 	// Shard is DefaultShard when empty.
 	Shard string
+	// Producer names who numbers the messages, 1 to 255 bytes of UTF-8 without control
+	// characters, such as a UUID that it keeps. The shard remembers the last number of each
+	// producer as long as the stream lives: a message whose number is not greater is passed
+	// over and answered as Replayed, and the others are appended. So a producer that says
+	// the same number of the same message every time may send again whatever it has no
+	// answer to, at any time. Its numbers may have gaps. Empty: messages have no numbers.
+	// Whoever may append may use any name.
+	Producer string
 	// Messages are appended in this order; at least one, at most MaxAppendMessages.
 	Messages []StreamMessage
 	// IfLast, when not nil, appends only if this is the offset of the shard's last
 	// message; IfEmpty only if the shard has none. Both do not count for messages
-	// that were all appended before.
+	// that were all appended before, by their ids or their numbers.
 	IfLast  *uint64
 	IfEmpty bool
 	// Principal is who appends; Anonymous when empty.
@@ -172,16 +188,34 @@ type Appended struct {
 	ID     string
 	Shard  string
 	Offset uint64
-	// Replayed says that a message with this id was appended before; this is where it is.
+	// Replayed says that a message with this id was appended before, and this is where it
+	// is; or that its producer has come to this number before.
 	Replayed bool
+	// Unknown says that the message was passed over because of its number, and that it is
+	// not known where it is: it was not the producer's last, and has no id, or one that is
+	// forgotten. Offset is zero then, and Shard the append's.
+	Unknown bool
+}
+
+// Numbered is the last message that a shard has of a producer.
+type Numbered struct {
+	Number uint64
+	// Offset is where it is, or was, in the shard, and ID what it is called.
+	Offset uint64
+	ID     string
 }
 
 // AppendAck acknowledges an append: it is stored as durably as Durability says.
 type AppendAck struct {
 	// Items has one for each message, in order.
 	Items []Appended
-	// Position is where the append is in the log: that of the first one when all was appended before.
-	Position   string
+	// Position is where the append is in the log: that of the first message when all were
+	// appended before, or of its producer's last one when that of the first is not known.
+	Position string
+	// Last is the last message of Append.Producer in the shard, after the append; zero when
+	// there is none. A number that is greater than all of the append says that the producer
+	// has been further than it knows, or that another one uses its name.
+	Last       Numbered
 	Durability Durability
 }
 

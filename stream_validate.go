@@ -93,17 +93,40 @@ func (a *Append) Validate() error {
 	case a.IfLast != nil && a.IfEmpty:
 		return badOf("append", BadValue, "IfLast and IfEmpty exclude each other: an empty shard has no last message")
 	}
-	bytes := 0
+	if a.Producer != "" {
+		if err := checkText("producer", a.Producer, MaxProducerBytes); err != nil {
+			return err
+		}
+	}
+	bytes, last := 0, uint64(0)
 	for i := range a.Messages {
 		if err := a.Messages[i].validate(); err != nil {
 			return a.MessageError(i, err)
 		}
+		if err := a.checkNumber(i, last); err != nil {
+			return a.MessageError(i, err)
+		}
+		last = a.Messages[i].Number
 		bytes += len(a.Messages[i].Payload)
 	}
 	if bytes > MaxAppendBytes {
 		return a.tooLarge(bytes)
 	}
 	return nil
+}
+
+// checkNumber checks the number of a message; last is that of the one before.
+func (a *Append) checkNumber(i int, last uint64) error {
+	switch n := a.Messages[i].Number; {
+	case a.Producer == "" && n != 0:
+		return badOf("message", BadValue, "number is %d, and the append names no producer", n)
+	case a.Producer == "" || n > last:
+		return nil
+	case n == 0:
+		return badOf("message", BadValue, "number is missing: with a producer each message has one, from 1 on")
+	default:
+		return badOf("message", BadValue, "number is %d, must be greater than that of the message before, which is %d", n, last)
+	}
 }
 
 // MessageError says which message of the append an error is about, where there are

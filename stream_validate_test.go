@@ -60,6 +60,12 @@ func TestValidateAppend(t *testing.T) {
 		{"context", func(a *Append) { a.Messages[1].Source = strings.Repeat("s", MaxMessageContextBytes) }, TooLarge, "at most 65536"},
 		{"headers", func(a *Append) { a.Messages[1].Headers.Add("X", strings.Repeat("s", MaxMessageContextBytes)) }, TooLarge, "headers"},
 		{"time", func(a *Append) { a.Messages[1].Time = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) }, BadValue, "1678"},
+		{"a number without a producer", func(a *Append) { a.Messages[1].Number = 7 }, BadValue, "messages[1]: number is 7, and the append names no producer"},
+		{"a producer without numbers", func(a *Append) { a.Producer = "p" }, BadValue, "messages[0]: number is missing"},
+		{"a number too few", func(a *Append) { number(a, 5, 7); a.Messages[2].Number = 0 }, BadValue, "messages[2]: number is missing"},
+		{"numbers that do not rise", func(a *Append) { number(a, 5, 7, 7) }, BadValue, "messages[2]: number is 7, must be greater than that of the message before, which is 7"},
+		{"producer", func(a *Append) { number(a, 5, 7, 8); a.Producer = strings.Repeat("p", 256) }, BadValue, "producer has 256 bytes"},
+		{"what a producer is called", func(a *Append) { number(a, 5, 7, 8); a.Producer = "a\n" }, BadValue, "control character"},
 		{"too much", func(a *Append) {
 			for i := range a.Messages {
 				a.Messages[i].Payload = make([]byte, MaxAppendBytes/2)
@@ -75,6 +81,22 @@ func TestValidateAppend(t *testing.T) {
 	alone := &Append{Stream: "s", Messages: []StreamMessage{{ID: "\n"}}}
 	if err := alone.Validate(); err == nil || err.Error() != `check append: id "\n" has a control character` {
 		t.Errorf("a message alone: %v", err)
+	}
+}
+
+// number has a producer number messages.
+func number(a *Append, numbers ...uint64) {
+	a.Producer = "relay"
+	for i, n := range numbers {
+		a.Messages[i].Number = n
+	}
+}
+
+func TestValidateNumbers(t *testing.T) {
+	a := goodAppend()
+	number(a, 1, 2, math.MaxUint64)
+	if err := a.Validate(); err != nil {
+		t.Error(err)
 	}
 }
 

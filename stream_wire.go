@@ -2,6 +2,7 @@ package edda
 
 import (
 	"cmp"
+	"encoding/binary"
 	"strings"
 
 	"github.com/edda-io/edda/internal/wire"
@@ -92,7 +93,10 @@ func sizeField(s string) int {
 // binarySize is about what the append takes encoded, and not less.
 func (a *Append) binarySize() int {
 	const tag = 6
-	n := 8*tag + len(a.Namespace) + len(a.Stream) + len(channelPrefix) + len(a.Channel) + len(a.Shard)
+	n := 9*tag + len(a.Namespace) + len(a.Stream) + len(channelPrefix) + len(a.Channel) + len(a.Shard) + len(a.Producer)
+	if a.Producer != "" {
+		n += tag + binary.MaxVarintLen64*len(a.Messages)
+	}
 	for i := range a.Messages {
 		n += tag + a.Messages[i].BinarySize()
 	}

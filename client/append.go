@@ -11,9 +11,9 @@ import (
 )
 
 // Append makes messages durable. See edda.StreamBackend. The node takes the principal
-// from the token. An append whose messages all have ids is sent again when the connection
-// breaks; what it then finds is Replayed, also where it comes from the first try. Any
-// other one is OutcomeUnknown then: give messages ids, or look what there is.
+// from the token. An append whose messages all have ids, or numbers, is sent again when the
+// connection breaks; what it then finds is Replayed, also where it comes from the first
+// try. Any other one is OutcomeUnknown then: give messages ids, or look what there is.
 func (c *Conn) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, error) {
 	op := "append to " + a.Stream
 	if a.Channel != "" {
@@ -30,7 +30,7 @@ func (c *Conn) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, err
 	if len(*body) > rpcconn.MaxSendBytes-1024 { // else the node says it
 		return nil, a.CheckSize(len(*body))
 	}
-	keyed := !slices.ContainsFunc(a.Messages, func(m edda.StreamMessage) bool { return m.ID == "" })
+	keyed := a.Producer != "" || !slices.ContainsFunc(a.Messages, func(m edda.StreamMessage) bool { return m.ID == "" })
 	out := c.submit(ctx, body, call{keyed: keyed, same: sameIDs})
 	switch {
 	case out.err != nil:
@@ -75,12 +75,31 @@ func readAppendAck(op string, b []byte) (*edda.AppendAck, error) {
 			a.Position = string(f.Bytes)
 		case 3:
 			a.Durability = edda.Durability(f.Bytes)
+		case 4:
+			if err := readNumbered(f.Bytes, &a.Last); err != nil {
+				return nil, malformed(op, err)
+			}
 		}
 	}
 	if err := r.Err(); err != nil {
 		return nil, malformed(op, err)
 	}
 	return a, nil
+}
+
+func readNumbered(b []byte, n *edda.Numbered) error {
+	r := wire.NewReader(b)
+	for f := (wire.Field{}); r.Next(&f); {
+		switch f.Num {
+		case 1:
+			n.Number = f.Uint
+		case 2:
+			n.Offset = f.Uint
+		case 3:
+			n.ID = string(f.Bytes)
+		}
+	}
+	return r.Err()
 }
 
 func readAppended(b []byte, shard string) (a edda.Appended, err error) {
@@ -98,6 +117,8 @@ func readAppended(b []byte, shard string) (a edda.Appended, err error) {
 			a.Offset = f.Uint
 		case 4:
 			a.Replayed = f.Uint != 0
+		case 5:
+			a.Unknown = f.Uint != 0
 		}
 	}
 	return a, r.Err()

@@ -94,7 +94,7 @@ func (p *streamPlay) append(what string, a *edda.Append) {
 			ack.Items[i].ID = "made"
 		}
 	}
-	p.notef("%s: %+v, %s, a position %t", what, ack.Items, ack.Durability, ack.Position != "")
+	p.notef("%s: %+v, %s, a position %t, the last is %+v", what, ack.Items, ack.Durability, ack.Position != "", ack.Last)
 }
 
 // message notes all of a message but for what the node made.
@@ -172,6 +172,25 @@ var streamCases = []streamCase{
 		p.append("if empty, elsewhere", empty)
 		if9.Shard, if9.IfLast = "third", new(uint64(0))
 		p.append("if 0, in an empty one", if9)
+	}},
+	{"numbers", func(p *streamPlay) {
+		numbered := func(shard string, numbers ...uint64) *edda.Append {
+			a := &edda.Append{Stream: "s", Shard: shard, Producer: "relay ✓"}
+			for _, n := range numbers {
+				a.Messages = append(a.Messages, edda.StreamMessage{ID: fmt.Sprint("m", n), Number: n})
+			}
+			return a
+		}
+		p.append("two", numbered("eu", 1, 1<<40))
+		p.append("again, and one more", numbered("eu", 1, 1<<40, 1<<50))
+		p.append("in between", numbered("eu", 7))
+		p.append("in another shard", numbered("", 8))
+		p.append("without a number", numbered("", 9, 0))
+		p.append("not rising", numbered("", 9, 9))
+		anonymous := numbered("", 9)
+		anonymous.Producer = ""
+		p.append("without a producer", anonymous)
+		p.read("eu", edda.Read{Stream: "s", Shard: "eu"})
 	}},
 	{"refused appends", func(p *streamPlay) {
 		p.append("no messages", &edda.Append{Stream: "s"})

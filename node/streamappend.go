@@ -27,6 +27,7 @@ type streamAppend struct {
 	// of the partition's goroutine until done has a signal
 	items []edda.Appended
 	pos   uint64
+	last  edda.Numbered
 	err   *edda.Error
 	done  chan struct{}
 }
@@ -43,7 +44,7 @@ func (n *Node) newStreamAppend() *streamAppend {
 
 // reuse keeps an append that was answered for the next one.
 func (n *Node) reuse(w *streamAppend) {
-	w.stream, w.msgs, w.rec, w.items, w.err = "", nil, nil, nil, nil
+	w.stream, w.msgs, w.rec, w.items, w.err, w.last = "", nil, nil, nil, nil, edda.Numbered{}
 	n.streamAppends.Put(w)
 }
 
@@ -78,10 +79,10 @@ func (n *Node) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, err
 		case <-w.done:
 		case <-gone:
 			return nil, &edda.Error{Op: w.op(), Reason: edda.OutcomeUnknown, RetryAfter: time.Second,
-				Err: fmt.Errorf("%w before the messages were durable; repeat it with the same ids", context.Cause(ctx))}
+				Err: fmt.Errorf("%w before the messages were durable; repeat it with the same ids or numbers", context.Cause(ctx))}
 		}
 	}
-	ack := &edda.AppendAck{Items: w.items, Position: position(p.id, w.pos), Durability: n.info.Durability}
+	ack := &edda.AppendAck{Items: w.items, Position: position(p.id, w.pos), Last: w.last, Durability: n.info.Durability}
 	err := w.err
 	n.reuse(w)
 	if err != nil {
@@ -174,7 +175,7 @@ func (w *streamAppend) answered(e *streamfold.Effect, pos uint64) {
 	replayed := 0
 	for i := range e.Items {
 		it, out := &e.Items[i], &w.items[i]
-		out.Offset, out.Replayed = it.Offset, it.Replayed
+		out.Offset, out.Replayed, out.Unknown = it.Offset, it.Replayed, it.Unknown
 		if it.Replayed {
 			replayed++
 			out.Shard = e.Stream.ByIndex(it.Shard).Name
@@ -183,6 +184,7 @@ func (w *streamAppend) answered(e *streamfold.Effect, pos uint64) {
 	if w.pos = pos; replayed == len(e.Items) {
 		w.pos = e.Items[0].Position
 	}
+	w.last = edda.Numbered{Number: e.Last.Number, Offset: e.Last.Offset, ID: e.Last.ID}
 	w.done <- struct{}{}
 }
 

@@ -72,6 +72,9 @@ func appended(a *record.StreamAppended) string {
 		bytes += len(m)
 	}
 	text := fmt.Sprintf("%s, %s, %d B", shardName(a.Namespace, a.Stream, a.Shard), counted(uint64(len(a.Messages)), "message"), bytes)
+	if n := len(a.Numbers); n > 0 {
+		text += fmt.Sprintf(", %s's numbers %d to %d", a.Producer, a.Numbers[0], a.Numbers[n-1])
+	}
 	switch a.Expect {
 	case 0:
 	case 1:

@@ -21,6 +21,7 @@ import (
 // appendFlags are the flags of streams append.
 type appendFlags struct {
 	shard, expect, replyTo, waitReply string
+	producer                          string
 	headers                           []string
 	wait                              time.Duration
 	lines                             bool
@@ -35,6 +36,8 @@ func (f *appendFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.message.Key, "key", "", "what groups keep the order for")
 	flags.StringVar(&f.shard, "shard", "", "the `SHARD` to append to (default default)")
 	flags.StringVar(&f.message.ID, "id", "", "`ID` of the message: with one that was there before nothing is appended again")
+	flags.StringVar(&f.producer, "producer", "", "who numbers the messages: those of numbers that were there before are not appended again")
+	flags.Uint64Var(&f.message.Number, "number", 0, "with --producer: the number of the message, or of the first line (default 1 with --lines)")
 	flags.StringVar(&f.replyTo, "reply-to", "", "where its reply goes: `STREAM`, STREAM/SHARD or NAMESPACE:STREAM/SHARD")
 	flags.StringArrayVar(&f.headers, "header", nil, "a header `'NAME: VALUE'` of the message; can be repeated")
 	flags.StringVar(&f.message.ContentType, "content-type", "", "content `TYPE` of DATA")
@@ -54,12 +57,19 @@ func (f *appendFlags) read(flags *pflag.FlagSet, args []string, namespace string
 		return wrongUse("--expect is for one message, and --lines makes many: leave one out")
 	case f.lines && f.waitReply != "":
 		return wrongUse("--wait-reply waits for one reply, and --lines makes many messages: leave one out")
+	case f.producer == "" && f.message.Number != 0:
+		return wrongUse("--number is for --producer NAME, which is missing")
+	case f.producer != "" && f.message.Number == 0 && !f.lines:
+		return wrongUse("--producer needs the --number of the message")
 	case f.replyTo != "" && f.waitReply != "":
 		return wrongUse("--wait-reply says where the reply goes: leave --reply-to out")
 	case flags.Changed("wait") && f.waitReply == "":
 		return wrongUse("--wait is for --wait-reply STREAM, which is missing")
 	case f.wait <= 0 || f.wait > 10*time.Minute:
 		return wrongUse("--wait is %v, must be above zero and at most 10m", f.wait)
+	}
+	if f.producer != "" {
+		f.message.Number = max(f.message.Number, 1)
 	}
 	if to := cmp.Or(f.replyTo, f.waitReply); to != "" {
 		a, err := streamjson.ParseReplyTo(namespace, to)
@@ -104,7 +114,8 @@ type is JSON when it is JSON, else text.
 
 With --lines each line of standard input is a message. They are appended in their
 order, many at a time, as fast as they come. With --id too the id of line N is ID-N,
-so that the command can be repeated and appends nothing twice.
+so that the command can be repeated and appends nothing twice. With --producer it
+can be repeated at any time: the shard keeps the last number of each producer.
 
 With --wait-reply the message asks for a reply on that stream, and the command waits
 for it and prints it; the exit code is 1 when it says that handling failed.`,
@@ -140,7 +151,7 @@ func (a *app) appendOne(ctx context.Context, c *eddahttp.Client, args []string, 
 	if f.replies.Name != "" && m.ID == "" {
 		m.ID = edda.NewID(rand.Uint64(), time.Now()).String()
 	}
-	ap := edda.Append{Stream: args[0], Shard: f.shard, Messages: []edda.StreamMessage{m}}
+	ap := edda.Append{Stream: args[0], Shard: f.shard, Producer: f.producer, Messages: []edda.StreamMessage{m}}
 	if err := f.expectation(&ap); err != nil {
 		return err
 	}
@@ -161,6 +172,7 @@ func (a *app) appendOne(ctx context.Context, c *eddahttp.Client, args []string, 
 			Durability edda.Durability `json:"durability,omitempty"`
 		}{streamjson.Appended{
 			ID: ack.Items[0].ID, Shard: ack.Items[0].Shard, Offset: ack.Items[0].Offset, Position: ack.Position, Replayed: ack.Items[0].Replayed,
+			Unknown: ack.Items[0].Unknown,
 		}, ack.Durability})
 	}
 	a.sayAppended(&ack.Items[0], ack.Durability, a.stdout.Write)
@@ -174,6 +186,9 @@ func (a *app) sayAppended(at *edda.Appended, d edda.Durability, write func([]byt
 		done = "found"
 	}
 	where := fmt.Sprintf("offset %d", at.Offset)
+	if at.Unknown {
+		where = "an offset that is not known any more"
+	}
 	if at.Shard != edda.DefaultShard {
 		where += " of shard " + at.Shard
 	}

@@ -107,6 +107,9 @@ func (l *lineReader) next() (*edda.StreamMessage, error) {
 	if m.ID != "" {
 		m.ID = fmt.Sprintf("%s-%d", m.ID, l.read)
 	}
+	if m.Number != 0 {
+		m.Number += uint64(l.read - 1)
+	}
 	return &m, nil
 }
 
@@ -142,7 +145,7 @@ type appendedLines struct {
 
 // appendLines appends each line of standard input.
 func (a *app) appendLines(ctx context.Context, c *eddahttp.Client, stream string, f *appendFlags) error {
-	sum, err := a.sendLines(ctx, edda.Append{Stream: stream, Shard: f.shard}, f, c.Append)
+	sum, err := a.sendLines(ctx, edda.Append{Stream: stream, Shard: f.shard, Producer: f.producer}, f, c.Append)
 	if sum == nil {
 		return err
 	}
@@ -286,7 +289,7 @@ func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err 
 	fmt.Fprintln(a.stdout, text)
 	switch {
 	case err == nil:
-	case f.message.ID != "":
+	case f.message.ID != "" || f.producer != "":
 		fmt.Fprintln(a.stderr, "the same command again does the rest, and nothing twice")
 	case edda.ReasonOf(err) == edda.OutcomeUnknown:
 		fmt.Fprintf(a.stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)

@@ -166,6 +166,28 @@ func TestLinesThatGoWrong(t *testing.T) {
 	}
 }
 
+// With a producer the same lines again append what is missing.
+func TestLinesOfAProducer(t *testing.T) {
+	node := dev(t)
+	ok(t, node.url, numbers(1500), "streams", "append", "s", "--lines", "--producer", "import")
+	r := command(t, []string{"EDDA_URL=" + node.url}, numbers(1600), "streams", "append", "s", "--lines", "--producer", "import")
+	if r.code != exitDone || !strings.Contains(r.out, "appended 100 messages") || !strings.Contains(r.out, "found 1500 from before") {
+		t.Errorf("got %+v", r)
+	}
+	r = command(t, []string{"EDDA_URL=" + node.url}, "", "streams", "append", "s", "x", "--producer", "import", "--number", "3")
+	if r.code != exitDone || !strings.Contains(r.out, "at an offset that is not known any more") {
+		t.Errorf("got %+v", r)
+	}
+	for args, want := range map[string]string{
+		"x --number 3": "--number is for --producer NAME, which is missing", "x --producer import": "--producer needs the --number of the message",
+	} {
+		r := command(t, []string{"EDDA_URL=" + node.url}, "", append([]string{"streams", "append", "s"}, strings.Fields(args)...)...)
+		if r.code != exitUsage || !strings.Contains(r.errOut, want) {
+			t.Errorf("%s: got %+v, want %q", args, r, want)
+		}
+	}
+}
+
 // Whoever interrupts it knows what became of each line.
 func TestLinesInterrupted(t *testing.T) {
 	t.Parallel()

@@ -108,7 +108,7 @@ func TestLogDumpOfStreams(t *testing.T) {
 		"create orders --shard default --shard eu --retain-age 72h --retain-count 9", "append orders x --shard eu", "append orders y --expect none",
 		"append orders z --expect 0", "groups create orders mail --from start", "groups read orders mail --member m --ack",
 		"groups reset orders mail --to end --shard eu", "groups rm orders mail", "trim orders --before 1", "trim orders --before 1h", "rm orders --yes",
-		"append orders w --namespace other",
+		"append orders w --namespace other", "append orders n --namespace other --producer relay --number 7",
 	} {
 		ok(t, node.url, "", append([]string{"streams"}, strings.Fields(args)...)...)
 	}
@@ -117,7 +117,7 @@ func TestLogDumpOfStreams(t *testing.T) {
 	for _, want := range []string{
 		"stream orders shards default, eu keeps 72h, 9 messages\n", "stream orders shard eu, 1 message, ", " B, if it is empty\n", " B, if the last offset is 0\n",
 		"group orders/mail from start\n", "group orders/mail shard eu to end\n", "group-removed", "group orders/mail\n", "stream orders before 1\n",
-		"stream orders before 20", "stream-removed", "stream orders\n", "stream other:orders, 1 message, ",
+		"stream orders before 20", "stream-removed", "stream orders\n", "stream other:orders, 1 message, ", ", relay's numbers 7 to 7\n",
 	} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("no %q in\n%s%s", want, r.out, r.errOut)

@@ -95,9 +95,10 @@ func (x *exchange) messages(a *edda.Append, said *edda.StreamMessage, body []byt
 		if err := sameEvent(said, &one); err != nil {
 			return false, err
 		}
+		one.Number = said.Number
 		a.Messages = []edda.StreamMessage{one}
-	} else if said.ID != "" {
-		return true, refuse(edda.BadValue, "Edda-Id is one message's: in an array each has its own id")
+	} else if err := notOfMany(said); err != nil {
+		return true, err
 	}
 	for i := range a.Messages {
 		complete(&a.Messages[i], said)
@@ -108,6 +109,17 @@ func (x *exchange) messages(a *edda.Append, said *edda.StreamMessage, body []byt
 func isBatch(contentType string) bool {
 	t, _, _ := strings.Cut(contentType, ";")
 	return equalToken(t, batchMedia)
+}
+
+// notOfMany refuses headers that only one message can have.
+func notOfMany(said *edda.StreamMessage) error {
+	switch {
+	case said.ID != "":
+		return refuse(edda.BadValue, "Edda-Id is one message's: in an array each has its own id")
+	case said.Number != 0:
+		return refuse(edda.BadValue, "Edda-Number is one message's: in an array each has its own number")
+	}
+	return nil
 }
 
 // sameEvent refuses headers that name the event otherwise than it does itself.
@@ -193,14 +205,16 @@ func (x *exchange) mayAppend(a *edda.Append) error {
 
 // appended answers with where the messages are.
 func (x *exchange) appended(ack *edda.AppendAck, many bool) {
-	replayed, tag := true, ack.Items[len(ack.Items)-1].Offset
+	replayed, last := true, &ack.Items[len(ack.Items)-1]
 	for i := range ack.Items {
 		if it := &ack.Items[i]; !it.Replayed {
-			replayed, tag = false, it.Offset // they rise
+			replayed, last = false, it // their offsets rise
 		}
 	}
 	h := x.w.Header()
-	h["Etag"] = []string{httpio.OffsetTag(tag)}
+	if !last.Unknown {
+		h["Etag"] = []string{httpio.OffsetTag(last.Offset)}
+	}
 	h["Edda-Position"] = []string{ack.Position}
 	h["Edda-Durability"] = []string{string(ack.Durability)}
 	status := http.StatusCreated
@@ -211,7 +225,7 @@ func (x *exchange) appended(ack *edda.AppendAck, many bool) {
 	if !many {
 		item := ack.Items[0]
 		item.Replayed = false // the answer is the first one's
-		x.document(status, streamjson.AppendAppended(make([]byte, 0, 128), &item, ack.Position))
+		x.document(status, streamjson.AppendLast(streamjson.AppendAppended(make([]byte, 0, 128), &item, ack.Position), &ack.Last))
 		return
 	}
 	b := append(make([]byte, 0, 128*len(ack.Items)), `{"items":[`...)
@@ -225,5 +239,5 @@ func (x *exchange) appended(ack *edda.AppendAck, many bool) {
 		}
 		b = streamjson.AppendAppended(b, &ack.Items[i], at)
 	}
-	x.document(status, append(b, ']', '}'))
+	x.document(status, streamjson.AppendLast(append(b, ']', '}'), &ack.Last))
 }

@@ -56,7 +56,7 @@ func readAppendHeader(name string, values []string, a *edda.Append, m *edda.Stre
 		into = &m.CorrelationID
 	case "Edda-Shard":
 		into = &a.Shard
-	case "Edda-Key", "Edda-Reply-To", "Edda-Time", "If-Match", "If-None-Match":
+	case "Edda-Key", "Edda-Producer", "Edda-Number", "Edda-Reply-To", "Edda-Time", "If-Match", "If-None-Match":
 	default:
 		return nil
 	}
@@ -70,6 +70,10 @@ func readAppendHeader(name string, values []string, a *edda.Append, m *edda.Stre
 	switch name {
 	case "Edda-Key":
 		m.Key, err = percentKey(v)
+	case "Edda-Producer":
+		a.Producer, err = producerHeader(v)
+	case "Edda-Number":
+		m.Number, err = numberHeader(v)
 	case "Edda-Reply-To":
 		m.ReplyTo, err = replyToHeader(a.Namespace, v)
 	case "Edda-Time":
@@ -93,6 +97,27 @@ func percentKey(v string) (string, error) {
 		return "", refuse(edda.BadName, "Edda-Key has a bad percent-encoding")
 	}
 	return key, edda.CheckKey(key)
+}
+
+// producerHeader reads Edda-Producer. What names there may be the node says.
+func producerHeader(v string) (string, error) {
+	name, err := url.PathUnescape(v)
+	switch {
+	case err != nil:
+		return "", refuse(edda.BadValue, "Edda-Producer has a bad percent-encoding")
+	case name == "":
+		return "", refuse(edda.BadValue, "Edda-Producer is empty: leave it out")
+	}
+	return name, nil
+}
+
+// numberHeader reads Edda-Number.
+func numberHeader(v string) (uint64, error) {
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil || n == 0 {
+		return 0, refuse(edda.BadValue, "Edda-Number must be a whole number above zero")
+	}
+	return n, nil
 }
 
 func replyToHeader(namespace, v string) (edda.Address, error) {

@@ -5,7 +5,8 @@ import "net/http"
 // publishHeaders are the headers that publishing takes: those of an append, but for what
 // is of shards.
 var publishHeaders = []string{
-	"Edda-Type", "append.Edda-Key", "Edda-Id", "Edda-Reply-To", "Edda-Source", "Edda-Time", "Edda-Correlation-Id", "traceparent", "tracestate",
+	"Edda-Type", "append.Edda-Key", "Edda-Id", "Edda-Producer", "Edda-Number", "Edda-Reply-To", "Edda-Source", "Edda-Time", "Edda-Correlation-Id",
+	"traceparent", "tracestate",
 }
 
 // channelRoutes are those about channels, what is published to them and who hears it.

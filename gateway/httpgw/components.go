@@ -29,6 +29,8 @@ var streamHeaderParameters = map[string]string{
 	"append.Edda-Key":       "What groups keep the order for, percent-encoded.",
 	"Edda-Type":             "What the message is about; \"message\" by default.",
 	"Edda-Id":               "The message's id; a repeated one is answered like the first and not appended.",
+	"Edda-Producer":         "Who numbers the messages, percent-encoded: those whose number the shard has come to are passed over.",
+	"Edda-Number":           "The message's number, above zero and rising, with Edda-Producer; in an array it is each one's own.",
 	"Edda-Shard":            "The shard; \"default\" by default.",
 	"Edda-Reply-To":         "Where replies go: STREAM or STREAM/SHARD, with NAMESPACE: before it when it is another one.",
 	"Edda-Source":           "The process or device that the message comes from.",

@@ -8,7 +8,7 @@ import (
 
 // appendHeaders are the headers that an append takes.
 var appendHeaders = []string{
-	"Edda-Type", "append.Edda-Key", "Edda-Id", "Edda-Shard", "Edda-Reply-To", "Edda-Source", "Edda-Time", "Edda-Correlation-Id",
+	"Edda-Type", "append.Edda-Key", "Edda-Id", "Edda-Producer", "Edda-Number", "Edda-Shard", "Edda-Reply-To", "Edda-Source", "Edda-Time", "Edda-Correlation-Id",
 	"traceparent", "tracestate", "If-Match", "If-None-Match",
 }
 

@@ -109,6 +109,40 @@ func tailOf(t *testing.T, url string, n int) *bufio.Scanner {
 }
 
 // A tail ends properly, and says why, when its stream is removed and when the node stops.
+// A producer that numbers its messages may send them again at any time.
+func TestNumbersOfANode(t *testing.T) {
+	g, n := openStreams(t)
+	producer := []string{"Edda-Producer: r%C3%A9lay"}
+	one := func(number, etag string, status int) obj {
+		t.Helper()
+		doc, w := want(t, g, status, "POST", "/v1/streams/orders", "x", append(producer, "Edda-Number: "+number)...)
+		if w.Header().Get("ETag") != etag || (w.Header().Get("Idempotency-Replayed") == "true") != (status == 200) {
+			t.Errorf("number %s is answered with %v", number, w.Header())
+		}
+		return doc
+	}
+	first := one("7", `"0"`, 201)
+	if last := first["last"].(obj); last["number"] != 7.0 || last["offset"] != 0.0 || last["id"] != first["id"] {
+		t.Errorf("got %v", first)
+	}
+	if again := one("7", `"0"`, 200); again["offset"] != 0.0 || again["unknown"] != nil {
+		t.Errorf("got %v", again)
+	}
+	if passed := one("3", "", 200); passed["offset"] != nil || passed["unknown"] != true || passed["last"].(obj)["number"] != 7.0 {
+		t.Errorf("got %v", passed)
+	}
+	doc, w := want(t, g, 201, "POST", "/v1/streams/orders", `[{"number":6},{"number":7},{"number":18446744073709551615,"id":"z"}]`, append(producer, "Content-Type: "+batchMedia)...)
+	items := doc["items"].([]any)
+	if items[0].(obj)["unknown"] != true || items[1].(obj)["offset"] != 0.0 || items[2].(obj)["offset"] != 1.0 || w.Header().Get("ETag") != `"1"` || doc["last"].(obj)["id"] != "z" {
+		t.Errorf("got %v with %v", doc, w.Header())
+	}
+	want(t, g, 201, "POST", "/v1/streams/orders", event, append(producer, "Edda-Number: 1", "Edda-Shard: eu", "Content-Type: "+eventMedia)...)
+	st, err := n.Stream(t.Context(), "", "orders")
+	if err != nil || st.Offsets["default"].End != 2 || st.Offsets["eu"].End != 1 {
+		t.Errorf("got %+v, %v", st, err)
+	}
+}
+
 func TestTailOfANodeEnds(t *testing.T) {
 	for reason, end := range map[edda.Reason]func(n *node.Node) error{
 		edda.NoStream: func(n *node.Node) error { return n.DeleteStream(context.Background(), "", "orders") },

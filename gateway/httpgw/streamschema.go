@@ -45,11 +45,16 @@ func streamSchemas() obj {
 		"StreamPage": object("items first next end", obj{
 			"items": arrayOf(ref("schemas", "StreamMessage")), "first": offsetSchema, "next": offsetSchema, "end": offsetSchema,
 		}),
-		"MessageBatch": arrayOf(closed(object("", messageContent()))),
-		"Appended": object("id shard offset position", obj{
+		"MessageBatch": arrayOf(closed(object("", batchContent()))),
+		"Appended": object("id shard", obj{
 			"id": text, "shard": text, "offset": offsetSchema, "position": text, "replayed": obj{"type": "boolean"},
+			"unknown": obj{"type": "boolean", "description": "It was passed over because of its number, and its offset is not known."},
+			"last":    ref("schemas", "Numbered"),
 		}),
-		"AppendAnswer": obj{"anyOf": []any{ref("schemas", "Appended"), object("items", obj{"items": arrayOf(ref("schemas", "Appended"))})}},
+		"Numbered": object("number offset id", obj{"number": atLeast1, "offset": offsetSchema, "id": text}),
+		"AppendAnswer": obj{"anyOf": []any{ref("schemas", "Appended"), object("items", obj{
+			"items": arrayOf(ref("schemas", "Appended")), "last": ref("schemas", "Numbered"),
+		})}},
 	}
 	maps.Copy(all, groupSchemas())
 	return all
@@ -92,6 +97,13 @@ func messageContent() obj {
 		"correlationId": text, "causationId": text, "traceparent": text, "tracestate": text, "time": instant,
 		"data": payloadSchema, "dataBase64": base64Schema,
 	}
+}
+
+// batchContent is what producers say of messages of a batch.
+func batchContent() obj {
+	m := messageContent()
+	m["number"] = obj{"type": "integer", "minimum": 1, "description": "With Edda-Producer, above that of the message before."}
+	return m
 }
 
 // messageSchema is a message as it is read, with more.

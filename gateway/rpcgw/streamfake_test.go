@@ -67,6 +67,12 @@ func (f *fakeStreams) Append(_ context.Context, a *edda.Append) (*edda.AppendAck
 	if a.IfEmpty {
 		return nil, &edda.Error{Op: "append", Reason: edda.ExpectedOffset, Err: &edda.OffsetError{Empty: true}}
 	}
+	if a.Producer != "" {
+		return &edda.AppendAck{
+			Items: []edda.Appended{{ID: "a", Shard: "eu", Replayed: true, Unknown: true}}, Last: edda.Numbered{Number: 9, Offset: 4, ID: "b"},
+			Position: "p", Durability: edda.Fsync,
+		}, nil
+	}
 	return &edda.AppendAck{Items: []edda.Appended{{ID: "a", Shard: "eu", Offset: 3, Replayed: true}}, Position: "p", Durability: edda.Fsync}, nil
 }
 

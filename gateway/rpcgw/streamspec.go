@@ -15,7 +15,7 @@ func appendOf(r *eddav1.AppendRequest) (*edda.Append, error) {
 		return nil, &edda.Error{Op: "append", Reason: edda.BadValue, Err: errors.New("there is no append")}
 	}
 	a := &edda.Append{
-		Namespace: r.GetNamespace(), Stream: r.GetStream(), Channel: r.GetChannel(), Shard: r.GetShard(),
+		Namespace: r.GetNamespace(), Stream: r.GetStream(), Channel: r.GetChannel(), Shard: r.GetShard(), Producer: r.GetProducer(),
 		Messages: make([]edda.StreamMessage, len(r.GetMessages())),
 	}
 	switch e := r.GetExpect().(type) {
@@ -30,7 +30,7 @@ func appendOf(r *eddav1.AppendRequest) (*edda.Append, error) {
 			return nil, a.MessageError(i, err)
 		}
 		a.Messages[i] = edda.StreamMessage{
-			ID: m.GetId(), Type: m.GetType(), Key: m.GetKey(), Source: m.GetSource(), ReplyTo: addressOf(m.GetReplyTo()),
+			ID: m.GetId(), Number: m.GetNumber(), Type: m.GetType(), Key: m.GetKey(), Source: m.GetSource(), ReplyTo: addressOf(m.GetReplyTo()),
 			Headers: headersOf(m.GetHeaders()), ContentType: m.GetContentType(), Payload: m.GetPayload(),
 			CorrelationID: m.GetCorrelationId(), CausationID: causation, TraceParent: m.GetTraceparent(), TraceState: m.GetTracestate(),
 			Time: timeOf(m.GetTime()),

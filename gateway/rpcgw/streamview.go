@@ -40,7 +40,10 @@ func appendedView(a *edda.AppendAck) *eddav1.AppendResponse {
 	v := &eddav1.AppendResponse{Items: make([]*eddav1.Appended, len(a.Items)), Position: a.Position, Durability: string(a.Durability)}
 	for i := range a.Items {
 		it := &a.Items[i]
-		v.Items[i] = &eddav1.Appended{Id: printable(it.ID), Shard: it.Shard, Offset: it.Offset, Replayed: it.Replayed}
+		v.Items[i] = &eddav1.Appended{Id: printable(it.ID), Shard: it.Shard, Offset: it.Offset, Replayed: it.Replayed, Unknown: it.Unknown}
+	}
+	if l := &a.Last; l.Number != 0 {
+		v.Last = &eddav1.Numbered{Number: l.Number, Offset: l.Offset, Id: printable(l.ID)}
 	}
 	return v
 }

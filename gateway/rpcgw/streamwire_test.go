@@ -23,6 +23,7 @@ func TestAppendIsRead(t *testing.T) {
 	for _, want := range []*edda.Append{
 		{Namespace: "shop", Stream: "orders", Shard: "eu", Messages: []edda.StreamMessage{placed(), {Type: "message"}}, IfLast: new(uint64(5))},
 		{Stream: "orders", Messages: []edda.StreamMessage{{Type: "t"}}},
+		{Stream: "orders", Producer: "relay", Messages: []edda.StreamMessage{{Type: "t", Number: 7}, {Type: "t", Number: 1 << 40}}},
 		{Namespace: "shop", Channel: "floor", Messages: []edda.StreamMessage{placed()}},
 	} {
 		b, err := rpcconn.AppendAppend(nil, 5, want)

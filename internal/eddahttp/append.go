@@ -34,6 +34,7 @@ func (c *Client) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, e
 	var doc struct {
 		streamjson.Appended
 		Items []streamjson.Appended `json:"items"`
+		Last  streamjson.Numbered   `json:"last"`
 	}
 	if err := c.decode(op, res, &doc); err != nil {
 		return nil, err
@@ -48,6 +49,7 @@ func (c *Client) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, e
 	for i := range doc.Items {
 		ack.Items = append(ack.Items, doc.Items[i].Result())
 	}
+	ack.Last = edda.Numbered(doc.Last)
 	return ack, nil
 }
 
@@ -70,6 +72,9 @@ func placeHeader(a *edda.Append) http.Header {
 	if a.Shard != "" {
 		h.Set("Edda-Shard", a.Shard)
 	}
+	if a.Producer != "" {
+		h.Set("Edda-Producer", url.PathEscape(a.Producer))
+	}
 	if a.IfLast != nil {
 		h.Set("If-Match", strconv.Quote(strconv.FormatUint(*a.IfLast, 10)))
 	}
@@ -89,6 +94,9 @@ func (c *Client) messageHeader(h http.Header, m *edda.StreamMessage) {
 	set("Edda-Type", m.Type)
 	set("Edda-Key", url.PathEscape(m.Key))
 	set("Edda-Id", m.ID)
+	if m.Number != 0 {
+		set("Edda-Number", strconv.FormatUint(m.Number, 10))
+	}
 	set("Edda-Source", m.Source)
 	set("Content-Type", m.ContentType)
 	set("Edda-Correlation-Id", m.CorrelationID)

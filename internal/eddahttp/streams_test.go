@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,7 +197,16 @@ func TestAppendBatch(t *testing.T) {
 			t.Errorf("%s: the node got %s with %v", name, g.body, g.header)
 		}
 	}
-	c, _ := fakeNode(t, eddahttp.Options{}, respond(201, `{"items":[]}`))
+	c, g := fakeNode(t, eddahttp.Options{}, respond(200, `{"items":[{"id":"x","shard":"eu","replayed":true,"unknown":true},{"id":"y","shard":"eu","offset":3}],"last":{"number":9,"offset":3,"id":"y"}}`))
+	ack, err := c.Append(t.Context(), &edda.Append{Stream: "orders", Producer: "é", Messages: []edda.StreamMessage{{Number: 7}, {Number: 9}}})
+	want := []edda.Appended{{ID: "x", Shard: "eu", Replayed: true, Unknown: true}, {ID: "y", Shard: "eu", Offset: 3}}
+	if err != nil || !slices.Equal(ack.Items, want) || ack.Last != (edda.Numbered{Number: 9, Offset: 3, ID: "y"}) {
+		t.Errorf("got %+v, %v", ack, err)
+	}
+	if g.header.Get("Edda-Producer") != "%C3%A9" || !strings.Contains(g.body, `"number":7`) {
+		t.Errorf("the node got %s with %v", g.body, g.header)
+	}
+	c, _ = fakeNode(t, eddahttp.Options{}, respond(201, `{"items":[]}`))
 	if _, err := c.Append(t.Context(), &edda.Append{Messages: make([]edda.StreamMessage, 2)}); err == nil || !strings.Contains(err.Error(), "where each message is") {
 		t.Errorf("got %v, want an error about the answer", err)
 	}

@@ -79,7 +79,7 @@ type Fold struct {
 
 // RowsVersion is the latest version of the rows of all machines. A later one is
 // refused; rows and fields that are merely new do not need one.
-const RowsVersion = RowsOfChannels
+const RowsVersion = RowsOfProducers
 
 // The versions of rows. A table has the first one until something needs a later one,
 // so that the release before can be gone back to.
@@ -89,6 +89,9 @@ const (
 	RowsOfStreams = 3 // requests that are deliveries are none either
 	// RowsOfChannels: some streams are channels' own, which no append creates.
 	RowsOfChannels = 4
+	// RowsOfProducers: some messages are passed over because of their numbers, also of
+	// those on their way in the outbox.
+	RowsOfProducers = 5
 )
 
 // metaKey is the row that says which version the rows have, and what holds of

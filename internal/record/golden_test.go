@@ -238,6 +238,13 @@ func stepForms() map[string]body {
 			{Namespace: "shop", Stream: "orders", Shard: "eu", Messages: [][]byte{[]byte("message")}},
 			{Namespace: edda.DefaultNamespace, Stream: "orders", Shard: edda.DefaultShard, Messages: [][]byte{{}}},
 		}},
+		"completed/numbers": &Completed{Seq: 1025, Fence: 1 << 32, Appends: []StreamAppended{
+			{Namespace: "shop", Stream: "orders", Shard: "eu", Messages: [][]byte{[]byte("message")}, Producer: "relay", Numbers: []uint64{7}},
+		}},
+		"stream-appended/numbers": &StreamAppended{
+			Namespace: "shop", Stream: "orders", Shard: "eu", Messages: [][]byte{[]byte("message"), {}, {}},
+			Producer: "relay", Numbers: []uint64{1, 300, 1<<64 - 1}, Origin: Origin{From: 0, Number: 7}, Starts: []GroupStart{{Group: 3, Index: 2}},
+		},
 		"saga-steps-added/queue": &SagaStepsAdded{Namespace: "shop", ID: "trip-1", Steps: EncodeSteps(someSteps()[3:])},
 	}
 }
@@ -380,6 +387,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	message := slices.Clip(wire.AppendBytes(nil, 3, []byte("m")))
 	ordered := wire.AppendUint(nil, 2, kindOrdered)
+	numbered := slices.Clip(wire.AppendBytes(wire.AppendString(nil, 2, "orders"), 5, []byte("m")))
 	zero := func(field byte) []byte { return []byte{field << 3, 0} }
 	for _, c := range []struct {
 		name string
@@ -412,6 +420,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{"error", new(StepFinished), wire.AppendBytes(nil, 5, malformed)},
 		{"unknown action", new(CompensationChanged), wire.AppendUint(nil, 4, 4)},
 		{"no action", new(CompensationChanged), nil},
+		{"numbers without a producer", new(StreamAppended), wire.AppendBytes(numbered, 10, []byte{1})},
+		{"a producer without numbers", new(StreamAppended), wire.AppendString(numbered, 9, "relay")},
+		{"too many numbers", new(StreamAppended), wire.AppendBytes(wire.AppendString(numbered, 9, "relay"), 10, []byte{1, 1})},
+		{"a number that does not rise", new(StreamAppended), wire.AppendBytes(wire.AppendString(numbered, 9, "relay"), 10, []byte{0})},
+		{"a number that is too large", new(StreamAppended), wire.AppendBytes(wire.AppendString(wire.AppendBytes(numbered, 5, []byte("m")), 9, "relay"),
+			10, binary.AppendUvarint([]byte{1}, 1<<64-1))},
+		{"a number that is cut", new(StreamAppended), wire.AppendBytes(wire.AppendString(numbered, 9, "relay"), 10, malformed)},
 		{"schema", new(ServiceSet), wire.AppendBytes(nil, 6, malformed)},
 	} {
 		if err := c.v.Decode(c.b); err == nil {

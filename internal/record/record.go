@@ -115,8 +115,22 @@ func (t Type) String() string {
 	return fmt.Sprintf("type-%d", uint8(t))
 }
 
-// Version is the version of every record type of this release.
+// Version is the version of records, but for those of NumberedVersion.
 const Version = 1
+
+// NumberedVersion is that of stream-appended and completed records in which a producer
+// has numbered messages: who does not know of numbers would append them twice.
+const NumberedVersion = 2
+
+func versionWith(numbers bool) uint8 {
+	if numbers {
+		return NumberedVersion
+	}
+	return Version
+}
+
+// newest is the latest version of a type that this release knows.
+func newest(t Type) uint8 { return versionWith(t == TypeStreamAppended || t == TypeCompleted) }
 
 // Flags are set by the partition's loop just before it appends a record.
 type Flags uint16
@@ -130,8 +144,10 @@ const FlagStart Flags = 1
 const HeaderBytes = 12
 
 // AppendHeader begins a record: flags and time are filled in by Stamp.
-func AppendHeader(b []byte, t Type) []byte {
-	return append(b, byte(t), Version, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+func AppendHeader(b []byte, t Type) []byte { return appendHeader(b, t, Version) }
+
+func appendHeader(b []byte, t Type, version uint8) []byte {
+	return append(b, byte(t), version, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
 // Stamp fills in the flags and the time of a record that was begun with
@@ -161,7 +177,7 @@ func Parse(b []byte) (Record, error) {
 		Time:  int64(binary.LittleEndian.Uint64(b[4:])),
 		Body:  b[HeaderBytes:],
 	}
-	if r.Type == 0 || int(r.Type) >= len(typeNames) || typeNames[r.Type] == "" || b[1] == 0 || b[1] > Version {
+	if r.Type == 0 || int(r.Type) >= len(typeNames) || typeNames[r.Type] == "" || b[1] == 0 || b[1] > newest(r.Type) {
 		return r, &UnknownError{Type: r.Type, Version: b[1]}
 	}
 	return r, nil
@@ -175,8 +191,8 @@ type UnknownError struct {
 
 // Error says what is needed.
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("record type %d version %d is of a later release of edda: this one knows types up to %d and versions up to %d; "+
-		"start the release that wrote it (CHANGELOG.md names the release of each type)", uint8(e.Type), e.Version, len(typeNames)-1, Version)
+	return fmt.Sprintf("record type %d version %d is of a later release of edda: this one knows types up to %d and of this one versions up to %d; "+
+		"start the release that wrote it (CHANGELOG.md names the release of each type)", uint8(e.Type), e.Version, len(typeNames)-1, newest(e.Type))
 }
 
 // fields reads all fields of a body. It allocates a field; records that come

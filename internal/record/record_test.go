@@ -15,7 +15,7 @@ import (
 
 func TestParseRefusesLaterReleases(t *testing.T) {
 	good := appendBody(TypeDue, &Due{Seq: 1})
-	for _, c := range []struct{ typ, version byte }{{0, 1}, {37, 1}, {255, 1}, {1, 0}, {1, 2}, {1, 255}} {
+	for _, c := range []struct{ typ, version byte }{{0, 1}, {37, 1}, {255, 1}, {1, 0}, {1, 2}, {1, 255}, {27, 3}, {4, 3}} {
 		b := slices.Clone(good)
 		b[0], b[1] = c.typ, c.version
 		_, err := Parse(b)

@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/wire"
@@ -108,7 +109,8 @@ func (a *Accepted) appendBody(b []byte) []byte {
 // AppendDelivery makes the record of a message that another partition sent: its
 // body as it left there, and where it came from.
 func AppendDelivery(b []byte, t Type, body []byte, o Origin) []byte {
-	return appendOrigin(append(AppendHeader(b, t), body...), o)
+	version := versionWith(t == TypeStreamAppended && hasProducer(body))
+	return appendOrigin(append(appendHeader(b, t, version), body...), o)
 }
 
 // AppendBody appends the record without its header, as it goes to another
@@ -225,7 +227,8 @@ type Completed struct {
 
 // AppendTo appends the whole record.
 func (c *Completed) AppendTo(b []byte) []byte {
-	b = wire.AppendUint(AppendHeader(b, TypeCompleted), 1, c.Seq)
+	numbers := slices.ContainsFunc(c.Appends, func(a StreamAppended) bool { return a.Producer != "" })
+	b = wire.AppendUint(appendHeader(b, TypeCompleted, versionWith(numbers)), 1, c.Seq)
 	b = wire.AppendUint(b, 2, c.Fence)
 	b = wire.AppendBytes(b, 3, c.Reply)
 	b = appendFailure(b, 4, c.Failure)

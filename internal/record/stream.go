@@ -22,6 +22,10 @@ type StreamAppended struct {
 	Expect uint64
 	// Messages are encoded as edda.StreamMessage.Envelope says.
 	Messages [][]byte
+	// Producer is who has numbered the messages, empty when nobody has; then there are no
+	// Numbers, else one for each message, rising from above zero.
+	Producer string
+	Numbers  []uint64
 	Origin   Origin
 	// Starts are the messages for which a worker's slot is reserved in a group.
 	Starts []GroupStart
@@ -37,7 +41,7 @@ type GroupStart struct {
 
 // AppendTo appends the whole record.
 func (a *StreamAppended) AppendTo(b []byte) []byte {
-	return a.AppendBody(AppendHeader(b, TypeStreamAppended))
+	return a.AppendBody(appendHeader(b, TypeStreamAppended, versionWith(a.Producer != "")))
 }
 
 // AppendBody appends the record without its header, as it goes to another partition.
@@ -51,9 +55,51 @@ func (a *StreamAppended) AppendBody(b []byte) []byte {
 		b = wire.AppendString(b, 3, a.Shard)
 	}
 	b = wire.AppendUint(b, 4, a.Expect)
+	b = appendNumbers(b, a.Producer, a.Numbers)
 	b = appendEach(b, 5, a.Messages)
 	b = appendOrigin(b, a.Origin)
 	return AppendGroupStarts(b, a.Starts)
+}
+
+// appendNumbers appends who has numbered messages, and how: the first number, then how
+// much greater each of the others is than the one before it.
+func appendNumbers(b []byte, producer string, numbers []uint64) []byte {
+	if producer == "" {
+		return b
+	}
+	b, mark := wire.Begin(wire.AppendString(b, 9, producer), 10)
+	last := uint64(0)
+	for _, n := range numbers {
+		b = binary.AppendUvarint(b, n-last)
+		last = n
+	}
+	wire.End(b, mark)
+	return b
+}
+
+// readNumbers reads the numbers into the room that it is given.
+func readNumbers(numbers []uint64, b []byte) ([]uint64, error) {
+	last := uint64(0)
+	for len(b) > 0 {
+		more, n := binary.Uvarint(b)
+		if n <= 0 || more == 0 || last+more < last {
+			return numbers, wire.ErrMalformed
+		}
+		last += more
+		numbers, b = append(numbers, last), b[n:]
+	}
+	return numbers, nil
+}
+
+// hasProducer reports whether the body of a stream-appended record names one.
+func hasProducer(body []byte) bool {
+	r := wire.NewReader(body)
+	for f := (wire.Field{}); r.Next(&f); {
+		if f.Num == 9 {
+			return true
+		}
+	}
+	return false
 }
 
 // AppendGroupStarts names the reserved slots in a stream-appended record that was
@@ -75,7 +121,7 @@ func AppendGroupStarts(rec []byte, starts []GroupStart) []byte {
 func (a *StreamAppended) Decode(body []byte) error {
 	last := *a
 	clear(a.Messages)
-	*a = StreamAppended{Messages: a.Messages[:0]}
+	*a = StreamAppended{Messages: a.Messages[:0], Numbers: a.Numbers[:0]}
 	r := wire.NewReader(body)
 	var f wire.Field
 	var err error
@@ -95,6 +141,10 @@ func (a *StreamAppended) Decode(body []byte) error {
 			err = readOrigin(&a.Origin, &f)
 		case 8:
 			a.Starts, err = readGroupStarts(f.Bytes)
+		case 9:
+			a.Producer = same(last.Producer, f.Bytes)
+		case 10:
+			a.Numbers, err = readNumbers(a.Numbers[:0], f.Bytes)
 		}
 	}
 	if err = ended(TypeStreamAppended, &r, &f, err); err != nil {
@@ -103,6 +153,9 @@ func (a *StreamAppended) Decode(body []byte) error {
 	a.Namespace, a.Shard = cmp.Or(a.Namespace, edda.DefaultNamespace), cmp.Or(a.Shard, edda.DefaultShard)
 	if a.Stream == "" || len(a.Messages) == 0 {
 		return fmt.Errorf("%s record without a stream or a message", TypeStreamAppended)
+	}
+	if want := len(a.Messages); a.Producer == "" && len(a.Numbers) > 0 || a.Producer != "" && len(a.Numbers) != want {
+		return fmt.Errorf("%s record with %d numbers of the producer %q for %d messages", TypeStreamAppended, len(a.Numbers), a.Producer, want)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"cmp"
+	"encoding/binary"
 	"math"
 	"time"
 
@@ -17,6 +18,7 @@ func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []ed
 	if s.Namespace == edda.DefaultNamespace {
 		s.Namespace = "" // which is read as that
 	}
+	s.Producer, s.Numbers = a.Producer, numbers(a)
 	b = s.AppendTo(b)
 	for i := range a.Messages {
 		var mark int
@@ -30,10 +32,25 @@ func EncodeAppend(b []byte, a *edda.Append, hash uint64, now time.Time, ids []ed
 // AppendSize is an upper bound of what EncodeAppend appends, as close as is cheap.
 func AppendSize(a *edda.Append) int {
 	n := AppendedBytes + len(a.Messages)*(len(a.Principal)+4) + len(a.Namespace) + len(a.Stream) + len(a.Channel) + len(a.Shard)
+	if a.Producer != "" {
+		n += len(a.Producer) + len(a.Messages)*binary.MaxVarintLen64 + 12
+	}
 	for i := range a.Messages {
 		n += a.Messages[i].BinarySize() + 6
 	}
 	return n
+}
+
+// numbers are those of the messages, nil when there is no producer.
+func numbers(a *edda.Append) []uint64 {
+	if a.Producer == "" {
+		return nil
+	}
+	all := make([]uint64, len(a.Messages))
+	for i := range a.Messages {
+		all[i] = a.Messages[i].Number
+	}
+	return all
 }
 
 // NewStreamAppended is EncodeAppend for one of Completed.Appends, which is decided when
@@ -41,7 +58,7 @@ func AppendSize(a *edda.Append) int {
 func NewStreamAppended(a *edda.Append, hash uint64, now time.Time) StreamAppended {
 	s := StreamAppended{
 		Namespace: cmp.Or(a.Namespace, edda.DefaultNamespace), Stream: a.Target(), Shard: cmp.Or(a.Shard, edda.DefaultShard),
-		Messages: make([][]byte, len(a.Messages)),
+		Producer: a.Producer, Numbers: numbers(a), Messages: make([][]byte, len(a.Messages)),
 	}
 	b := make([]byte, 0, AppendSize(a))
 	for i := range a.Messages {

@@ -24,6 +24,7 @@ func AppendAppend(b []byte, field int, a *edda.Append) ([]byte, error) {
 		if b, err = e.AppendBinary(b); err != nil {
 			return b, err
 		}
+		b = wire.AppendUint(b, 25, a.Messages[i].Number)
 		wire.End(b, inner)
 	}
 	switch {
@@ -34,6 +35,7 @@ func AppendAppend(b []byte, field int, a *edda.Append) ([]byte, error) {
 		b = wire.AppendUint(b, 6, 1)
 	}
 	b = wire.AppendString(b, 7, a.Channel)
+	b = wire.AppendString(b, 8, a.Producer)
 	wire.End(b, mark)
 	return b, nil
 }

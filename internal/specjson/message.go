@@ -57,6 +57,9 @@ func (r *reader) message(namespace string) (m edda.StreamMessage, err error) {
 		case "time":
 			m.Time, err = r.time()
 			return err
+		case "number":
+			m.Number, err = r.above0()
+			return err
 		case "causationId":
 			m.CausationID, err = r.id()
 			return err
@@ -153,6 +156,15 @@ func (r *reader) time() (time.Time, error) {
 		return t, r.bad(want)
 	}
 	return t.UTC(), nil
+}
+
+// above0 reads a number of a producer.
+func (r *reader) above0() (uint64, error) {
+	n, err := strconv.ParseUint(string(r.raw()), 10, 64)
+	if err != nil || n == 0 {
+		return 0, r.bad("a whole number above zero")
+	}
+	return n, nil
 }
 
 func (r *reader) id() (id edda.ID, err error) {

@@ -16,7 +16,7 @@ func TestMessages(t *testing.T) {
 	got, err := specjson.Messages("shop", []byte(`[ {"data": {"a": [1]}},
 		{"id":"x","type":"placed","key":"a/ö","source":"till","replyTo":"r/eu","headers":{"b":"1","A":"\u0032"},"contentType":"text/plain",
 		 "correlationId":"story","causationId":"`+id.String()+`","traceparent":"00-1","tracestate":"a=b","time":"2026-01-02T04:04:05+01:00","data":"\u00e4"},
-		{"data":"text"}, {"data":"json","contentType":"application/json"}, {"data":null}, {"contentType":"text/plain"}, {"dataBase64":"/wA="}, {}]`))
+		{"data":"text"}, {"data":"json","contentType":"application/json"}, {"data":null}, {"contentType":"text/plain"}, {"dataBase64":"/wA=","number":18446744073709551615}, {}]`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestMessages(t *testing.T) {
 		{ContentType: "application/json", Payload: []byte(`"json"`)},
 		{ContentType: "application/json", Payload: []byte("null")},
 		{ContentType: "text/plain"},
-		{Payload: []byte{0xff, 0}},
+		{Payload: []byte{0xff, 0}, Number: 1<<64 - 1},
 		{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -40,9 +40,11 @@ func TestMessages(t *testing.T) {
 	if got, err := specjson.Messages("", []byte("[]")); err != nil || len(got) > 0 {
 		t.Errorf("no messages: got %v, %v", got, err)
 	}
-	back, err := specjson.Messages("shop", streamjson.AppendBatch(nil, "shop", want[1:3]))
-	want[2].Type = "message"
-	if diff := cmp.Diff(want[1:3], back); diff != "" || err != nil {
+	back, err := specjson.Messages("shop", streamjson.AppendBatch(nil, "shop", want[1:7]))
+	for i := range want[2:7] {
+		want[2+i].Type = "message"
+	}
+	if diff := cmp.Diff(want[1:7], back); diff != "" || err != nil {
 		t.Errorf("what a client writes: %v, want - and got +:\n%s", err, diff)
 	}
 }
@@ -56,6 +58,8 @@ func TestMessagesRefused(t *testing.T) {
 		`{}`:                               {edda.BadJSON, "the body must be an array of messages"},
 		`[{}`:                              {edda.BadJSON, "the body must be an array of messages"},
 		"[{\"id\":\"\xff\"}]":              {edda.BadJSON, "in UTF-8"},
+		`[{"number":0}]`:                   {edda.BadValue, "[0].number must be a whole number above zero"},
+		`[{"number":"1"}]`:                 {edda.BadValue, "[0].number must be a whole number above zero"},
 		`[{},1]`:                           {edda.BadValue, "[1] must be an object"},
 		`[{},{"shard":"a"}]`:               {edda.UnknownField, `unknown member "[1].shard"`},
 		`[{"principal":"root"}]`:           {edda.UnknownField, `unknown member "[0].principal"`},

@@ -46,6 +46,9 @@ func AppendBatch(b []byte, namespace string, messages []edda.StreamMessage) []by
 		b = append(b, `{"type":`...)
 		b = jsondata.AppendString(b, cmp.Or(m.Type, edda.DefaultMessageType))
 		b = appendText(b, "id", m.ID)
+		if m.Number != 0 {
+			b = strconv.AppendUint(append(b, `,"number":`...), m.Number, 10)
+		}
 		b = append(appendContent(b, namespace, m), '}')
 	}
 	return append(b, ']')

@@ -13,6 +13,7 @@ type appendTo struct {
 	Stream   string          `json:"stream"`
 	Channel  string          `json:"channel"`
 	Shard    string          `json:"shard"`
+	Producer string          `json:"producer"`
 	Messages json.RawMessage `json:"messages"`
 }
 
@@ -26,5 +27,7 @@ func (a *appendTo) apply(c *edda.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Append(&edda.Append{Namespace: namespace, Stream: a.Stream, Channel: a.Channel, Shard: a.Shard, Messages: messages})
+	return c.Append(&edda.Append{
+		Namespace: namespace, Stream: a.Stream, Channel: a.Channel, Shard: a.Shard, Producer: a.Producer, Messages: messages,
+	})
 }

@@ -17,8 +17,8 @@ func TestAppends(t *testing.T) {
 		m := &edda.Message{To: edda.Address{Namespace: "shop", Name: "users", Key: "ada"}, Principal: "ada", CorrelationID: "story"}
 		return tryStep(t, enveloped(server(t, answerWith(200, body))), m, state{}, nil)
 	}
-	out := try(`{"data":1,"append":[{"stream":"orders","shard":"eu","messages":` + messages + `},{"stream":"audit","messages":[{}]},{"channel":"floor","messages":[{}]}]}`)
-	if out.Err != nil || len(out.Appends) != 3 || out.Appends[2].Channel != "floor" || out.Appends[2].Namespace != "shop" || out.Reply == nil {
+	out := try(`{"data":1,"append":[{"stream":"orders","shard":"eu","messages":` + messages + `},{"stream":"audit","producer":"relay","messages":[{"number":7}]},{"channel":"floor","messages":[{}]}]}`)
+	if out.Err != nil || len(out.Appends) != 3 || out.Appends[2].Channel != "floor" || out.Appends[2].Namespace != "shop" || out.Appends[1].Producer != "relay" || out.Appends[1].Messages[0].Number != 7 || out.Reply == nil {
 		t.Fatalf("got %+v", out)
 	}
 	want := &edda.Append{Namespace: "shop", Stream: "orders", Shard: "eu", Principal: "ada", Messages: []edda.StreamMessage{

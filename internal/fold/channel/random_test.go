@@ -91,10 +91,10 @@ func (m *model) publish(name string, ids []string, position uint64, now int64, a
 			return id != "" && msg.id == id && msg.until > now
 		})
 		if known >= 0 {
-			items = append(items, fmt.Sprintf("{Offset:%d Position:%d Shard:0 Replayed:true}", known, c.all[known].position))
+			items = append(items, fmt.Sprintf("{Offset:%d Position:%d Shard:0 Replayed:true Unknown:false}", known, c.all[known].position))
 			continue
 		}
-		items = append(items, fmt.Sprintf("{Offset:%d Position:%d Shard:0 Replayed:false}", len(c.all), position))
+		items = append(items, fmt.Sprintf("{Offset:%d Position:%d Shard:0 Replayed:false Unknown:false}", len(c.all), position))
 		c.all = append(c.all, modelMessage{id, at, now + int64(edda.DefaultDedupe), position})
 		n++
 	}
@@ -288,7 +288,7 @@ func (w *walk) others(t *testing.T) {
 	if n == 0 {
 		want = append(want, "stream created floor")
 	}
-	want = append(want, fmt.Sprintf("stream appended floor %d+1", n), fmt.Sprintf("stream answered floor [{Offset:%d Position:%d Shard:0 Replayed:false}]", n, w.env.Position+1))
+	want = append(want, fmt.Sprintf("stream appended floor %d+1", n), fmt.Sprintf("stream answered floor [{Offset:%d Position:%d Shard:0 Replayed:false Unknown:false}]", n, w.env.Position+1))
 	w.model.streams[a.Stream]++
 	w.want(t, a.AppendTo(nil), want...)
 }

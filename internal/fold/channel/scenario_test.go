@@ -43,11 +43,11 @@ func TestChannelAndItsStream(t *testing.T) {
 		t.Errorf("its stream is %+v, want to keep %+v", own.Spec, want)
 	}
 	wantSaid(t, w.publish(t, "floor", "a", "b", "c"),
-		"stream appended edda.channel.floor 0+3, stream answered edda.channel.floor [{Offset:0 Position:4 Shard:0 Replayed:false} {Offset:1 Position:4 Shard:0 Replayed:false} {Offset:2 Position:4 Shard:0 Replayed:false}]")
+		"stream appended edda.channel.floor 0+3, stream answered edda.channel.floor [{Offset:0 Position:4 Shard:0 Replayed:false Unknown:false} {Offset:1 Position:4 Shard:0 Replayed:false Unknown:false} {Offset:2 Position:4 Shard:0 Replayed:false Unknown:false}]")
 	if sh := own.Shards()[0]; sh.First != 1 || sh.End != 3 {
 		t.Errorf("it keeps %d to %d", sh.First, sh.End)
 	}
-	wantSaid(t, w.publish(t, "floor", "b"), "stream answered edda.channel.floor [{Offset:1 Position:4 Shard:0 Replayed:true}]")
+	wantSaid(t, w.publish(t, "floor", "b"), "stream answered edda.channel.floor [{Offset:1 Position:4 Shard:0 Replayed:true Unknown:false}]")
 	w.now += int64(time.Second)
 	spec.History, spec.From = edda.History{Count: 1, Age: time.Hour}, nil
 	wantSaid(t, w.set(t, spec), "changed floor, stream changed edda.channel.floor")
@@ -57,7 +57,7 @@ func TestChannelAndItsStream(t *testing.T) {
 	wantSaid(t, w.remove(t, "floor"), "removed floor true, stream removed edda.channel.floor")
 	wantSaid(t, w.publish(t, "floor", "a"), none)
 	wantSaid(t, w.set(t, spec), "created floor, stream created edda.channel.floor")
-	wantSaid(t, w.publish(t, "floor", "a"), "stream appended edda.channel.floor 0+1, stream answered edda.channel.floor [{Offset:0 Position:10 Shard:0 Replayed:false}]")
+	wantSaid(t, w.publish(t, "floor", "a"), "stream appended edda.channel.floor 0+1, stream answered edda.channel.floor [{Offset:0 Position:10 Shard:0 Replayed:false Unknown:false}]")
 	before := w.state(t)
 	w.checkpoint(t)
 	if w.load(t); w.state(t) != before || w.env.RowsVersion != fold.RowsOfChannels {
@@ -103,7 +103,7 @@ func TestChannelNames(t *testing.T) {
 	w.checkpoint(t)
 	w.load(t)
 	wantSaid(t, w.publish(t, long, "a", ""), "stream appended edda.channel."+long+" 1+1, stream answered edda.channel."+long+
-		" [{Offset:0 Position:10 Shard:0 Replayed:true} {Offset:1 Position:11 Shard:0 Replayed:false}]")
+		" [{Offset:0 Position:10 Shard:0 Replayed:true Unknown:false} {Offset:1 Position:11 Shard:0 Replayed:false Unknown:false}]")
 	var names []string
 	for c := range w.m.From("default", "b") {
 		names = append(names, fmt.Sprintf("%.1s:%.1s", c.Spec.Namespace, c.Spec.Name))

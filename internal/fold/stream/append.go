@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/fold"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -22,7 +23,7 @@ func (m *Machine) applyAppended(body []byte) error {
 	}
 	err := m.append(a, a.Starts, otherwise)
 	if cap(a.Messages) > keptRoom {
-		a.Messages = nil
+		a.Messages, a.Numbers = nil, nil
 	}
 	return err
 }
@@ -37,6 +38,9 @@ const keptRoom = 4096
 func (m *Machine) Send(a *record.StreamAppended) error {
 	if to := m.env.Home(edda.StreamHash(a.Namespace, a.Stream)); to != m.env.Partition {
 		m.outbox.Push(to, record.TypeStreamAppended, a.AppendBody(nil))
+		if a.Producer != "" {
+			m.env.RowsVersion = max(m.env.RowsVersion, fold.RowsOfProducers)
+		}
 		return nil
 	}
 	return m.AppendHere(a)
@@ -53,9 +57,13 @@ func (m *Machine) append(a *record.StreamAppended, starts []record.GroupStart, o
 	if s != nil {
 		sh = s.Shard(a.Shard)
 	}
+	last, err := m.last(s, sh, a.Producer)
+	if err != nil {
+		return err
+	}
 	items := len(m.items)
-	if r := m.check(s, sh, a); r != nil {
-		known, err := m.allKnown(s, a.Messages)
+	if r := m.check(s, sh, a, &last); r != nil {
+		known, err := m.allKnown(s, sh, a, &last)
 		if err != nil {
 			return err
 		}
@@ -71,7 +79,7 @@ func (m *Machine) append(a *record.StreamAppended, starts []record.GroupStart, o
 		if sh == nil {
 			sh = &Shard{Name: a.Shard} // the stream has it once there is a message
 		}
-		if err := m.takeIn(s, sh, a.Messages, starts); err != nil {
+		if err := m.takeIn(s, sh, a, &last, starts); err != nil {
 			return err
 		}
 		if sh.stream == nil {
@@ -79,7 +87,7 @@ func (m *Machine) append(a *record.StreamAppended, starts []record.GroupStart, o
 		}
 	}
 	if otherwise == Refused {
-		m.effects = append(m.effects, Effect{Kind: Answered, Stream: s, Shard: sh, Items: m.items[items:len(m.items):len(m.items)]})
+		m.effects = append(m.effects, Effect{Kind: Answered, Stream: s, Shard: sh, Items: m.items[items:len(m.items):len(m.items)], Last: last})
 	} else {
 		m.items = m.items[:items]
 	}
@@ -87,8 +95,8 @@ func (m *Machine) append(a *record.StreamAppended, starts []record.GroupStart, o
 }
 
 // check says why nothing new may be appended, nil when it may. Stream and shard are nil
-// when they are not there.
-func (m *Machine) check(s *Stream, sh *Shard, a *record.StreamAppended) *refusal {
+// when they are not there; last is that of the producer.
+func (m *Machine) check(s *Stream, sh *Shard, a *record.StreamAppended, last *Last) *refusal {
 	if s == nil {
 		if name, own := edda.ChannelOf(a.Stream); own {
 			return noChannel(a.Namespace, name) // which creates the stream, and nobody else does
@@ -101,6 +109,8 @@ func (m *Machine) check(s *Stream, sh *Shard, a *record.StreamAppended) *refusal
 		return noShard(s, a.Shard)
 	case s != nil && sh == nil && len(s.shards) >= edda.MaxShards:
 		return &refusal{edda.NoShard, fmt.Sprintf("stream %q has %d shards, which is the most", s.Spec.Name, len(s.shards))}
+	case a.Producer != "" && last.Number == 0 && s != nil && s.producers >= edda.MaxProducers:
+		return &refusal{edda.TooLarge, fmt.Sprintf("stream %q has %d producers in its shards, which is the most", s.Spec.Name, s.producers)}
 	case a.Expect == 0:
 		return nil
 	}
@@ -119,55 +129,91 @@ func (m *Machine) check(s *Stream, sh *Shard, a *record.StreamAppended) *refusal
 }
 
 // allKnown reports whether all messages were there before, and leaves behind where.
-func (m *Machine) allKnown(s *Stream, msgs [][]byte) (bool, error) {
+func (m *Machine) allKnown(s *Stream, sh *Shard, a *record.StreamAppended, last *Last) (bool, error) {
 	if s == nil {
 		return false, nil
 	}
 	var names record.MessageNames
-	for _, msg := range msgs {
+	for i, msg := range a.Messages {
 		if err := names.Read(msg); err != nil {
 			return false, err
 		}
-		if len(names.Given) == 0 {
-			return false, nil
-		}
-		p, known, _, err := m.known(s, names.Given)
+		known, _, err := m.there(s, sh, last, numberOf(a, i), names.Given)
 		if err != nil || !known {
 			return false, err
 		}
-		m.replayed(p)
 	}
 	return true, nil
 }
 
-// takeIn appends the messages whose ids are not known.
-func (m *Machine) takeIn(s *Stream, sh *Shard, msgs [][]byte, starts []record.GroupStart) error {
+// there reports whether a message was appended before, by its number or its id, and then
+// leaves behind where. When the table has a row of the id that is forgotten, was is until
+// when it counted.
+func (m *Machine) there(s *Stream, sh *Shard, last *Last, number uint64, id []byte) (known bool, was int64, err error) {
+	passed := number != 0 && number <= last.Number
+	if passed && number == last.Number {
+		m.replayed(last.place(sh))
+		return true, 0, nil
+	}
+	if len(id) > 0 {
+		p, known, was, err := m.known(s, id)
+		if err != nil || known || !passed {
+			if known {
+				m.replayed(p)
+			}
+			return known, was, err
+		}
+	}
+	if passed {
+		m.items = append(m.items, Item{Shard: sh.Index, Position: last.Position, Replayed: true, Unknown: true})
+	}
+	return passed, 0, nil
+}
+
+// numberOf is the number of a message, zero without a producer.
+func numberOf(a *record.StreamAppended, i int) uint64 {
+	if a.Producer == "" {
+		return 0
+	}
+	return a.Numbers[i]
+}
+
+// takeIn appends the messages that are not there. Last is that of the producer, and
+// becomes the new one.
+func (m *Machine) takeIn(s *Stream, sh *Shard, a *record.StreamAppended, last *Last, starts []record.GroupStart) error {
+	msgs := a.Messages
 	first, total := sh.End, sh.total
 	items := len(m.items)
 	at := max(m.env.Time, s.lastAt+1) // which no other append to the stream has: see Walk
 	var names record.MessageNames
-	for _, msg := range msgs {
+	newest := -1 // the index of the last one that is appended
+	for i, msg := range msgs {
 		if err := names.Read(msg); err != nil {
 			return err
 		}
+		known, was, err := m.there(s, sh, last, numberOf(a, i), names.Given)
+		if err != nil {
+			return err
+		}
+		if known {
+			continue
+		}
 		if len(names.Given) > 0 {
-			p, known, was, err := m.known(s, names.Given)
-			if err != nil {
-				return err
-			}
-			if known {
-				m.replayed(p)
-				continue
-			}
 			m.remember(s, names.Given, Place{Shard: sh.index(s), Offset: sh.End, Position: m.env.Position}, was)
 		}
 		sh.index(s)
 		m.items = append(m.items, Item{Shard: sh.Index, Offset: sh.End, Position: m.env.Position})
 		m.push(sh, msg, at)
+		newest = i
 	}
 	n := int(sh.End - first)
 	if n == 0 {
 		return nil
+	}
+	if a.Producer != "" {
+		if err := m.number(sh, a, newest, last); err != nil {
+			return err
+		}
 	}
 	if n < len(msgs) && len(starts) > 0 {
 		starts = ofNew(starts, m.items[items:])

@@ -22,6 +22,7 @@ func (m *Machine) Checkpoint(b *store.Batch) error {
 	}
 	m.removals.checkpoint(b)
 	m.writeIDs(b) // which may touch streams
+	m.writeNumbers(b)
 	for _, s := range m.dirty {
 		if !s.removed {
 			b.Set(streamRow(s.Ref()), s.row())
@@ -42,6 +43,9 @@ func (s *Stream) deleteRows(b *store.Batch) {
 	b.DeleteRange(messageRow(s.Serial, 0, 0), messageRow(s.Serial+1, 0, 0))
 	if s.ids {
 		b.DeleteRange(idRow(s.Serial, nil), idRow(s.Serial+1, nil))
+	}
+	if s.producers > 0 {
+		b.DeleteRange(numberRow(s.Serial, 0, ""), numberRow(s.Serial+1, 0, ""))
 	}
 }
 
@@ -79,6 +83,9 @@ func (m *Machine) Committed() {
 	m.removals.dirty = false
 	if len(m.ids) > 0 {
 		m.ids = map[idKey]remembered{}
+	}
+	if len(m.numbers) > 0 {
+		m.numbers = map[numberKey]Last{}
 	}
 }
 

@@ -41,6 +41,8 @@ type Effect struct {
 	// of them, when messages were appended.
 	Bytes, Gone int
 	Items       []Item
+	// Last is the last message of the append's producer in the shard, when it is answered.
+	Last Last
 	// Reason is why a record was refused or dropped: NO_STREAM, NO_CHANNEL, NO_SHARD, CONFLICT, or
 	// EXPECTED_OFFSET, where Detail is the offset of the last message in decimal digits,
 	// and empty when there is none. Else Detail is a text for people.
@@ -55,8 +57,12 @@ type Item struct {
 	Position uint64
 	// Shard is the index of the shard that it is in.
 	Shard uint32
-	// Replayed says that a message with its id was there before.
+	// Replayed says that a message with its id was there before, or that its producer had
+	// come to its number.
 	Replayed bool
+	// Unknown says that nobody knows where it is that was passed over because of its
+	// number. Offset is zero then, and Position that of the producer's last message.
+	Unknown bool
 }
 
 // refusal is why a record changes nothing.

@@ -18,8 +18,9 @@ func FuzzStreams(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 0, 2, 0, 9, 0, 1, 10, 0, 0, 1})
 	f.Add([]byte{0, 0x35, 0x12, 9, 0, 0x35, 0x13, 5, 3, 2, 1, 30, 0, 0x35, 0x12, 6, 0, 9, 10})
 	f.Add([]byte{5, 0x13, 0x40, 2, 0, 0xff, 1, 0, 0xff, 2, 9, 0, 0xff, 3, 10, 7, 1, 0, 0xff, 1, 8, 0, 9, 9})
+	f.Add([]byte{4, 0, 0x0a, 0, 1, 4, 0, 0x0a, 0, 2, 9, 4, 0, 0x1b, 0, 2, 10, 4, 0, 0x0a, 0xc1, 1, 6, 0, 4, 0, 0x0a, 0, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		z := &fuzzed{world: newWorld(t), seen: map[place]string{}, bounds: map[shardRef][2]uint64{}, ids: map[givenID]Item{}, until: map[givenID]int64{}}
+		z := &fuzzed{world: newWorld(t), seen: map[place]string{}, bounds: map[shardRef][2]uint64{}, ids: map[givenID]Item{}, until: map[givenID]int64{}, last: map[numberKey]Last{}}
 		z.marks, z.bytes = 2, 100
 		z.load(t)
 		for len(data) > 0 && z.env.Position < 200 {
@@ -51,6 +52,7 @@ type fuzzed struct {
 	bounds map[shardRef][2]uint64
 	ids    map[givenID]Item // as they were answered
 	until  map[givenID]int64
+	last   map[numberKey]Last // of each producer
 }
 
 // step takes some bytes and returns the rest.
@@ -65,7 +67,9 @@ func (z *fuzzed) step(t *testing.T, data []byte) []byte {
 	name := func(b byte) string { return []string{"orders", "o", "p"}[b%3] }
 	switch take() % 11 {
 	default:
-		z.fuzzAppend(t, name(take()), take(), take())
+		z.fuzzAppend(t, name(take()), take(), take(), 0)
+	case 4:
+		z.fuzzAppend(t, name(take()), take(), take(), take())
 	case 5:
 		b := take()
 		spec := edda.StreamSpec{Name: name(b), Dedupe: time.Duration(take()) * time.Second}
@@ -89,7 +93,7 @@ func (z *fuzzed) step(t *testing.T, data []byte) []byte {
 	return data
 }
 
-func (z *fuzzed) fuzzAppend(t *testing.T, name string, what, expect byte) {
+func (z *fuzzed) fuzzAppend(t *testing.T, name string, what, expect, number byte) {
 	t.Helper()
 	a := &record.StreamAppended{Namespace: edda.DefaultNamespace, Stream: name, Shard: []string{edda.DefaultShard, "eu"}[what>>7]}
 	var ids []string
@@ -107,6 +111,12 @@ func (z *fuzzed) fuzzAppend(t *testing.T, name string, what, expect byte) {
 	if expect > 0xc0 {
 		a.Expect = uint64(expect - 0xc0)
 	}
+	if number > 0 {
+		a.Producer = "relay"
+		for i := range ids {
+			a.Numbers = append(a.Numbers, uint64(number)+uint64(i)*uint64(1+number&3))
+		}
+	}
 	effects := z.append(t, a)
 	last := effects[len(effects)-1]
 	if last.Kind == Refused {
@@ -115,8 +125,49 @@ func (z *fuzzed) fuzzAppend(t *testing.T, name string, what, expect byte) {
 	if last.Kind != Answered || len(last.Items) != len(ids) {
 		t.Fatalf("an append of %d messages is %+v", len(ids), effects)
 	}
+	before := z.lastOf(&last, a)
 	for i, item := range last.Items {
+		if n := numberOf(a, i); n != 0 && n <= before.Number {
+			z.passed(t, n, before, item)
+			continue
+		}
 		z.answered(t, last.Stream, ids[i], item)
+	}
+	z.raised(t, &last, a, before)
+}
+
+// lastOf is what was known of the producer before an append.
+func (z *fuzzed) lastOf(e *Effect, a *record.StreamAppended) Last {
+	if e.Shard == nil || a.Producer == "" {
+		return Last{}
+	}
+	return z.last[numberKey{e.Stream.Serial, e.Shard.Index, a.Producer}]
+}
+
+// passed checks the answer to a message whose number had come before.
+func (z *fuzzed) passed(t *testing.T, n uint64, last Last, item Item) {
+	t.Helper()
+	switch {
+	case !item.Replayed, item.Unknown && (item.Offset != 0 || item.Position != last.Position || n == last.Number):
+		t.Fatalf("number %d is answered with %+v, the last one is %+v", n, item, last)
+	case n == last.Number && (item.Offset != last.Offset || item.Position != last.Position):
+		t.Fatalf("the last number %+v is answered with %+v", last, item)
+	}
+}
+
+// raised checks what an append has left of its producer.
+func (z *fuzzed) raised(t *testing.T, e *Effect, a *record.StreamAppended, want Last) {
+	t.Helper()
+	for i, item := range e.Items {
+		if n := numberOf(a, i); n != 0 && !item.Replayed {
+			want = Last{Number: n, Offset: item.Offset, Position: item.Position, ID: e.Last.ID}
+		}
+	}
+	if e.Last != want {
+		t.Fatalf("the last number is %+v, want %+v, after %+v", e.Last, want, e.Items)
+	}
+	if want.Number > 0 {
+		z.last[numberKey{e.Stream.Serial, e.Shard.Index, a.Producer}] = want
 	}
 }
 
@@ -164,6 +215,9 @@ func (z *fuzzed) check(t *testing.T) {
 	}
 	for k := range z.m.ids {
 		bytes += len(k.id) + idOverhead
+	}
+	for k, l := range z.m.numbers {
+		bytes += len(k.producer) + len(l.ID) + numberOverhead
 	}
 	if got := z.m.Bytes(); got != bytes {
 		t.Fatalf("%d bytes are in memory, want %d", got, bytes)

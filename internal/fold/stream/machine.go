@@ -46,6 +46,7 @@ type Machine struct {
 	expiries *btree.BTreeG[expiry]
 
 	ids       map[idKey]remembered // given since the last checkpoint
+	numbers   map[numberKey]Last   // raised since then
 	dirty     []*Stream            // whose rows have to be written
 	shards    []*Shard             // changed or trimmed since then
 	removed   []*Stream            // since then, with rows in the table
@@ -70,7 +71,7 @@ type Machine struct {
 // New returns a machine without streams.
 func New(env *fold.Env, box *outbox.Machine) *Machine {
 	return &Machine{
-		env: env, outbox: box, byRef: map[Ref]*Stream{}, bySerial: map[uint64]*Stream{}, ids: map[idKey]remembered{},
+		env: env, outbox: box, byRef: map[Ref]*Stream{}, bySerial: map[uint64]*Stream{}, ids: map[idKey]remembered{}, numbers: map[numberKey]Last{},
 		headMarks: headMarks,
 		rowBytes:  rowBytes,
 		names:     btree.NewG(32, func(a, b *Stream) bool { return a.Ref().compare(b.Ref()) < 0 }),

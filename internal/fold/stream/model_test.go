@@ -42,6 +42,7 @@ type modelShard struct {
 	name  string
 	first uint64
 	all   []Entry // by offset
+	last  map[string]Last
 }
 
 type modelID struct {
@@ -109,10 +110,15 @@ func (m *model) append(a *record.StreamAppended, otherwise EffectKind, position 
 		if otherwise == Dropped {
 			return nil
 		}
-		return []Effect{{Kind: Answered, Items: items, Detail: of}}
+		return []Effect{{Kind: Answered, Items: items, Detail: of, Last: sh.lastOf(a.Producer)}}
 	}
 	if reason, detail := s.refusal(sh, a); reason != "" {
-		items := s.known(a.Messages, now)
+		var items []Item
+		for i, msg := range a.Messages {
+			if item, ok := s.known(sh, a, i, idOf(msg), now); ok {
+				items = append(items, item)
+			}
+		}
 		if len(items) == len(a.Messages) {
 			return answer(items)
 		}
@@ -133,19 +139,22 @@ func (m *model) append(a *record.StreamAppended, otherwise EffectKind, position 
 	if sh != nil {
 		first = sh.end()
 	}
-	for _, msg := range a.Messages {
+	for i, msg := range a.Messages {
 		id := idOf(msg)
-		if known, ok := s.ids[id]; id != "" && ok && known.until > now {
-			items = append(items, Item{Offset: known.Offset, Position: known.Position, Shard: known.Shard, Replayed: true})
+		if item, ok := s.known(sh, a, i, id, now); ok {
+			items = append(items, item)
 			continue
 		}
 		if sh == nil {
-			sh = &modelShard{name: a.Shard}
+			sh = &modelShard{name: a.Shard, last: map[string]Last{}}
 			s.shards = append(s.shards, sh)
 		}
 		item := Item{Offset: sh.end(), Position: position, Shard: uint32(slices.Index(s.shards, sh))}
 		if id != "" {
 			s.ids[id] = modelID{Place{Shard: item.Shard, Offset: item.Offset, Position: position}, now + int64(s.spec.Dedupe)}
+		}
+		if a.Producer != "" {
+			sh.last[a.Producer] = Last{Number: a.Numbers[i], Offset: sh.end(), Position: position, ID: id}
 		}
 		sh.all = append(sh.all, Entry{Offset: sh.end(), Time: at, Message: msg})
 		items = append(items, item)
@@ -179,17 +188,32 @@ func (s *modelStream) refusal(sh *modelShard, a *record.StreamAppended) (edda.Re
 	return edda.ExpectedOffset, strconv.FormatUint(next-1, 10)
 }
 
-func (s *modelStream) known(msgs [][]byte, now int64) (items []Item) {
+func (sh *modelShard) lastOf(producer string) Last {
+	if sh == nil {
+		return Last{}
+	}
+	return sh.last[producer]
+}
+
+// known says where message i of an append was before, if it was there.
+func (s *modelStream) known(sh *modelShard, a *record.StreamAppended, i int, id string, now int64) (Item, bool) {
 	if s == nil {
-		return nil
+		return Item{}, false
 	}
-	for _, msg := range msgs {
-		id := idOf(msg)
-		if known, ok := s.ids[id]; id != "" && ok && known.until > now {
-			items = append(items, Item{Offset: known.Offset, Position: known.Position, Shard: known.Shard, Replayed: true})
-		}
+	last, number := sh.lastOf(a.Producer), uint64(0)
+	if a.Producer != "" {
+		number = a.Numbers[i]
 	}
-	return items
+	known, ok := s.ids[id]
+	switch index := uint32(slices.Index(s.shards, sh)); {
+	case number != 0 && number == last.Number:
+		return Item{Offset: last.Offset, Position: last.Position, Shard: index, Replayed: true}, true
+	case id != "" && ok && known.until > now:
+		return Item{Offset: known.Offset, Position: known.Position, Shard: known.Shard, Replayed: true}, true
+	case number != 0 && number < last.Number:
+		return Item{Position: last.Position, Shard: index, Replayed: true, Unknown: true}, true
+	}
+	return Item{}, false
 }
 
 // retain drops messages one by one until the retention holds.
@@ -269,6 +293,13 @@ func (m *model) check(tb testing.TB, w *world, ids []string) {
 		if got, want := fmt.Sprintf("%+v", s.Spec), fmt.Sprintf("%+v", want.spec); got != want {
 			tb.Fatalf("a stream is %s, want %s", got, want)
 		}
+		producers := 0
+		for _, sh := range want.shards {
+			producers += len(sh.last)
+		}
+		if s.producers != uint64(producers) {
+			tb.Fatalf("stream %q has %d producers, want %d", s.Spec.Name, s.producers, producers)
+		}
 		if len(s.Shards()) != len(want.shards) {
 			tb.Fatalf("stream %q has %d shards, want %d", s.Spec.Name, len(s.Shards()), len(want.shards))
 		}
@@ -307,6 +338,11 @@ func (sh *modelShard) check(tb testing.TB, w *world, s *Stream, index uint32) {
 	}
 	if sh.first > 0 && got.goneAt != sh.all[sh.first-1].Time {
 		tb.Fatalf("shard %q of %q had its last message that is gone at %d, want %d", sh.name, s.Spec.Name, got.goneAt, sh.all[sh.first-1].Time)
+	}
+	for _, p := range randomProducers {
+		if last, err := w.m.last(s, got, p); err != nil || last != sh.last[p] {
+			tb.Fatalf("the last message of %q in shard %q of %q is %+v, %v, want %+v", p, sh.name, s.Spec.Name, last, err, sh.last[p])
+		}
 	}
 	if entries := w.read(tb, s, sh.name); !slices.EqualFunc(entries, sh.kept(), sameEntry) {
 		tb.Fatalf("shard %q of %q has\n%v, want\n%v", sh.name, s.Spec.Name, entries, sh.kept())

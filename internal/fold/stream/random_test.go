@@ -22,6 +22,8 @@ var (
 var (
 	randomStreams = []string{"orders", atHome("orders-"), atHome("o")}
 	randomShards  = []string{edda.DefaultShard, "eu", "us"}
+
+	randomProducers = []string{"relay", "import"}
 )
 
 // atHome returns a name that begins so, of a stream in the world's partition.
@@ -153,6 +155,9 @@ func (w *walk) randomAppend(name string) *record.StreamAppended {
 		}
 		a.Messages = append(a.Messages, encoded(id, "k", string(make([]byte, w.rng.IntN(100)))))
 	}
+	if w.rng.IntN(2) == 0 {
+		w.number(a)
+	}
 	if s := w.model.streams[name]; w.rng.IntN(4) == 0 {
 		end := uint64(0)
 		if s != nil && s.shard(a.Shard) != nil {
@@ -161,6 +166,21 @@ func (w *walk) randomAppend(name string) *record.StreamAppended {
 		a.Expect = pick(w.rng, []uint64{1, end + 1, end + 2, end})
 	}
 	return a
+}
+
+// number has a producer number an append, beginning somewhere around its last number.
+func (w *walk) number(a *record.StreamAppended) {
+	a.Producer = pick(w.rng, randomProducers)
+	n := uint64(0)
+	if s := w.model.streams[a.Stream]; s != nil {
+		if last := s.shard(a.Shard).lastOf(a.Producer).Number; last > 0 && w.rng.IntN(8) > 0 {
+			n = last - min(last, uint64(w.rng.IntN(4)))
+		}
+	}
+	for range a.Messages {
+		n += 1 + uint64(w.rng.ExpFloat64()/2)
+		a.Numbers = append(a.Numbers, n)
+	}
 }
 
 // outcome is a handler that appends several times.

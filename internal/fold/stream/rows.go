@@ -19,6 +19,8 @@ const (
 	rowID      = 'w' // stream, id: shard index, offset, position, forgotten at
 	rowForget  = 'W' // forgotten at, stream, id
 
+	rowNumber = 'n' // stream, shard index, producer: its last number
+
 	rowRemovals = 'V' // when streams were removed, see removals
 )
 
@@ -33,6 +35,7 @@ const (
 	uCreatedAt
 	uIDs
 	uEarlierUntil
+	uProducers
 )
 
 // The fields of a shard's row.
@@ -85,6 +88,7 @@ func (s *Stream) row() []byte {
 	if s.earlierUntil != 0 {
 		b = wire.AppendFixed(b, uEarlierUntil, uint64(s.earlierUntil))
 	}
+	b = wire.AppendUint(b, uProducers, s.producers)
 	return append(b, s.unknown...)
 }
 
@@ -117,6 +121,8 @@ func readStream(key, row []byte) (*Stream, error) {
 			s.ids = f.Uint != 0
 		case uEarlierUntil:
 			s.earlierUntil = int64(f.Uint)
+		case uProducers:
+			s.producers = f.Uint
 		default:
 			s.unknown = append(s.unknown, f.Raw...)
 		}

@@ -43,6 +43,8 @@ type Stream struct {
 	listed  map[string]bool   // Spec.Shards, when they are many
 	unknown []byte            // fields of a later release in its row
 
+	producers uint64 // there are, each counted in each shard; those of the table are as many as its row says
+
 	ids     bool // the table has, or had, ids of it
 	stored  bool // the table has its row
 	dirty   bool // its row has to be written

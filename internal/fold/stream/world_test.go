@@ -152,7 +152,7 @@ func plain(effects []Effect) []Effect {
 }
 
 func sameEffect(a, b Effect) bool {
-	return a.Kind == b.Kind && a.First == b.First && a.N == b.N && a.Reason == b.Reason && a.Detail == b.Detail && slices.Equal(a.Items, b.Items)
+	return a.Kind == b.Kind && a.First == b.First && a.N == b.N && a.Reason == b.Reason && a.Detail == b.Detail && a.Last == b.Last && slices.Equal(a.Items, b.Items)
 }
 
 // set creates or changes a stream of the default namespace.

@@ -5508,6 +5508,7 @@ type StreamMessage struct {
 	Time          int64                  `protobuf:"fixed64,21,opt,name=time,proto3" json:"time,omitempty"`    // when it was made, or else appended
 	Shard         string                 `protobuf:"bytes,23,opt,name=shard,proto3" json:"shard,omitempty"`    // where it is; set by the node
 	Offset        uint64                 `protobuf:"varint,24,opt,name=offset,proto3" json:"offset,omitempty"` // the same
+	Number        uint64                 `protobuf:"varint,25,opt,name=number,proto3" json:"number,omitempty"` // what AppendRequest.producer numbers it with, rising from above 0; not stored
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5654,6 +5655,13 @@ func (x *StreamMessage) GetOffset() uint64 {
 	return 0
 }
 
+func (x *StreamMessage) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 type AppendRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
@@ -5665,7 +5673,8 @@ type AppendRequest struct {
 	//	*AppendRequest_IfLast
 	//	*AppendRequest_IfEmpty
 	Expect        isAppendRequest_Expect `protobuf_oneof:"expect"`
-	Channel       string                 `protobuf:"bytes,7,opt,name=channel,proto3" json:"channel,omitempty"` // to publish to a channel, which must be there; without shard and condition
+	Channel       string                 `protobuf:"bytes,7,opt,name=channel,proto3" json:"channel,omitempty"`   // to publish to a channel, which must be there; without shard and condition
+	Producer      string                 `protobuf:"bytes,8,opt,name=producer,proto3" json:"producer,omitempty"` // who numbers the messages: those whose number the shard has come to are passed over
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5760,6 +5769,13 @@ func (x *AppendRequest) GetChannel() string {
 	return ""
 }
 
+func (x *AppendRequest) GetProducer() string {
+	if x != nil {
+		return x.Producer
+	}
+	return ""
+}
+
 type isAppendRequest_Expect interface {
 	isAppendRequest_Expect()
 }
@@ -5781,6 +5797,7 @@ type AppendResponse struct {
 	Items         []*Appended            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"` // one for each message, in order
 	Position      string                 `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	Durability    string                 `protobuf:"bytes,3,opt,name=durability,proto3" json:"durability,omitempty"` // fsync, os or memory
+	Last          *Numbered              `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`             // the last message of the producer in the shard, after the append; absent: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5836,19 +5853,88 @@ func (x *AppendResponse) GetDurability() string {
 	return ""
 }
 
+func (x *AppendResponse) GetLast() *Numbered {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+// Numbered is the last message that a shard has of a producer.
+type Numbered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Numbered) Reset() {
+	*x = Numbered{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Numbered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Numbered) ProtoMessage() {}
+
+func (x *Numbered) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Numbered.ProtoReflect.Descriptor instead.
+func (*Numbered) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *Numbered) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Numbered) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Numbered) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type Appended struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Shard         string                 `protobuf:"bytes,2,opt,name=shard,proto3" json:"shard,omitempty"`
 	Offset        uint64                 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	Replayed      bool                   `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"` // a message with this id was appended before; this is where it is
+	Replayed      bool                   `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"` // a message with this id was appended before, and this is where it is; or its producer has come to its number
+	Unknown       bool                   `protobuf:"varint,5,opt,name=unknown,proto3" json:"unknown,omitempty"`   // it was passed over because of its number, and where it is is not known; then offset is 0
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Appended) Reset() {
 	*x = Appended{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5860,7 +5946,7 @@ func (x *Appended) String() string {
 func (*Appended) ProtoMessage() {}
 
 func (x *Appended) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[70]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5873,7 +5959,7 @@ func (x *Appended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Appended.ProtoReflect.Descriptor instead.
 func (*Appended) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{70}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Appended) GetId() string {
@@ -5904,6 +5990,13 @@ func (x *Appended) GetReplayed() bool {
 	return false
 }
 
+func (x *Appended) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
 type StreamSpec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
@@ -5917,7 +6010,7 @@ type StreamSpec struct {
 
 func (x *StreamSpec) Reset() {
 	*x = StreamSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5929,7 +6022,7 @@ func (x *StreamSpec) String() string {
 func (*StreamSpec) ProtoMessage() {}
 
 func (x *StreamSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[71]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5942,7 +6035,7 @@ func (x *StreamSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSpec.ProtoReflect.Descriptor instead.
 func (*StreamSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{71}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *StreamSpec) GetNamespace() string {
@@ -5993,7 +6086,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6005,7 +6098,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[72]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6018,7 +6111,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{72}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Retention) GetAge() int64 {
@@ -6055,7 +6148,7 @@ type Stream struct {
 
 func (x *Stream) Reset() {
 	*x = Stream{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6067,7 +6160,7 @@ func (x *Stream) String() string {
 func (*Stream) ProtoMessage() {}
 
 func (x *Stream) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[73]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6080,7 +6173,7 @@ func (x *Stream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stream.ProtoReflect.Descriptor instead.
 func (*Stream) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{73}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Stream) GetSpec() *StreamSpec {
@@ -6131,7 +6224,7 @@ type ShardOffsets struct {
 
 func (x *ShardOffsets) Reset() {
 	*x = ShardOffsets{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6143,7 +6236,7 @@ func (x *ShardOffsets) String() string {
 func (*ShardOffsets) ProtoMessage() {}
 
 func (x *ShardOffsets) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[74]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6156,7 +6249,7 @@ func (x *ShardOffsets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardOffsets.ProtoReflect.Descriptor instead.
 func (*ShardOffsets) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{74}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ShardOffsets) GetShard() string {
@@ -6196,7 +6289,7 @@ type SetStreamRequest struct {
 
 func (x *SetStreamRequest) Reset() {
 	*x = SetStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6208,7 +6301,7 @@ func (x *SetStreamRequest) String() string {
 func (*SetStreamRequest) ProtoMessage() {}
 
 func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[75]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6221,7 +6314,7 @@ func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamRequest.ProtoReflect.Descriptor instead.
 func (*SetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{75}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *SetStreamRequest) GetStream() *StreamSpec {
@@ -6241,7 +6334,7 @@ type SetStreamResponse struct {
 
 func (x *SetStreamResponse) Reset() {
 	*x = SetStreamResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6253,7 +6346,7 @@ func (x *SetStreamResponse) String() string {
 func (*SetStreamResponse) ProtoMessage() {}
 
 func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[76]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6266,7 +6359,7 @@ func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
 func (*SetStreamResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{76}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *SetStreamResponse) GetStream() *Stream {
@@ -6294,7 +6387,7 @@ type GetStreamRequest struct {
 
 func (x *GetStreamRequest) Reset() {
 	*x = GetStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6306,7 +6399,7 @@ func (x *GetStreamRequest) String() string {
 func (*GetStreamRequest) ProtoMessage() {}
 
 func (x *GetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[77]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6319,7 +6412,7 @@ func (x *GetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStreamRequest.ProtoReflect.Descriptor instead.
 func (*GetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{77}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetStreamRequest) GetNamespace() string {
@@ -6354,7 +6447,7 @@ type ListStreamsRequest struct {
 
 func (x *ListStreamsRequest) Reset() {
 	*x = ListStreamsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6366,7 +6459,7 @@ func (x *ListStreamsRequest) String() string {
 func (*ListStreamsRequest) ProtoMessage() {}
 
 func (x *ListStreamsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[78]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6379,7 +6472,7 @@ func (x *ListStreamsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStreamsRequest.ProtoReflect.Descriptor instead.
 func (*ListStreamsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{78}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListStreamsRequest) GetNamespace() string {
@@ -6413,7 +6506,7 @@ type ListStreamsResponse struct {
 
 func (x *ListStreamsResponse) Reset() {
 	*x = ListStreamsResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6425,7 +6518,7 @@ func (x *ListStreamsResponse) String() string {
 func (*ListStreamsResponse) ProtoMessage() {}
 
 func (x *ListStreamsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[79]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6438,7 +6531,7 @@ func (x *ListStreamsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStreamsResponse.ProtoReflect.Descriptor instead.
 func (*ListStreamsResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{79}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListStreamsResponse) GetStreams() []*Stream {
@@ -6465,7 +6558,7 @@ type StreamRef struct {
 
 func (x *StreamRef) Reset() {
 	*x = StreamRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6477,7 +6570,7 @@ func (x *StreamRef) String() string {
 func (*StreamRef) ProtoMessage() {}
 
 func (x *StreamRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[80]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6490,7 +6583,7 @@ func (x *StreamRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRef.ProtoReflect.Descriptor instead.
 func (*StreamRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{80}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *StreamRef) GetNamespace() string {
@@ -6515,7 +6608,7 @@ type DeleteStreamResponse struct {
 
 func (x *DeleteStreamResponse) Reset() {
 	*x = DeleteStreamResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6527,7 +6620,7 @@ func (x *DeleteStreamResponse) String() string {
 func (*DeleteStreamResponse) ProtoMessage() {}
 
 func (x *DeleteStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[81]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6540,7 +6633,7 @@ func (x *DeleteStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteStreamResponse.ProtoReflect.Descriptor instead.
 func (*DeleteStreamResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{81}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{82}
 }
 
 type ReadStreamRequest struct {
@@ -6558,7 +6651,7 @@ type ReadStreamRequest struct {
 
 func (x *ReadStreamRequest) Reset() {
 	*x = ReadStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6570,7 +6663,7 @@ func (x *ReadStreamRequest) String() string {
 func (*ReadStreamRequest) ProtoMessage() {}
 
 func (x *ReadStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[82]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6583,7 +6676,7 @@ func (x *ReadStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadStreamRequest.ProtoReflect.Descriptor instead.
 func (*ReadStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{82}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ReadStreamRequest) GetNamespace() string {
@@ -6647,7 +6740,7 @@ type StreamPage struct {
 
 func (x *StreamPage) Reset() {
 	*x = StreamPage{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6659,7 +6752,7 @@ func (x *StreamPage) String() string {
 func (*StreamPage) ProtoMessage() {}
 
 func (x *StreamPage) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[83]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6672,7 +6765,7 @@ func (x *StreamPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPage.ProtoReflect.Descriptor instead.
 func (*StreamPage) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{83}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *StreamPage) GetMessages() []*StreamMessage {
@@ -6717,7 +6810,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6729,7 +6822,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[84]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6742,7 +6835,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{84}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *TailRequest) GetNamespace() string {
@@ -6799,7 +6892,7 @@ type AwaitMessageRequest struct {
 
 func (x *AwaitMessageRequest) Reset() {
 	*x = AwaitMessageRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6811,7 +6904,7 @@ func (x *AwaitMessageRequest) String() string {
 func (*AwaitMessageRequest) ProtoMessage() {}
 
 func (x *AwaitMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[85]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6824,7 +6917,7 @@ func (x *AwaitMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitMessageRequest.ProtoReflect.Descriptor instead.
 func (*AwaitMessageRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{85}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *AwaitMessageRequest) GetNamespace() string {
@@ -6867,7 +6960,7 @@ type TrimStreamRequest struct {
 
 func (x *TrimStreamRequest) Reset() {
 	*x = TrimStreamRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6879,7 +6972,7 @@ func (x *TrimStreamRequest) String() string {
 func (*TrimStreamRequest) ProtoMessage() {}
 
 func (x *TrimStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[86]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6892,7 +6985,7 @@ func (x *TrimStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrimStreamRequest.ProtoReflect.Descriptor instead.
 func (*TrimStreamRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{86}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *TrimStreamRequest) GetNamespace() string {
@@ -6940,7 +7033,7 @@ type GroupSpec struct {
 
 func (x *GroupSpec) Reset() {
 	*x = GroupSpec{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6952,7 +7045,7 @@ func (x *GroupSpec) String() string {
 func (*GroupSpec) ProtoMessage() {}
 
 func (x *GroupSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[87]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6965,7 +7058,7 @@ func (x *GroupSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSpec.ProtoReflect.Descriptor instead.
 func (*GroupSpec) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{87}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *GroupSpec) GetNamespace() string {
@@ -7046,7 +7139,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7058,7 +7151,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[88]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7071,7 +7164,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{88}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Group) GetSpec() *GroupSpec {
@@ -7134,7 +7227,7 @@ type ShardCursor struct {
 
 func (x *ShardCursor) Reset() {
 	*x = ShardCursor{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7146,7 +7239,7 @@ func (x *ShardCursor) String() string {
 func (*ShardCursor) ProtoMessage() {}
 
 func (x *ShardCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[89]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7159,7 +7252,7 @@ func (x *ShardCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardCursor.ProtoReflect.Descriptor instead.
 func (*ShardCursor) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{89}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ShardCursor) GetShard() string {
@@ -7187,7 +7280,7 @@ type GroupMember struct {
 
 func (x *GroupMember) Reset() {
 	*x = GroupMember{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7199,7 +7292,7 @@ func (x *GroupMember) String() string {
 func (*GroupMember) ProtoMessage() {}
 
 func (x *GroupMember) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[90]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7212,7 +7305,7 @@ func (x *GroupMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
 func (*GroupMember) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{90}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *GroupMember) GetName() string {
@@ -7245,7 +7338,7 @@ type SetGroupRequest struct {
 
 func (x *SetGroupRequest) Reset() {
 	*x = SetGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7257,7 +7350,7 @@ func (x *SetGroupRequest) String() string {
 func (*SetGroupRequest) ProtoMessage() {}
 
 func (x *SetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[91]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7270,7 +7363,7 @@ func (x *SetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGroupRequest.ProtoReflect.Descriptor instead.
 func (*SetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{91}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SetGroupRequest) GetGroup() *GroupSpec {
@@ -7290,7 +7383,7 @@ type SetGroupResponse struct {
 
 func (x *SetGroupResponse) Reset() {
 	*x = SetGroupResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7302,7 +7395,7 @@ func (x *SetGroupResponse) String() string {
 func (*SetGroupResponse) ProtoMessage() {}
 
 func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[92]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7315,7 +7408,7 @@ func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGroupResponse.ProtoReflect.Descriptor instead.
 func (*SetGroupResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{92}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SetGroupResponse) GetGroup() *Group {
@@ -7343,7 +7436,7 @@ type GroupRef struct {
 
 func (x *GroupRef) Reset() {
 	*x = GroupRef{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7355,7 +7448,7 @@ func (x *GroupRef) String() string {
 func (*GroupRef) ProtoMessage() {}
 
 func (x *GroupRef) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[93]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7368,7 +7461,7 @@ func (x *GroupRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRef.ProtoReflect.Descriptor instead.
 func (*GroupRef) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{93}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *GroupRef) GetNamespace() string {
@@ -7403,7 +7496,7 @@ type GetGroupRequest struct {
 
 func (x *GetGroupRequest) Reset() {
 	*x = GetGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7415,7 +7508,7 @@ func (x *GetGroupRequest) String() string {
 func (*GetGroupRequest) ProtoMessage() {}
 
 func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[94]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7428,7 +7521,7 @@ func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGroupRequest.ProtoReflect.Descriptor instead.
 func (*GetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{94}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *GetGroupRequest) GetGroup() *GroupRef {
@@ -7464,7 +7557,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7476,7 +7569,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[95]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7489,7 +7582,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{95}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListGroupsRequest) GetNamespace() string {
@@ -7530,7 +7623,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7542,7 +7635,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[96]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7555,7 +7648,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{96}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListGroupsResponse) GetGroups() []*Group {
@@ -7580,7 +7673,7 @@ type DeleteGroupResponse struct {
 
 func (x *DeleteGroupResponse) Reset() {
 	*x = DeleteGroupResponse{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7592,7 +7685,7 @@ func (x *DeleteGroupResponse) String() string {
 func (*DeleteGroupResponse) ProtoMessage() {}
 
 func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[97]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7605,7 +7698,7 @@ func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
 func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{97}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{98}
 }
 
 type ResetGroupRequest struct {
@@ -7619,7 +7712,7 @@ type ResetGroupRequest struct {
 
 func (x *ResetGroupRequest) Reset() {
 	*x = ResetGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7631,7 +7724,7 @@ func (x *ResetGroupRequest) String() string {
 func (*ResetGroupRequest) ProtoMessage() {}
 
 func (x *ResetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[98]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7644,7 +7737,7 @@ func (x *ResetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetGroupRequest.ProtoReflect.Descriptor instead.
 func (*ResetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{98}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ResetGroupRequest) GetGroup() *GroupRef {
@@ -7680,7 +7773,7 @@ type ReadGroupRequest struct {
 
 func (x *ReadGroupRequest) Reset() {
 	*x = ReadGroupRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7692,7 +7785,7 @@ func (x *ReadGroupRequest) String() string {
 func (*ReadGroupRequest) ProtoMessage() {}
 
 func (x *ReadGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[99]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7705,7 +7798,7 @@ func (x *ReadGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadGroupRequest.ProtoReflect.Descriptor instead.
 func (*ReadGroupRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{99}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ReadGroupRequest) GetGroup() *GroupRef {
@@ -7745,7 +7838,7 @@ type Deliveries struct {
 
 func (x *Deliveries) Reset() {
 	*x = Deliveries{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7757,7 +7850,7 @@ func (x *Deliveries) String() string {
 func (*Deliveries) ProtoMessage() {}
 
 func (x *Deliveries) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[100]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7770,7 +7863,7 @@ func (x *Deliveries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deliveries.ProtoReflect.Descriptor instead.
 func (*Deliveries) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{100}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *Deliveries) GetItems() []*Delivery {
@@ -7793,7 +7886,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7805,7 +7898,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[101]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7818,7 +7911,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{101}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *Delivery) GetMessage() *StreamMessage {
@@ -7854,7 +7947,7 @@ type SettleRequest struct {
 
 func (x *SettleRequest) Reset() {
 	*x = SettleRequest{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7866,7 +7959,7 @@ func (x *SettleRequest) String() string {
 func (*SettleRequest) ProtoMessage() {}
 
 func (x *SettleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[102]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7879,7 +7972,7 @@ func (x *SettleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleRequest.ProtoReflect.Descriptor instead.
 func (*SettleRequest) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{102}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SettleRequest) GetGroup() *GroupRef {
@@ -7920,7 +8013,7 @@ type Settled struct {
 
 func (x *Settled) Reset() {
 	*x = Settled{}
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[103]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7932,7 +8025,7 @@ func (x *Settled) String() string {
 func (*Settled) ProtoMessage() {}
 
 func (x *Settled) ProtoReflect() protoreflect.Message {
-	mi := &file_rpc_edda_v1_edda_proto_msgTypes[103]
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7945,7 +8038,7 @@ func (x *Settled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settled.ProtoReflect.Descriptor instead.
 func (*Settled) Descriptor() ([]byte, []int) {
-	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{103}
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *Settled) GetDone() uint64 {
@@ -8419,7 +8512,7 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x11PruneSagasRequest\x12+\n" +
 	"\x06filter\x18\x01 \x01(\v2\x13.edda.v1.SagaFilterR\x06filter\".\n" +
 	"\x12PruneSagasResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\x04R\aremoved\"\x8e\x04\n" +
+	"\aremoved\x18\x01 \x01(\x04R\aremoved\"\xa6\x04\n" +
 	"\rStreamMessage\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x10\n" +
 	"\x03key\x18\x05 \x01(\tR\x03key\x12+\n" +
@@ -8439,7 +8532,8 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x02id\x18\x12 \x01(\tR\x02id\x12\x12\n" +
 	"\x04time\x18\x15 \x01(\x10R\x04time\x12\x14\n" +
 	"\x05shard\x18\x17 \x01(\tR\x05shard\x12\x16\n" +
-	"\x06offset\x18\x18 \x01(\x04R\x06offsetJ\x04\b\x01\x10\x02J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05J\x04\b\v\x10\fJ\x04\b\r\x10\x0eJ\x04\b\x13\x10\x14J\x04\b\x14\x10\x15J\x04\b\x16\x10\x17\"\xeb\x01\n" +
+	"\x06offset\x18\x18 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06number\x18\x19 \x01(\x04R\x06numberJ\x04\b\x01\x10\x02J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05J\x04\b\v\x10\fJ\x04\b\r\x10\x0eJ\x04\b\x13\x10\x14J\x04\b\x14\x10\x15J\x04\b\x16\x10\x17\"\x87\x02\n" +
 	"\rAppendRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
@@ -8447,19 +8541,26 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\bmessages\x18\x04 \x03(\v2\x16.edda.v1.StreamMessageR\bmessages\x12\x19\n" +
 	"\aif_last\x18\x05 \x01(\x04H\x00R\x06ifLast\x12\x1b\n" +
 	"\bif_empty\x18\x06 \x01(\bH\x00R\aifEmpty\x12\x18\n" +
-	"\achannel\x18\a \x01(\tR\achannelB\b\n" +
-	"\x06expect\"u\n" +
+	"\achannel\x18\a \x01(\tR\achannel\x12\x1a\n" +
+	"\bproducer\x18\b \x01(\tR\bproducerB\b\n" +
+	"\x06expect\"\x9c\x01\n" +
 	"\x0eAppendResponse\x12'\n" +
 	"\x05items\x18\x01 \x03(\v2\x11.edda.v1.AppendedR\x05items\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\tR\bposition\x12\x1e\n" +
 	"\n" +
 	"durability\x18\x03 \x01(\tR\n" +
-	"durability\"d\n" +
+	"durability\x12%\n" +
+	"\x04last\x18\x04 \x01(\v2\x11.edda.v1.NumberedR\x04last\"J\n" +
+	"\bNumbered\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"~\n" +
 	"\bAppended\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\tR\x05shard\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x1a\n" +
-	"\breplayed\x18\x04 \x01(\bR\breplayed\"\xa0\x01\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed\x12\x18\n" +
+	"\aunknown\x18\x05 \x01(\bR\aunknown\"\xa0\x01\n" +
 	"\n" +
 	"StreamSpec\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
@@ -8681,7 +8782,7 @@ func file_rpc_edda_v1_edda_proto_rawDescGZIP() []byte {
 }
 
 var file_rpc_edda_v1_edda_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 105)
+var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
 var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(Kind)(0),                    // 0: edda.v1.Kind
 	(OnDead)(0),                  // 1: edda.v1.OnDead
@@ -8755,41 +8856,42 @@ var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(*StreamMessage)(nil),        // 69: edda.v1.StreamMessage
 	(*AppendRequest)(nil),        // 70: edda.v1.AppendRequest
 	(*AppendResponse)(nil),       // 71: edda.v1.AppendResponse
-	(*Appended)(nil),             // 72: edda.v1.Appended
-	(*StreamSpec)(nil),           // 73: edda.v1.StreamSpec
-	(*Retention)(nil),            // 74: edda.v1.Retention
-	(*Stream)(nil),               // 75: edda.v1.Stream
-	(*ShardOffsets)(nil),         // 76: edda.v1.ShardOffsets
-	(*SetStreamRequest)(nil),     // 77: edda.v1.SetStreamRequest
-	(*SetStreamResponse)(nil),    // 78: edda.v1.SetStreamResponse
-	(*GetStreamRequest)(nil),     // 79: edda.v1.GetStreamRequest
-	(*ListStreamsRequest)(nil),   // 80: edda.v1.ListStreamsRequest
-	(*ListStreamsResponse)(nil),  // 81: edda.v1.ListStreamsResponse
-	(*StreamRef)(nil),            // 82: edda.v1.StreamRef
-	(*DeleteStreamResponse)(nil), // 83: edda.v1.DeleteStreamResponse
-	(*ReadStreamRequest)(nil),    // 84: edda.v1.ReadStreamRequest
-	(*StreamPage)(nil),           // 85: edda.v1.StreamPage
-	(*TailRequest)(nil),          // 86: edda.v1.TailRequest
-	(*AwaitMessageRequest)(nil),  // 87: edda.v1.AwaitMessageRequest
-	(*TrimStreamRequest)(nil),    // 88: edda.v1.TrimStreamRequest
-	(*GroupSpec)(nil),            // 89: edda.v1.GroupSpec
-	(*Group)(nil),                // 90: edda.v1.Group
-	(*ShardCursor)(nil),          // 91: edda.v1.ShardCursor
-	(*GroupMember)(nil),          // 92: edda.v1.GroupMember
-	(*SetGroupRequest)(nil),      // 93: edda.v1.SetGroupRequest
-	(*SetGroupResponse)(nil),     // 94: edda.v1.SetGroupResponse
-	(*GroupRef)(nil),             // 95: edda.v1.GroupRef
-	(*GetGroupRequest)(nil),      // 96: edda.v1.GetGroupRequest
-	(*ListGroupsRequest)(nil),    // 97: edda.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),   // 98: edda.v1.ListGroupsResponse
-	(*DeleteGroupResponse)(nil),  // 99: edda.v1.DeleteGroupResponse
-	(*ResetGroupRequest)(nil),    // 100: edda.v1.ResetGroupRequest
-	(*ReadGroupRequest)(nil),     // 101: edda.v1.ReadGroupRequest
-	(*Deliveries)(nil),           // 102: edda.v1.Deliveries
-	(*Delivery)(nil),             // 103: edda.v1.Delivery
-	(*SettleRequest)(nil),        // 104: edda.v1.SettleRequest
-	(*Settled)(nil),              // 105: edda.v1.Settled
-	nil,                          // 106: edda.v1.Register.LabelsEntry
+	(*Numbered)(nil),             // 72: edda.v1.Numbered
+	(*Appended)(nil),             // 73: edda.v1.Appended
+	(*StreamSpec)(nil),           // 74: edda.v1.StreamSpec
+	(*Retention)(nil),            // 75: edda.v1.Retention
+	(*Stream)(nil),               // 76: edda.v1.Stream
+	(*ShardOffsets)(nil),         // 77: edda.v1.ShardOffsets
+	(*SetStreamRequest)(nil),     // 78: edda.v1.SetStreamRequest
+	(*SetStreamResponse)(nil),    // 79: edda.v1.SetStreamResponse
+	(*GetStreamRequest)(nil),     // 80: edda.v1.GetStreamRequest
+	(*ListStreamsRequest)(nil),   // 81: edda.v1.ListStreamsRequest
+	(*ListStreamsResponse)(nil),  // 82: edda.v1.ListStreamsResponse
+	(*StreamRef)(nil),            // 83: edda.v1.StreamRef
+	(*DeleteStreamResponse)(nil), // 84: edda.v1.DeleteStreamResponse
+	(*ReadStreamRequest)(nil),    // 85: edda.v1.ReadStreamRequest
+	(*StreamPage)(nil),           // 86: edda.v1.StreamPage
+	(*TailRequest)(nil),          // 87: edda.v1.TailRequest
+	(*AwaitMessageRequest)(nil),  // 88: edda.v1.AwaitMessageRequest
+	(*TrimStreamRequest)(nil),    // 89: edda.v1.TrimStreamRequest
+	(*GroupSpec)(nil),            // 90: edda.v1.GroupSpec
+	(*Group)(nil),                // 91: edda.v1.Group
+	(*ShardCursor)(nil),          // 92: edda.v1.ShardCursor
+	(*GroupMember)(nil),          // 93: edda.v1.GroupMember
+	(*SetGroupRequest)(nil),      // 94: edda.v1.SetGroupRequest
+	(*SetGroupResponse)(nil),     // 95: edda.v1.SetGroupResponse
+	(*GroupRef)(nil),             // 96: edda.v1.GroupRef
+	(*GetGroupRequest)(nil),      // 97: edda.v1.GetGroupRequest
+	(*ListGroupsRequest)(nil),    // 98: edda.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 99: edda.v1.ListGroupsResponse
+	(*DeleteGroupResponse)(nil),  // 100: edda.v1.DeleteGroupResponse
+	(*ResetGroupRequest)(nil),    // 101: edda.v1.ResetGroupRequest
+	(*ReadGroupRequest)(nil),     // 102: edda.v1.ReadGroupRequest
+	(*Deliveries)(nil),           // 103: edda.v1.Deliveries
+	(*Delivery)(nil),             // 104: edda.v1.Delivery
+	(*SettleRequest)(nil),        // 105: edda.v1.SettleRequest
+	(*Settled)(nil),              // 106: edda.v1.Settled
+	nil,                          // 107: edda.v1.Register.LabelsEntry
 }
 var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	3,   // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
@@ -8815,13 +8917,13 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	32,  // 20: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
 	33,  // 21: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
 	6,   // 22: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
-	106, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
+	107, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
 	13,  // 24: edda.v1.Register.services:type_name -> edda.v1.Service
 	0,   // 25: edda.v1.Service.kind:type_name -> edda.v1.Kind
 	15,  // 26: edda.v1.Service.retry:type_name -> edda.v1.Retry
 	1,   // 27: edda.v1.Service.on_dead:type_name -> edda.v1.OnDead
 	14,  // 28: edda.v1.Service.methods:type_name -> edda.v1.Method
-	89,  // 29: edda.v1.Service.group:type_name -> edda.v1.GroupSpec
+	90,  // 29: edda.v1.Service.group:type_name -> edda.v1.GroupSpec
 	2,   // 30: edda.v1.Dispatch.message:type_name -> edda.v1.Message
 	21,  // 31: edda.v1.Dispatch.state:type_name -> edda.v1.State
 	20,  // 32: edda.v1.Dispatch.step:type_name -> edda.v1.StepRef
@@ -8872,102 +8974,103 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	3,   // 77: edda.v1.StreamMessage.reply_to:type_name -> edda.v1.Address
 	4,   // 78: edda.v1.StreamMessage.headers:type_name -> edda.v1.Header
 	69,  // 79: edda.v1.AppendRequest.messages:type_name -> edda.v1.StreamMessage
-	72,  // 80: edda.v1.AppendResponse.items:type_name -> edda.v1.Appended
-	74,  // 81: edda.v1.StreamSpec.retention:type_name -> edda.v1.Retention
-	73,  // 82: edda.v1.Stream.spec:type_name -> edda.v1.StreamSpec
-	76,  // 83: edda.v1.Stream.shards:type_name -> edda.v1.ShardOffsets
-	73,  // 84: edda.v1.SetStreamRequest.stream:type_name -> edda.v1.StreamSpec
-	75,  // 85: edda.v1.SetStreamResponse.stream:type_name -> edda.v1.Stream
-	75,  // 86: edda.v1.ListStreamsResponse.streams:type_name -> edda.v1.Stream
-	69,  // 87: edda.v1.StreamPage.messages:type_name -> edda.v1.StreamMessage
-	15,  // 88: edda.v1.GroupSpec.retry:type_name -> edda.v1.Retry
-	89,  // 89: edda.v1.Group.spec:type_name -> edda.v1.GroupSpec
-	91,  // 90: edda.v1.Group.cursor:type_name -> edda.v1.ShardCursor
-	92,  // 91: edda.v1.Group.members:type_name -> edda.v1.GroupMember
-	89,  // 92: edda.v1.SetGroupRequest.group:type_name -> edda.v1.GroupSpec
-	90,  // 93: edda.v1.SetGroupResponse.group:type_name -> edda.v1.Group
-	95,  // 94: edda.v1.GetGroupRequest.group:type_name -> edda.v1.GroupRef
-	90,  // 95: edda.v1.ListGroupsResponse.groups:type_name -> edda.v1.Group
-	95,  // 96: edda.v1.ResetGroupRequest.group:type_name -> edda.v1.GroupRef
-	95,  // 97: edda.v1.ReadGroupRequest.group:type_name -> edda.v1.GroupRef
-	103, // 98: edda.v1.Deliveries.items:type_name -> edda.v1.Delivery
-	69,  // 99: edda.v1.Delivery.message:type_name -> edda.v1.StreamMessage
-	95,  // 100: edda.v1.SettleRequest.group:type_name -> edda.v1.GroupRef
-	8,   // 101: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
-	34,  // 102: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
-	36,  // 103: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
-	38,  // 104: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
-	42,  // 105: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
-	44,  // 106: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
-	43,  // 107: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
-	43,  // 108: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
-	52,  // 109: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
-	54,  // 110: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
-	60,  // 111: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
-	62,  // 112: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
-	62,  // 113: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
-	63,  // 114: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
-	64,  // 115: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
-	66,  // 116: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
-	67,  // 117: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
-	77,  // 118: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
-	79,  // 119: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
-	80,  // 120: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
-	82,  // 121: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
-	70,  // 122: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
-	84,  // 123: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
-	86,  // 124: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
-	87,  // 125: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
-	88,  // 126: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
-	93,  // 127: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
-	96,  // 128: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
-	97,  // 129: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
-	95,  // 130: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
-	100, // 131: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
-	101, // 132: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
-	104, // 133: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
-	104, // 134: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
-	104, // 135: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
-	10,  // 136: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
-	35,  // 137: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
-	37,  // 138: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
-	40,  // 139: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
-	37,  // 140: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
-	45,  // 141: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
-	47,  // 142: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
-	47,  // 143: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
-	53,  // 144: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
-	55,  // 145: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
-	61,  // 146: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
-	55,  // 147: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
-	55,  // 148: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
-	55,  // 149: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
-	65,  // 150: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
-	55,  // 151: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
-	68,  // 152: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
-	78,  // 153: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
-	75,  // 154: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
-	81,  // 155: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
-	83,  // 156: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
-	71,  // 157: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
-	85,  // 158: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
-	85,  // 159: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
-	69,  // 160: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
-	75,  // 161: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
-	94,  // 162: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
-	90,  // 163: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
-	98,  // 164: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
-	99,  // 165: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
-	90,  // 166: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
-	102, // 167: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
-	105, // 168: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
-	105, // 169: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
-	105, // 170: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
-	136, // [136:171] is the sub-list for method output_type
-	101, // [101:136] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	73,  // 80: edda.v1.AppendResponse.items:type_name -> edda.v1.Appended
+	72,  // 81: edda.v1.AppendResponse.last:type_name -> edda.v1.Numbered
+	75,  // 82: edda.v1.StreamSpec.retention:type_name -> edda.v1.Retention
+	74,  // 83: edda.v1.Stream.spec:type_name -> edda.v1.StreamSpec
+	77,  // 84: edda.v1.Stream.shards:type_name -> edda.v1.ShardOffsets
+	74,  // 85: edda.v1.SetStreamRequest.stream:type_name -> edda.v1.StreamSpec
+	76,  // 86: edda.v1.SetStreamResponse.stream:type_name -> edda.v1.Stream
+	76,  // 87: edda.v1.ListStreamsResponse.streams:type_name -> edda.v1.Stream
+	69,  // 88: edda.v1.StreamPage.messages:type_name -> edda.v1.StreamMessage
+	15,  // 89: edda.v1.GroupSpec.retry:type_name -> edda.v1.Retry
+	90,  // 90: edda.v1.Group.spec:type_name -> edda.v1.GroupSpec
+	92,  // 91: edda.v1.Group.cursor:type_name -> edda.v1.ShardCursor
+	93,  // 92: edda.v1.Group.members:type_name -> edda.v1.GroupMember
+	90,  // 93: edda.v1.SetGroupRequest.group:type_name -> edda.v1.GroupSpec
+	91,  // 94: edda.v1.SetGroupResponse.group:type_name -> edda.v1.Group
+	96,  // 95: edda.v1.GetGroupRequest.group:type_name -> edda.v1.GroupRef
+	91,  // 96: edda.v1.ListGroupsResponse.groups:type_name -> edda.v1.Group
+	96,  // 97: edda.v1.ResetGroupRequest.group:type_name -> edda.v1.GroupRef
+	96,  // 98: edda.v1.ReadGroupRequest.group:type_name -> edda.v1.GroupRef
+	104, // 99: edda.v1.Deliveries.items:type_name -> edda.v1.Delivery
+	69,  // 100: edda.v1.Delivery.message:type_name -> edda.v1.StreamMessage
+	96,  // 101: edda.v1.SettleRequest.group:type_name -> edda.v1.GroupRef
+	8,   // 102: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
+	34,  // 103: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
+	36,  // 104: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
+	38,  // 105: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
+	42,  // 106: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
+	44,  // 107: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
+	43,  // 108: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
+	43,  // 109: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
+	52,  // 110: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
+	54,  // 111: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
+	60,  // 112: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
+	62,  // 113: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
+	62,  // 114: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
+	63,  // 115: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
+	64,  // 116: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
+	66,  // 117: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
+	67,  // 118: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
+	78,  // 119: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
+	80,  // 120: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
+	81,  // 121: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
+	83,  // 122: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
+	70,  // 123: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
+	85,  // 124: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
+	87,  // 125: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
+	88,  // 126: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
+	89,  // 127: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
+	94,  // 128: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
+	97,  // 129: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
+	98,  // 130: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
+	96,  // 131: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
+	101, // 132: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
+	102, // 133: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
+	105, // 134: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
+	105, // 135: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
+	105, // 136: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
+	10,  // 137: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
+	35,  // 138: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
+	37,  // 139: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
+	40,  // 140: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
+	37,  // 141: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
+	45,  // 142: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
+	47,  // 143: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
+	47,  // 144: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
+	53,  // 145: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
+	55,  // 146: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
+	61,  // 147: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
+	55,  // 148: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
+	55,  // 149: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
+	55,  // 150: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
+	65,  // 151: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
+	55,  // 152: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
+	68,  // 153: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
+	79,  // 154: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
+	76,  // 155: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
+	82,  // 156: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
+	84,  // 157: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
+	71,  // 158: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
+	86,  // 159: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
+	86,  // 160: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
+	69,  // 161: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
+	76,  // 162: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
+	95,  // 163: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
+	91,  // 164: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
+	99,  // 165: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
+	100, // 166: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
+	91,  // 167: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
+	103, // 168: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
+	106, // 169: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
+	106, // 170: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
+	106, // 171: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
+	137, // [137:172] is the sub-list for method output_type
+	102, // [102:137] is the sub-list for method input_type
+	102, // [102:102] is the sub-list for extension type_name
+	102, // [102:102] is the sub-list for extension extendee
+	0,   // [0:102] is the sub-list for field type_name
 }
 
 func init() { file_rpc_edda_v1_edda_proto_init() }
@@ -9031,7 +9134,7 @@ func file_rpc_edda_v1_edda_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rpc_edda_v1_edda_proto_rawDesc), len(file_rpc_edda_v1_edda_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   105,
+			NumMessages:   106,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
