@@ -168,7 +168,7 @@ func TestLinesThatGoWrong(t *testing.T) {
 
 // With a producer the same lines again append what is missing.
 func TestLinesOfAProducer(t *testing.T) {
-	node := dev(t)
+	node := dev(t, "--dir", filepath.Join(t.TempDir(), "data"))
 	ok(t, node.url, numbers(1500), "streams", "append", "s", "--lines", "--producer", "import")
 	r := command(t, []string{"EDDA_URL=" + node.url}, numbers(1600), "streams", "append", "s", "--lines", "--producer", "import")
 	if r.code != exitDone || !strings.Contains(r.out, "appended 100 messages") || !strings.Contains(r.out, "found 1500 from before") {
