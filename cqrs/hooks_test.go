@@ -66,9 +66,11 @@ func TestHooksFail(t *testing.T) {
 		reason edda.Reason
 		want   string
 	}{
-		"an error":      {func(context.Context, Querier, *Command) (Data, error) { return Data{}, refused }, edda.Failed, "hook Users.isUnique: the e-mail is taken"},
-		"its own error": {func(context.Context, Querier, *Command) (Data, error) { return Data{}, &edda.Error{Reason: edda.NotAllowed} }, edda.NotAllowed, "NOT_ALLOWED"},
-		"a panic":       {func(context.Context, Querier, *Command) (Data, error) { panic("oh") }, edda.Panicked, "panicked: oh"},
+		"an error": {func(context.Context, Querier, *Command) (Data, error) { return Data{}, refused }, edda.Failed, "hook Users.isUnique: the e-mail is taken"},
+		"its own error": {func(context.Context, Querier, *Command) (Data, error) {
+			return Data{}, &edda.Error{Reason: edda.NotAllowed}
+		}, edda.NotAllowed, "NOT_ALLOWED"},
+		"a panic": {func(context.Context, Querier, *Command) (Data, error) { panic("oh") }, edda.Panicked, "panicked: oh"},
 		"SQL": {func(ctx context.Context, q Querier, _ *Command) (Data, error) {
 			var n int
 			return Data{}, q.QueryRowContext(ctx, "SELECT n FROM nowhere").Scan(&n)
