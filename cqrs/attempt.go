@@ -123,8 +123,39 @@ func databaseReason(err error) edda.Reason {
 		return edda.Timeout
 	case errors.Is(err, context.Canceled):
 		return edda.Cancelled
-	case errors.Is(err, driver.ErrBusy), errors.Is(err, sqldriver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
-		return edda.Unavailable
+	case errors.Is(err, driver.ErrRolledBack), errors.Is(err, driver.ErrOpenRows), errors.Is(err, driver.ErrEnded):
+		return edda.Failed
+	}
+	for _, gone := range []error{driver.ErrBusy, driver.ErrUnavailable, driver.ErrClosed, sqldriver.ErrBadConn, sql.ErrConnDone} {
+		if errors.Is(err, gone) {
+			return edda.Unavailable
+		}
+	}
+	return answerReason(err)
+}
+
+// answerReason is the reason of an error that a database has answered a statement with: it
+// does not want it, or cannot serve now. "" of others.
+func answerReason(err error) edda.Reason {
+	if pg, ok := errors.AsType[interface {
+		error
+		SQLState() string
+	}](err); ok {
+		switch class := pg.SQLState()[:min(2, len(pg.SQLState()))]; class {
+		case "08", "53", "57", "58": // the connection, resources, an operator, the system
+			return edda.Unavailable
+		}
+		return edda.Failed
+	}
+	if lite, ok := errors.AsType[interface {
+		error
+		Code() int
+	}](err); ok {
+		switch lite.Code() & 0xff {
+		case 5, 6, 7, 10, 13, 14: // busy, locked, memory, I/O, full, cannot open
+			return edda.Unavailable
+		}
+		return edda.Failed
 	}
 	return ""
 }
