@@ -195,57 +195,6 @@ func (r *routes) commandRouter() *router { return &r.hooks }
 
 func (r *routes) eventRouter() *router { return &r.events }
 
-// HandlerMatch says that a handler runs on a type, and why as it does.
-type HandlerMatch struct {
-	Broadcaster string `json:"broadcaster"`
-	// Handler is its name, such as Users.isUnique.
-	Handler string `json:"handler"`
-	Kind    Kind   `json:"kind"`
-	// Pattern is the one whose config holds: the most specific of those that match. Others
-	// are the rest of them.
-	Pattern string   `json:"pattern"`
-	Others  []string `json:"others,omitempty"`
-	// Config is how it runs, with all defaults.
-	Config Config `json:"config"`
-}
-
-// match explains what runs on a type of command or event, whichever it is, of each
-// broadcaster in turn: hooks before the rest, eventual handlers last, else in the order in
-// which they run.
-func (t *table) match(typ string) []HandlerMatch {
-	var all []HandlerMatch
-	for _, name := range t.names {
-		r := t.broadcasters[name]
-		for _, stage := range stages {
-			for _, m := range stage.router(r).find(typ, stage.keep) {
-				all = append(all, explain(name, stage.router(r), m, typ))
-			}
-		}
-	}
-	return all
-}
-
-// stages are what runs one after the other.
-var stages = []struct {
-	router func(*routes) *router
-	keep   func(*Config) bool
-}{
-	{(*routes).commandRouter, func(c *Config) bool { return c.Lifecycle == Before }},
-	{(*routes).commandRouter, func(c *Config) bool { return c.Lifecycle == After }},
-	{(*routes).eventRouter, func(c *Config) bool { return c.Consistency == Strong }},
-	{(*routes).eventRouter, func(c *Config) bool { return c.Consistency == Eventual }},
-}
-
-func explain(broadcaster string, r *router, m *match, typ string) HandlerMatch {
-	hm := HandlerMatch{Broadcaster: broadcaster, Handler: m.h.name, Kind: m.h.kind, Pattern: m.route.pattern.String(), Config: *m.c}
-	for _, one := range r.of[m.h] {
-		if one != m.route && one.pattern.Match(typ) {
-			hm.Others = append(hm.Others, one.pattern.String())
-		}
-	}
-	return hm
-}
-
 // types returns the types of all commands, as they were registered.
 func (t *table) types() []string {
 	all := make([]string, len(t.commands))

@@ -90,7 +90,7 @@ func TestTableMatchesPatterns(t *testing.T) {
 			len(made.strong("Test", r.typ)) == 1,
 			made.later("Test", made.eventual("Test")[0], r.typ) != nil,
 			len(made.channels("Test", r.typ)) == 1,
-			len(made.match(r.typ)) == 3,
+			len(made.explain(r.typ).Handlers) == 2,
 		}
 		if slices.Contains(got, !r.want) {
 			t.Errorf("%q matches %q as hook, strong, eventual, channel, explained: %v, want %t", r.pattern, r.typ, got, r.want)
@@ -233,26 +233,6 @@ func TestTableKeepsBroadcastersApart(t *testing.T) {
 		if ms := made.strong(name, "test.created"); len(ms) != 1 || ms[0].c.Priority != want {
 			t.Errorf("%s runs %v, want one handler of priority %d", name, ms, want)
 		}
-	}
-}
-
-func TestTableExplains(t *testing.T) {
-	made := tableOf(t, func(b *Broadcaster) {
-		b.Projector("P.eventual", nothingProjected, nil, On("*", Config{Consistency: Eventual}))
-		b.Projector("P.strong", nothingProjected, nil, On("test.*", Config{Priority: 3}), On("test.:crud", Config{}))
-		b.Hook("H.before", nothingHooked, On("test.*", Config{}))
-	})
-	all := made.match("test.created")
-	if len(all) != 3 || all[0].Handler != "H.before" || all[1].Handler != "P.strong" || all[2].Handler != "P.eventual" {
-		t.Fatalf("explained are %+v", all)
-	}
-	got := all[1]
-	if got.Pattern != "test.:crud" || !slices.Equal(got.Others, []string{"test.*"}) || got.Config.Priority != DefaultPriority ||
-		got.Config.Timeout != DefaultTimeout || got.Config.Retry.Max != 1 || got.Kind != KindProjector || got.Broadcaster != "Test" {
-		t.Errorf("the match is explained as %+v", got)
-	}
-	if all[2].Config.Retry.Max != 10 {
-		t.Errorf("an eventual handler is tried %d times, want edda's default", all[2].Config.Retry.Max)
 	}
 }
 
