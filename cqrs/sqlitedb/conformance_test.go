@@ -4,14 +4,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/drivertest"
 	"github.com/edda-io/edda/cqrs/sqlitedb"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) func() (driver.DB, error) {

@@ -4,6 +4,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -23,12 +24,33 @@ func Open(t testing.TB) (dsn string) {
 	t.Helper()
 	s, err := shared()
 	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skipf("SKIPPED, there is no PostgreSQL here: %v", err)
-		}
-		t.Fatal(err)
+		skip(t, err)
 	}
 	return s.Open(t)
+}
+
+// Private starts a server for one test, which may stop it. It is skipped, or fails, as
+// with Open.
+func Private(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	s, err := Start(settings...)
+	if err != nil {
+		skip(t, err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func skip(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv("CI") == "" && errors.Is(err, errNotInstalled) {
+		t.Skipf("SKIPPED, there is no PostgreSQL here: %v", err)
+	}
+	t.Fatal(err)
 }
 
 // Open makes an empty database on the server and returns its connection string. The
@@ -41,7 +63,10 @@ func (s *Server) Open(t testing.TB) (dsn string) {
 	}
 	t.Cleanup(func() {
 		// The test's own context has ended.
-		if err := s.run(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil && s.running() {
+		if !s.running() { // the test has stopped it
+			return
+		}
+		if err := s.run(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("drop the database of the test: %v", err)
 		}
 	})

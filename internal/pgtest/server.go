@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
 )
 
 // Server is a PostgreSQL server in a directory of its own, which listens on a socket
@@ -103,7 +102,13 @@ func (s *Server) Stop() error {
 }
 
 // Close stops the server and removes its directory.
-func (s *Server) Close() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir), s.reaper.Close()) }
+func (s *Server) Close() error {
+	var err error
+	if s.running() {
+		err = s.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir), s.reaper.Close())
+}
 
 func (s *Server) running() bool {
 	s.mu.Lock()
@@ -111,12 +116,14 @@ func (s *Server) running() bool {
 	return s.on
 }
 
-// Socket is the path of the socket that the server listens on.
-func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+// socket is the name of the socket that a server listens on.
+const socket = ".s.PGSQL.5432"
 
 // DSN is the connection string of a database of the server.
-func (s *Server) DSN(database string) string {
-	return fmt.Sprintf("host=%s user=postgres dbname=%s sslmode=disable", s.dir, database)
+func (s *Server) DSN(database string) string { return dsnOf(s.dir, database) }
+
+func dsnOf(dir, database string) string {
+	return fmt.Sprintf("host=%s user=postgres dbname=%s sslmode=disable", dir, database)
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -144,6 +151,8 @@ func (s *Server) command(name string, args ...string) error {
 	return nil
 }
 
+var errNotInstalled = errors.New("initdb is neither in PATH nor in /usr/lib/postgresql")
+
 // installed finds the newest PostgreSQL.
 func installed() (dir string, err error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
@@ -153,7 +162,7 @@ func installed() (dir string, err error) {
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {
-		return "", errors.Join(errors.New("initdb is neither in PATH nor in /usr/lib/postgresql"), err)
+		return "", errors.Join(errNotInstalled, err)
 	}
 	version := func(path string) int {
 		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
