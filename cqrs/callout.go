@@ -180,7 +180,7 @@ func over(ctx context.Context) error {
 func (a *App) meet(ctx context.Context, x *execution) (*Outcome, error) {
 	s, err := a.backend.Saga(ctx, a.o.Namespace, sagaID(x.command.ID, x.run))
 	if err != nil && edda.ReasonOf(err) != edda.NoSaga {
-		return nil, err
+		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: fmt.Errorf("another caller has begun it: %w", err)}
 	}
 	if err == nil && !s.State.Ended() && s.State != edda.SagaCompensating {
 		got := a.follow(ctx, x)
@@ -197,7 +197,7 @@ func (a *App) meet(ctx context.Context, x *execution) (*Outcome, error) {
 	there, err := a.settle(ctx, x, "its saga has ended")
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: err}
 	case there.Status == statusCommitted:
 		return a.replay(ctx, there)
 	}

@@ -18,6 +18,12 @@ import (
 // with the same Command.ID tells. The command is copied; nobody may change what it refers to
 // until Do returns.
 //
+// A command with calls to third parties goes on in a saga of the node. When ctx ends, it is
+// given up: not stored, and its calls are undone, if it was not committed by then. Whoever
+// repeats a command, with the ID of one that had no answer, joins that while it is under way.
+// An error is about the call of Do: when it comes before such a command was found, as Timeout
+// or a refusal by a hook may, that may be stored all the same.
+//
 // The error is a *edda.Error. Its reason is BadValue, BadSchema or NoMethod for a command that is
 // refused as it is, IdempotencyMismatch for an id that another command had, Conflict when an
 // aggregate has another version than it must have, Failed, Panicked, Timeout or its own for

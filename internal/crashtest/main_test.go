@@ -13,6 +13,7 @@ var helpers = map[string]func() error{
 	"read-only":   tellOpen,
 	"bomb":        runBomb,
 	"worker":      runWorker,
+	"cqrs":        runCQRS,
 }
 
 const helperVariable = "EDDA_CRASHTEST_HELPER"
