@@ -73,6 +73,10 @@ func (a *App) create(ctx context.Context, x *execution, w *caller) (*Outcome, er
 		return a.awaitCommit(ctx, x, w)
 	case edda.ReasonOf(err) == edda.Exists:
 		return a.meet(ctx, x)
+	case ctx.Err() != nil:
+		err = over(ctx)
+	case edda.ReasonOf(err) == edda.OutcomeUnknown: // not any more, once the run is aborted
+		err = &edda.Error{Reason: edda.Unavailable, Err: err}
 	}
 	return a.giveUp(ctx, x, err)
 }
