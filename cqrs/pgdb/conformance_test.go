@@ -3,15 +3,11 @@ package pgdb_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/drivertest"
 	"github.com/edda-io/edda/cqrs/pgdb"
 	"github.com/edda-io/edda/internal/pgtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) func() (driver.DB, error) {

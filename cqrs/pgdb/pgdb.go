@@ -44,9 +44,7 @@ const (
 	DefaultCommitTimeout = 30 * time.Second
 )
 
-// cancelTimeout is how long the server has to answer that it has cancelled a statement,
-// before its connection is given up.
-const cancelTimeout = 5 * time.Second
+const defaultCancelTimeout = 5 * time.Second
 
 // Options of a database. The zero value works.
 type Options struct {
@@ -58,6 +56,10 @@ type Options struct {
 	// CommitTimeout is how long the answer to a commit is waited for, whatever the context
 	// of the transaction says. DefaultCommitTimeout when zero.
 	CommitTimeout time.Duration
+
+	// cancelTimeout is how long the server has to say that it has cancelled a statement,
+	// before the connection is given up.
+	cancelTimeout time.Duration
 }
 
 // DB is an open database. All methods are safe for concurrent use.
@@ -96,7 +98,7 @@ func open(dsn string, o Options) (*DB, error) {
 	// By default what ends a context closes the connection, and a handler whose time is over
 	// would end the whole transaction.
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTimeout}
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: o.cancelTimeout}
 	}
 	migrations, err := fs.Sub(files, "migrations")
 	if err != nil {
@@ -124,6 +126,9 @@ func (o *Options) complete() error {
 	}
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = DefaultCommitTimeout
+	}
+	if o.cancelTimeout == 0 {
+		o.cancelTimeout = defaultCancelTimeout
 	}
 	switch {
 	case o.MaxConns < 0:

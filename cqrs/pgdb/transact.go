@@ -1,9 +1,9 @@
 package pgdb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -84,19 +84,22 @@ func (d *DB) attempt(ctx context.Context, o driver.TxOptions, f func(ctx context
 		}
 	})
 	if err := s.run(ctx, tx, f); err != nil {
+		gone := s.pg().IsClosed()
 		s.rollback(ctx)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, driver.ErrOpenRows):
 			return final, err
 		case conflict(err), conflict(hidden):
 			return inTheWay, err
-		case s.pg().IsClosed():
+		case gone:
 			return lost, err
 		}
 		return final, err
 	}
 	return s.commit(ctx, d.o.CommitTimeout, hidden)
 }
+
+var errLost = errors.New("the connection was lost")
 
 var errOwnEnd = errors.New("the function has ended the transaction by a statement of its own: what it did may be stored")
 
@@ -132,7 +135,7 @@ func (d *DB) begin(ctx context.Context, o driver.TxOptions) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err = s.link.ExecContext(ctx, statement); err == nil {
+		if err = s.exec(ctx, statement); err == nil {
 			return s, nil
 		}
 		closed := s.pg().IsClosed()
@@ -189,7 +192,7 @@ func (s *session) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if !s.pg().IsClosed() {
-		_, _ = s.link.ExecContext(ctx, "ROLLBACK") // if it fails, the pool drops the connection
+		_ = s.exec(ctx, "ROLLBACK") // if it fails, the pool drops the connection
 	}
 }
 
@@ -207,22 +210,33 @@ func (s *session) commit(ctx context.Context, timeout time.Duration, hidden erro
 	case 'I':
 		return final, errOwnEnd
 	}
+	if s.pg().IsClosed() {
+		return lost, errLost
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	_, err := s.link.ExecContext(ctx, "COMMIT")
-	switch {
+	// Once it may have been sent, only an answer of the server says what became of it. The
+	// connection's own view, that it is safe to repeat what failed, does not: pgx takes a
+	// connection that closes in place of the answer for one that was closed before.
+	switch err := s.exec(ctx, "COMMIT"); {
 	case err == nil:
 		return final, nil
-	case errors.Is(err, sqldriver.ErrBadConn): // it was not sent
-		return lost, err
 	case conflict(err):
 		return inTheWay, err
 	case refused(err):
 		return final, err
 	default:
-		s.rollback(ctx)
 		return final, fmt.Errorf("%w: %w", driver.ErrUnknown, err)
 	}
+}
+
+// exec runs a statement without parameters.
+func (s *session) exec(ctx context.Context, statement string) (err error) {
+	raw := s.link.Raw(func(any) error { // under the lock of the connection
+		_, err = s.conn.Exec(ctx, statement)
+		return nil
+	})
+	return cmp.Or(err, raw)
 }
 
 // close gives the connection back to the pool, which drops it unless it is as it was.
