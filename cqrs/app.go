@@ -181,6 +181,11 @@ func (a *App) Start(ctx context.Context, backend Backend) error {
 			return &edda.Error{Op: op, Reason: edda.Unavailable, Err: err}
 		}
 	}
+	if err := a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
+		return writeHandlers(ctx, tx, a.o.Name, a.Handlers(), time.Now())
+	}); err != nil {
+		return &edda.Error{Op: op, Reason: edda.Unavailable, Err: err}
+	}
 	return a.life.start(op, func(ctx context.Context, wg *sync.WaitGroup) {
 		a.backend, a.parts = backend, a.components()
 		for _, c := range a.parts {

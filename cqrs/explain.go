@@ -134,8 +134,7 @@ func (t *table) explain(typ string) *Match {
 func (m *Match) addEvent(t *table, name, typ string) {
 	r := t.broadcasters[name]
 	m.add(name, &r.events, string(Strong), typ, t.strong(name, typ))
-	later := r.events.find(typ, func(c *Config) bool { return c.Consistency == Eventual })
-	m.add(name, &r.events, string(Eventual), typ, later)
+	m.add(name, &r.events, string(Eventual), typ, t.late(name, typ))
 	for _, channel := range t.channels(name, typ) {
 		m.Channels = append(m.Channels, ChannelMatch{Broadcaster: name, Channel: channel})
 	}

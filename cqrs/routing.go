@@ -167,6 +167,12 @@ func (t *table) later(broadcaster string, h *handler, typ string) *match {
 	return nil
 }
 
+// late returns the handlers of a broadcaster that run on a type of event after its transaction,
+// by their priority.
+func (t *table) late(broadcaster, typ string) []*match {
+	return t.find(broadcaster, typ, (*routes).eventRouter, func(c *Config) bool { return c.Consistency == Eventual })
+}
+
 // channels returns the names of a broadcaster's channels that carry a type of event.
 func (t *table) channels(broadcaster, typ string) []string {
 	r, ok := t.broadcasters[broadcaster]
