@@ -168,8 +168,7 @@ func (a *App) replay(ctx context.Context, r *commandRow) (*Outcome, error) {
 
 // run runs a command from its first validators to its outcome.
 func (a *App) run(ctx context.Context, x *execution) (out *Outcome, err error) {
-	on := observation{kind: kindCommand, broadcaster: x.of.broadcaster.name, name: x.spec.Type, typ: x.command.Type, command: x.command.ID}
-	err = a.observed(withTraceParent(ctx, x.command.TraceParent), on, func(ctx context.Context) error {
+	err = a.observed(withTraceParent(ctx, x.command.TraceParent), x.observation(), func(ctx context.Context) error {
 		if err := a.before(ctx, x); err != nil {
 			return err
 		}
@@ -181,6 +180,10 @@ func (a *App) run(ctx context.Context, x *execution) (out *Outcome, err error) {
 		return err
 	})
 	return out, err
+}
+
+func (x *execution) observation() observation {
+	return observation{kind: kindCommand, broadcaster: x.of.broadcaster.name, name: x.spec.Type, typ: x.command.Type, command: x.command.ID}
 }
 
 // before runs validators and before hooks.

@@ -180,13 +180,16 @@ func (t *tree) child(ctx context.Context, m *match, c *Command, cause *Event, de
 		t.unsaved++
 		defer func() { t.unsaved-- }()
 	}
-	err = t.savepoint(ctx, func() error {
-		e, err = t.within(ctx, x, depth)
+	err = t.a.observed(ctx, x.observation(), func(ctx context.Context) error {
+		err := t.savepoint(ctx, func() error {
+			e, err = t.within(ctx, x, depth)
+			return err
+		})
+		if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
+			e, err = t.before(ctx, there.row, x)
+		}
 		return err
 	})
-	if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
-		return t.before(ctx, there.row, x)
-	}
 	return e, opOf(x.op(), err)
 }
 
