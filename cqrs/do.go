@@ -239,11 +239,20 @@ func (a *App) commit(ctx context.Context, t *tree, x *execution) (e *Event, err 
 	}
 	err = a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
 		*t = tree{a: a, tx: tx}
-		if e, err = t.root(ctx, x); err != nil {
-			return err
+		if e, err = t.root(ctx, x); err == nil {
+			return insertEvents(ctx, tx, t.events)
 		}
-		return insertEvents(ctx, tx, t.events)
+		if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
+			// The row may be of a transaction that shares its commit with this one, and tells
+			// nothing before that. Nothing was done here.
+			t.there = there
+			return nil
+		}
+		return err
 	})
+	if err == nil && t.there != nil {
+		err = t.there
+	}
 	return e, err
 }
 

@@ -32,6 +32,8 @@ type tree struct {
 	unsaved int
 	// events are what was collected, causes before effects.
 	events []*Event
+	// there is the row that was there in the place of the command's.
+	there *errThere
 }
 
 // errThere: the row of another run of the command is there.
