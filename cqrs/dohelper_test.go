@@ -68,10 +68,13 @@ func newUsers() *Broadcaster {
 type world struct {
 	*App
 	t  testing.TB
-	db interface {
-		driver.DB
-		SQL() *sql.DB
-	}
+	db sqlDB
+}
+
+// sqlDB is what both adapters have.
+type sqlDB interface {
+	driver.DB
+	SQL() *sql.DB
 }
 
 // start starts an app without a node, and tables log(n, text) and profiles(user_uuid, email).
@@ -94,14 +97,16 @@ func startWith(t testing.TB, db driver.DB, o Options, backend Backend, bs ...*Br
 			t.Error(err)
 		}
 	})
-	w := &world{App: a, t: t}
-	w.db, _ = db.(interface {
-		driver.DB
-		SQL() *sql.DB
-	})
+	w := &world{App: a, t: t, db: db.(sqlDB)}
+	w.tables()
+	return w
+}
+
+// tables makes the tables of the tests' handlers.
+func (w *world) tables() {
+	w.t.Helper()
 	w.exec("CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY, line TEXT NOT NULL)")
 	w.exec("CREATE TABLE IF NOT EXISTS profiles (user_uuid TEXT PRIMARY KEY, email TEXT NOT NULL)")
-	return w
 }
 
 func (w *world) exec(statement string, args ...any) {
