@@ -64,8 +64,9 @@ const fixtureWiring = `{
 type fixtures struct {
 	*testing.T
 
-	db  *sql.DB
-	app *cqrs.App
+	db   *sql.DB
+	app  *cqrs.App
+	node *eddatest.Node
 }
 
 // onFixtures runs a test with the fixtures on each database.
@@ -111,8 +112,8 @@ func newFixtures(t *testing.T, db driver.DB, reads *sql.DB) *fixtures {
 	if f.app, err = cqrs.New(db, cqrs.Options{Wiring: &w}, f.test(), f.other()); err != nil {
 		t.Fatal(err)
 	}
-	n := eddatest.Start(t, f.app.Services()...)
-	if err := f.app.Start(t.Context(), n.Node); err != nil {
+	f.node = eddatest.Start(t, f.app.Services()...)
+	if err := f.app.Start(t.Context(), f.node.Node); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

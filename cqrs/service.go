@@ -17,8 +17,9 @@ import (
 // commands of one aggregate do not race. The key is that of the aggregate, and a method is a
 // type of command, such as create.user; one with parameters is called without the colons,
 // update.user.user_uuid, or with the parameters filled in, update.user.42. The payload is the
-// data as JSON, one object: members of the primary key may be left out. The request's id is
-// the command's, so a request that is delivered again has the same outcome; its principal,
+// data as JSON, one object: members of the primary key may be left out. Metadata and the
+// expected version come in the headers HeaderMetadata and HeaderExpectVersion. The request's id
+// is the command's, so a request that is delivered again has the same outcome; its principal,
 // correlation and trace context are the command's too. The reply is the Outcome as JSON. What
 // refuses the command fails the request for good; what another attempt may mend (a conflict with
 // another writer, a database that is not there, a timeout, a panic) is retried.
@@ -106,11 +107,13 @@ func (a *App) handleCommand(ctx *edda.Context, msg *edda.Message, typ string, m 
 	if err != nil {
 		return nil, edda.Final(string(edda.ReasonOf(err)), "%s", err)
 	}
-	out, err := a.Do(ctx, &Command{
-		ID: msg.ID, Type: typ, Data: d, CorrelationID: msg.Correlation(), Principal: msg.Principal, TraceParent: msg.TraceParent,
-	})
+	c := &Command{ID: msg.ID, Type: typ, Data: d, CorrelationID: msg.Correlation(), Principal: msg.Principal, TraceParent: msg.TraceParent}
+	if err := c.readHeaders(msg.Headers); err != nil {
+		return nil, edda.Final(string(edda.ReasonOf(err)), "%s", err)
+	}
+	out, err := a.Do(ctx, c)
 	if err != nil {
-		return nil, handlerError(err)
+		return nil, handlerError(c, err)
 	}
 	b, err := json.Marshal(out)
 	if err != nil {
@@ -174,7 +177,7 @@ func (m *model) keyValue(name, part string) json.RawMessage {
 
 // handlerError is the error of a command to a service: final, unless another attempt may mend
 // it.
-func handlerError(err error) error {
+func handlerError(c *Command, err error) error {
 	he := &edda.HandlerError{Reason: string(edda.ReasonOf(err)), Message: err.Error(), Final: true}
 	if own, ok := errors.AsType[*edda.HandlerError](err); ok {
 		he.RetryAfter, he.Final = own.RetryAfter, own.Final
@@ -187,8 +190,9 @@ func handlerError(err error) error {
 	case edda.Unavailable, edda.OutcomeUnknown, edda.Timeout, edda.Cancelled, edda.Panicked:
 		he.Final = false
 	case edda.Conflict:
+		// The next attempt finds another version, which helps unless a certain one was asked for.
 		_, raced := errors.AsType[*versionError](err)
-		he.Final = !raced
+		he.Final = !raced || c.Expect.kind == expectExact
 	}
 	return he
 }
