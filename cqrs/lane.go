@@ -35,6 +35,7 @@ type lane struct {
 	// budget is about how long a transaction may take.
 	budget time.Duration
 	rung   chan struct{} // has room for one
+	turns  chan struct{} // holds one while the lane is at work, or somebody changes its row
 
 	parked parkedSet
 	size   int // of the next batch
@@ -62,7 +63,7 @@ func newLane(v *eventual, broadcaster string, h *handler) *lane {
 	}
 	return &lane{
 		v: v, b: broadcaster, h: h, id: handlerID(broadcaster, h), budget: budget, size: firstBatch,
-		rung: make(chan struct{}, 1), changed: make(chan struct{}),
+		rung: make(chan struct{}, 1), turns: make(chan struct{}, 1), changed: make(chan struct{}),
 		verdicts: map[Position]error{}, broken: map[Position]int{},
 	}
 }
@@ -76,10 +77,24 @@ func (l *lane) ring() {
 }
 
 func (l *lane) run(ctx context.Context) {
-	for wait := time.Duration(0); pause(ctx, wait, l.rung); {
+	for wait := time.Duration(0); pause(ctx, wait, l.rung) && l.hold(ctx); {
 		wait = l.turn(ctx)
+		l.free()
 	}
 }
+
+// hold keeps the lane from work until free, or reports that ctx has ended. Whoever changes the row would else
+// find it changed by the lane, over and over.
+func (l *lane) hold(ctx context.Context) bool {
+	select {
+	case l.turns <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *lane) free() { <-l.turns }
 
 // update changes what others look at, and wakes who waits for it.
 func (l *lane) update(f func()) {

@@ -165,7 +165,12 @@ func (a *App) setState(ctx context.Context, op, handler, state string) error {
 
 // change changes a handler's row, and what belongs to it, with its lock, and lets the handler know.
 func (a *App) change(ctx context.Context, op, handler string, f func(ctx context.Context, tx *Tx, r *positionRow) error) error {
-	err := a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
+	free, err := a.holdLanes(ctx, handler)
+	if err != nil {
+		return &edda.Error{Op: op, Reason: reasonOf(err), Err: err}
+	}
+	defer free()
+	err = a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
 		// Unlike a lane it waits for who has the row.
 		_, err := tx.ExecContext(ctx, "UPDATE edda_positions SET updated_at = updated_at WHERE handler = $1", handler)
 		if err != nil {
@@ -186,12 +191,35 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 	if err != nil {
 		return &edda.Error{Op: op, Reason: waitReason(err), Err: err}
 	}
-	if a.isStarted() {
-		if l := a.late.by[handler]; l != nil {
+	return nil
+}
+
+// holdLanes keeps the lanes of handlers from work, as far as they are in this process. When they are let go
+// they read the database again.
+func (a *App) holdLanes(ctx context.Context, handlers ...string) (free func(), err error) {
+	var held []*lane
+	free = func() {
+		for _, l := range held {
 			l.forget()
+			l.free()
 		}
 	}
-	return nil
+	if !a.isStarted() {
+		return free, nil
+	}
+	slices.Sort(handlers)
+	for _, h := range handlers {
+		l := a.late.by[h]
+		if l == nil {
+			continue
+		}
+		if !l.hold(ctx) {
+			free()
+			return nil, ctx.Err()
+		}
+		held = append(held, l)
+	}
+	return free, nil
 }
 
 // noRow says why a handler has no row.
