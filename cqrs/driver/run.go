@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,17 +32,19 @@ func Outside(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Run runs f, and makes an error of its panic, and of an end of ctx that f does not
-// name. After it, tx has ended. Adapters call it.
-func Run(ctx context.Context, tx *Tx, f func(ctx context.Context, tx *Tx) error) (err error) {
+// Run runs f, and makes an error of its panic, and of an end of ctx that f does not name.
+// After it, tx has ended. Adapters call it. Once f has returned, left is called: it cleans
+// up what f has left behind, rows that are still open, and what it returns fails f.
+func Run(ctx context.Context, tx *Tx, f func(ctx context.Context, tx *Tx) error, left func() error) (err error) {
 	life, end := context.WithCancel(context.WithValue(ctx, insideKey{}, tx.s))
 	tx.s.life = life
 	defer func() {
 		tx.s.ended.Store(true)
-		end()
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
+		err = cmp.Or(err, left())
+		end() // which closes rows too, some time
 	}()
 	if err := f(life, tx); err != nil {
 		return withCause(ctx, err)

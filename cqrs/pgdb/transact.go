@@ -163,21 +163,16 @@ func (s *session) pg() *pgconn.PgConn { return s.conn.PgConn() }
 
 // run runs f, and leaves no rows open.
 func (s *session) run(ctx context.Context, tx *driver.Tx, f func(ctx context.Context, tx *driver.Tx) error) error {
-	err := driver.Run(ctx, tx, f)
-	var open bool
-	// Under the lock of the connection: rows that are open are closed elsewhere soon, as
-	// their context is over, but not soon enough.
-	_ = s.link.Raw(func(any) error {
-		open = s.pg().IsBusy()
-		if open {
-			s.drop()
-		}
-		return nil
+	return driver.Run(ctx, tx, f, func() (err error) {
+		_ = s.link.Raw(func(any) error { // under the lock of the connection
+			if s.pg().IsBusy() {
+				s.drop()
+				err = driver.ErrOpenRows
+			}
+			return nil
+		})
+		return err
 	})
-	if err == nil && open {
-		return driver.ErrOpenRows
-	}
-	return err
 }
 
 // drop closes the connection.

@@ -160,19 +160,21 @@ func (w *writer) try(j *job, first bool) error {
 	return err
 }
 
-// call calls the function of a job.
+// call calls the function of a job, and leaves no rows open.
 func (w *writer) call(j *job, tx *driver.Tx) error {
 	w.current = j
-	err := driver.Run(j.ctx, tx, j.f)
-	w.current = nil
-	var open bool
-	closing := w.link.Raw(func(any) (err error) { // under the lock of the connection
-		open, err = w.conn.closeRows()
+	err := driver.Run(j.ctx, tx, j.f, func() error {
+		var open bool
+		err := w.link.Raw(func(any) (err error) { // under the lock of the connection
+			open, err = w.conn.closeRows()
+			return err
+		})
+		if open {
+			return errors.Join(driver.ErrOpenRows, err)
+		}
 		return err
 	})
-	if err == nil && open {
-		err = errors.Join(driver.ErrOpenRows, closing)
-	}
+	w.current = nil
 	return err
 }
 
@@ -237,10 +239,6 @@ func (w *writer) abandon(leader *job) {
 	j := w.current
 	w.current = nil
 	if w.link != nil {
-		_ = w.link.Raw(func(any) error { // what is left open ends with the connection
-			_, err := w.conn.closeRows()
-			return err
-		})
 		w.rollback()
 		w.disconnect()
 	}
