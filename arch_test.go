@@ -82,7 +82,7 @@ var rooms = []room{
 	{dir: "stream", imports: []string{"."}, stdlib: true},
 	{dir: "channel", imports: []string{"."}, stdlib: true},
 	{dir: "saga", imports: []string{"."}, stdlib: true},
-	{dir: "cqrs", imports: []string{".", "pattern", "internal/specjson"}},
+	{dir: "cqrs", imports: []string{".", "pattern", "internal/specjson", "internal/jsondata"}},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
 		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "route",

@@ -41,7 +41,11 @@ type Options struct {
 	Wiring *Wiring
 	// Shards is over how many shards of the stream the events are spread by aggregate. One
 	// when zero, which keeps all events in one order.
+	// An event about a list goes with its first item. Stop all relays before it is changed.
 	Shards int
+	// Retention is that of the stream when the relay creates it; the zero value keeps
+	// everything. A stream that is there is left as it is.
+	Retention edda.Retention
 	// NoRelay runs neither relay nor eventual handlers here: another process does.
 	NoRelay bool
 	// NoMigrations says that the tables are there already: Start checks them only.
@@ -92,7 +96,7 @@ func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
 	}
 	o = o.withDefaults()
 	t, err := newTable(bs, o.Wiring)
-	if err := errors.Join(err, o.validate(bs)); err != nil {
+	if err := errors.Join(err, o.validate(bs), checkChannels(bs)); err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name, Reason: edda.ReasonOf(err), Err: err}
 	}
 	v, err := newObserver(&o)
@@ -164,7 +168,10 @@ func (a *App) components() []component {
 		served = slices.DeleteFunc(slices.Clone(a.table.names), func(b string) bool { return !a.serves(b) })
 	}
 	a.late = newEventual(a, served)
-	return []component{a.late}
+	if a.o.NoRelay {
+		return []component{a.late}
+	}
+	return []component{a.late, newRelay(a)}
 }
 
 // Start checks the database, or brings it to the newest form, and starts what runs beside

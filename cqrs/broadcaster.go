@@ -39,11 +39,13 @@ type validator struct {
 	check   func(ctx context.Context, c *Command) error
 }
 
-// ChannelSpec is an Edda channel for the broadcaster's events.
+// ChannelSpec is an Edda channel for the broadcaster's events. The relay sets it, and feeds it by
+// the stream of events; its history is that of the stream.
 type ChannelSpec struct {
 	// Name is the channel's.
 	Name string
-	// Events are patterns of the events that it carries; all when empty.
+	// Events are patterns of the types of events that it carries, read as by pattern.Parse. When
+	// empty it carries all; in an app of several broadcasters, those of this one's commands.
 	Events []string
 }
 

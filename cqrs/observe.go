@@ -46,6 +46,7 @@ type observer struct {
 	tracer   trace.Tracer // nil for no spans
 	seconds  *prometheus.HistogramVec
 	commands *prometheus.HistogramVec
+	relay    relayMetrics
 }
 
 // newObserver registers the metrics. Apps of one process may share a registry.
@@ -59,6 +60,7 @@ func newObserver(o *Options) (*observer, error) {
 	v.commands = register(o.Registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "edda_cqrs_command_seconds", Help: "How long commands took, all of their parts included.", Buckets: buckets,
 	}, []string{"app", "broadcaster", "command", "result"}), &errs)
+	v.relay = newRelayMetrics(o.Registerer, &errs)
 	if o.TracerProvider != nil {
 		v.tracer = o.TracerProvider.Tracer(tracerName)
 	}

@@ -75,6 +75,13 @@ func appendEvent(args []any, e *Event) ([]any, error) {
 		}
 		texts = append(texts, string(b))
 	}
+	bytes := len(e.Data) + len(e.Explain)
+	for _, s := range texts {
+		bytes += len(s.(string))
+	}
+	if err := e.checkRelay(bytes); err != nil {
+		return nil, err
+	}
 	var explain any
 	if len(e.Explain) > 0 {
 		explain = string(e.Explain)
