@@ -27,12 +27,12 @@ func TestRelay(t *testing.T) {
 			}
 			isRelayed(t, db, n, shards)
 			stop()
-			exec(t, db, "DELETE FROM edda_relays")
+			execute(t, db, "DELETE FROM edda_relays")
 		}
 	})
 }
 
-func exec(t testing.TB, db driver.DB, statement string, args ...any) {
+func execute(t testing.TB, db driver.DB, statement string, args ...any) {
 	t.Helper()
 	err := db.Direct(t.Context(), func(ctx context.Context, tx *Tx) error {
 		_, err := tx.ExecContext(ctx, statement, args...)
