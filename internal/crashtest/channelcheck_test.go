@@ -19,6 +19,7 @@ type channelCheck struct {
 	ledger *channelLedger // as of the crash
 	*crash
 
+	patience *patience
 	versions map[string]int // by channel; zero: there is none
 
 	kept   map[string][]*edda.LiveMessage // by channel
@@ -27,10 +28,14 @@ type channelCheck struct {
 }
 
 func (r *channelRun) check(ctx context.Context, n *node.Node, k *crash) error {
-	ctx, cancel := context.WithTimeout(ctx, settleBound)
-	defer cancel()
 	c := &channelCheck{node: n, ledger: r.ledger.at(k.moment, k.until), crash: k, versions: map[string]int{}}
+	c.patience = newPatience(ctx, k.watch, func(ctx context.Context) string { return viewRequests(ctx, n) })
 	r.found = c
+	err := c.run(c.patience)
+	return errors.Join(err, c.patience.end())
+}
+
+func (c *channelCheck) run(ctx context.Context) error {
 	if err := errors.Join(c.checkChannel(ctx, lasting), c.checkChannel(ctx, farther), c.checkChannel(ctx, fleeting)); err != nil {
 		return err
 	}
@@ -136,7 +141,9 @@ func (c *channelCheck) look(ctx context.Context) error {
 	c.kept, c.said, c.criers = map[string][]*edda.LiveMessage{}, map[string]uint64{}, map[string]map[string]bool{}
 	for _, name := range []string{lasting, farther, fleeting} {
 		c.criers[name] = map[string]bool{}
-		if err := c.read(ctx, name); err != nil && edda.ReasonOf(err) != edda.NoChannel {
+		err := c.read(ctx, name)
+		c.patience.seen("messages of "+name, len(c.kept[name]))
+		if err != nil && edda.ReasonOf(err) != edda.NoChannel {
 			return err
 		}
 	}
@@ -286,6 +293,7 @@ func (c *channelCheck) repeat(ctx context.Context) error {
 			continue
 		}
 		left--
+		c.patience.step()
 		ack, err := c.node.Append(ctx, s.append())
 		if err != nil {
 			return fmt.Errorf("%v, repeated: %w", s.names, err)

@@ -68,8 +68,8 @@ func (l *channelLedger) host() ([]*edda.Service, run) {
 }
 
 // work has callers and handlers publish, while somebody changes the channels.
-func (r *channelRun) work(n *node.Node, seed uint64, callers, requests int) {
-	setter := &setter{ledger: r.ledger, node: n, rng: newRand(seed, 99)}
+func (r *channelRun) work(n *node.Node, w *stopwatch, seed uint64, callers, requests int) {
+	setter := &setter{ledger: r.ledger, node: n, watch: w, rng: newRand(seed, 99)}
 	// What refuses this, as a broken disk does, refuses what comes after it too.
 	if !setter.set(lasting) || !setter.set(farther) {
 		return
@@ -81,7 +81,7 @@ func (r *channelRun) work(n *node.Node, seed uint64, callers, requests int) {
 		}
 	})
 	for i := range callers {
-		p := speaker{ledger: r.ledger, node: n, rng: newRand(seed, uint64(i)+200)}
+		p := speaker{ledger: r.ledger, node: n, watch: w, rng: newRand(seed, uint64(i)+200)}
 		wg.Go(func() {
 			for range requests {
 				p.step()
@@ -94,8 +94,8 @@ func (r *channelRun) work(n *node.Node, seed uint64, callers, requests int) {
 
 // bounded returns a context that ends when nobody may be kept waiting any longer; that
 // is noted as a lie.
-func (l *channelLedger) bounded(what string) (context.Context, func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), callBound)
+func (l *channelLedger) bounded(w *stopwatch, what string) (context.Context, func()) {
+	ctx, cancel := w.timeout(callBound)
 	return ctx, func() {
 		if ctx.Err() != nil {
 			l.lief("%s: a caller waited for %v", what, callBound)
@@ -108,6 +108,7 @@ func (l *channelLedger) bounded(what string) (context.Context, func()) {
 type setter struct {
 	ledger *channelLedger
 	node   *node.Node
+	watch  *stopwatch
 	rng    *rand.Rand
 }
 
@@ -136,7 +137,7 @@ func (s *setter) begin(channel string, version bool) *change {
 }
 
 func (s *setter) set(channel string) bool {
-	ctx, leave := s.ledger.bounded("set channel")
+	ctx, leave := s.ledger.bounded(s.watch, "set channel")
 	defer leave()
 	c := s.begin(channel, true)
 	spec := edda.ChannelSpec{Name: channel, From: []edda.ChannelSource{{Stream: fmt.Sprint("v", c.version)}}, History: edda.History{Count: 1 << 20}}
@@ -152,7 +153,7 @@ func (s *setter) set(channel string) bool {
 }
 
 func (s *setter) remove(channel string) {
-	ctx, leave := s.ledger.bounded("delete channel")
+	ctx, leave := s.ledger.bounded(s.watch, "delete channel")
 	defer leave()
 	c := s.begin(channel, false)
 	if err := s.node.DeleteChannel(ctx, "", channel); err == nil || edda.ReasonOf(err) == edda.NoChannel {
@@ -164,12 +165,13 @@ func (s *setter) remove(channel string) {
 type speaker struct {
 	ledger *channelLedger
 	node   *node.Node
+	watch  *stopwatch
 	rng    *rand.Rand
 	late   sync.WaitGroup
 }
 
 func (p *speaker) step() {
-	ctx, leave := p.ledger.bounded("publish")
+	ctx, leave := p.ledger.bounded(p.watch, "publish")
 	defer leave()
 	if p.rng.IntN(3) == 0 {
 		p.cry(ctx)
@@ -181,7 +183,7 @@ func (p *speaker) step() {
 		// The same from two sides at once.
 		p.again(s)
 		p.late.Go(func() {
-			ctx, leave := p.ledger.bounded("publish")
+			ctx, leave := p.ledger.bounded(p.watch, "publish")
 			defer leave()
 			p.publish(ctx, s)
 		})

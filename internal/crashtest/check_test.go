@@ -14,9 +14,6 @@ import (
 	"github.com/edda-io/edda/node"
 )
 
-// settleBound is how long a node may take until nothing is left to do.
-const settleBound = 20 * time.Second
-
 // check compares a node with what its callers were told.
 type check struct {
 	node    *node.Node
@@ -29,6 +26,10 @@ type check struct {
 
 	accounts map[string]account
 	states   map[string]edda.State // by the name of the task, of what can be looked up
+
+	watch    *stopwatch
+	patience *patience
+	open     map[edda.ID]bool // requests that had not ended when they were last looked at
 }
 
 // keysOf are the accounts that any task concerns.
@@ -53,8 +54,12 @@ func (c *check) keysOf() []string {
 
 // run waits until the node has nothing left to do, and checks everything.
 func (c *check) run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, settleBound)
-	defer cancel()
+	c.patience = newPatience(ctx, c.watch, func(ctx context.Context) string { return viewRequests(ctx, c.node) })
+	err := c.runWithin(c.patience)
+	return errors.Join(err, c.patience.end())
+}
+
+func (c *check) runWithin(ctx context.Context) error {
 	c.states = map[string]edda.State{}
 	if err := c.lookUpFar(ctx); err != nil {
 		return err
@@ -137,6 +142,7 @@ func (c *check) finish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.stillOpen(open)
 		if len(open) == 0 {
 			return nil
 		}
@@ -147,18 +153,35 @@ func (c *check) finish(ctx context.Context) error {
 				}
 				continue
 			}
-			v, err := c.node.WaitRequest(ctx, "", r.ID, settleBound)
+			v, err := c.node.WaitRequest(ctx, "", r.ID, time.Second)
 			if edda.ReasonOf(err) == edda.NoRequest {
 				continue // it ended meanwhile, and nobody wants the outcome
 			}
 			if err != nil {
 				return err
 			}
-			if !v.State.Ended() {
+			if ctx.Err() != nil {
 				return fmt.Errorf("request %v of %s/%s does not end: %s after %d attempts", r.ID, r.Service, r.Key, v.State, v.Attempts)
+			}
+			if !v.State.Ended() {
+				break // others may have
 			}
 		}
 	}
+}
+
+// stillOpen notes which requests have not ended.
+func (c *check) stillOpen(open []edda.Request) {
+	now := map[edda.ID]bool{}
+	for i := range open {
+		now[open[i].ID] = true
+	}
+	for id := range c.open {
+		if !now[id] {
+			c.patience.step()
+		}
+	}
+	c.open = now
 }
 
 // look reads the state of all accounts.
@@ -170,6 +193,7 @@ func (c *check) look(ctx context.Context) error {
 			return err
 		}
 		c.accounts[k] = a
+		c.patience.seen("tasks of "+k, len(a.Tasks))
 	}
 	for i := range c.entries {
 		e := &c.entries[i]
@@ -261,6 +285,7 @@ func (c *check) checkAccounts() error {
 func (c *check) checkEntries(ctx context.Context) error {
 	for i := range c.entries {
 		e := &c.entries[i]
+		c.patience.step()
 		if err := c.checkEntry(ctx, e); err != nil {
 			return fmt.Errorf("%s of %s/%s (submitted %d, stored %d as %v at %s, answered %d, cancelled %d): %w",
 				e.task.Name, e.service, e.key, e.submitted, e.acked, e.id, e.position, e.answered, e.cancelled, err)

@@ -34,6 +34,7 @@ type crash struct {
 	weak    bool // the end may be missing
 	unread  bool // the disk may have refused to read something once, which costs an attempt
 	goesOn  bool // the next generation
+	watch   *stopwatch
 	at      string
 }
 
@@ -44,7 +45,7 @@ type crasher struct {
 	mem        *vfs.MemFS
 	durability edda.Durability
 	subject    subject
-	slots      chan struct{} // as many copies are examined at a time
+	watch      *stopwatch // stands still while an operation waits for an examination
 	wg         sync.WaitGroup
 
 	mu   sync.Mutex // guards what follows; held while the disk is copied
@@ -72,7 +73,8 @@ func (c *crasher) before(op errorfs.Op) error {
 	case op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst"):
 		c.tables++
 	}
-	if c.done || !sync && c.rng.IntN(either(40, 12)) > 0 {
+	enough := c.done || c.next != nil && c.t.Failed()
+	if enough || !sync && c.rng.IntN(either(40, 12)) > 0 {
 		c.mu.Unlock()
 		return nil
 	}
@@ -95,11 +97,17 @@ func (c *crasher) before(op errorfs.Op) error {
 	return nil
 }
 
+// examining has room for the copies that are examined at a time, by all crashers: as
+// many as there are cores, because more of them only wait for each other.
+var examining = make(chan struct{}, runtime.GOMAXPROCS(0))
+
 // examine opens a copy of the disk, in a goroutine of its own, and checks it.
 func (c *crasher) examine(k *crash) {
-	c.slots <- struct{}{}
+	c.watch.hold()
+	examining <- struct{}{}
+	c.watch.release()
 	c.wg.Go(func() {
-		defer func() { <-c.slots }()
+		defer func() { <-examining }()
 		k.examine(c.t, c.durability, c.subject)
 	})
 }
@@ -163,7 +171,7 @@ func campaign(t *testing.T, d edda.Durability, l subject, seed uint64) int {
 	var crashes, syncs, rotated, recycled, tables int
 	const generations = 4
 	for g := range generations {
-		c := &crasher{t: t, mem: last.fs, durability: d, subject: l, weak: last.weak, rng: newRand(seed, uint64(g)+1), slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+		c := &crasher{t: t, mem: last.fs, durability: d, subject: l, weak: last.weak, rng: newRand(seed, uint64(g)+1), watch: newStopwatch()}
 		c.generation(last, seed+uint64(g)<<32, rng.IntN(2) == 0)
 		crashes += c.n
 		syncs, rotated, recycled, tables = syncs+c.syncs, rotated+c.rotated, recycled+c.recycled, tables+c.tables
@@ -185,10 +193,11 @@ func campaign(t *testing.T, d edda.Durability, l subject, seed uint64) int {
 
 // generation opens the disk, checks what a crash has left, works on, and ends.
 func (c *crasher) generation(last *crash, seed uint64, patient bool) {
+	last.watch = c.watch
 	o := small(crashfs.Hooked(c.mem, &c.mu, c.before), c.durability)
 	var r run
 	o.Services, r = c.subject.host()
-	n, err := opened(c.t, o)
+	n, err := openedBy(c.t, c.watch, o)
 	if err != nil {
 		c.t.Fatalf("%s: %v", last.at, err)
 	}
@@ -199,7 +208,7 @@ func (c *crasher) generation(last *crash, seed uint64, patient bool) {
 	r.learn()
 	c.weak = false
 	c.mu.Unlock()
-	work := func() { r.work(n, seed, 4, either(16, 25)) }
+	work := func() { r.work(n, c.watch, seed, 4, either(16, 25)) }
 	if patient {
 		work()
 	}
@@ -213,7 +222,7 @@ func (c *crasher) generation(last *crash, seed uint64, patient bool) {
 	} else {
 		close(stop)
 	}
-	if err := stopped(c.t, n); err != nil {
+	if err := stoppedBy(c.t, c.watch, n); err != nil {
 		c.t.Errorf("stop: %v", err)
 	}
 	<-stop

@@ -10,14 +10,11 @@
 package crashtest
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime/pprof"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -86,30 +83,33 @@ func isSync(k errorfs.OpKind) bool {
 const stopBound = 30 * time.Second
 
 // within fails the test, with the stacks of all goroutines, when f takes so long
-// that it must be taken for a hang.
-func within(t *testing.T, what string, f func()) {
+// by the stopwatch that it must be taken for a hang.
+func within(t *testing.T, w *stopwatch, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		f()
 	}()
-	hang := time.NewTimer(stopBound)
-	defer hang.Stop()
+	hang, over := w.timeout(stopBound)
+	defer over()
 	select {
 	case <-done:
-	case <-hang.C:
-		var b strings.Builder
-		_ = pprof.Lookup("goroutine").WriteTo(&b, 1)
-		panic(fmt.Sprintf("%s: %s hangs\n%s", t.Name(), what, b.String()))
+	case <-hang.Done():
+		panic(fmt.Sprintf("%s: %s hangs\n%s", t.Name(), what, stacks()))
 	}
 }
 
 // stopped stops a node and returns its error.
 func stopped(t *testing.T, n *node.Node) (err error) {
 	t.Helper()
-	within(t, "stop", func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopBound/2)
+	return stoppedBy(t, nil, n)
+}
+
+func stoppedBy(t *testing.T, w *stopwatch, n *node.Node) (err error) {
+	t.Helper()
+	within(t, w, "stop", func() {
+		ctx, cancel := w.timeout(stopBound / 2)
 		defer cancel()
 		err = n.Stop(ctx)
 	})
@@ -119,8 +119,13 @@ func stopped(t *testing.T, n *node.Node) (err error) {
 // opened opens a node, or returns why it does not open.
 func opened(t *testing.T, o node.Options) (n *node.Node, err error) {
 	t.Helper()
-	within(t, "open", func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopBound/2)
+	return openedBy(t, nil, o)
+}
+
+func openedBy(t *testing.T, w *stopwatch, o node.Options) (n *node.Node, err error) {
+	t.Helper()
+	within(t, w, "open", func() {
+		ctx, cancel := w.timeout(stopBound / 2)
 		defer cancel()
 		n, err = node.Open(ctx, o)
 	})

@@ -101,7 +101,7 @@ func injure(t *testing.T, d edda.Durability, f *fault, l subject, seed uint64) (
 	o.Services, r = l.host()
 	n, err := opened(t, o)
 	if err == nil {
-		within(t, f.String()+": the workload", func() { r.work(n, seed, 2, either(7, 14)) })
+		within(t, nil, f.String()+": the workload", func() { r.work(n, nil, seed, 2, either(7, 14)) })
 		err = stopped(t, n)
 	}
 	honest := errors.Is(err, errorfs.ErrInjected) || errors.Is(err, engine.ErrStopped) || errors.Is(err, store.ErrStopped)

@@ -27,6 +27,8 @@ type streamCheck struct {
 	byName  map[string]found        // the notes in orders and logs
 	drained map[string]bool         // by group and name
 	probes  map[string]int          // by name: the notes of the key
+
+	patience *patience
 }
 
 // streamBackends are a node, or a connection to one.
@@ -46,13 +48,17 @@ type found struct {
 var allStreams = []string{orders, logs, nearby, away, onward, replies}
 
 func (r *streamRun) check(ctx context.Context, n *node.Node, k *crash) error {
-	ctx, cancel := context.WithTimeout(ctx, settleBound)
-	defer cancel()
 	c := &streamCheck{
 		node: n, limit: 7, ledger: r.ledger.at(k.moment, k.until), now: r.ledger, journal: r.journal, crash: k,
 		drained: map[string]bool{}, probes: map[string]int{},
 	}
 	r.found = c
+	c.patience = newPatience(ctx, k.watch, func(ctx context.Context) string { return viewGroups(ctx, n, orders, logs, away) })
+	err := c.run(c.patience, n)
+	return errors.Join(err, c.patience.end(), c.journal.errors())
+}
+
+func (c *streamCheck) run(ctx context.Context, n *node.Node) error {
 	if err := c.checkMarks(ctx); err != nil {
 		return err
 	}
@@ -63,7 +69,7 @@ func (r *streamRun) check(ctx context.Context, n *node.Node, k *crash) error {
 	if err == nil {
 		err = errors.Join(c.probe(ctx), c.drain(ctx))
 	}
-	return errors.Join(err, c.repeat(ctx), c.journal.errors())
+	return errors.Join(err, c.repeat(ctx))
 }
 
 // checkMarks checks, before much has happened, that nothing has gone back.
@@ -74,6 +80,7 @@ func (c *streamCheck) checkMarks(ctx context.Context) error {
 	for at, offset := range c.ledger.highest() {
 		what, name, _ := strings.Cut(at[0], " ")
 		stream, group, _ := strings.Cut(name, "/")
+		c.patience.step()
 		var is uint64
 		if what == "cursor" {
 			g, err := c.node.Group(ctx, edda.GroupRef{Stream: stream, Group: group})
@@ -127,11 +134,20 @@ func (c *streamCheck) lagging(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.saw(g)
 		if g.Lag > 0 {
 			return fmt.Errorf("group %s has a lag of %d, %d of it pending", g.Service(), g.Lag, g.Pending)
 		}
 	}
 	return nil
+}
+
+// saw notes how far a group has come.
+func (c *streamCheck) saw(g *edda.Group) {
+	c.patience.left("lag of "+g.Service(), int(g.Lag))
+	for shard, at := range g.Cursor {
+		c.patience.seen("cursor of "+g.Service()+" in "+shard, int(at))
+	}
 }
 
 // look reads all streams.
@@ -156,6 +172,7 @@ func (c *streamCheck) look(ctx context.Context) error {
 				return err
 			}
 		}
+		c.patience.seen("messages of "+s, len(c.kept[s]))
 	}
 	return nil
 }

@@ -123,6 +123,7 @@ func (c *streamCheck) probe(ctx context.Context) error {
 		}
 	}
 	for at, want := range counts {
+		c.patience.step()
 		name := fmt.Sprintf("probe-%s-%s-%x", at[0], at[1], time.Now().UnixNano())
 		m := edda.StreamMessage{Type: "note", Key: at[1], Payload: edda.JSON(note{Name: name, Probe: true})}
 		if _, err := c.node.Append(ctx, &edda.Append{Stream: orders, Shard: at[0], Messages: []edda.StreamMessage{m}}); err != nil {
@@ -153,6 +154,9 @@ func (c *streamCheck) drain(ctx context.Context) error {
 	return nil
 }
 
+// drainLease is so long that what comes while a group is drained is acknowledged in time.
+const drainLease = time.Minute
+
 func (c *streamCheck) drainGroup(ctx context.Context, g edda.GroupRef) error {
 	for {
 		gr, err := c.node.Group(ctx, g)
@@ -162,8 +166,15 @@ func (c *streamCheck) drainGroup(ctx context.Context, g edda.GroupRef) error {
 		if err != nil {
 			return err
 		}
+		c.saw(gr)
 		if gr.Lag == 0 {
 			break
+		}
+		if spec := gr.GroupSpec; spec.ProcessingTimeout < drainLease {
+			spec.ProcessingTimeout, spec.IdleTimeout = drainLease, drainLease
+			if _, _, err := c.node.SetGroup(ctx, spec); err != nil {
+				return err
+			}
 		}
 		ds, err := c.node.ReadGroup(ctx, edda.GroupRead{GroupRef: g, Member: "after", Max: 10, Wait: 20 * time.Millisecond})
 		if err != nil {
@@ -233,6 +244,7 @@ func (c *streamCheck) repeat(ctx context.Context) error {
 			continue
 		}
 		left--
+		c.patience.step()
 		ack, err := c.node.Append(ctx, p.message())
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s, repeated: %w", p.notes[0].Name, err))

@@ -31,7 +31,7 @@ const logRetention = 15
 var readGroups = []edda.GroupRef{{Stream: orders, Group: polled}, {Stream: logs, Group: polled}}
 
 // work has producers append while members read and somebody looks on.
-func (r *streamRun) work(n *node.Node, seed uint64, callers, requests int) {
+func (r *streamRun) work(n *node.Node, w *stopwatch, seed uint64, callers, requests int) {
 	ctx, over := context.WithCancel(context.Background())
 	defer over()
 	rng := newRand(seed, 99)
@@ -54,7 +54,7 @@ func (r *streamRun) work(n *node.Node, seed uint64, callers, requests int) {
 		m := &reader{run: r, node: n, rng: newRand(seed, uint64(i)+300), group: readGroups[i%2], name: fmt.Sprintf("r%d", i)}
 		members.Go(func() { m.readOn(ctx) })
 		producers.Go(func() {
-			p := producer{ledger: r.ledger, node: n, rng: newRand(seed, uint64(i)+200)}
+			p := producer{ledger: r.ledger, node: n, watch: w, rng: newRand(seed, uint64(i)+200)}
 			for range requests {
 				p.step()
 			}
@@ -72,8 +72,8 @@ func (r *streamRun) work(n *node.Node, seed uint64, callers, requests int) {
 
 // bounded returns a context that ends when nobody may be kept waiting any longer; that
 // is noted as a lie.
-func (l *streamLedger) bounded(what string) (context.Context, func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), callBound)
+func (l *streamLedger) bounded(w *stopwatch, what string) (context.Context, func()) {
+	ctx, cancel := w.timeout(callBound)
 	return ctx, func() {
 		if ctx.Err() != nil {
 			l.lief("%s: a caller waited for %v", what, callBound)
@@ -86,13 +86,14 @@ func (l *streamLedger) bounded(what string) (context.Context, func()) {
 type producer struct {
 	ledger *streamLedger
 	node   *node.Node
+	watch  *stopwatch
 	rng    *rand.Rand
 	own    []*note // that have ids and were acknowledged
 	late   sync.WaitGroup
 }
 
 func (p *producer) step() {
-	ctx, leave := p.ledger.bounded("append or trim")
+	ctx, leave := p.ledger.bounded(p.watch, "append or trim")
 	defer leave()
 	if p.rng.IntN(8) == 0 {
 		p.trim(ctx)
@@ -104,7 +105,7 @@ func (p *producer) step() {
 		// The same append from two sides at once.
 		p.ledger.again(o)
 		p.late.Go(func() {
-			ctx, leave := p.ledger.bounded("append")
+			ctx, leave := p.ledger.bounded(p.watch, "append")
 			defer leave()
 			p.append(ctx, o)
 		})

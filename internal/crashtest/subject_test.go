@@ -24,8 +24,9 @@ type subject interface {
 
 // run is a subject on one node.
 type run interface {
-	// work has callers do something, and returns when all of them have their answers.
-	work(n *node.Node, seed uint64, callers, requests int)
+	// work has callers do something, and returns when all of them have their answers, for
+	// which they wait by the stopwatch.
+	work(n *node.Node, w *stopwatch, seed uint64, callers, requests int)
 	// check waits until nothing is left to do, and compares the node with what was told
 	// before the crash.
 	check(ctx context.Context, n *node.Node, k *crash) error
@@ -43,13 +44,13 @@ func (l *ledger) host() ([]*edda.Service, run) { return services(), &requests{le
 
 func (l *ledger) String() string { return fmt.Sprintf("%d requests", len(l.entries)) }
 
-func (r *requests) work(n *node.Node, seed uint64, callers, requests int) {
-	w := workload{seed: seed, callers: callers, requests: requests, ledger: r.ledger}
-	w.run(n.Client())
+func (r *requests) work(n *node.Node, w *stopwatch, seed uint64, callers, requests int) {
+	l := workload{seed: seed, callers: callers, requests: requests, ledger: r.ledger, watch: w}
+	l.run(n.Client())
 }
 
 func (r *requests) check(ctx context.Context, n *node.Node, k *crash) error {
-	r.found = &check{node: n, entries: r.ledger.at(k.moment), weak: k.weak, unread: k.unread}
+	r.found = &check{node: n, entries: r.ledger.at(k.moment), weak: k.weak, unread: k.unread, watch: k.watch}
 	return r.found.run(ctx)
 }
 

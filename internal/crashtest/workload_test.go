@@ -16,6 +16,7 @@ type workload struct {
 	callers  int
 	requests int // of each caller
 	ledger   *ledger
+	watch    *stopwatch
 }
 
 // keys are the accounts of a workload: few, so that requests meet.
@@ -26,7 +27,7 @@ func (w *workload) run(client *edda.Client) {
 	var wg sync.WaitGroup
 	for i := range w.callers {
 		wg.Go(func() {
-			c := caller{rng: newRand(w.seed, uint64(i)+100), client: client, ledger: w.ledger}
+			c := caller{rng: newRand(w.seed, uint64(i)+100), client: client, ledger: w.ledger, watch: w.watch}
 			for range w.requests {
 				c.request()
 			}
@@ -41,6 +42,7 @@ type caller struct {
 	rng    *rand.Rand
 	client *edda.Client
 	ledger *ledger
+	watch  *stopwatch
 	late   sync.WaitGroup // of those that wait for what was sent
 }
 
@@ -50,7 +52,7 @@ const callBound = 10 * time.Second
 // patience returns a context that ends when a caller may not be kept waiting any
 // longer; that is noted as a lie.
 func (c *caller) patience(e *entry) (context.Context, func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), callBound)
+	ctx, cancel := c.watch.timeout(callBound)
 	return ctx, func() {
 		if ctx.Err() != nil {
 			c.ledger.lie(fmt.Errorf("%s: a caller waited for %v", e.task.Name, callBound))
