@@ -39,7 +39,7 @@ func (a *App) attempts(ctx context.Context, m *match, on observation, f func(ctx
 
 // attempt runs f once, and makes an error of its panic.
 func (a *App) attempt(ctx context.Context, m *match, f func(ctx context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, m.c.Timeout, errTooLong{m.c.Timeout})
+	ctx, cancel := context.WithTimeoutCause(ctx, m.c.Timeout, tooLongError{m.c.Timeout})
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
@@ -47,7 +47,7 @@ func (a *App) attempt(ctx context.Context, m *match, f func(ctx context.Context)
 		}
 	}()
 	err = f(ctx)
-	if tooLong, ok := errors.AsType[errTooLong](context.Cause(ctx)); ok {
+	if tooLong, ok := errors.AsType[tooLongError](context.Cause(ctx)); ok {
 		return &edda.Error{Reason: edda.Timeout, Err: because(tooLong, err)}
 	}
 	if ended := context.Cause(ctx); ended != nil && err != nil {
@@ -70,25 +70,25 @@ func (a *App) panicked(ctx context.Context, kind, name string, v any) error {
 	return &edda.Error{Reason: edda.Panicked, Err: fmt.Errorf("it panicked: %v", v)}
 }
 
-// errTooLong is why a handler's context has ended.
-type errTooLong struct{ timeout time.Duration }
+// tooLongError is why a handler's context has ended.
+type tooLongError struct{ timeout time.Duration }
 
 // Error implements error.
-func (e errTooLong) Error() string {
+func (e tooLongError) Error() string {
 	return fmt.Sprintf("it took longer than its timeout of %s", e.timeout)
 }
 
-// final is an error that no repetition mends: what comes back is not what was expected.
-type final struct{ error }
+// finalError is an error that no repetition mends: what comes back is not what was expected.
+type finalError struct{ error }
 
-func unexpected(format string, args ...any) error { return final{fmt.Errorf(format, args...)} }
+func unexpected(format string, args ...any) error { return finalError{fmt.Errorf(format, args...)} }
 
 // Unwrap returns the error.
-func (f final) Unwrap() error { return f.error }
+func (f finalError) Unwrap() error { return f.error }
 
 // repeats reports whether a handler that has returned err is tried again.
 func repeats(err error) bool {
-	if _, ok := errors.AsType[final](err); ok {
+	if _, ok := errors.AsType[finalError](err); ok {
 		return false
 	}
 	if he, ok := errors.AsType[*edda.HandlerError](err); ok {

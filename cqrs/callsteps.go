@@ -303,7 +303,7 @@ func (r *stepRun) refuse(err error, sure bool) error {
 func (a *App) limited(ctx context.Context, c *Call, on observation, f func(ctx context.Context) error) error {
 	on.name = c.Name
 	return a.observed(ctx, on, func(ctx context.Context) (err error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, c.timeout(), errTooLong{c.timeout()})
+		ctx, cancel := context.WithTimeoutCause(ctx, c.timeout(), tooLongError{c.timeout()})
 		defer cancel()
 		defer func() {
 			if v := recover(); v != nil {
@@ -313,7 +313,7 @@ func (a *App) limited(ctx context.Context, c *Call, on observation, f func(ctx c
 		if err = f(ctx); err == nil {
 			return nil // though it may have taken too long: the call was made
 		}
-		if tooLong, ok := errors.AsType[errTooLong](context.Cause(ctx)); ok {
+		if tooLong, ok := errors.AsType[tooLongError](context.Cause(ctx)); ok {
 			return &edda.Error{Reason: edda.Timeout, Err: errors.Join(tooLong, err)}
 		}
 		return err

@@ -82,7 +82,7 @@ func failureReason(err error) edda.Reason {
 	if r := databaseReason(err); r != "" {
 		return r
 	}
-	if _, ok := errors.AsType[final](err); ok {
+	if _, ok := errors.AsType[finalError](err); ok {
 		return edda.Failed
 	}
 	return edda.Unavailable
@@ -202,7 +202,7 @@ func (a *App) finish(ctx context.Context, x *execution) (*Outcome, error) {
 	for {
 		t := &tree{a: a}
 		e, err := a.commit(ctx, t, x)
-		if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
+		if there, ok := errors.AsType[*thereError](err); ok && there.row.ID == x.command.ID {
 			if len(x.spec.Calls) > 0 && (there.row.Status != statusCommitted || there.row.Run != x.run) {
 				return nil, errGivenUp(x) // its calls are undone, and go with no other run
 			}
@@ -242,7 +242,7 @@ func (a *App) commit(ctx context.Context, t *tree, x *execution) (e *Event, err 
 		if e, err = t.root(ctx, x); err == nil {
 			return insertEvents(ctx, tx, t.events)
 		}
-		if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
+		if there, ok := errors.AsType[*thereError](err); ok && there.row.ID == x.command.ID {
 			// The row may be of a transaction that shares its commit with this one, and tells
 			// nothing before that. Nothing was done here.
 			t.there = there

@@ -27,7 +27,7 @@ func (l *later) store(ctx context.Context, tx *Tx, events []*Event) error {
 			return err
 		}
 		if there != nil {
-			return &errThere{there}
+			return &thereError{there}
 		}
 	}
 	for _, r := range l.versions {
@@ -38,7 +38,7 @@ func (l *later) store(ctx context.Context, tx *Tx, events []*Event) error {
 	return insertEvents(ctx, tx, events)
 }
 
-// begin writes the row of a command. It fails with errThere when another one is there.
+// begin writes the row of a command. It fails with thereError when another one is there.
 func (t *tree) begin(ctx context.Context, x *execution, e *Event) error {
 	r := x.row()
 	if t.unsaved == 0 {
@@ -46,7 +46,7 @@ func (t *tree) begin(ctx context.Context, x *execution, e *Event) error {
 	}
 	there, err := t.write(ctx, r)
 	if err == nil && there != nil {
-		err = &errThere{there}
+		err = &thereError{there}
 	}
 	return err
 }
@@ -142,13 +142,13 @@ func (r *commandRow) sameAs(x *execution) error {
 	if r.Broadcaster == mine.Broadcaster && r.Type == mine.Type && r.Object == mine.Object && r.Key == mine.Key {
 		return nil
 	}
-	return &edda.Error{Reason: edda.IdempotencyMismatch, Err: idTaken{r}}
+	return &edda.Error{Reason: edda.IdempotencyMismatch, Err: idTakenError{r}}
 }
 
-// idTaken says whose an id is.
-type idTaken struct{ row *commandRow }
+// idTakenError says whose an id is.
+type idTakenError struct{ row *commandRow }
 
 // Error implements error.
-func (e idTaken) Error() string {
+func (e idTakenError) Error() string {
 	return "the id " + e.row.ID.String() + " is that of a command " + e.row.Type + " of " + e.row.Object + " " + e.row.Key
 }

@@ -33,14 +33,14 @@ type tree struct {
 	// events are what was collected, causes before effects.
 	events []*Event
 	// there is the row that was there in the place of the command's.
-	there *errThere
+	there *thereError
 }
 
-// errThere: the row of another run of the command is there.
-type errThere struct{ row *commandRow }
+// thereError: the row of another run of the command is there.
+type thereError struct{ row *commandRow }
 
 // Error implements error.
-func (e *errThere) Error() string { return "command " + e.row.ID.String() + " is there already" }
+func (e *thereError) Error() string { return "command " + e.row.ID.String() + " is there already" }
 
 // command runs a command: its row, its versions, its event and what that brings about. The
 // event is not stored yet.
@@ -187,7 +187,7 @@ func (t *tree) child(ctx context.Context, m *match, c *Command, cause *Event, de
 			e, err = t.within(ctx, x, depth)
 			return err
 		})
-		if there, ok := errors.AsType[*errThere](err); ok && there.row.ID == x.command.ID {
+		if there, ok := errors.AsType[*thereError](err); ok && there.row.ID == x.command.ID {
 			e, err = t.before(ctx, there.row, x)
 		}
 		return err
