@@ -12,9 +12,12 @@ import (
 	"github.com/edda-io/edda"
 )
 
-// followEvery is how often a saga is looked at that has not ended: one that is being undone
-// has failed, and the caller shall not have to wait until the last call is undone.
-const followEvery = time.Second
+// A saga is looked at while it has not ended, first soon and then every second: one that is
+// being undone has failed, and the caller shall not wait until the last call is undone.
+const (
+	firstLook   = 100 * time.Millisecond
+	slowestLook = time.Second
+)
 
 // callOut makes the calls of a command, and commits it, in a saga. It returns as soon as
 // it is known whether the command was committed. When ctx ends before, the run is aborted,
@@ -103,17 +106,25 @@ func (a *App) awaitCommit(ctx context.Context, x *execution, w *caller) (*Outcom
 	case <-ctx.Done():
 		return a.giveUp(ctx, x, over(ctx))
 	}
-	if got.err != nil && !got.sure {
+	switch {
+	case got.err == nil:
+		return got.out, nil
+	case !got.sure:
 		return a.giveUp(ctx, x, got.err)
 	}
-	return got.out, got.err
+	// Who repeats the command shall not find this run, of which the node may not have heard
+	// yet that it failed. If the database cannot be asked, the undoing will do it.
+	if _, err := a.abort(context.WithoutCancel(ctx), x.row(), got.err.Error()); err != nil {
+		a.log.WarnContext(ctx, "run of a command is not aborted yet", "command", x.command.ID, "run", x.run, "error", err)
+	}
+	return nil, got.err
 }
 
 // follow waits until a saga has ended, or is being undone. The answer is not sure when
 // that cannot be known.
 func (a *App) follow(ctx context.Context, x *execution) *verdict {
-	for {
-		slice, cancel := context.WithTimeout(ctx, followEvery)
+	for every := firstLook; ; every = min(2*every, slowestLook) {
+		slice, cancel := context.WithTimeout(ctx, every)
 		s, err := a.backend.WaitSaga(slice, a.o.Namespace, sagaID(x.command.ID, x.run))
 		cancel()
 		switch {

@@ -48,13 +48,27 @@ func (p *partner) heard(saga string) []string {
 type flow struct {
 	*partner
 	faults *faults
+	short  string // the place whose timeout is short
+	// What tests want to see or say, when not nil.
+	onCall     func(what string, c *Called)
+	onResult   func(call string) any
+	onAfter    func(*Command)
+	onValidate func(*Command) error
 }
 
 // twice is a policy of two attempts.
 var twice = edda.RetryPolicy{Max: 2, Delay: time.Millisecond}
 
-// callTimeout is the timeout of everything that is to run into it.
-const callTimeout = 50 * time.Millisecond
+// shortTimeout is the timeout of what is to run into it.
+const shortTimeout = 50 * time.Millisecond
+
+// timeout is that of a place.
+func (f *flow) timeout(place string) time.Duration {
+	if place == f.short {
+		return shortTimeout
+	}
+	return time.Minute
+}
 
 func (f *flow) broadcaster() *Broadcaster {
 	b := NewBroadcaster("Users")
@@ -65,16 +79,22 @@ func (f *flow) broadcaster() *Broadcaster {
 	b.Command(CommandSpec{Type: "update.user", Event: "user.:user_uuid.updated", Model: users})
 	b.Command(CommandSpec{Type: "create.friend", Event: "friend.:friend_uuid.created", Model: friends})
 	b.Validator("*.user", func(ctx context.Context, c *Command) error {
+		if f.onValidate != nil {
+			return f.onValidate(c)
+		}
 		return f.faults.strike(ctx, "validator", c.ID)
 	})
 	b.Validator("create.friend", fine)
-	limited := Config{Timeout: callTimeout}
-	after := limited
-	after.Lifecycle, after.Merge = After, Merge{True: true}
+	limited := func(place string) Config { return Config{Timeout: f.timeout(place)} }
+	after := limited("after")
+	after.Lifecycle = After
 	b.Hook("Users.isUnique", func(ctx context.Context, _ Querier, c *Command) (Data, error) {
 		return Data{}, f.faults.strike(ctx, "before", c.ID)
-	}, On("create.user", limited))
+	}, On("create.user", limited("before")))
 	b.Hook("Users.addRef", func(ctx context.Context, _ Querier, c *Command) (Data, error) {
+		if f.onAfter != nil {
+			f.onAfter(c)
+		}
 		return Data{}, f.faults.strike(ctx, "after", c.ID)
 	}, On("create.user", after))
 	b.Projector("Users.profile", func(ctx context.Context, tx *Tx, e *Event) (Data, error) {
@@ -82,14 +102,14 @@ func (f *flow) broadcaster() *Broadcaster {
 			return Data{}, err
 		}
 		return Data{}, f.faults.strikeTx(ctx, tx, "projector", e.CommandID)
-	}, nil, On("user.:user_uuid.created", limited))
+	}, nil, On("user.:user_uuid.created", limited("projector")))
 	b.Processor("Users.friends", func(ctx context.Context, _ Querier, e *Event) (*Command, error) {
 		if err := f.faults.strike(ctx, "processor", e.CommandID); err != nil {
 			return nil, err
 		}
 		d, err := friends.Stage(friend{ID: "friend of " + e.Key, User: e.Key})
 		return &Command{Type: "create.friend", Data: d}, err
-	}, On("user.:user_uuid.created", limited))
+	}, On("user.:user_uuid.created", limited("processor")))
 	b.Projector("Friends.log", func(ctx context.Context, tx *Tx, e *Event) (Data, error) {
 		var one friend
 		if err := e.Decode(&one); err != nil {
@@ -99,7 +119,7 @@ func (f *flow) broadcaster() *Broadcaster {
 			return Data{}, err
 		}
 		return Data{}, f.faults.strikeTx(ctx, tx, "child", mustID(one.User))
-	}, nil, On("friend.*", limited))
+	}, nil, On("friend.*", limited("child")))
 	return b
 }
 
@@ -115,12 +135,18 @@ func mustID(s string) edda.ID {
 // call tells the partner. Its faults are before it is told, and once it was.
 func (f *flow) call(name string) Call {
 	return Call{
-		Name: name, Retry: twice, Timeout: callTimeout, Merge: Merge{True: name == "join"},
+		Name: name, Retry: twice, Timeout: f.timeout(name), Merge: Merge{True: name == "join"},
 		Do: func(ctx context.Context, c *Called) (any, error) {
 			if err := f.faults.strike(ctx, name, c.Command); err != nil {
 				return nil, err
 			}
 			f.hear("do", c)
+			if f.onCall != nil {
+				f.onCall("do", c)
+			}
+			if f.onResult != nil {
+				return f.onResult(name), nil
+			}
 			return map[string]string{"ref": "R-" + name}, f.faults.strike(ctx, name+" told", c.Command)
 		},
 		Undo: func(ctx context.Context, c *Called) error {
@@ -128,6 +154,9 @@ func (f *flow) call(name string) Call {
 				return err
 			}
 			f.hear("undo", c)
+			if f.onCall != nil {
+				f.onCall("undo", c)
+			}
 			return nil
 		},
 	}

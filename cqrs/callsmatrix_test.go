@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/node"
 )
 
 // TestCreateUserFails lets each step of Create User fail in each way. Nothing is stored then,
@@ -40,14 +42,13 @@ func TestCreateUserFails(t *testing.T) {
 			return &edda.Error{Op: "ask", Reason: edda.NotAllowed, Err: errors.New("who are you")}
 		}, edda.NotAllowed, false},
 		{"panic", panicking, edda.Panicked, false},
-		{"timeout", hanging, edda.Timeout, false},
 		{"SQL error", sqlFailing, edda.Failed, true},
 	}
 	onBoth(t, func(t *testing.T, db driver.DB) {
 		h := newHost(t, db)
 		for _, p := range places {
 			for _, f := range failures {
-				if f.in && !p.in || p.name == "validator" && f.name == "timeout" { // validators have none
+				if f.in && !p.in {
 					continue
 				}
 				t.Run(p.name+" "+f.name, func(t *testing.T) {
@@ -66,6 +67,28 @@ func TestCreateUserFails(t *testing.T) {
 					h.notStored(id)
 				})
 			}
+		}
+	})
+}
+
+// TestCreateUserHangs lets each step take longer than its timeout. Its transaction is
+// undone, and what it made as well.
+func TestCreateUserHangs(t *testing.T) {
+	undone := []string{"do join", "do mail", "undo mail", "undo join"}
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		for place, heard := range map[string][]string{
+			"before": nil, "join": {"undo join"}, "join told": {"do join", "undo join"}, "mail told": undone,
+			"after": undone, "projector": undone, "processor": undone, "child": undone,
+		} {
+			t.Run(place, func(t *testing.T) {
+				short, _, _ := strings.Cut(place, " ")
+				h := hostWith(t, &faultyDB{DB: db}, &flow{partner: &partner{}, faults: &faults{}, short: short}, node.Options{Durability: edda.Memory})
+				id := newID()
+				h.flow.faults.set(place, id, hanging)
+				h.refused(h.create(id), edda.Timeout, "took longer than its timeout of 50ms")
+				h.heard(id, 1, heard...)
+				h.notStored(id)
+			})
 		}
 	})
 }

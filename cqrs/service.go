@@ -187,7 +187,7 @@ func handlerError(c *Command, err error) error {
 		return he
 	}
 	switch edda.Reason(he.Reason) {
-	case edda.Unavailable, edda.OutcomeUnknown, edda.Timeout, edda.Cancelled, edda.Panicked:
+	case edda.Unavailable, edda.OutcomeUnknown, edda.Timeout, edda.Cancelled, edda.Panicked, edda.WorkerLost:
 		he.Final = false
 	case edda.Conflict:
 		// The next attempt finds another version, which helps unless a certain one was asked for.
