@@ -35,9 +35,19 @@ type Command struct {
 	Explain json.RawMessage
 	// Principal is who asks; edda.Anonymous when empty.
 	Principal edda.Principal
-	// DoNotSave lets the strong handlers run, and stores neither event nor version: the
-	// stream, channels and eventual handlers hear nothing. NoTransaction stores each
-	// statement by itself: what fails half-way stays half-done.
+	// DoNotSave runs the strong handlers in the transaction and stores neither event nor
+	// version, also of what follows from it: stream, channels and eventual handlers hear
+	// nothing. What the handlers write is stored, all or nothing, and so is that the command
+	// was done: repeated, it does nothing, and its Outcome has no event. Versions are checked,
+	// and the event has the one that it would have.
+	//
+	// NoTransaction runs the strong handlers first, each of their statements being stored by
+	// itself, and then stores the command, versions and events in one transaction. What
+	// fails half-way leaves what handlers have written until then, and nothing else, so the
+	// command may be repeated, which runs them all anew. A handler that is tried again finds
+	// what its last attempt wrote. A conflict with another writer may be found only at the end,
+	// and two who repeat one command at the same time may both run its handlers. A processor's
+	// command may say it only where there is no transaction.
 	DoNotSave     bool
 	NoTransaction bool
 	// TraceParent is the W3C trace context, where ctx has no span.

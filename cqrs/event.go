@@ -64,7 +64,9 @@ type Event struct {
 	CreatedAt time.Time `json:"created_at"`
 	// Position is the event's place in the order of all events, once it is stored.
 	Position Position `json:"position,omitzero"`
-	// Includes are results of processors that were to be included beside the data.
+	// Includes are results of hooks, calls and handlers that were to be included beside the
+	// data. They are there for the handlers that follow in the transaction and in the Outcome
+	// of Do, and are not stored.
 	Includes map[string]json.RawMessage `json:"includes,omitempty"`
 }
 
