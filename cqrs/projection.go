@@ -171,6 +171,11 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 	}
 	defer free()
 	err = a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
+		if strong, err := a.isStrong(handler); err == nil && !strong { // it may not have run yet, anywhere
+			if err := insertPositions(ctx, tx, []string{handler}, time.Now()); err != nil {
+				return err
+			}
+		}
 		// Unlike a lane it waits for who has the row.
 		_, err := tx.ExecContext(ctx, "UPDATE edda_positions SET updated_at = updated_at WHERE handler = $1", handler)
 		if err != nil {
@@ -225,12 +230,8 @@ func (a *App) holdLanes(ctx context.Context, handlers ...string) (free func(), e
 // noRow says why a handler has no row.
 func (a *App) noRow(handler string) error {
 	strong, err := a.isStrong(handler)
-	switch {
-	case err != nil:
-	case strong:
+	if err == nil && strong {
 		err = errors.New("it is strong: it runs within the commands' transactions")
-	default:
-		err = errors.New("it has not run yet, anywhere")
 	}
 	return &edda.Error{Reason: edda.BadName, Err: err}
 }
