@@ -150,7 +150,7 @@ func (a *App) serves(broadcaster string) bool {
 
 // ownMethods add the methods of cqrs.NAME.
 func (a *App) ownMethods() []func(*edda.Service) {
-	return []func(*edda.Service){a.callMethods}
+	return []func(*edda.Service){a.callMethods, a.controlMethods}
 }
 
 // component runs beside the commands, from Start to Stop.
