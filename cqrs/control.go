@@ -88,6 +88,7 @@ func (a *App) controlMethods(s *edda.Service) {
 		all, err := a.Projections(ctx)
 		return items[Projection]{Items: all}, err
 	})
+	edda.Handle(s, "rebuild", a.controlRebuild)
 	control(a, s, "pause", func(ctx *edda.Context, in handlerInput) (any, error) {
 		return a.controlHandler(ctx, in.Handler, a.PauseProjection)
 	})

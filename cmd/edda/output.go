@@ -226,7 +226,12 @@ func (a *app) hint(e *edda.Error) string {
 	case edda.NoStep, edda.SagaEnded:
 		return "see it: " + a.spell("sagas show", plain(a.saga))
 	case edda.NoDeadLetter:
+		if strings.HasPrefix(service, servicePrefix) {
+			return "what there is: " + a.spell("cqrs dead", "--waiting")
+		}
 		return a.spell("requests show", a.asked.String())
+	case edda.NoEvent:
+		return "what there is: " + a.spell("cqrs events")
 	case edda.KeyStopped:
 		return "it is stored, and goes on after: " + a.spell("services resume-key", service, key)
 	case edda.ServicePaused:

@@ -54,7 +54,9 @@ type app struct {
 	// stream, group and channel are what a command is about, for hints; appending says that
 	// it appends, or publishes.
 	stream, group, channel string
-	appending              bool
+	// cqrsApp is the app that is asked.
+	cqrsApp   string
+	appending bool
 	// started says that arguments and flags were right, so that what goes wrong from
 	// then on is the work.
 	started bool
@@ -142,7 +144,7 @@ a time and in order, and keeps reply and state together.
 	flags.StringVar(&a.namespace, "namespace", a.getenv("EDDA_NAMESPACE", ""), "`NAMESPACE` to work in (or EDDA_NAMESPACE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.sagas(), a.streams(), a.channels(), a.log(), newBenchCommand(), a.version())
+	root.AddCommand(a.dev(), a.serve(), a.demo(), a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(), a.sagas(), a.streams(), a.channels(), a.cqrs(), a.log(), newBenchCommand(), a.version())
 	root.SetFlagErrorFunc(badFlag)
 	a.sayUsage(root)
 	help := root.HelpFunc()

@@ -33,6 +33,8 @@ var scrubbed = []struct {
 	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SECRET"},
 	{regexp.MustCompile(`(?m)(after |within |for |AGE +|<br/>)(?:<|#lt;)?[\d.]+m?s($|[ ";])`), "${1}TOOK$2"},
 	{regexp.MustCompile(`<?[\d.]+m?s │`), "TOOK │"},
+	{regexp.MustCompile(`\+<?[\d.]+m?s`), "+TOOK"},
+	{regexp.MustCompile(`(?m)(took +)<?[\d.]+m?s$`), "${1}TOOK"},
 	{lease, "LEASE"},
 	{regexp.MustCompile(`SOON \(\d+/s\)`), "SOON (N/s)"},
 	{regexp.MustCompile(`─+`), "─"}, // boxes too
@@ -43,7 +45,8 @@ var scrubbed = []struct {
 
 // TestTranscript plays the commands in testdata against a node and compares all
 // that they print. A line "$ edda …" is a command; $ID and $LEASE in it are the id and
-// the lease that were printed last. Other lines are its output, its errors behind "! ", and its exit
+// the lease that were printed last. Where an app of package cqrs is hosted, a line "$ sql …" is
+// done to its tables. Other lines are its output, its errors behind "! ", and its exit
 // code unless it is 0.
 func TestTranscript(t *testing.T) {
 	t.Parallel()
@@ -58,7 +61,7 @@ func TestTranscript(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := play(t, string(want))
+			got := play(t, string(want), strings.HasPrefix(filepath.Base(file), "cqrs"))
 			if *rewrite {
 				if err := os.WriteFile(file, got, 0o644); err != nil {
 					t.Fatal(err)
@@ -73,9 +76,13 @@ func TestTranscript(t *testing.T) {
 }
 
 // play runs the commands of a script and returns it with what they print.
-func play(t *testing.T, script string) []byte {
+func play(t *testing.T, script string, hosts bool) []byte {
 	t.Helper()
 	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"))
+	var hosted *cqrsApp
+	if hosts {
+		hosted = hostApp(t, node.url, "shop")
+	}
 	id, held := "", ""
 	var b bytes.Buffer
 	for line := range strings.Lines(script) {
@@ -83,6 +90,10 @@ func play(t *testing.T, script string) []byte {
 		switch {
 		case strings.HasPrefix(line, "#"):
 			fmt.Fprintf(&b, "\n%s", line)
+			continue
+		case strings.HasPrefix(line, "$ sql "):
+			hosted.tamper(strings.TrimPrefix(line, "$ sql "))
+			fmt.Fprint(&b, line)
 			continue
 		case !isCommand:
 			continue
@@ -102,6 +113,9 @@ func play(t *testing.T, script string) []byte {
 		}
 		if r.code != exitDone {
 			fmt.Fprintf(&b, "[exit %d]\n", r.code)
+		}
+		if hosted != nil {
+			hosted.settle()
 		}
 	}
 	return bytes.TrimLeft(b.Bytes(), "\n")

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/eddahttp"
+)
+
+func (a *app) cqrs() *cobra.Command {
+	g := group("cqrs", "Look at events and what they brought about, projections and handlers",
+		a.cqrsEvents(), a.cqrsEvent(), a.cqrsTrace(),
+		a.cqrsProjections(), a.cqrsRebuild(),
+		a.withHandler("pause", "Let an eventual handler stop, in all processes", "paused"),
+		a.withHandler("resume", "Let a paused handler go on", "resumed"),
+		a.cqrsDead(),
+		a.cqrsHandlers(), a.cqrsMatch())
+	g.Long = `An app of package cqrs turns commands into events, in a SQL database, and handles
+them: docs/cqrs.md says all about it. These commands ask the app itself, through
+its service cqrs.NAME, so one of its processes must be there.`
+	g.Example = `  ` + a.program + ` cqrs events --type 'user.*' --since 1h
+  ` + a.program + ` cqrs trace ID                 what brought an event about, and what it did
+  ` + a.program + ` cqrs match create.user        what a command leads to, and why
+  ` + a.program + ` cqrs projections              how far eventual handlers have come`
+	g.PersistentFlags().StringVar(&a.cqrsApp, "app", "", "`NAME` of the app; the only one there is when left out")
+	return g
+}
+
+// servicePrefix comes before an app's name in the name of its service.
+const servicePrefix = "cqrs."
+
+// cqrsService finds the service to ask.
+func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, error) {
+	if a.cqrsApp != "" {
+		name := servicePrefix + strings.TrimPrefix(a.cqrsApp, servicePrefix)
+		if err := edda.CheckName("app", name); err != nil {
+			return "", &usageError{err}
+		}
+		return name, nil
+	}
+	var apps []string
+	const pageSize = 1000
+	for q := (eddahttp.Query{Limit: pageSize}); ; {
+		p, err := c.Services(ctx, q)
+		if err != nil {
+			return "", err
+		}
+		for i := range p.Items {
+			if name, is := strings.CutPrefix(p.Items[i].Name, servicePrefix); is {
+				apps = append(apps, name)
+			}
+		}
+		if q.After = p.Next; p.Next == "" {
+			break
+		}
+	}
+	switch len(apps) {
+	case 0:
+		return "", &edda.Error{Reason: edda.UnknownService, Err: errors.New("the node knows of no app: none has a service cqrs.NAME")}
+	case 1:
+		return servicePrefix + apps[0], nil
+	}
+	return "", wrongUse("there are %d apps: say which with --app %s", len(apps), strings.Join(apps, " or --app "))
+}
+
+// ask calls a method of the app and reads its answer, which with --json is printed as it is.
+// Done reports that it was.
+func (a *app) ask(ctx context.Context, method string, in, out any) (done bool, err error) {
+	client, err := a.client()
+	if err != nil {
+		return false, err
+	}
+	call, err := a.cqrsCall(ctx, client, method, in)
+	if err != nil {
+		return false, err
+	}
+	answer, err := client.Call(ctx, *call)
+	if err != nil {
+		return false, err
+	}
+	return a.answered(answer, out)
+}
+
+func (a *app) cqrsCall(ctx context.Context, c *eddahttp.Client, method string, in any) (*eddahttp.Call, error) {
+	service, err := a.cqrsService(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	a.target = edda.Address{Name: service}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return &eddahttp.Call{To: a.target, Method: method, ContentType: "application/json", Payload: b}, nil
+}
+
+// answered reads an answer of the app.
+func (a *app) answered(answer *eddahttp.Answer, out any) (done bool, err error) {
+	r := answer.Reply
+	if r == nil {
+		return false, &edda.Error{Reason: edda.Timeout, RequestID: answer.Ack.ID, Err: errors.New("there is no answer yet")}
+	}
+	if r.Status >= 400 {
+		return false, refused(r)
+	}
+	if a.json {
+		return true, a.printJSON(json.RawMessage(r.Payload))
+	}
+	if err := json.Unmarshal(r.Payload, out); err != nil {
+		return false, fmt.Errorf("read the answer of %s: %w", a.target.Name, err)
+	}
+	return false, nil
+}
+
+// refused is the error that an app replied with.
+func refused(r *edda.Reply) error {
+	var why struct {
+		Reason edda.Reason
+		Detail string
+	}
+	if json.Unmarshal(r.Payload, &why) != nil || why.Reason == "" {
+		return fmt.Errorf("the app answered with status %d: %s", r.Status, r.Payload)
+	}
+	return &edda.Error{Reason: why.Reason, Err: errors.New(why.Detail)}
+}
