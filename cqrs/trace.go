@@ -3,6 +3,7 @@ package cqrs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -77,7 +78,7 @@ func (a *App) trace(ctx context.Context, id string) (*Trace, error) {
 		if err != nil {
 			return nil, err
 		}
-		if events = append(events[:len(events):len(events)], below...); len(events) > MaxTraceEvents {
+		if events = append(slices.Clip(events), below...); len(events) > MaxTraceEvents {
 			break
 		}
 	}
