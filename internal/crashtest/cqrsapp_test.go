@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ const (
 )
 
 // order is a line that the process with an app reads: a command to run. One without an id
-// asks whether all sagas have ended.
+// asks whether all sagas have ended, or, with the kind events, what is on the stream.
 type order struct {
 	ID   edda.ID       `json:"id,omitzero"`
 	Kind string        `json:"kind,omitempty"`
@@ -64,7 +65,7 @@ func runCQRS() error {
 	if _, err := db.SQL().ExecContext(ctx, "CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, ref TEXT NOT NULL)"); err != nil {
 		return err
 	}
-	app, err := cqrs.New(db, cqrs.Options{NoRelay: true, Logger: slog.New(slog.DiscardHandler)}, banking(os.Getenv(cqrsLedger)))
+	app, err := cqrs.New(db, cqrs.Options{Logger: slog.New(slog.DiscardHandler)}, banking(os.Getenv(cqrsLedger)))
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func runCQRS() error {
 	if err := app.Start(ctx, backend); err != nil {
 		return err
 	}
-	return (&cqrsProcess{app: app, sagas: backend, out: json.NewEncoder(os.Stdout)}).serve(ctx, os.Stdin)
+	return (&cqrsProcess{app: app, node: backend, out: json.NewEncoder(os.Stdout)}).serve(ctx, os.Stdin)
 }
 
 // host has the app's services hosted: by a node in this process, or by a worker of one elsewhere.
@@ -103,8 +104,8 @@ func host(ctx context.Context, app *cqrs.App) (cqrs.Backend, error) {
 
 // cqrsProcess does what it is told by lines.
 type cqrsProcess struct {
-	app   *cqrs.App
-	sagas edda.SagaBackend
+	app  *cqrs.App
+	node cqrs.Backend
 
 	mu  sync.Mutex // guards out
 	out *json.Encoder
@@ -132,7 +133,11 @@ func (p *cqrsProcess) say(r result) {
 }
 
 func (p *cqrsProcess) do(ctx context.Context, o order) {
-	if o.ID.IsZero() {
+	switch {
+	case o.Kind == "events":
+		p.say(result{Text: p.events(ctx)})
+		return
+	case o.ID.IsZero():
 		p.say(result{Text: p.unfinished(ctx)})
 		return
 	}
@@ -155,7 +160,7 @@ func (p *cqrsProcess) do(ctx context.Context, o order) {
 // unfinished says which sagas go on; "" when none does.
 func (p *cqrsProcess) unfinished(ctx context.Context) string {
 	for _, state := range []edda.SagaState{edda.SagaCreated, edda.SagaRunning, edda.SagaCompensating, edda.SagaCompensationFailed} {
-		all, _, err := p.sagas.Sagas(ctx, edda.SagaFilter{State: state}, 1, "")
+		all, _, err := p.node.Sagas(ctx, edda.SagaFilter{State: state}, 1, "")
 		switch {
 		case err != nil:
 			return err.Error()
@@ -164,6 +169,28 @@ func (p *cqrsProcess) unfinished(ctx context.Context) string {
 		}
 	}
 	return ""
+}
+
+// events are the commands whose events are on the stream, in its order.
+func (p *cqrsProcess) events(ctx context.Context) string {
+	var all []string
+	for from := edda.FromStart; ; {
+		page, err := p.node.ReadStream(ctx, edda.Read{Stream: p.app.EventStream(), From: from, Limit: 1000})
+		if err != nil {
+			return err.Error()
+		}
+		for i := range page.Messages {
+			var e cqrs.Event
+			if err := json.Unmarshal(page.Messages[i].Payload, &e); err != nil {
+				return err.Error()
+			}
+			all = append(all, e.CommandID.String())
+		}
+		if page.Next >= page.End {
+			return strings.Join(all, " ")
+		}
+		from = edda.FromOffset(page.Next)
+	}
 }
 
 // banking opens accounts, with two calls to a third party.

@@ -16,8 +16,8 @@ import (
 type thirdParty struct {
 	url string
 
-	mu      sync.Mutex // guards what follows
-	rng     *rand.Rand
+	mu    sync.Mutex // guards what follows
+	rng   *rand.Rand
 	heard map[string][]callHeard // by saga: COMMAND.RUN
 }
 
