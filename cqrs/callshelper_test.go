@@ -1,6 +1,7 @@
 package cqrs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -54,6 +55,8 @@ type flow struct {
 	onResult   func(call string) any
 	onAfter    func(*Command)
 	onValidate func(*Command) error
+	onFriends  func() bool
+	merge      Merge // of the first call; True when zero
 }
 
 // twice is a policy of two attempts.
@@ -107,6 +110,9 @@ func (f *flow) broadcaster() *Broadcaster {
 		if err := f.faults.strike(ctx, "processor", e.CommandID); err != nil {
 			return nil, err
 		}
+		if f.onFriends != nil && !f.onFriends() {
+			return nil, nil
+		}
 		d, err := friends.Stage(friend{ID: "friend of " + e.Key, User: e.Key})
 		return &Command{Type: "create.friend", Data: d}, err
 	}, On("user.:user_uuid.created", limited("processor")))
@@ -134,8 +140,12 @@ func mustID(s string) edda.ID {
 
 // call tells the partner. Its faults are before it is told, and once it was.
 func (f *flow) call(name string) Call {
+	merge := Merge{}
+	if name == "join" {
+		merge = cmp.Or(f.merge, Merge{True: true})
+	}
 	return Call{
-		Name: name, Retry: twice, Timeout: f.timeout(name), Merge: Merge{True: name == "join"},
+		Name: name, Retry: twice, Timeout: f.timeout(name), Merge: merge,
 		Do: func(ctx context.Context, c *Called) (any, error) {
 			if err := f.faults.strike(ctx, name, c.Command); err != nil {
 				return nil, err

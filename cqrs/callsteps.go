@@ -100,8 +100,8 @@ func (r *stepRun) prepare(ctx context.Context, c *Call) (failed, err error) {
 	switch p := c.Retry.WithDefaults(); {
 	case err != nil:
 		return nil, err
-	case over:
-		return r.giveUp(errGivenUp(r.x))
+	case over: // an attempt that was handed back is not counted, and may have made it
+		return errGivenUp(r.x), nil
 	case p.Max != -1 && r.ctx.Attempt() > p.Max:
 		return callError(c, edda.Dead, errors.New("its last attempt was lost")), nil
 	}
@@ -121,8 +121,8 @@ func (r *stepRun) isOver(ctx context.Context) (bool, error) {
 	return row != nil && row.Run >= r.x.run, nil
 }
 
-// giveUp ends the step of a call: it fails, if this is the first attempt, for then the call
-// was not made. Otherwise it has to be undone, so failed is returned.
+// giveUp ends the step of a call that was not made by this attempt: it fails, if this is the
+// first. Otherwise the call has to be undone, so failed is returned.
 func (r *stepRun) giveUp(why error) (failed, err error) {
 	if r.ctx.Redelivered() {
 		return why, nil

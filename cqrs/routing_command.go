@@ -78,6 +78,8 @@ func (c *Call) check() error {
 		return err
 	}
 	switch {
+	case c.Name == commitStep:
+		return errors.New("the name is that of the step after the calls")
 	case c.Merge.Include != "":
 		return errors.New("it includes its result, which after hooks find in Command.Calls anyway")
 	case c.Do == nil && c.Service == "":
