@@ -46,7 +46,7 @@ func onBoth(t *testing.T, f func(t *testing.T, db driver.DB)) {
 }
 
 // transact runs f in a transaction, which must commit.
-func transact(t *testing.T, db driver.DB, f func(ctx context.Context, tx *Tx) error) {
+func transact(t testing.TB, db driver.DB, f func(ctx context.Context, tx *Tx) error) {
 	t.Helper()
 	if err := db.Transact(t.Context(), driver.TxOptions{}, f); err != nil {
 		t.Fatal(err)
