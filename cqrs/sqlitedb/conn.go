@@ -141,7 +141,7 @@ func (c *conn) take(ctx context.Context, query string) (*statement, error) {
 		s.busy, s.used = true, c.clock
 		return s, nil
 	}
-	prepared, err := c.PrepareContext(ctx, query)
+	prepared, err := c.PrepareContext(ctx, positional(query))
 	if err != nil {
 		return nil, err
 	}
