@@ -10,7 +10,7 @@ import (
 
 // Bounds of what is under way.
 const (
-	// relayWindow is how many events are read and not acknowledged, at which no more are read.
+	// relayWindow is how many events wait, or are being appended, at which no more are read.
 	relayWindow = 4 * relayReadEvents
 	// relayBatch and relayBatchBytes bound one append, one event aside.
 	relayBatch      = 4096
@@ -33,6 +33,7 @@ type relaySession struct {
 	// Events are numbered as they are read: read is the place of the last one.
 	read    relayRow
 	window  []inFlight // those after acked, up to read
+	pending int        // how many of them wait, or are being appended
 	acked   relayRow
 	reads   uint64 // how many reads were begun
 	reading bool
@@ -136,7 +137,7 @@ func (s *relaySession) start(ctx context.Context) {
 	for i := range s.shards {
 		s.startAppend(ctx, i)
 	}
-	if s.news && !s.reading && (len(s.window) == 0 || s.full && len(s.window) < relayWindow) {
+	if s.news && !s.reading && (s.pending == 0 || s.full && s.pending < relayWindow) {
 		s.startRead(ctx)
 	}
 	if s.noting == nil && !s.noteAt.IsZero() && !time.Now().Before(s.noteAt) {

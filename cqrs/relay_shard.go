@@ -17,11 +17,12 @@ type relayShard struct {
 	// how far the stream has come.
 	met bool
 	// ahead is the last message that the shard has, when it was not sent here: by another process,
-	// or by this one before. Its Number is zero when there is none. Events up to it are not
-	// sent, and that it is the event of that number is checked before others are. It was heard
-	// of when so many reads had begun.
+	// or by this one before. Its Number is zero when there is none. It was heard of when so many
+	// reads had begun. Events up to it are not sent but held, and count as relayed once it has
+	// turned out to be the event of that number.
 	ahead edda.Numbered
 	reads uint64
+	held  []uint64
 }
 
 // appendDone is the end of an append.
@@ -69,16 +70,20 @@ func (s *relaySession) route(shard int, m *edda.StreamMessage) error {
 	switch ahead := &sh.ahead; {
 	case ahead.Number == 0:
 		sh.queue = append(sh.queue, *m)
-		return nil
+		s.pending++
 	case m.Number < ahead.Number:
+		sh.held = append(sh.held, m.Number)
 	case m.Number == ahead.Number && m.ID == ahead.ID:
-		ahead.Number = 0
+		s.mark(m.Number)
+		for _, number := range sh.held {
+			s.mark(number)
+		}
+		sh.ahead, sh.held = edda.Numbered{}, nil
 	case m.Number == ahead.Number:
 		return s.restoredError(sh.name, *ahead, m.ID)
 	default:
 		return s.restoredError(sh.name, *ahead, "")
 	}
-	s.mark(m.Number)
 	return nil
 }
 
@@ -109,6 +114,10 @@ func (s *relaySession) appended(ctx context.Context, d appendDone) error {
 		return err
 	}
 	sh.met = true
+	s.pending -= len(d.messages)
+	if last := d.ack.Last; last.Number > d.messages[len(d.messages)-1].Number {
+		return s.behind(d.shard, d.messages, last)
+	}
 	for i := range d.messages {
 		s.mark(d.messages[i].Number)
 	}
@@ -124,9 +133,6 @@ func (s *relaySession) appended(ctx context.Context, d appendDone) error {
 		s.reload = true // somebody else is at it
 	}
 	s.goesOn(ctx)
-	if last := d.ack.Last; last.Number > d.messages[len(d.messages)-1].Number {
-		return s.behind(d.shard, last)
-	}
 	return nil
 }
 
@@ -152,15 +158,18 @@ func (s *relaySession) verify(sh *relayShard, d *appendDone) error {
 	return nil
 }
 
-// behind notes that a shard has come further than what was sent here.
-func (s *relaySession) behind(shard int, last edda.Numbered) error {
+// behind notes that a shard has come further than what was sent here, which it has passed over.
+func (s *relaySession) behind(shard int, sent []edda.StreamMessage, last edda.Numbered) error {
 	sh := &s.shards[shard]
 	waiting := sh.queue
+	s.pending -= len(waiting)
 	sh.queue, sh.ahead, sh.reads = nil, last, s.reads
 	s.news, s.reload = true, true
-	for i := range waiting {
-		if err := s.route(shard, &waiting[i]); err != nil {
-			return err
+	for _, some := range [][]edda.StreamMessage{sent, waiting} {
+		for i := range some {
+			if err := s.route(shard, &some[i]); err != nil {
+				return err
+			}
 		}
 	}
 	s.advance()
