@@ -131,6 +131,19 @@ func (s scanID) Scan(src any) error {
 	}
 }
 
+// portion is how many of n rows one statement takes: so there are few different statements,
+// which connections keep prepared.
+func portion(n int) int {
+	switch {
+	case n >= 100:
+		return 100
+	case n >= 10:
+		return 10
+	default:
+		return n
+	}
+}
+
 // tuples is SQL for n tuples of size parameters, the first of which is $(before+1).
 func tuples(n, size, before int) string {
 	var b strings.Builder

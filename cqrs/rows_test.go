@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,30 +22,32 @@ import (
 
 // onBoth runs a test on a migrated database of each kind.
 func onBoth(t *testing.T, f func(t *testing.T, db driver.DB)) {
-	for name, open := range map[string]func(t *testing.T) (driver.DB, error){
-		"sqlite": func(t *testing.T) (driver.DB, error) {
-			return sqlitedb.Open(filepath.Join(t.TempDir(), "edda.db"), sqlitedb.Options{})
-		},
-		"postgres": func(t *testing.T) (driver.DB, error) {
-			return pgdb.Open(t.Context(), pgtest.Open(t), pgdb.Options{})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			db, err := open(t)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := db.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			if err := db.Migrate(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			f(t, db)
-		})
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) { f(t, openKind(t, kind)) })
 	}
+}
+
+// openKind makes a migrated database of a kind.
+func openKind(t *testing.T, kind string) (db driver.DB) {
+	t.Helper()
+	var err error
+	if kind == "sqlite" {
+		db, err = sqlitedb.Open(filepath.Join(t.TempDir(), "edda.db"), sqlitedb.Options{})
+	} else {
+		db, err = pgdb.Open(t.Context(), pgtest.Open(t), pgdb.Options{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
 }
 
 // transact runs f in a transaction, which must commit.
@@ -210,4 +215,147 @@ func TestEvents(t *testing.T) {
 		}
 		check("of the command", []*Event{plain}, []*Event{got})
 	})
+}
+
+func TestManyVersions(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		const n = 357
+		want := make([]expectation, n)
+		has := map[string]uint64{}
+		keys := make([]string, n)
+		for i := range n {
+			keys[i] = fmt.Sprintf("k%03d", (i*101)%n) // in no order
+			want[i].Key = keys[i]
+		}
+		for round := range 4 {
+			for i := range want {
+				want[i].Any = round > 0 && (i/7)%3 == 0
+				want[i].Version = has[want[i].Key]
+			}
+			transact(t, db, func(ctx context.Context, tx *Tx) error {
+				got, err := raiseVersions(ctx, tx, "User", want)
+				for i, v := range got {
+					if has[want[i].Key]++; v != has[want[i].Key] {
+						t.Errorf("round %d: got version %d of %s, want %d", round, v, want[i].Key, has[want[i].Key])
+					}
+				}
+				return err
+			})
+		}
+		for i := range want {
+			want[i].Version = has[want[i].Key]
+		}
+		want[200].Any, want[200].Version = false, 9
+		err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error {
+			_, err := raiseVersions(ctx, tx, "User", want)
+			return err
+		})
+		conflict, _ := errors.AsType[*versionError](err)
+		if diff := cmp.Diff(&versionError{"User", keys[200], 9, 4}, conflict); diff != "" {
+			t.Errorf("the conflict (-want +got):\n%s", diff)
+		}
+		got, err := selectVersions(t.Context(), db.Reader(), "User", keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got {
+			if v != has[keys[i]] {
+				t.Errorf("%s has version %d, want %d", keys[i], v, has[keys[i]])
+			}
+		}
+	})
+}
+
+func TestLongLists(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		var events []*Event
+		for i := range 12 {
+			e := testEvent(fmt.Sprint("first", i), 1)
+			e.Object = "User.list"
+			for j := range 251 {
+				e.Items = append(e.Items, Item{Key: fmt.Sprintf("%d/%d", i, j), Version: uint64(j + 1)})
+			}
+			events = append(events, e)
+		}
+		transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+		got, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(events, got); diff != "" {
+			t.Errorf("the lists (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// The events after a place are found by an index, however many there are.
+func TestEventsAreReadByAnIndex(t *testing.T) {
+	for _, c := range []struct{ name, explain, index string }{
+		{"sqlite", "EXPLAIN QUERY PLAN ", "USING INTEGER PRIMARY KEY"},
+		{"postgres", "EXPLAIN (COSTS OFF) ", "Index Scan using edda_events_order"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := openKind(t, c.name)
+			for key := range 20 {
+				events := make([]*Event, 100)
+				for i := range events {
+					events[i] = testEvent(fmt.Sprint(key), uint64(i+1))
+				}
+				transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+			}
+			if c.name == "postgres" {
+				transact(t, db, func(ctx context.Context, tx *Tx) error { _, err := tx.ExecContext(ctx, "ANALYZE"); return err })
+			}
+			statement, args := selectEventsSQL(db.Dialect(), eventRange{After: Position{Tx: 5, Seq: 5}, Limit: 100, Settled: true})
+			rows, err := db.Reader().QueryContext(t.Context(), c.explain+statement, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			columns, err := rows.Columns()
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := ""
+			for rows.Next() {
+				dest := make([]any, len(columns))
+				for i := range dest {
+					dest[i] = new(string)
+				}
+				if err := rows.Scan(dest...); err != nil {
+					t.Fatal(err)
+				}
+				plan += *dest[len(dest)-1].(*string) + "\n"
+			}
+			if err := rows.Err(); err != nil || !strings.Contains(plan, c.index) || strings.Contains(strings.ToUpper(plan), "SORT") || strings.Contains(plan, "B-TREE") {
+				t.Errorf("got error %v and the plan\n%s", err, plan)
+			}
+		})
+	}
+}
+
+func TestPositionText(t *testing.T) {
+	for _, p := range []Position{{}, {0, 1}, {1, 0}, {math.MaxInt64, math.MaxInt64}} {
+		got, err := ParsePosition(p.String())
+		if err != nil || got != p {
+			t.Errorf("%v: got %v and error %v", p, got, err)
+		}
+		text, err := json.Marshal(p)
+		if err != nil || json.Unmarshal(text, &got) != nil || got != p {
+			t.Errorf("%s: got %v and error %v", text, got, err)
+		}
+	}
+	for _, s := range []string{"", "1", "1.", ".1", "1.2.3", "-1.2", "+1.2", "01.2", "a.b", "1.9223372036854775808", " 1.2"} {
+		if p, err := ParsePosition(s); err == nil {
+			t.Errorf("%q was read as %v", s, p)
+		}
+	}
+	ordered := []Position{{}, {0, 5}, {1, 2}, {1, 3}, {2, 1}}
+	for i, p := range ordered {
+		for j, o := range ordered {
+			if p.Before(o) != (i < j) {
+				t.Errorf("%v before %v: got %v", p, o, p.Before(o))
+			}
+		}
+	}
 }

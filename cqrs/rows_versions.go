@@ -2,9 +2,9 @@ package cqrs
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // expectation is the version that an aggregate must have, 0 when it must not exist, or
@@ -33,76 +33,137 @@ func (e *versionError) Error() string {
 	}
 }
 
-const selectVersionSQL = "SELECT version FROM edda_aggregates WHERE object = $1 AND key = $2"
-
 // selectVersions returns the versions of aggregates in the order of keys, 0 where there
 // is none.
 func selectVersions(ctx context.Context, q Querier, object string, keys []string) ([]uint64, error) {
 	versions := make([]uint64, len(keys))
-	for i, key := range keys {
-		v, err := selectVersion(ctx, q, object, key)
-		if err != nil {
-			return nil, err
+	for from := 0; from < len(keys); {
+		n := portion(len(keys) - from)
+		if err := selectSomeVersions(ctx, q, object, keys[from:from+n], versions[from:]); err != nil {
+			return nil, fmt.Errorf("read versions of %s: %w", object, err)
 		}
-		versions[i] = v
+		from += n
 	}
 	return versions, nil
 }
 
-func selectVersion(ctx context.Context, q Querier, object, key string) (uint64, error) {
-	var v int64
-	err := q.QueryRowContext(ctx, selectVersionSQL, object, key).Scan(&v)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, fmt.Errorf("read the version of %s %q: %w", object, key, err)
+func selectSomeVersions(ctx context.Context, q Querier, object string, keys []string, versions []uint64) error {
+	args := make([]any, 0, 1+len(keys))
+	args = append(args, object)
+	for _, key := range keys {
+		args = append(args, key)
 	}
-	return uint64(v), nil
+	found, err := queryVersions(ctx, q, "SELECT key, version FROM edda_aggregates WHERE object = $1 AND key IN "+tuples(1, len(keys), 1), args...)
+	for i, key := range keys {
+		versions[i] = found[key]
+	}
+	return err
 }
 
+// queryVersions runs a query for keys and versions.
+func queryVersions(ctx context.Context, q Querier, statement string, args ...any) (versions map[string]uint64, err error) {
+	rows, err := q.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	versions = make(map[string]uint64)
+	for rows.Next() {
+		var (
+			key     string
+			version int64
+		)
+		if err := rows.Scan(&key, &version); err != nil {
+			return nil, err
+		}
+		versions[key] = uint64(version)
+	}
+	return versions, rows.Err()
+}
+
+// The statements that raise versions, by what is expected of them.
 const (
-	insertVersionSQL = "INSERT INTO edda_aggregates (object, key, version) VALUES ($1, $2, 1)" +
-		" ON CONFLICT (object, key) DO NOTHING RETURNING version"
-	raiseVersionSQL = "UPDATE edda_aggregates SET version = version + 1" +
-		" WHERE object = $1 AND key = $2 AND version = $3 RETURNING version"
-	raiseAnyVersionSQL = "INSERT INTO edda_aggregates (object, key, version) VALUES ($1, $2, 1)" +
-		" ON CONFLICT (object, key) DO UPDATE SET version = edda_aggregates.version + 1 RETURNING version"
+	insertVersions = "INSERT INTO edda_aggregates (object, key, version) VALUES "
+	ifNew          = " ON CONFLICT (object, key) DO NOTHING RETURNING key, version"
+	ifAny          = " ON CONFLICT (object, key) DO UPDATE SET version = edda_aggregates.version + 1 RETURNING key, version"
 )
 
 // raiseVersions raises the version of each aggregate by one and returns the new ones, in
-// the order of want. One that does not have the version that it must have is a
-// *versionError; then the transaction must not commit.
+// the order of want, in which each is there once. One that does not have the version that
+// it must have is a *versionError; then the transaction must not commit.
 func raiseVersions(ctx context.Context, tx *Tx, object string, want []expectation) ([]uint64, error) {
 	raised := make([]uint64, len(want))
-	for i, w := range want {
-		v, err := raiseVersion(ctx, tx, object, w)
-		if err != nil {
+	for from := 0; from < len(want); {
+		// A run of those of the same kind takes one statement.
+		kind := want[from].kind()
+		until := from + 1
+		for until < len(want) && want[until].kind() == kind {
+			until++
+		}
+		until = from + portion(until-from)
+		if err := raiseSome(ctx, tx, object, want[from:until], raised[from:]); err != nil {
 			return nil, err
 		}
-		raised[i] = v
+		from = until
 	}
 	return raised, nil
 }
 
-func raiseVersion(ctx context.Context, tx *Tx, object string, w expectation) (uint64, error) {
-	var row *sql.Row
+func raiseSome(ctx context.Context, tx *Tx, object string, want []expectation, raised []uint64) error {
+	statement, args := want[0].kind().statement(object, want)
+	found, err := queryVersions(ctx, tx, statement, args...)
+	if err != nil {
+		return fmt.Errorf("raise versions of %s: %w", object, err)
+	}
+	for i, w := range want {
+		if raised[i] = found[w.Key]; raised[i] == 0 {
+			has, err := selectVersions(ctx, tx, object, []string{w.Key})
+			if err != nil {
+				return err
+			}
+			return &versionError{Object: object, Key: w.Key, Want: w.Version, Has: has[0]}
+		}
+	}
+	return nil
+}
+
+// expectationKind is what an expectation expects.
+type expectationKind int
+
+const (
+	wantAny expectationKind = iota
+	wantNew
+	wantExact
+)
+
+func (w expectation) kind() expectationKind {
 	switch {
 	case w.Any:
-		row = tx.QueryRowContext(ctx, raiseAnyVersionSQL, object, w.Key)
+		return wantAny
 	case w.Version == 0:
-		row = tx.QueryRowContext(ctx, insertVersionSQL, object, w.Key)
+		return wantNew
 	default:
-		row = tx.QueryRowContext(ctx, raiseVersionSQL, object, w.Key, int64(w.Version))
+		return wantExact
 	}
-	var v int64
-	err := row.Scan(&v)
-	if err == nil {
-		return uint64(v), nil
+}
+
+// statement raises the versions of those that are as expected, and returns them.
+func (k expectationKind) statement(object string, want []expectation) (statement string, args []any) {
+	if k == wantExact {
+		args = append(args, object)
+		for _, w := range want {
+			args = append(args, w.Key, int64(w.Version))
+		}
+		// The types are what PostgreSQL must be told.
+		values := strings.Replace(tuples(len(want), 2, 1), "$2,$3", "CAST($2 AS text),CAST($3 AS bigint)", 1)
+		return "UPDATE edda_aggregates SET version = version + 1 WHERE object = $1 AND (key, version) IN (VALUES " + values + ")" +
+			" RETURNING key, version", args
 	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return 0, fmt.Errorf("raise the version of %s %q: %w", object, w.Key, err)
+	for _, w := range want {
+		args = append(args, object, w.Key, 1)
 	}
-	has, err := selectVersion(ctx, tx, object, w.Key)
-	if err != nil {
-		return 0, err
+	if statement = insertVersions + tuples(len(want), 3, 0); k == wantNew {
+		return statement + ifNew, args
 	}
-	return 0, &versionError{Object: object, Key: w.Key, Want: w.Version, Has: has}
+	return statement + ifAny, args
 }
