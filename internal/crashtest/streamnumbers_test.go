@@ -121,9 +121,9 @@ type numberRun struct {
 	found  map[string]uint64
 }
 
-func (r *numberRun) work(n *node.Node, seed uint64, callers, requests int) {
-	ctx, cancel := context.WithTimeout(context.Background(), callBound)
-	defer cancel()
+func (r *numberRun) work(n *node.Node, w *stopwatch, seed uint64, callers, requests int) {
+	ctx, leave := r.ledger.bounded(w)
+	defer leave()
 	rng := newRand(seed, 400)
 	// What refuses this refuses what comes after it too.
 	_, _, err := n.SetStream(ctx, edda.StreamSpec{Name: numbered, Retention: edda.Retention{Count: uint64(10 + rng.IntN(100))}, Dedupe: time.Duration(1 + rng.IntN(int(20*time.Millisecond)))})
@@ -137,13 +137,24 @@ func (r *numberRun) work(n *node.Node, seed uint64, callers, requests int) {
 			acked, _ := r.ledger.at(r.ledger.now())
 			p.last = acked[p.name]
 			for range requests {
+				ctx, leave := r.ledger.bounded(w)
 				p.step(ctx)
+				leave()
 			}
 		})
 	}
 	all.Wait()
-	if ctx.Err() != nil {
-		r.ledger.lief("producers waited for %v", callBound)
+}
+
+// bounded returns a context that ends when nobody may be kept waiting any longer; that
+// is noted as a lie.
+func (l *numberLedger) bounded(w *stopwatch) (context.Context, func()) {
+	ctx, cancel := w.timeout(callBound)
+	return ctx, func() {
+		if ctx.Err() != nil {
+			l.lief("a producer waited for %v", callBound)
+		}
+		cancel()
 	}
 }
 
@@ -203,8 +214,12 @@ func numberedAppend(producer string, from, to uint64, ids bool) *edda.Append {
 
 // check looks at what there is, sends everything again, and looks once more.
 func (r *numberRun) check(ctx context.Context, n *node.Node, k *crash) error {
-	ctx, cancel := context.WithTimeout(ctx, callBound)
-	defer cancel()
+	p := newPatience(ctx, k.watch, func(ctx context.Context) string { return viewRequests(ctx, n) })
+	err := r.checkAll(p, n, k)
+	return errors.Join(err, p.end())
+}
+
+func (r *numberRun) checkAll(ctx *patience, n *node.Node, k *crash) error {
 	acked, sent := r.ledger.at(k.moment)
 	r.found = map[string]uint64{}
 	if err := r.inOrder(ctx, n, k.weak); err != nil {
@@ -214,6 +229,7 @@ func (r *numberRun) check(ctx context.Context, n *node.Node, k *crash) error {
 		if to == 0 {
 			continue
 		}
+		ctx.step()
 		ack, err := n.Append(ctx, numberedAppend(p, 1, to, false))
 		if err != nil {
 			return fmt.Errorf("%s sends everything again: %w", p, err)
