@@ -66,7 +66,7 @@ func (r *laneRun) call(ctx context.Context, m matched) error {
 	if r.l.h.batch != nil {
 		return r.callBatch(ctx, []matched{m})
 	}
-	return r.l.v.a.attempt(ctx, m.match, func(ctx context.Context) error {
+	return r.l.attempt(ctx, m.match, m.e, func(ctx context.Context) error {
 		if err := expects("expects_input", m.c.ExpectsInput, m.e.Object); err != nil {
 			return err
 		}
@@ -93,7 +93,14 @@ func (r *laneRun) callBatch(ctx context.Context, batch []matched) error {
 			how = m.match
 		}
 	}
-	return r.l.v.a.attempt(ctx, how, func(ctx context.Context) error { return r.l.h.batch(ctx, r.tx, events) })
+	return r.l.attempt(ctx, how, events[0], func(ctx context.Context) error { return r.l.h.batch(ctx, r.tx, events) })
+}
+
+// attempt runs f once, as the handler, and takes its time. The event is for people: of a batch it is the
+// first one.
+func (l *lane) attempt(ctx context.Context, how *match, e *Event, f func(ctx context.Context) error) error {
+	what := observation{kind: l.h.kind, broadcaster: e.Broadcaster, name: l.h.name, typ: e.Type, command: e.CommandID, event: e.ID}
+	return l.v.a.observed(ctx, what, func(ctx context.Context) error { return l.v.a.attempt(ctx, how, f) })
 }
 
 // dispatch stores the events that a dispatcher derives, with what their strong handlers do.

@@ -64,7 +64,7 @@ func (l *lane) process(ctx context.Context, m matched) (failure, err error) {
 	if row, err := selectCommand(ctx, a.db.Reader(), id); err != nil || row != nil && row.Status == statusCommitted {
 		return nil, err
 	}
-	failure = a.attempt(ctx, m.match, func(ctx context.Context) error {
+	failure = l.attempt(ctx, m.match, m.e, func(ctx context.Context) error {
 		if err := expects("expects_input", m.c.ExpectsInput, m.e.Object); err != nil {
 			return err
 		}
