@@ -20,6 +20,30 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// A database that another test has had is as if it were new, even if that test has left
+// connections and locks behind.
+func TestOpenAfterAnotherTest(t *testing.T) {
+	left := map[string]bool{}
+	for range 3 {
+		t.Run("", func(t *testing.T) {
+			dsn := pgtest.Open(t)
+			left[dsn] = true
+			conn, err := pgx.Connect(t.Context(), dsn) // not closed
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, statement := range []string{"CREATE TABLE t (n int)", "CREATE SCHEMA other", "CREATE TABLE other.t ()", "BEGIN", "LOCK TABLE t"} {
+				if _, err := conn.Exec(t.Context(), statement); err != nil {
+					t.Errorf("%s: %v", statement, err)
+				}
+			}
+		})
+	}
+	if len(left) != 1 {
+		t.Errorf("%d databases were made, want 1", len(left))
+	}
+}
+
 // What a proxy lets through is done, answered or not, and what it cuts is not.
 func TestProxy(t *testing.T) {
 	dsn := pgtest.Open(t)

@@ -24,8 +24,10 @@ type Server struct {
 	// process ends, that is, even if it is killed.
 	reaper *os.File
 
-	mu sync.Mutex
-	on bool
+	mu   sync.Mutex // guards what follows, and is held while the server is started or stopped
+	on   bool
+	made int      // databases
+	free []string // databases that no test has
 }
 
 // Start makes and starts a server. Settings are like work_mem=64MB, and come after those
