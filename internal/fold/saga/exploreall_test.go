@@ -2,10 +2,13 @@ package saga_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
+	"math/bits"
 	"runtime/debug"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/edda-io/edda"
 )
@@ -99,9 +102,14 @@ var (
 // each saga of at most two steps, and some larger ones, with one kind of what can
 // happen beside at a time. EDDA_LONG=1 explores the small ones with all of it, those of
 // three steps, and an eighth of those of four, with two kinds each, and some of them
-// with all.
+// with all: of those with more than two steps one half, chosen at random each time.
 func TestExplore(t *testing.T) {
 	collectLess(t)
+	half := *exploreHalf
+	if long() && half < 0 {
+		half = int(time.Now().UnixNano() >> 10 & 1)
+		t.Logf("repeat with -explore.half=%d", half)
+	}
 	var all []shape
 	for n := 1; n <= 3; n++ {
 		all = append(all, shapes(n)...)
@@ -113,10 +121,12 @@ func TestExplore(t *testing.T) {
 	for at, s := range all {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			t.Parallel()
-			s.explore(t, at)
+			s.explore(t, at, half)
 		})
 	}
 }
+
+var exploreHalf = flag.Int("explore.half", -1, "which half of the large sagas is explored at full length, 0 or 1; by default it is chosen at random")
 
 // collectLess has less garbage collected until the test ends, which takes a third less
 // time.
@@ -126,7 +136,7 @@ func collectLess(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 }
 
-func (s shape) explore(t *testing.T, at int) {
+func (s shape) explore(t *testing.T, at, half int) {
 	t.Helper()
 	var total tally
 	for i, v := range s.variants() {
@@ -141,11 +151,12 @@ func (s shape) explore(t *testing.T, at int) {
 			continue
 		}
 		for j, b := range budgets {
-			if few || (turn+j)%3 == 0 {
+			mine := bits.OnesCount(uint(i*len(budgets)+j))%2 == half // has some of each kind
+			if few || (turn+j)%3 == 0 && mine {
 				total.explore(t, s.spec(v), b, turn+j)
 			}
 		}
-		if few || turn%32 == 0 {
+		if few || turn%32 == 0 && (turn/32+at)%2 == half {
 			total.explore(t, s.spec(v), allBudgets, turn)
 		}
 		if few {
