@@ -97,7 +97,8 @@ type Config struct {
 	MergeMetadata Merge `json:"metadata,omitzero"`
 	// Retry says how often the handler is tried. A hook and a strong handler are tried once
 	// when it is zero, and hold the transaction while they wait; an eventual one by edda's
-	// default. Timeout is of one attempt; 30 seconds when zero.
+	// default. Timeout is of one attempt; 30 seconds when zero. A handler that goes on after
+	// that, when its context has ended, is waited for, and has failed whatever it returns.
 	Retry   edda.RetryPolicy `json:"retry,omitzero"`
 	Timeout time.Duration    `json:"timeout,omitempty"`
 	// OnDead is what an eventual handler does after its last attempt: edda.Continue puts

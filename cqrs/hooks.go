@@ -140,10 +140,20 @@ func (a *App) take(ctx context.Context, x *execution, r returned, data, metadata
 	if err != nil || bytes.Equal(raw, x.command.Data.raw) {
 		return err
 	}
-	if err := x.replace(raw); err != nil {
+	if err := a.replace(ctx, x, raw); err != nil {
 		return err
 	}
 	return a.validate(ctx, x)
+}
+
+// replace puts data in the place of what the command has. The model's functions may panic.
+func (a *App) replace(ctx context.Context, x *execution, raw json.RawMessage) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = a.panicked(ctx, "model", x.command.Data.model.name, v)
+		}
+	}()
+	return x.replace(raw)
 }
 
 // expects checks an object that comes in or goes out of a handler. "" is none.

@@ -283,3 +283,24 @@ func TestNoValidator(t *testing.T) {
 		w.refused(&Command{Type: "update.user.:user_uuid", Data: staged(t, users, user{ID: "2"})}, edda.BadSchema, "no validator of broadcaster Users")
 	})
 }
+
+// A model that panics on what a hook has returned fails the command, and not the process.
+func TestModelPanics(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		m := NewModel(ModelOptions[user]{Name: "User", Key: []string{"user_uuid"}, After: []func(*user) error{func(u *user) error {
+			if u.Ref != "" {
+				panic("oh")
+			}
+			return nil
+		}}})
+		b := NewBroadcaster("Users")
+		b.Command(CommandSpec{Type: "create.user", Event: "created", Model: m})
+		b.Validator("*", fine)
+		b.Hook("Users.ref", func(context.Context, Querier, *Command) (Data, error) {
+			return users.Stage(user{ID: "1", Ref: "r"})
+		}, On("*", Config{Merge: Merge{True: true}}))
+		w := start(t, db, b)
+		w.refused(&Command{Type: "create.user", Data: staged(t, m, user{ID: "1"})}, edda.Panicked, "hook Users.ref: it panicked: oh")
+		w.nothing()
+	})
+}
