@@ -172,8 +172,9 @@ func withCause(ctx context.Context, err error) error {
 // failedRow returns a row with an error. Package sql lets nobody else make one.
 func failedRow(err error) *sql.Row {
 	db := sql.OpenDB(refusal{err})
-	defer db.Close()
-	return db.QueryRowContext(context.Background(), "")
+	row := db.QueryRowContext(context.Background(), "")
+	_ = db.Close() // it has no connections
+	return row
 }
 
 // refusal is a driver.Connector that makes no connections.

@@ -37,7 +37,7 @@ func testFail(t *testing.T, s *suite) {
 	}{
 		"error": {
 			func(context.Context, *driver.Tx, func()) error { return errTest },
-			func(err error) bool { return err == errTest },
+			func(err error) bool { return errors.Is(err, errTest) },
 		},
 		"panic": {
 			func(context.Context, *driver.Tx, func()) error { panic("oops") },
@@ -63,7 +63,7 @@ func testFail(t *testing.T, s *suite) {
 		},
 		"the context ends": {
 			func(_ context.Context, _ *driver.Tx, cancel func()) error { cancel(); return nil },
-			func(err error) bool { return err == context.Canceled },
+			func(err error) bool { return errors.Is(err, context.Canceled) },
 		},
 		"the context ends before a statement": {
 			func(ctx context.Context, tx *driver.Tx, cancel func()) error { cancel(); return count(ctx, tx, 2) },
@@ -242,13 +242,13 @@ func testOptions(t *testing.T, s *suite) {
 // A transaction within another would wait for that for ever, or miss what it does.
 func testInside(t *testing.T, s *suite) {
 	never := func(context.Context, *driver.Tx) error { t.Error("the function was called"); return nil }
-	var after context.Context
+	var ended []context.Context
 	for _, run := range []func(f func(context.Context, *driver.Tx) error) error{
 		func(f func(context.Context, *driver.Tx) error) error { return s.transact(t.Context(), f) },
 		func(f func(context.Context, *driver.Tx) error) error { return s.db.Direct(t.Context(), f) },
 	} {
 		err := run(func(ctx context.Context, _ *driver.Tx) error {
-			after = context.WithoutCancel(ctx)
+			ended = append(ended, context.WithoutCancel(ctx))
 			if s.transact(ctx, never) == nil || s.db.Direct(ctx, never) == nil {
 				t.Error("got no error")
 			}
@@ -258,8 +258,10 @@ func testInside(t *testing.T, s *suite) {
 			t.Error(err)
 		}
 	}
-	if err := s.transact(after, func(context.Context, *driver.Tx) error { return nil }); err != nil {
-		t.Errorf("after the function has returned: %v", err)
+	for _, ctx := range ended {
+		if err := s.transact(ctx, func(context.Context, *driver.Tx) error { return nil }); err != nil {
+			t.Errorf("after the function has returned: %v", err)
+		}
 	}
 }
 
@@ -270,7 +272,7 @@ func testEnded(t *testing.T, s *suite) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, queried := kept.QueryContext(t.Context(), "SELECT 1")
+		_, queried := kept.QueryContext(t.Context(), "SELECT 1") //nolint:rowserrcheck // there are none
 		for what, err := range map[string]error{
 			"exec": count(t.Context(), kept, 1), "query": queried,
 			"row":       kept.QueryRowContext(t.Context(), "SELECT 1").Scan(new(int)),
@@ -290,11 +292,11 @@ func testOpenRows(t *testing.T, s *suite) {
 	}
 	for name, leave := range map[string]func(ctx context.Context, tx *driver.Tx) error{
 		"rows": func(ctx context.Context, tx *driver.Tx) error {
-			rows, err := tx.QueryContext(ctx, "SELECT id FROM counters")
+			rows, err := tx.QueryContext(ctx, "SELECT id FROM counters") //nolint:rowserrcheck // they are left as they are
 			if err == nil && !rows.Next() {
 				err = errors.New("there are no rows")
 			}
-			return err //nolint:sqlclosecheck // is what is tested
+			return err
 		},
 		"row": func(ctx context.Context, tx *driver.Tx) error {
 			return tx.QueryRowContext(ctx, "SELECT id FROM counters").Err()

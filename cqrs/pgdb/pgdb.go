@@ -132,11 +132,11 @@ func (o *Options) complete() error {
 	}
 	switch {
 	case o.MaxConns < 0:
-		return fmt.Errorf("MaxConns is %d, and must not be negative", o.MaxConns)
+		return fmt.Errorf("the option MaxConns is %d, and must not be negative", o.MaxConns)
 	case o.RetryLimit < 0:
-		return fmt.Errorf("RetryLimit is %v, and must not be negative", o.RetryLimit)
+		return fmt.Errorf("the option RetryLimit is %v, and must not be negative", o.RetryLimit)
 	case o.CommitTimeout < 0:
-		return fmt.Errorf("CommitTimeout is %v, and must not be negative", o.CommitTimeout)
+		return fmt.Errorf("the option CommitTimeout is %v, and must not be negative", o.CommitTimeout)
 	}
 	return nil
 }
@@ -188,13 +188,12 @@ func (d *DB) Migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("run the migrations: %w", err)
 	}
-	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
-		return fmt.Errorf("wait for others that run the migrations: %w", err)
+		return errors.Join(fmt.Errorf("wait for others that run the migrations: %w", err), conn.Close())
 	}
 	err = migrate.Up(ctx, database.DialectPostgres, d.db, d.dialect.Migrations)
 	_, free := conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
-	return errors.Join(err, free)
+	return errors.Join(err, free, conn.Close())
 }
 
 // Close implements driver.DB.

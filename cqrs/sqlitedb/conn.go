@@ -28,8 +28,8 @@ func newConnector(dsn string) (*connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close() // it has opened nothing
-	return &connector{driver: db.Driver(), dsn: dsn}, nil
+	c := &connector{driver: db.Driver(), dsn: dsn}
+	return c, db.Close() // it has opened nothing
 }
 
 // Connect implements driver.Connector.

@@ -84,9 +84,9 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		"memory":    {":memory:", Options{}, `open SQLite database ":memory:": it must be a file, which several connections can share`},
 		"no path":   {"", Options{}, `open SQLite database "": it must be a file, which several connections can share`},
-		"sync":      {"x", Options{Sync: "often"}, `open SQLite database "x": Sync is "often", and must be "full" or "normal"`},
-		"patience":  {"x", Options{BusyTimeout: -1}, `open SQLite database "x": BusyTimeout is -1ns, and must not be negative`},
-		"readers":   {"x", Options{Readers: -1}, `open SQLite database "x": Readers is -1, and must not be negative`},
+		"sync":      {"x", Options{Sync: "often"}, `open SQLite database "x": the option Sync is "often", and must be "full" or "normal"`},
+		"patience":  {"x", Options{BusyTimeout: -1}, `open SQLite database "x": the option BusyTimeout is -1ns, and must not be negative`},
+		"readers":   {"x", Options{Readers: -1}, `open SQLite database "x": the option Readers is -1, and must not be negative`},
 		"directory": {".", Options{}, ""},
 		"no place":  {filepath.Join("nowhere", "x"), Options{}, ""},
 	} {

@@ -134,7 +134,7 @@ func TestGroupSharesACommit(t *testing.T) {
 	hook := func() int32 { commits++; return d.queue.w.conn.onCommit() }
 	d.queue.w.conn.RegisterCommitHook(hook)
 	var members []*member
-	for _, name := range strings.Fields("a b c d e f") {
+	for name := range strings.FieldsSeq("a b c d e f") {
 		members = append(members, &member{name: name})
 	}
 	members[2].f = func(context.Context, *driver.Tx) error { return errTest }

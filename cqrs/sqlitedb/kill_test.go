@@ -47,7 +47,10 @@ func writeUntilKilled(path string) error {
 					failed <- err
 					return
 				}
-				fmt.Println(id)
+				if _, err := fmt.Fprintln(os.Stdout, id); err != nil {
+					failed <- err
+					return
+				}
 			}
 		})
 	}
@@ -120,7 +123,7 @@ func killAfter(ctx context.Context, path string, lines int) (ids []int, err erro
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil { // a line that was cut tells nothing
-			if err == io.EOF && len(ids) >= lines {
+			if errors.Is(err, io.EOF) && len(ids) >= lines {
 				err = nil
 			}
 			_ = cmd.Wait() // it was killed

@@ -99,11 +99,11 @@ func (o *Options) complete() error {
 	}
 	switch {
 	case o.Sync != SyncFull && o.Sync != SyncNormal:
-		return fmt.Errorf("Sync is %q, and must be %q or %q", o.Sync, SyncFull, SyncNormal)
+		return fmt.Errorf("the option Sync is %q, and must be %q or %q", o.Sync, SyncFull, SyncNormal)
 	case o.BusyTimeout < 0:
-		return fmt.Errorf("BusyTimeout is %v, and must not be negative", o.BusyTimeout)
+		return fmt.Errorf("the option BusyTimeout is %v, and must not be negative", o.BusyTimeout)
 	case o.Readers < 0:
-		return fmt.Errorf("Readers is %d, and must not be negative", o.Readers)
+		return fmt.Errorf("the option Readers is %d, and must not be negative", o.Readers)
 	}
 	return nil
 }

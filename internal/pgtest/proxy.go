@@ -51,7 +51,7 @@ func NewProxy(t testing.TB, dsn string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "edda-pgproxy-") // t.TempDir may be too long for a socket
+	dir, err := os.MkdirTemp("", "edda-pgproxy-") //nolint:usetesting // t.TempDir may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
