@@ -2,8 +2,14 @@ package cqrs
 
 import (
 	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/edda-io/edda"
 )
@@ -187,4 +193,51 @@ func TestObjectsJSON(t *testing.T) {
 			t.Errorf("%v fits %q: %t, want %t", c.o, c.name, got, c.want)
 		}
 	}
+}
+
+// To merge objects is what it is for maps, and to merge lists is that for each of their items.
+func TestMergeIsThatOfMaps(t *testing.T) {
+	values := rapid.SampledFrom([]string{`1`, `1.0`, `"a"`, `null`, `[1,{}]`, `{"x":{"y":2}}`, `12345678901234567890`})
+	objects := rapid.Custom(func(t *rapid.T) map[string]json.RawMessage {
+		m := map[string]json.RawMessage{}
+		for _, name := range rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d\"", ""}), 0, 4).Draw(t, "names") {
+			m[name] = json.RawMessage(values.Draw(t, "value"))
+		}
+		return m
+	})
+	encode := func(t *rapid.T, v any) json.RawMessage {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 3).Draw(t, "items")
+		data, results := rapid.SliceOfN(objects, n, n).Draw(t, "data"), rapid.SliceOfN(objects, n, n).Draw(t, "results")
+		want := make([]map[string]json.RawMessage, n)
+		for i := range want {
+			want[i] = maps.Clone(data[i])
+			maps.Copy(want[i], results[i])
+		}
+		check := func(m Merge, data, result, want any) {
+			got, err := m.apply(encode(t, data), encode(t, result))
+			if err != nil {
+				t.Fatal(err)
+			}
+			into := reflect.New(reflect.TypeOf(want))
+			if err := json.Unmarshal(got, into.Interface()); err != nil || !reflect.DeepEqual(into.Elem().Interface(), want) {
+				t.Fatalf("%+v of %s and %s is %s, %v, want %s", m, encode(t, data), encode(t, result), got, err, encode(t, want))
+			}
+		}
+		check(Merge{True: true}, data, results, want)
+		check(Merge{Each: true}, data, results, want)
+		check(Merge{True: true}, data[0], results[0], want[0])
+		for i := range n { // a key of their own, in another order
+			id := json.RawMessage(strconv.Itoa(i))
+			data[i]["id"], results[i]["id"], want[i]["id"] = id, id, id
+		}
+		slices.Reverse(results)
+		check(Merge{Zip: "id"}, data, results, want)
+	})
 }
