@@ -34,6 +34,9 @@ const (
 	DefaultPending   = 100_000
 )
 
+// onPostgres is what the names of rows end in that need PostgreSQL.
+const onPostgres = "-pg"
+
 // payloadBytes is the size of every payload.
 const payloadBytes = 256
 
@@ -59,6 +62,9 @@ type Options struct {
 	// that of group-behind ten times as many. The rows of live messages have at most Pending
 	// WebSockets.
 	Completed, Pending int
+	// Postgres is the URL of a PostgreSQL server, whose user may make databases there. The
+	// rows that end in -pg are left out when it is empty.
+	Postgres string
 	// Child makes the command that runs Child with these arguments in a process of
 	// its own. The rows of starts need it.
 	Child func(ctx context.Context, args ...string) *exec.Cmd
@@ -191,6 +197,12 @@ func (o Options) pick(all []spec) ([]spec, error) {
 	var picked []spec
 	for _, s := range all {
 		named := len(o.Only) == 0 || slices.Contains(o.Only, s.name)
+		if o.Postgres == "" && strings.HasSuffix(s.name, onPostgres) {
+			if named && len(o.Only) > 0 {
+				return nil, fmt.Errorf("row %s needs a PostgreSQL server, and none is named", s.name)
+			}
+			continue
+		}
 		if named && (len(o.InFlight) == 0 || slices.Contains(o.InFlight, s.inFlight)) {
 			picked = append(picked, s)
 		}
