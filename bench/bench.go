@@ -59,10 +59,10 @@ type Options struct {
 	// start-loaded. Zero means DefaultCompleted and DefaultPending. Pending is also the
 	// number of sagas that wait in that of saga-waiting; the saga of saga-wide has at
 	// most Completed steps. Streams that are read or started with have Completed messages,
-	// that of group-behind ten times as many. The rows of live messages have at most Pending
+	// that of group-behind ten times as many; the rows of SQL have at most as many events. The rows of live messages have at most Pending
 	// WebSockets.
 	Completed, Pending int
-	// Postgres is the URL of a PostgreSQL server, whose user may make databases there. The
+	// Postgres is the connection string, a URL or keywords, of a PostgreSQL server, whose user may make databases there. The
 	// rows that end in -pg are left out when it is empty.
 	Postgres string
 	// Child makes the command that runs Child with these arguments in a process of

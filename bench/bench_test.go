@@ -2,10 +2,12 @@ package bench
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/pgtest"
 )
 
 // brief are options under which every row runs for a moment only.
@@ -23,28 +25,44 @@ func brief(tb testing.TB) Options {
 
 func TestRows(t *testing.T) {
 	for _, s := range specs() {
-		o := brief(t)
-		o.Only, o.InFlight = []string{s.name}, []int{s.inFlight}
-		var got []Result
-		if err := Run(t.Context(), o, func(r Result) error { got = append(got, r); return nil }); err != nil {
-			t.Fatal(err)
+		if !strings.HasSuffix(s.name, onPostgres) {
+			testRow(t, &s, brief(t))
 		}
-		if len(got) != 1 {
-			t.Fatalf("%s with %d in flight: %d results, want 1", s.name, s.inFlight, len(got))
+	}
+}
+
+func TestPostgresRows(t *testing.T) {
+	o := brief(t)
+	o.Postgres = pgtest.Open(t)
+	for _, s := range specs() {
+		if strings.HasSuffix(s.name, onPostgres) {
+			testRow(t, &s, o)
 		}
-		r := got[0]
-		if r.Name != s.name || r.InFlight != s.inFlight || r.Unit != s.unit || r.Cores == 0 || r.Durability != edda.Fsync {
-			t.Errorf("row is %+v, want name %s, %d in flight, unit %s", r, s.name, s.inFlight, s.unit)
-		}
-		if r.Value <= 0 || r.P50Micros <= 0 || r.P99Micros < r.P50Micros {
-			t.Errorf("row %s with %d in flight has value %v, p50 %v, p99 %v", s.name, s.inFlight, r.Value, r.P50Micros, r.P99Micros)
-		}
-		if s.floor != "" && (r.Floor <= 0 || r.Ratio <= 0 || r.FloorName != s.floor) {
-			t.Errorf("row %s with %d in flight: floor %q %v, ratio %v", s.name, s.inFlight, r.FloorName, r.Floor, r.Ratio)
-		}
-		if (r.OK != nil) != (len(s.targets) > 0) {
-			t.Errorf("row %s with %d in flight: target %q, ok %v", s.name, s.inFlight, r.Target, r.OK)
-		}
+	}
+}
+
+func testRow(t *testing.T, s *spec, o Options) {
+	t.Helper()
+	o.Only, o.InFlight = []string{s.name}, []int{s.inFlight}
+	var got []Result
+	if err := Run(t.Context(), o, func(r Result) error { got = append(got, r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 {
+		t.Fatalf("%s with %d in flight: %d results, want 1", s.name, s.inFlight, len(got))
+	}
+	r := got[0]
+	if r.Name != s.name || r.InFlight != s.inFlight || r.Unit != s.unit || r.Cores == 0 || r.Durability != edda.Fsync {
+		t.Errorf("row is %+v, want name %s, %d in flight, unit %s", r, s.name, s.inFlight, s.unit)
+	}
+	if r.Value <= 0 || r.P50Micros <= 0 || r.P99Micros < r.P50Micros {
+		t.Errorf("row %s with %d in flight has value %v, p50 %v, p99 %v", s.name, s.inFlight, r.Value, r.P50Micros, r.P99Micros)
+	}
+	if s.floor != "" && (r.Floor <= 0 || r.Ratio <= 0 || r.FloorName != s.floor) {
+		t.Errorf("row %s with %d in flight: floor %q %v, ratio %v", s.name, s.inFlight, r.FloorName, r.Floor, r.Ratio)
+	}
+	if (r.OK != nil) != (len(s.targets) > 0) {
+		t.Errorf("row %s with %d in flight: target %q, ok %v", s.name, s.inFlight, r.Target, r.OK)
 	}
 }
 

@@ -66,23 +66,29 @@ func openSQLite(ctx context.Context, e *env) (*database, error) {
 
 // openPostgres makes a database on the server that Options.Postgres names.
 func openPostgres(ctx context.Context, e *env) (*database, error) {
-	server, err := url.Parse(e.Postgres)
-	if err != nil {
-		return nil, err
-	}
 	e.made++
 	name := fmt.Sprintf("edda_bench_%d_%d", os.Getpid(), e.made)
 	if err := onServer(ctx, e.Postgres, "CREATE DATABASE "+name); err != nil {
 		return nil, err
 	}
-	remove := func() error { return onServer(context.WithoutCancel(ctx), e.Postgres, "DROP DATABASE "+name+" WITH (FORCE)") }
-	server.Path = "/" + name
-	db, err := pgdb.Open(ctx, server.String(), pgdb.Options{MaxConns: sqlCallers + 8})
+	remove := func() error {
+		return onServer(context.WithoutCancel(ctx), e.Postgres, "DROP DATABASE "+name+" WITH (FORCE)")
+	}
+	db, err := pgdb.Open(ctx, withDatabase(e.Postgres, name), pgdb.Options{MaxConns: sqlCallers + 8})
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
 	d := &database{DB: db, sql: db.SQL(), remove: remove}
 	return d.prepare(ctx)
+}
+
+// withDatabase is a connection string, a URL or keywords, for another database of the server.
+func withDatabase(dsn, name string) string {
+	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
+		u.Path = "/" + name
+		return u.String()
+	}
+	return dsn + " dbname=" + name
 }
 
 // onServer runs a statement that is for the server, on a connection of its own.

@@ -48,7 +48,7 @@ func newBenchCommand() *cobra.Command {
 	fl.StringVar(&f.cpuProfile, "cpuprofile", "", "write a CPU profile to this file; floors have the label row=floor")
 	fl.IntVar(&o.Completed, "completed", bench.DefaultCompleted, "completed requests in the directory of start-loaded, and messages in the stream of stream-read and those of start-streams; group-behind has ten times as many, and the saga of saga-wide at most as many steps")
 	fl.IntVar(&o.Pending, "pending", bench.DefaultPending, "pending requests in the directory of start-loaded, and sagas in that of saga-waiting; the rows of live messages have at most as many WebSockets")
-	fl.StringVar(&o.Postgres, "postgres", "", "URL of a PostgreSQL server on which databases may be made, for the rows that end in -pg (default: without them)")
+	fl.StringVar(&o.Postgres, "postgres", "", "connection string of a PostgreSQL server on which databases may be made, for the rows that end in -pg (default: without them)")
 	fl.BoolVar(&f.check, "check", false, "exit with 1 when a target is missed")
 	c.AddCommand(newBenchChildCommand())
 	return c
