@@ -140,7 +140,6 @@ func (v *eventual) watch(ctx context.Context) {
 		if now := time.Now(); now.Sub(saved) >= lookEvery {
 			saved = now
 			v.save(ctx)
-			v.tell(ctx, head)
 		}
 	}
 }

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
@@ -424,45 +421,5 @@ func TestAnEventualHandlerThatHidesAnErrorOfTheDatabase(t *testing.T) {
 		w.runLate()
 		w.wait(journalHandler, last)
 		w.is("SELECT line FROM journal ORDER BY n", "a0", "a1")
-	})
-}
-
-func TestMetricsOfEventualHandlers(t *testing.T) {
-	onBoth(t, func(t *testing.T, db driver.DB) {
-		b := newUsers()
-		b.Projector("Journal.write", journals(func(_ context.Context, e *Event) error {
-			if e.Key == "bad" {
-				return edda.Final("NO", "never")
-			}
-			return nil
-		}), nil, late(1, edda.StopKey))
-		reg := prometheus.NewRegistry()
-		w := startWith(t, db, Options{NoRelay: true, Registerer: reg, Logger: slog.New(slog.DiscardHandler)}, nil, b)
-		w.exec(journal)
-		w.runLate()
-		bad := w.user("bad", "1").Position
-		w.user("bad", "2")
-		w.wait(journalHandler, w.user("good", "3").Position)
-		if err := w.Wait(t.Context(), journalHandler, bad); edda.ReasonOf(err) != edda.Dead {
-			t.Fatal(err)
-		}
-		if err := w.PauseProjection(t.Context(), journalHandler); err != nil {
-			t.Fatal(err)
-		}
-		w.user("good", "4")
-		w.until("the metrics say so", func() bool {
-			got := map[string]float64{}
-			families, err := reg.Gather()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, f := range families {
-				if g := f.GetMetric()[0].GetGauge(); g != nil {
-					got[f.GetName()] = g.GetValue()
-				}
-			}
-			return got["edda_cqrs_handler_lag_events"] == 1 && got["edda_cqrs_handler_lag_seconds"] > 0 && got["edda_cqrs_handler_waiting_events"] == 1 &&
-				got["edda_cqrs_handler_dead_letters"] == 1 && got["edda_cqrs_handler_paused"] == 1
-		})
 	})
 }

@@ -51,7 +51,6 @@ type lane struct {
 	saved      Position   // as it is in the database
 	generation int64
 	state      string
-	waiting    int           // parked events that wait
 	dead       int           // dead letters
 	changed    chan struct{} // closed when any of it changes
 	err        error         // of the last transaction that failed
@@ -263,7 +262,7 @@ func (l *lane) adopt(ctx context.Context) error {
 		if l.place.Before(row.Position) {
 			l.place = row.Position
 		}
-		l.adopted, l.saved, l.state, l.waiting = true, row.Position, row.State, l.parked.waiting()
+		l.adopted, l.saved, l.state = true, row.Position, row.State
 	})
 	return nil
 }

@@ -128,9 +128,6 @@ func (l *lane) transact(ctx context.Context, f func(ctx context.Context, r *lane
 		l.place, l.saved = done.row.Position, done.row.Position
 		l.generation, l.state = done.row.Generation, done.row.State
 		l.dead += done.dead
-		if !done.shared {
-			l.waiting = l.parked.waiting()
-		}
 	})
 	return done, nil
 }

@@ -47,7 +47,6 @@ type observer struct {
 	seconds  *prometheus.HistogramVec
 	commands *prometheus.HistogramVec
 	relay    relayMetrics
-	eventual eventualMetrics
 }
 
 // newObserver registers the metrics. Apps of one process may share a registry.
@@ -62,7 +61,6 @@ func newObserver(o *Options) (*observer, error) {
 		Name: "edda_cqrs_command_seconds", Help: "How long commands took, all of their parts included.", Buckets: buckets,
 	}, []string{"app", "broadcaster", "command", "result"}), &errs)
 	v.relay = newRelayMetrics(o.Registerer, &errs)
-	v.eventual = newEventualMetrics(o.Registerer, &errs)
 	if o.TracerProvider != nil {
 		v.tracer = o.TracerProvider.Tracer(tracerName)
 	}

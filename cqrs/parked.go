@@ -107,14 +107,3 @@ func (s *parkedSet) due(now time.Time, limit int) (due []*parkedRow, next time.T
 	}
 	return due, next
 }
-
-// waiting is how many events wait; dead letters are not among them.
-func (s *parkedSet) waiting() int {
-	n := 0
-	for _, r := range s.rows {
-		if r.State == parkedWaiting {
-			n++
-		}
-	}
-	return n
-}
