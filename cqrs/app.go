@@ -171,11 +171,7 @@ func (a *App) components() []component {
 	if a.o.NoRelay {
 		return []component{a.late}
 	}
-	all := []component{a.late, newRelay(a)}
-	if a.o.Registerer != nil {
-		all = append(all, newLagView(a, a.o.Registerer))
-	}
-	return all
+	return []component{a.late, newRelay(a)}
 }
 
 // Start checks the database, or brings it to the newest form, and starts what runs beside
