@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,16 +24,27 @@ type User struct {
 func ExampleApp_Do() {
 	dir, err := os.MkdirTemp("", "cqrs")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer os.RemoveAll(dir)
+	if err := createUsers(context.Background(), dir); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// SCHEMA do create.user: validator of create.user: "ann" is no e-mail address
+	// user.1.created 1 [Users.isUnique] [Profiles.save]
+	// FAILED do create.user: hook Users.isUnique: the e-mail address is taken
+}
+
+func createUsers(ctx context.Context, dir string) error {
 	db, err := sqlitedb.Open(filepath.Join(dir, "users.db"), sqlitedb.Options{})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer db.Close()
-	if _, err := db.SQL().Exec("CREATE TABLE profiles (user_uuid TEXT PRIMARY KEY, email TEXT NOT NULL)"); err != nil {
-		log.Fatal(err)
+	if _, err := db.SQL().ExecContext(ctx, "CREATE TABLE profiles (user_uuid TEXT PRIMARY KEY, email TEXT NOT NULL)"); err != nil {
+		return err
 	}
 
 	users := cqrs.NewModel(cqrs.ModelOptions[User]{Name: "User", Key: []string{"user_uuid"}})
@@ -65,18 +75,17 @@ func ExampleApp_Do() {
 
 	app, err := cqrs.New(db, cqrs.Options{NoRelay: true}, b)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	ctx := context.Background()
 	if err := app.Start(ctx, nil); err != nil { // a node in the place of nil relays the events
-		log.Fatal(err)
+		return err
 	}
 	defer app.Stop(ctx)
 
 	for _, u := range []User{{"1", "ann"}, {"1", "ann@example.com"}, {"2", "ann@example.com"}} {
 		data, err := users.Stage(u)
 		if err != nil {
-			log.Fatal(err)
+			return err
 		}
 		out, err := app.Do(ctx, &cqrs.Command{Type: "create.user", Data: data, Expect: cqrs.NewAggregate()})
 		if err != nil {
@@ -85,8 +94,5 @@ func ExampleApp_Do() {
 		}
 		fmt.Println(out.Event.Type, out.Event.Version, out.Event.Before, out.Event.Chain)
 	}
-	// Output:
-	// SCHEMA do create.user: validator of create.user: "ann" is no e-mail address
-	// user.1.created 1 [Users.isUnique] [Profiles.save]
-	// FAILED do create.user: hook Users.isUnique: the e-mail address is taken
+	return nil
 }
