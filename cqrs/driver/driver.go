@@ -44,7 +44,8 @@ type DB interface {
 type TxOptions struct {
 	// Isolation is sql.LevelSerializable when zero. The one other level is
 	// sql.LevelRepeatableRead: below it, the order of transaction ids would not be the
-	// order of commits for each aggregate. SQLite knows one level.
+	// order of commits for each aggregate. It is right, and spares conflicts, for what reads
+	// settled events only and writes rows that nobody else does. SQLite knows one level.
 	Isolation sql.IsolationLevel
 	// Alone says that the transaction shares its commit with no other.
 	Alone bool
@@ -88,8 +89,11 @@ type Dialect struct {
 	// Settled is the condition on table edda_events under which an event has its place in
 	// the order for good: no event that commits later comes before it. "" when always.
 	Settled string
-	// LockEvents lets no command commit until the transaction ends; "" where a
-	// transaction does that anyway.
+	// LockEvents lets no event in until the transaction ends, and waits for the transactions
+	// that have written some; "" where a transaction does that anyway. It must be the first
+	// statement, so that the transaction sees what those have committed. The order is not
+	// final even then: transactions that are older and have not written yet may put events
+	// before some that are there (Settled).
 	LockEvents string
 	// Migrations are the migrations, in the form of goose, for a tool of the user's.
 	Migrations fs.FS

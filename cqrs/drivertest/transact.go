@@ -272,7 +272,7 @@ func testEnded(t *testing.T, s *suite) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, queried := kept.QueryContext(t.Context(), "SELECT 1") //nolint:rowserrcheck // there are none
+		_, queried := kept.QueryContext(t.Context(), "SELECT 1") //nolint:rowserrcheck,sqlclosecheck // there are none
 		for what, err := range map[string]error{
 			"exec": count(t.Context(), kept, 1), "query": queried,
 			"row":       kept.QueryRowContext(t.Context(), "SELECT 1").Scan(new(int)),
@@ -292,7 +292,7 @@ func testOpenRows(t *testing.T, s *suite) {
 	}
 	for name, leave := range map[string]func(ctx context.Context, tx *driver.Tx) error{
 		"rows": func(ctx context.Context, tx *driver.Tx) error {
-			rows, err := tx.QueryContext(ctx, "SELECT id FROM counters") //nolint:rowserrcheck // they are left as they are
+			rows, err := tx.QueryContext(ctx, "SELECT id FROM counters") //nolint:rowserrcheck,sqlclosecheck // they are left as they are
 			if err == nil && !rows.Next() {
 				err = errors.New("there are no rows")
 			}

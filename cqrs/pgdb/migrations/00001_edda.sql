@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS edda_aggregates (
     key text NOT NULL,
     version bigint NOT NULL,
     PRIMARY KEY (object, key)
-);
+) WITH (fillfactor = 70); -- room to change a version where it is, without its index
 
 CREATE TABLE IF NOT EXISTS edda_events (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
