@@ -3,27 +3,60 @@
 package inputschema
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/edda-io/edda"
 )
 
-// Of returns the schema of a type. []byte is base64, a json.RawMessage anything,
-// and objects may have members that the type does not name.
+// Of returns the schema of a type. []byte is base64, a type that reads itself from
+// text a string, one that reads JSON itself anything, and objects may have members
+// that the type does not name.
 func Of(t reflect.Type) (*jsonschema.Schema, error) {
-	s, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[[]byte]():          {Type: "string", ContentEncoding: "base64"},
-		reflect.TypeFor[json.RawMessage](): {},
-	}})
+	known := map[reflect.Type]*jsonschema.Schema{reflect.TypeFor[[]byte](): {Type: "string", ContentEncoding: "base64"}}
+	readers(t, known, map[reflect.Type]bool{})
+	s, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: known})
 	if err != nil {
 		return nil, err
 	}
 	open(s)
 	return s, nil
+}
+
+var (
+	jsonReader = reflect.TypeFor[json.Unmarshaler]()
+	textReader = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// readers finds the types within t that read themselves: their fields say nothing of
+// their form. Those of the standard library that package jsonschema knows stay as they are.
+func readers(t reflect.Type, known map[reflect.Type]*jsonschema.Schema, seen map[reflect.Type]bool) {
+	if seen[t] {
+		return
+	}
+	seen[t] = true
+	own := t.Name() != "" && !slices.Contains([]string{"time", "log/slog", "math/big"}, t.PkgPath())
+	switch p := reflect.PointerTo(t); {
+	case own && p.Implements(jsonReader):
+		known[t] = &jsonschema.Schema{}
+		return
+	case own && p.Implements(textReader):
+		known[t] = &jsonschema.Schema{Type: "string"}
+		return
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		readers(t.Elem(), known, seen)
+	case reflect.Struct:
+		for f := range t.Fields() {
+			readers(f.Type, known, seen)
+		}
+	}
 }
 
 // open lets objects have members that the Go type does not name, so that callers
