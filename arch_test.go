@@ -96,6 +96,8 @@ var rooms = []room{
 	{dir: "examples/chat", imports: []string{".", "node", "gateway", "auth"}},
 	{dir: "examples/hammer", imports: []string{".", "node", "saga"}},
 	{dir: "examples/howdy", imports: []string{".", "node", "stream"}},
+	{dir: "examples/signup", imports: []string{".", "node", "cqrs"}},
+	{dir: "examples/createuser", imports: []string{".", "node", "gateway", "cqrs", "channel"}},
 	{dir: "bench", imports: []string{
 		".", "engine", "node", "examples", "worker", "client", "gateway", "stream", "saga", "cqrs", "pattern", "internal",
 	}},

@@ -19,6 +19,7 @@ func TestReadmeShowsThePrograms(t *testing.T) {
 		{"## A whole service\n", "examples/accounts/main.go", 0},
 		{"## Sagas\n", "examples/hammer/main.go", 30},
 		{"## Streams\n", "examples/howdy/main.go", 40},
+		{"## Commands and events\n", "examples/signup/main.go", 60},
 	} {
 		program, err := os.ReadFile(c.program)
 		if err != nil {
