@@ -64,13 +64,17 @@ func insertSomeEvents(ctx context.Context, tx *Tx, events []*Event) (err error) 
 }
 
 func appendEvent(args []any, e *Event) ([]any, error) {
-	texts := make([]any, 0, 6)
+	texts, bytes := make([]any, 0, 6), len(e.Data)+len(e.Explain)
 	for _, v := range []any{e.PrimaryKeys, e.Metadata, chain(e.Before), chain(e.Saga), chain(e.After), chain(e.Chain)} {
 		b, err := json.Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", e.ID, err)
 		}
 		texts = append(texts, string(b))
+		bytes += len(b)
+	}
+	if err := e.checkRelay(bytes); err != nil {
+		return nil, err
 	}
 	if e.PrimaryKeys == nil {
 		texts[0] = "{}"
