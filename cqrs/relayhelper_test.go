@@ -1,12 +1,10 @@
 package cqrs
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -200,13 +198,4 @@ func plainEvent(t testing.TB, e *Event) any {
 		t.Fatal(err)
 	}
 	return v
-}
-
-// ids are those of messages, in order.
-func ids(ms []edda.StreamMessage) []string {
-	all := make([]string, len(ms))
-	for i := range ms {
-		all[i] = ms[i].ID
-	}
-	return slices.Compact(slices.SortedFunc(slices.Values(all), cmp.Compare))
 }
