@@ -47,7 +47,7 @@ func Run(ctx context.Context, tx *Tx, f func(ctx context.Context, tx *Tx) error,
 		end() // which closes rows too, some time
 	}()
 	if err := f(life, tx); err != nil {
-		return withCause(ctx, err)
+		return WithCause(ctx, err)
 	}
 	return ctx.Err()
 }

@@ -158,11 +158,12 @@ func (s *state) end(ctx context.Context, err error) error {
 		return nil
 	}
 	s.failed(err)
-	return withCause(ctx, err)
+	return WithCause(ctx, err)
 }
 
-// withCause adds the end of the context to an error that does not name it.
-func withCause(ctx context.Context, err error) error {
+// WithCause adds the end of the context, if it has ended, to an error that does not name
+// it. Adapters call it.
+func WithCause(ctx context.Context, err error) error {
 	if over := ctx.Err(); over != nil && !errors.Is(err, over) {
 		return fmt.Errorf("%w: %w", over, err)
 	}

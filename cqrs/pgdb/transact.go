@@ -63,7 +63,7 @@ func (d *DB) attempts(ctx context.Context, o driver.TxOptions, f func(ctx contex
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
+			return driver.WithCause(ctx, err)
 		case <-t.C:
 		}
 	}
@@ -87,7 +87,7 @@ func (d *DB) attempt(ctx context.Context, o driver.TxOptions, f func(ctx context
 		gone := s.pg().IsClosed()
 		s.rollback(ctx)
 		switch {
-		case ctx.Err() != nil, errors.Is(err, driver.ErrOpenRows):
+		case errors.Is(err, driver.ErrOpenRows):
 			return final, err
 		case conflict(err), conflict(hidden):
 			return inTheWay, err
