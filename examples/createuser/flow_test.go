@@ -127,3 +127,21 @@ func refOf(w *world, out *cqrs.Outcome) string {
 	w.must(out.Event.Decode(&u))
 	return u.Ref
 }
+
+// Each projection, made anew from the events, is what is there.
+func TestRebuild(t *testing.T) {
+	onEach(t, func(w *world) {
+		for _, name := range []string{"ada", "bob", "eve"} {
+			w.create(User{ID: name, Email: name + "@example.com", Name: name})
+		}
+		for _, projector := range []string{"Profile.save", "FriendListEntry.save", "FriendList.save"} {
+			r, err := w.app.Rebuild(w.Context(), "users/"+projector, cqrs.RebuildOptions{})
+			if err != nil {
+				w.Fatalf("%s: %v", projector, err)
+			}
+			if r.Events != 3 || r.Replaced || len(r.Tables) != 1 {
+				w.Errorf("%s: got %+v, want 3 events, and a table that is as it was", projector, r)
+			}
+		}
+	})
+}
