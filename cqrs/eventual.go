@@ -172,7 +172,7 @@ func (v *eventual) save(ctx context.Context) {
 			if err != nil {
 				return err
 			}
-			if row == nil || row.Generation != generation || !row.Position.Before(place) {
+			if row == nil || row.Generation != generation || !row.Before(place) {
 				continue
 			}
 			row.Position = place

@@ -35,11 +35,11 @@ func startLate(t testing.TB, db driver.DB, bs ...*Broadcaster) *world {
 
 // runLate runs the eventual handlers until the test ends.
 func (w *world) runLate() (stop func()) {
-	w.App.late = newEventual(w.App, w.table.names)
-	w.parts = []component{w.App.late}
+	w.late = newEventual(w.App, w.table.names)
+	w.parts = []component{w.late}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { w.App.late.run(ctx) })
+	wg.Go(func() { w.late.run(ctx) })
 	stop = func() {
 		cancel()
 		wg.Wait()

@@ -9,20 +9,20 @@ import (
 	"github.com/edda-io/edda"
 )
 
-// failedAttempt is an error of a handler's, as a pointer: it is compared.
-type failedAttempt struct{ err error }
+// attemptError is an error of a handler's, as a pointer: it is compared.
+type attemptError struct{ err error }
 
-func (f *failedAttempt) Error() string { return f.err.Error() }
+func (f *attemptError) Error() string { return f.err.Error() }
 
-func (f *failedAttempt) Unwrap() error { return f.err }
+func (f *attemptError) Unwrap() error { return f.err }
 
 // try runs f in a savepoint. A failure is f's, and its effects are undone; err says that the transaction
 // cannot go on.
 func (r *laneRun) try(ctx context.Context, m *matched, f func() error) (failure, err error) {
-	var attempt *failedAttempt
+	var attempt *attemptError
 	err = r.tx.Savepoint(ctx, func() error {
 		if err := f(); err != nil {
-			attempt = &failedAttempt{err}
+			attempt = &attemptError{err}
 			return attempt
 		}
 		return nil
@@ -34,7 +34,7 @@ func (r *laneRun) try(ctx context.Context, m *matched, f func() error) (failure,
 		return nil, ctx.Err()
 	case inTheWay(err):
 		return nil, err
-	case attempt != nil && err == error(attempt):
+	case attempt != nil && err == error(attempt): //nolint:errorlint // the savepoint wraps it when it was not undone
 		return attempt.err, nil
 	case attempt != nil:
 		reason := edda.ReasonOf(attempt.err)

@@ -238,19 +238,17 @@ func (r *laneRun) settle(ctx context.Context, m matched, failure error) error {
 func (r *laneRun) together(ctx context.Context, batch []matched) error {
 	for len(batch) > 0 && !r.paused() {
 		n := slices.IndexFunc(batch, r.special)
-		switch {
-		case n == 0:
-			n = 1
-			if err := r.carefully(ctx, batch[0], nil); err != nil {
-				return err
-			}
-		default:
-			if n < 0 {
-				n = len(batch)
-			}
-			if err := r.halve(ctx, batch[:n]); err != nil {
-				return err
-			}
+		if n < 0 {
+			n = len(batch)
+		}
+		var err error
+		if n == 0 {
+			n, err = 1, r.carefully(ctx, batch[0], nil)
+		} else {
+			err = r.halve(ctx, batch[:n])
+		}
+		if err != nil {
+			return err
 		}
 		if r.paused() && r.left == nil && n < len(batch) {
 			r.left = &batch[n-1].e.Position

@@ -1,6 +1,7 @@
 package cqrs
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,14 +29,7 @@ func (e *Event) aggregates() []aggregate {
 
 // clone returns a copy that may be changed without the original.
 func (s *parkedSet) clone() parkedSet {
-	c := parkedSet{rows: slices.Clone(s.rows)}
-	if s.held != nil {
-		c.held = make(map[aggregate]int, len(s.held))
-		for a, n := range s.held {
-			c.held[a] = n
-		}
-	}
-	return c
+	return parkedSet{rows: slices.Clone(s.rows), held: maps.Clone(s.held)}
 }
 
 func (s *parkedSet) find(p Position) (int, bool) {

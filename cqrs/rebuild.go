@@ -329,7 +329,7 @@ func (r *rebuild) target(ctx context.Context) (Position, error) {
 		if row == nil { // it has not run yet
 			return Position{}, nil
 		}
-		if least == nil || row.Position.Before(least.Position) {
+		if least == nil || row.Before(least.Position) {
 			least = row
 		}
 	}

@@ -82,7 +82,7 @@ func (f *feed) split(ctx context.Context, after, until Position, todo, ordered c
 		default:
 		}
 		s := &segment{after: after, done: make(chan struct{})}
-		end := false
+		var end bool
 		if s.until, end, s.err = f.boundary(ctx, after, until, n); s.err != nil || end {
 			if s.err != nil {
 				close(s.done)

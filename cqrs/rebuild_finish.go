@@ -278,7 +278,7 @@ func (s *shape) compared() []string {
 func (s *shape) written() []string {
 	var names []string
 	for _, c := range s.columns {
-		if !c.computed && !(c.ignored && c.given) {
+		if !c.computed && (!c.ignored || !c.given) {
 			names = append(names, c.name)
 		}
 	}
@@ -313,7 +313,7 @@ func (r *rebuild) remove(ctx context.Context, tx *Tx, s *shape) (int64, error) {
 		}
 		statement += " AS t WHERE NOT EXISTS (SELECT 1 FROM " + s.table.double() + " AS d WHERE " + same + ")"
 	}
-	return exec(ctx, tx, statement)
+	return execRows(ctx, tx, statement)
 }
 
 // insert writes the rows that the table does not have, or has otherwise.
@@ -326,7 +326,7 @@ func (r *rebuild) insert(ctx context.Context, tx *Tx, s *shape) (changed int64, 
 			}
 		}
 		if len(set) > 0 {
-			changed, err = exec(ctx, tx, "UPDATE "+string(s.table)+" AS t SET "+strings.Join(set, ", ")+" FROM "+s.table.double()+
+			changed, err = execRows(ctx, tx, "UPDATE "+string(s.table)+" AS t SET "+strings.Join(set, ", ")+" FROM "+s.table.double()+
 				" AS d WHERE "+s.match()+" AND NOT ("+r.tables.same(s)+")")
 			if err != nil {
 				return 0, err
@@ -338,11 +338,11 @@ func (r *rebuild) insert(ctx context.Context, tx *Tx, s *shape) (changed int64, 
 	if s.keep {
 		statement += " WHERE NOT EXISTS (SELECT 1 FROM " + string(s.table) + " AS t WHERE " + s.match() + ")"
 	}
-	n, err := exec(ctx, tx, statement)
+	n, err := execRows(ctx, tx, statement)
 	return changed + n, err
 }
 
-func exec(ctx context.Context, tx *Tx, statement string, args ...any) (int64, error) {
+func execRows(ctx context.Context, tx *Tx, statement string, args ...any) (int64, error) {
 	result, err := tx.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return 0, err

@@ -92,13 +92,13 @@ func (d postgresTables) shape(ctx context.Context, tx *Tx, s *shape, oid int64, 
 	return nil
 }
 
-func (postgresTables) columns(ctx context.Context, tx *Tx, s *shape, oid int64) error {
+func (postgresTables) columns(ctx context.Context, tx *Tx, s *shape, oid int64) (err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT attname::text, attgenerated <> '', atthasdef OR attidentity <> '', attidentity <> '' FROM pg_attribute"+
 		" WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum", oid)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var c column
 		if err := rows.Scan(&c.name, &c.computed, &c.given, &c.identity); err != nil {

@@ -86,12 +86,12 @@ func (d sqliteTables) shape(ctx context.Context, tx *Tx, s *shape, doubles map[s
 	return nil
 }
 
-func (sqliteTables) columns(ctx context.Context, tx *Tx, s *shape, name string, withoutRowID bool) error {
+func (sqliteTables) columns(ctx context.Context, tx *Tx, s *shape, name string, withoutRowID bool) (err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT name, upper(type), pk, hidden, dflt_value IS NOT NULL FROM pragma_table_xinfo($1) ORDER BY cid", name)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	keys := map[int]string{}
 	numbered := -1
 	for rows.Next() {
@@ -122,13 +122,13 @@ func (sqliteTables) columns(ctx context.Context, tx *Tx, s *shape, name string, 
 }
 
 // column1 reads texts.
-func column1(ctx context.Context, tx *Tx, query string, args ...any) ([]string, error) {
+func column1(ctx context.Context, tx *Tx, query string, args ...any) (all []string, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var all []string
+	defer func() { err = errors.Join(err, rows.Close()) }()
+
 	for rows.Next() {
 		var s string
 		if err := rows.Scan(&s); err != nil {
@@ -193,7 +193,7 @@ func (sqliteTables) checksum(ctx context.Context, tx *Tx, s *shape, name string)
 	if err != nil {
 		return 0, "", err
 	}
-	defer rows.Close()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	values, into := make([]any, len(names)), make([]any, len(names))
 	for i := range values {
 		into[i] = &values[i]

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -83,13 +84,13 @@ func scanPosition(row interface{ Scan(dest ...any) error }) (*positionRow, error
 }
 
 // selectPositions reads all rows, by handler.
-func selectPositions(ctx context.Context, q Querier) ([]*positionRow, error) {
+func selectPositions(ctx context.Context, q Querier) (all []*positionRow, err error) {
 	rows, err := q.QueryContext(ctx, "SELECT "+positionColumns+" FROM edda_positions ORDER BY handler")
 	if err != nil {
 		return nil, fmt.Errorf("read positions: %w", err)
 	}
-	defer rows.Close()
-	var all []*positionRow
+	defer func() { err = errors.Join(err, rows.Close()) }()
+
 	for rows.Next() {
 		r, err := scanPosition(rows)
 		if err != nil {
@@ -178,7 +179,7 @@ type parkedRange struct {
 }
 
 // selectParked reads parked events, by handler and position.
-func selectParked(ctx context.Context, q Querier, r parkedRange) ([]*parkedRow, error) {
+func selectParked(ctx context.Context, q Querier, r parkedRange) (all []*parkedRow, err error) {
 	var args []any
 	param := func(v any) string { args = append(args, v); return "$" + strconv.Itoa(len(args)) }
 	statement := "SELECT " + parkedColumns + " FROM edda_parked WHERE (handler, tx, seq) > (" +
@@ -186,11 +187,12 @@ func selectParked(ctx context.Context, q Querier, r parkedRange) ([]*parkedRow, 
 	if r.Handler != "" {
 		statement += " AND handler = " + param(r.Handler)
 	}
-	for i, s := range r.States {
-		statement += map[bool]string{true: " AND state IN (", false: ", "}[i == 0] + param(s)
-	}
 	if len(r.States) > 0 {
-		statement += ")"
+		states := make([]string, len(r.States))
+		for i, s := range r.States {
+			states[i] = param(s)
+		}
+		statement += " AND state IN (" + strings.Join(states, ", ") + ")"
 	}
 	if !r.Event.IsZero() {
 		statement += " AND event_uuid = " + param(r.Event.String())
@@ -203,8 +205,8 @@ func selectParked(ctx context.Context, q Querier, r parkedRange) ([]*parkedRow, 
 	if err != nil {
 		return nil, fmt.Errorf("read parked events: %w", err)
 	}
-	defer rows.Close()
-	var all []*parkedRow
+	defer func() { err = errors.Join(err, rows.Close()) }()
+
 	for rows.Next() {
 		var (
 			p        parkedRow
@@ -235,13 +237,13 @@ func parkedAt(ctx context.Context, q Querier, handler string, p Position) (*park
 }
 
 // countParked returns how many events are parked, by handler and state.
-func countParked(ctx context.Context, q Querier) (map[[2]string]int, error) {
+func countParked(ctx context.Context, q Querier) (all map[[2]string]int, err error) {
 	rows, err := q.QueryContext(ctx, "SELECT handler, state, count(*) FROM edda_parked GROUP BY handler, state")
 	if err != nil {
 		return nil, fmt.Errorf("count parked events: %w", err)
 	}
-	defer rows.Close()
-	all := map[[2]string]int{}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	all = map[[2]string]int{}
 	for rows.Next() {
 		var (
 			of [2]string

@@ -57,7 +57,7 @@ func (a *App) await(ctx context.Context, handler string, p Position) error {
 		if err != nil {
 			return err
 		}
-		if row != nil && !row.Position.Before(p) {
+		if row != nil && !row.Before(p) {
 			done, err := a.isHandled(ctx, handler, p)
 			if done || err != nil {
 				return err
