@@ -2,6 +2,7 @@ package cqrs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -159,5 +160,56 @@ func TestRepeatedChild(t *testing.T) {
 		w.is("SELECT event_type FROM edda_events ORDER BY seq", "user.1.created", "friend.created", "user.2.created")
 		id = w.do(&Command{Type: "create.user", DoNotSave: true, Data: staged(t, users, user{ID: "9"})}).Command
 		w.refused(&Command{Type: "create.user", Data: staged(t, users, user{ID: "3"})}, edda.IdempotencyMismatch, "Friends.make")
+	})
+}
+
+// twiceDB runs each transaction twice, as if another one had been in the way of the first
+// run.
+type twiceDB struct{ sqlDB }
+
+// Transact implements driver.DB.
+func (d twiceDB) Transact(ctx context.Context, o driver.TxOptions, f func(context.Context, *Tx) error) error {
+	undo := errors.New("in the way")
+	err := d.sqlDB.Transact(ctx, o, func(ctx context.Context, tx *Tx) error {
+		if err := f(ctx, tx); err != nil {
+			return err
+		}
+		return undo
+	})
+	if !errors.Is(err, undo) {
+		return err
+	}
+	return d.sqlDB.Transact(ctx, o, f)
+}
+
+// A transaction that is run again begins from what the command was before the first run.
+func TestRunAgain(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		for _, noTransaction := range []bool{false, true} {
+			var r recorder
+			b := newUsers()
+			b.Hook("A.hook", r.hook("hook"), On("create.user", Config{MergeMetadata: Merge{As: "x"}}))
+			b.Hook("A.child", (&recorder{}).hook(""), On("create.friend", Config{}))
+			b.Processor("Friends.make", makesFriend, On("user.*", Config{Merge: Merge{As: "friend"}, MergeMetadata: Merge{Push: "met"}}))
+			b.Projector("Log.write", logs("saw"), nil, On("*", Config{}))
+			w := start(t, twiceDB{db.(sqlDB)}, b)
+			key := newID().String()
+			e := w.do(&Command{
+				Type: "create.user", Data: staged(t, users, user{ID: key}), Expect: NewAggregate(), NoTransaction: noTransaction,
+				Metadata: map[string]json.RawMessage{"ip": raw("::1")},
+			}).Event
+			r.took(t, "hook")
+			if e.Version != 1 || !slices.Equal(e.Before, []string{"A.hook"}) || !slices.Equal(e.Chain, []string{"Friends.make", "Log.write"}) {
+				t.Errorf("%+v", e)
+			}
+			if got, want := string(e.Metadata["met"]), `[{"friend_uuid":"f`+key+`","user_uuid":"`+key+`"}]`; got != want {
+				t.Errorf("metadata %s, want %s", got, want)
+			}
+			if got := w.strings("SELECT object || ' ' || version FROM edda_events WHERE correlation_uuid = $1 ORDER BY seq", e.CorrelationID); !slices.Equal(got, []string{"User 1", "Friend 1"}) {
+				t.Errorf("events %q", got)
+			}
+			w.is("SELECT count(*) FROM log", "2")
+			w.exec("DELETE FROM log")
+		}
 	})
 }
