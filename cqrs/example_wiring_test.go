@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 
@@ -35,22 +34,22 @@ func ExampleWiring() {
 		}}}}
 	}`), &wiring)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 
 	dir, err := os.MkdirTemp("", "edda")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer os.RemoveAll(dir)
 	db, err := sqlitedb.Open(filepath.Join(dir, "app.db"), sqlitedb.Options{})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer db.Close()
 	app, err := cqrs.New(db, cqrs.Options{Wiring: &wiring}, b)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	for _, h := range app.Match("create.user").Handlers {
 		fmt.Println(h.When, h.Handler, "as", h.Pattern, "and not", h.Others)

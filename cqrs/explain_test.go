@@ -57,7 +57,7 @@ func TestMatchOfCommand(t *testing.T) {
 		t.Errorf("what runs (-want +got):\n%s", diff)
 	}
 	now := m.Handlers[2]
-	if now.Config.Priority != 5 || now.Config.Timeout != DefaultTimeout || now.Config.Retry.Max != 1 || now.Kind != KindProjector || now.Broadcaster != "Test" {
+	if now.Config.Priority != 5 || now.Config.Timeout != DefaultHandlerTimeout || now.Config.Retry.Max != 1 || now.Kind != KindProjector || now.Broadcaster != "Test" {
 		t.Errorf("P.now runs as %+v", now)
 	}
 	if got := m.Handlers[3].Config.Retry.Max; got != 10 {

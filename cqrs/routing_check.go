@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/pattern"
 )
-
-// DefaultTimeout is of one attempt of a handler or a call.
-const DefaultTimeout = 30 * time.Second
 
 // servicePrefix comes before the app's name in the name of its own service.
 const servicePrefix = "cqrs."
@@ -285,7 +281,7 @@ func (h *handler) route(on Route, order int) (*route, error) {
 // complete returns the config for a handler, with all defaults.
 func (c Config) complete(h *handler) (*Config, error) {
 	c.Priority = cmp.Or(c.Priority, DefaultPriority)
-	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
+	c.Timeout = cmp.Or(c.Timeout, DefaultHandlerTimeout)
 	c.OnDead = cmp.Or(c.OnDead, edda.Continue)
 	switch {
 	case h.kind == KindHook:

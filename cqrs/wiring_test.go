@@ -83,7 +83,7 @@ func TestWiringOfFixture(t *testing.T) {
 	want := Config{
 		Priority: 1, Consistency: Strong, ExpectsInput: Objects{"TestModel"}, ExpectsResponse: Objects{"TestModel"}, ExpectsOutput: Objects{"TestModel"},
 		DispatchesCommand: "update.test.:test_uuid", Merge: Merge{True: true},
-		Retry: edda.RetryPolicy{Max: 1}.WithDefaults(), Timeout: DefaultTimeout, OnDead: edda.Continue,
+		Retry: edda.RetryPolicy{Max: 1}.WithDefaults(), Timeout: DefaultHandlerTimeout, OnDead: edda.Continue,
 	}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("the processor's config is %+v, want %+v", *c, want)
