@@ -47,12 +47,12 @@ type result struct {
 
 // bankAccount is what commands are about.
 type bankAccount struct {
-	ID   string `json:"account_id"`
+	ID   string `json:"number"`
 	Kind string `json:"kind"`
 	Ref  string `json:"ref,omitempty"`
 }
 
-var bankAccounts = cqrs.NewModel(cqrs.ModelOptions[bankAccount]{Name: "Account", Key: []string{"account_id"}})
+var bankAccounts = cqrs.NewModel(cqrs.ModelOptions[bankAccount]{Name: "Account", Key: []string{"number"}})
 
 // runCQRS is a process with an app, which does what its input says until that ends.
 func runCQRS() error {
@@ -76,7 +76,7 @@ func runCQRS() error {
 	if err := app.Start(ctx, backend); err != nil {
 		return err
 	}
-	return (&cqrsProcess{app: app, node: backend, out: json.NewEncoder(os.Stdout)}).serve(ctx, os.Stdin)
+	return (&cqrsProcess{app: app, node: backend, out: os.Stdout}).serve(ctx, os.Stdin)
 }
 
 // host has the app's services hosted: by a node in this process, or by a worker of one elsewhere.
@@ -108,7 +108,7 @@ type cqrsProcess struct {
 	node cqrs.Backend
 
 	mu  sync.Mutex // guards out
-	out *json.Encoder
+	out io.Writer
 }
 
 func (p *cqrsProcess) serve(ctx context.Context, in io.Reader) error {
@@ -127,9 +127,10 @@ func (p *cqrsProcess) serve(ctx context.Context, in io.Reader) error {
 }
 
 func (p *cqrsProcess) say(r result) {
+	line := append(edda.JSON(r), '\n')
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.out.Encode(r)
+	_, _ = p.out.Write(line)
 }
 
 func (p *cqrsProcess) do(ctx context.Context, o order) {
@@ -217,7 +218,7 @@ func banking(ledger string) *cqrs.Broadcaster {
 	}
 	b := cqrs.NewBroadcaster("bank")
 	b.Command(cqrs.CommandSpec{
-		Type: "create.account", Event: "account.:account_id.created", Model: bankAccounts,
+		Type: "create.account", Event: "account.:number.created", Model: bankAccounts,
 		Calls: []cqrs.Call{call("reserve"), call("charge")},
 	})
 	b.Validator("create.account", func(context.Context, *cqrs.Command) error { return nil })
@@ -239,7 +240,7 @@ func banking(ledger string) *cqrs.Broadcaster {
 			return errors.New("the account is not for the books")
 		}
 		return nil
-	}), nil, cqrs.On("account.:account_id.created", cqrs.Config{}))
+	}), nil, cqrs.On("account.:number.created", cqrs.Config{}))
 	return b
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -89,9 +90,7 @@ func checkCommands(t *testing.T, p *appProcess, third *thirdParty, clients []*co
 		if c.err != nil {
 			t.Errorf("client %d: %v", i, c.err)
 		}
-		for id, reason := range c.ended {
-			told[id] = reason
-		}
+		maps.Copy(told, c.ended)
 	}
 	tally := map[edda.Reason]int{}
 	for id, reason := range told {

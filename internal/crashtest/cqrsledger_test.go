@@ -35,6 +35,7 @@ func (e callHeard) String() string {
 }
 
 func newThirdParty(t *testing.T, seed uint64) *thirdParty {
+	t.Helper()
 	p := &thirdParty{rng: newRand(seed, 77), heard: map[string][]callHeard{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /do/{id}", func(w http.ResponseWriter, r *http.Request) {
