@@ -27,6 +27,8 @@ func (a *App) callOut(ctx context.Context, x *execution) (*Outcome, error) {
 	if a.backend == nil {
 		return nil, &edda.Error{Reason: edda.Unavailable, Err: errors.New("it has reversible calls, and the app was started without a node")}
 	}
+	ctx, leave := a.join(ctx, "")
+	defer leave()
 	for {
 		if err := a.awaitUndone(ctx, x); err != nil {
 			return nil, err
@@ -59,7 +61,8 @@ func (a *App) awaitUndone(ctx context.Context, x *execution) error {
 	case err != nil:
 		return &edda.Error{Reason: edda.ReasonOf(err), Err: err}
 	case !s.State.Ended():
-		return &edda.Error{Reason: failureReason(ctx.Err()), Err: fmt.Errorf("the calls of its run %d are being undone: %w", x.run-1, context.Cause(ctx))}
+		err := over(ctx)
+		return &edda.Error{Reason: edda.ReasonOf(err), Err: fmt.Errorf("the calls of its run %d are being undone: %w", x.run-1, err)}
 	}
 	return nil
 }
@@ -184,9 +187,13 @@ func sagaVerdict(x *execution, s *edda.Saga) *verdict {
 	return &verdict{err: &edda.Error{Reason: s.Reason, Err: fmt.Errorf("its saga is %s", s.State)}}
 }
 
-// over is the error of a caller whose context has ended.
+// over is the error of a caller whose context has ended, or whose app.
 func over(ctx context.Context) error {
-	return &edda.Error{Reason: failureReason(ctx.Err()), Err: context.Cause(ctx)}
+	cause := context.Cause(ctx)
+	if e, ok := errors.AsType[*edda.Error](cause); ok {
+		return e
+	}
+	return &edda.Error{Reason: failureReason(ctx.Err()), Err: cause}
 }
 
 // meet is for a run whose saga there is already: another Do has begun it, here or
@@ -287,18 +294,14 @@ func (c *callers) remove(id string, w *caller) {
 // this process for the saga.
 func (a *App) join(ctx context.Context, saga string) (context.Context, context.CancelFunc) {
 	inner, cancel := context.WithCancelCause(ctx)
-	ends := []context.Context{a.life.ctx}
+	stop := context.AfterFunc(a.life.ctx, func() { cancel(errStopped("")) })
+	forget := func() bool { return true }
 	if w := a.callers.of(saga); w != nil {
-		ends = append(ends, w.ctx)
-	}
-	stops := make([]func() bool, len(ends))
-	for i, end := range ends {
-		stops[i] = context.AfterFunc(end, func() { cancel(context.Cause(end)) })
+		forget = context.AfterFunc(w.ctx, func() { cancel(context.Cause(w.ctx)) })
 	}
 	return inner, func() {
-		for _, stop := range stops {
-			stop()
-		}
+		stop()
+		forget()
 		cancel(nil)
 	}
 }

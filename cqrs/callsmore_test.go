@@ -65,6 +65,36 @@ func TestCreateUserNodeStops(t *testing.T) {
 	})
 }
 
+// TestStopLeavesCommands stops an app while a command waits for a step that nobody runs any more.
+func TestStopLeavesCommands(t *testing.T) {
+	h := newHost(t, onSQLite(t))
+	id := newID()
+	begun, release := make(chan struct{}), make(chan struct{})
+	h.flow.faults.set("mail", id, once(func(context.Context, *Tx) error {
+		close(begun)
+		<-release // whatever its context says
+		return nil
+	}))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := h.Do(context.WithoutCancel(t.Context()), h.create(id))
+		failed <- err
+	}()
+	<-begun
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.Stop(cut) }()
+	if err := <-failed; edda.ReasonOf(err) != edda.Unavailable || !strings.Contains(err.Error(), "the app was stopped") {
+		t.Errorf("Do returned %v", err)
+	}
+	close(release)
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
+		t.Errorf("Stop returned %v", err)
+	}
+	h.notStored(id)
+}
+
 // TestCommitIsLost loses the answer to a commit of a command without calls.
 func TestCommitIsLost(t *testing.T) {
 	update := func(t *testing.T, id edda.ID) *Command {

@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -54,9 +56,10 @@ type bankAccount struct {
 
 var bankAccounts = cqrs.NewModel(cqrs.ModelOptions[bankAccount]{Name: "Account", Key: []string{"number"}})
 
-// runCQRS is a process with an app, which does what its input says until that ends.
+// runCQRS is a process with an app, which does what its input says until it is asked to end:
+// then it stops without waiting for what runs.
 func runCQRS() error {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	db, err := sqlitedb.Open(filepath.Join(os.Getenv(cqrsDir), "app.db"), sqlitedb.Options{})
 	if err != nil {
@@ -69,25 +72,36 @@ func runCQRS() error {
 	if err != nil {
 		return err
 	}
-	backend, err := host(ctx, app)
+	backend, stop, err := host(ctx, app)
 	if err != nil {
 		return err
 	}
 	if err := app.Start(ctx, backend); err != nil {
 		return err
 	}
-	return (&cqrsProcess{app: app, node: backend, out: os.Stdout}).serve(ctx, os.Stdin)
+	p := &cqrsProcess{app: app, node: backend, out: os.Stdout}
+	go func() { _ = p.serve(os.Stdin) }() // ends with the process
+	<-ctx.Done()
+	if err := stop(); err != nil {
+		return err
+	}
+	if err := app.Stop(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return db.Close()
 }
 
-// host has the app's services hosted: by a node in this process, or by a worker of one elsewhere.
-func host(ctx context.Context, app *cqrs.App) (cqrs.Backend, error) {
+// host has the app's services hosted: by a node in this process, or by a worker of one
+// elsewhere, which ends with ctx. Stop ends either without waiting for handlers.
+func host(ctx context.Context, app *cqrs.App) (b cqrs.Backend, stop func() error, err error) {
 	url := os.Getenv(cqrsNode)
 	if url == "" {
-		return node.Open(ctx, node.Options{Dir: filepath.Join(os.Getenv(cqrsDir), "node"), Partitions: 4, Services: app.Services()})
+		n, err := node.Open(context.WithoutCancel(ctx), node.Options{Dir: filepath.Join(os.Getenv(cqrsDir), "node"), Partitions: 4, Services: app.Services()})
+		return n, func() error { return n.Stop(ctx) }, err
 	}
 	conn, err := client.Dial(url, client.Options{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	connected := make(chan struct{})
 	once := sync.OnceFunc(func() { close(connected) })
@@ -96,9 +110,9 @@ func host(ctx context.Context, app *cqrs.App) (cqrs.Backend, error) {
 	go func() { ended <- w.Run(ctx, url, app.Services()...) }()
 	select {
 	case <-connected:
-		return conn, nil
+		return conn, func() error { return <-ended }, nil
 	case err := <-ended:
-		return nil, err
+		return nil, nil, err
 	}
 }
 
@@ -111,7 +125,8 @@ type cqrsProcess struct {
 	out io.Writer
 }
 
-func (p *cqrsProcess) serve(ctx context.Context, in io.Reader) error {
+func (p *cqrsProcess) serve(in io.Reader) error {
+	ctx := context.Background() // as callers have who know nothing of the process
 	p.say(result{Text: "up"})
 	lines := bufio.NewScanner(in)
 	var wg sync.WaitGroup

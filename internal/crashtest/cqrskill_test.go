@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 	"github.com/edda-io/edda/cqrs/sqlitedb"
 )
 
-// TestKillCommands kills a process with an app again and again while it runs commands that
+// TestKillCommands kills a process with an app again and again, or stops it in a hurry, while it runs commands that
 // make calls to a third party: one that has the node in it too, and one whose node is another
 // process, which stays. In the end each command is committed, with all of its calls, or
 // is not stored, and each of its calls that was made is undone, the later one first.
@@ -64,14 +65,14 @@ func killCommands(t *testing.T, kills int, elsewhere bool) {
 	}
 	for range kills {
 		pause(ctx, time.Duration(50+rng.IntN(250))*time.Millisecond)
-		p.kill()
+		p.end(rng.IntN(3) > 0)
 		p.start()
 	}
 	close(stop)
 	wg.Wait()
 	p.settle(ctx)
 	relayed := p.relayed(ctx)
-	p.kill()
+	p.end(true)
 	checkCommands(t, p, third, clients)
 	// The events of what was committed are on the stream, once and in the order of the
 	// table, and no others.
@@ -129,8 +130,8 @@ func checkCommands(t *testing.T, p *appProcess, third *thirdParty, clients []*co
 	if len(events) != len(stored) || len(rows) != len(stored) {
 		t.Errorf("%d commands were committed, %d have events and %d rows", len(stored), len(events), len(rows))
 	}
-	t.Logf("SUMMARY kill -9 with commands: %d kills, %d commands, %d committed, %d runs undone, %d runs not the first; clients were told %v",
-		p.kills, len(told), len(stored), undone, again, tally)
+	t.Logf("SUMMARY kill -9 with commands: %d ends, %d commands, %d committed, %d runs undone, %d runs not the first; clients were told %v",
+		p.ends, len(told), len(stored), undone, again, tally)
 }
 
 // left is what a client notes of a command that it asks no more about.
@@ -165,7 +166,7 @@ func (c *commandClient) run(ctx context.Context, stop chan struct{}) error {
 			}
 			if r != nil {
 				c.ended[o.ID] = r.Reason
-				if r.Reason == edda.Timeout && !first { // it says nothing of what went on since the kill
+				if (r.Reason == edda.Timeout || r.Reason == edda.Cancelled) && !first { // it says nothing of what went on since the kill
 					c.ended[o.ID] = left
 				}
 				if r.Reason == edda.WorkerLost || r.Reason == edda.Unavailable { // it may be repeated
@@ -185,7 +186,7 @@ func (c *commandClient) run(ctx context.Context, stop chan struct{}) error {
 type appProcess struct {
 	t                 *testing.T
 	dir, ledger, node string
-	kills             int
+	ends              int
 
 	mu      sync.Mutex // guards what follows
 	cmd     *exec.Cmd
@@ -256,20 +257,24 @@ func (p *appProcess) hear(lines *bufio.Scanner, waiting *listeners) {
 	}
 }
 
-// kill ends the process without any warning.
-func (p *appProcess) kill() {
+// end ends the process: without any warning, or by asking it to.
+func (p *appProcess) end(kill bool) {
 	p.t.Helper()
 	p.mu.Lock()
 	cmd := p.cmd
 	p.up = make(chan struct{})
 	p.mu.Unlock()
-	p.kills++
-	if err := cmd.Process.Kill(); err != nil {
+	p.ends++
+	by := os.Signal(syscall.SIGTERM)
+	if kill {
+		by = os.Kill
+	}
+	if err := cmd.Process.Signal(by); err != nil {
 		p.t.Fatal(err)
 	}
-	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Exited() {
-		p.t.Fatalf("the process with the app was killed, and ended with %v", err)
+	err := cmd.Wait()
+	if exit, failed := errors.AsType[*exec.ExitError](err); failed != kill || failed && exit.Exited() {
+		p.t.Fatalf("the process with the app got the signal %q, and ended with %v", by, err)
 	}
 }
 
