@@ -40,7 +40,9 @@ type validator struct {
 }
 
 // ChannelSpec is an Edda channel for the broadcaster's events. The relay sets it, and feeds it by
-// the stream of events; its history is that of the stream.
+// the stream of events; its history is that of the stream. A connection to a node elsewhere
+// (client.Conn) cannot set channels: then the log says so, and who runs the node sets them, over HTTP
+// or with `edda channels create`, to be fed by App.EventStream.
 type ChannelSpec struct {
 	// Name is the channel's.
 	Name string

@@ -78,7 +78,7 @@ func (r *relayReader) read(ctx context.Context, q Querier, statement string, arg
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // where an error is told already
 	for r.bytes < relayReadBytes && rows.Next() {
 		if err := rows.Scan(r.dest...); err != nil {
 			return err
