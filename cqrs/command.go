@@ -112,7 +112,9 @@ type Call struct {
 	// Undo takes it back. It is called for each call that may have been made: also when Do
 	// failed in the end, or its outcome was lost, so there may be nothing to take back, and
 	// no Called.Result. It is repeated, after the delays of Retry, until it succeeds; with an
-	// error of edda.Final the saga waits for a person. Nil: nothing undoes the call.
+	// error of edda.Final the saga waits for a person. It may overtake a call that was given
+	// up and is still on its way: a third party should refuse an ID that it was told to undo.
+	// Nil: nothing undoes the call.
 	Undo func(ctx context.Context, c *Called) error
 	// Service ("mailer", or "mailer/KEY" when it is ordered), Method and UndoMethod are used in
 	// place of Do and Undo. They are steps of a saga, such as saga.Handle takes: their
