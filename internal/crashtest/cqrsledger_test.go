@@ -55,7 +55,11 @@ func (p *thirdParty) note(id string, undo bool) string {
 	parts := strings.Split(id, ".") // COMMAND.RUN.CALL
 	p.mu.Lock()
 	saga := strings.Join(parts[:2], ".")
-	p.heard[saga] = append(p.heard[saga], callHeard{call: parts[2], undo: undo})
+	// What was given up may be overtaken by its undoing, on its way here: a third party
+	// remembers that.
+	if undo || !slices.Contains(p.heard[saga], callHeard{call: parts[2], undo: true}) {
+		p.heard[saga] = append(p.heard[saga], callHeard{call: parts[2], undo: undo})
+	}
 	d := time.Duration(p.rng.IntN(6)) * time.Millisecond
 	p.mu.Unlock()
 	time.Sleep(d)
