@@ -52,6 +52,8 @@ type Options struct {
 	NoMigrations bool
 	// Isolation is that of the commands' transactions; see driver.TxOptions.
 	Isolation Isolation
+	// Codec encrypts the data of events where they are stored; they are not when it is zero.
+	Codec Codec
 	// SlowAfter is from when on a handler is logged as slow. DefaultSlowAfter when zero.
 	SlowAfter time.Duration
 	// Logger is slog.Default when nil. Registerer takes the metrics, which are kept nowhere when
@@ -82,6 +84,7 @@ type App struct {
 
 	life    *lifecycle
 	callers callers
+	rows    eventRows
 	backend Backend     // set by Start
 	parts   []component // set by Start
 	late    *eventual   // set by Start
@@ -103,7 +106,7 @@ func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
 	if err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name + ": register its metrics", Reason: edda.BadValue, Err: err}
 	}
-	return &App{db: db, o: o, table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
+	return &App{db: db, o: o, rows: eventRows{o.Codec}, table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
 }
 
 func (o Options) withDefaults() Options {
@@ -127,6 +130,9 @@ func (o *Options) validate(bs []*Broadcaster) error {
 	}
 	if o.Isolation != Serializable && o.Isolation != RepeatableRead {
 		all = append(all, badValue("check options", "Isolation is %q, must be %q or %q", o.Isolation, Serializable, RepeatableRead))
+	}
+	if (o.Codec.Encode == nil) != (o.Codec.Decode == nil) {
+		all = append(all, badValue("check options", "Codec has one of Encode and Decode, must have both or neither"))
 	}
 	if o.SlowAfter < 0 {
 		all = append(all, badValue("check options", "SlowAfter is %v, must be positive", o.SlowAfter))

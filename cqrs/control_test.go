@@ -89,7 +89,7 @@ func TestControlEventsFit(t *testing.T) {
 			data := `"` + strings.Repeat("x", 700<<10) + `"`
 			events[i] = &Event{ID: newID(), CommandID: newID(), Type: "x", Object: "User", Key: fmt.Sprint(i), Version: 1, Data: json.RawMessage(data), CreatedAt: time.Now()}
 		}
-		transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
 		var got []edda.ID
 		pages := 0
 		for after := ""; ; pages++ {

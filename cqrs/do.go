@@ -125,7 +125,7 @@ func (a *App) isLong(x *execution) bool {
 // levelUnder is the causation level of what an event brings about. That of an event of
 // elsewhere is not known, and counts as the first.
 func (a *App) levelUnder(ctx context.Context, event edda.ID) (int, error) {
-	e, err := eventByID(ctx, a.db.Reader(), event)
+	e, err := a.rows.eventByID(ctx, a.db.Reader(), event)
 	if err != nil || e == nil {
 		return 1, err
 	}
@@ -154,7 +154,7 @@ func (a *App) replay(ctx context.Context, r *commandRow) (*Outcome, error) {
 	if r.EventID.IsZero() {
 		return out, nil
 	}
-	e, err := eventByID(ctx, a.db.Reader(), r.EventID)
+	e, err := a.rows.eventByID(ctx, a.db.Reader(), r.EventID)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func (a *App) commit(ctx context.Context, t *tree, x *execution) (e *Event, err 
 	err = a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
 		*t = tree{a: a, tx: tx}
 		if e, err = t.root(ctx, x); err == nil {
-			return insertEvents(ctx, tx, t.events)
+			return a.rows.insertEvents(ctx, tx, t.events)
 		}
 		if there, ok := errors.AsType[*thereError](err); ok && there.row.ID == x.command.ID {
 			// The row may be of a transaction that shares its commit with this one, and tells
@@ -267,7 +267,7 @@ func (a *App) commitLater(ctx context.Context, t *tree, x *execution) (e *Event,
 		return nil, err
 	}
 	return e, a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
-		return t.later.store(ctx, tx, t.events)
+		return t.later.store(ctx, tx, a.rows, t.events)
 	})
 }
 

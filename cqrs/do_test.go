@@ -47,7 +47,7 @@ func TestDo(t *testing.T) {
 		if out.Replayed || out.Position.IsZero() || out.Position != got.Position {
 			t.Errorf("outcome %+v", out)
 		}
-		stored, err := eventByID(t.Context(), db.Reader(), got.ID)
+		stored, err := (eventRows{}).eventByID(t.Context(), db.Reader(), got.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestDoList(t *testing.T) {
 			t.Errorf("items %v, want %v", e.Items, want)
 		}
 		w.is("SELECT email FROM profiles ORDER BY user_uuid", "", "b", "c")
-		stored, err := eventByID(t.Context(), db.Reader(), e.ID)
+		stored, err := (eventRows{}).eventByID(t.Context(), db.Reader(), e.ID)
 		if err != nil || !slices.Equal(stored.Items, e.Items) {
 			t.Errorf("stored %v, %v", stored, err)
 		}

@@ -39,7 +39,7 @@ func newEventual(a *App, broadcasters []string) *eventual {
 	v := &eventual{a: a, by: map[string]*lane{}, woken: make(chan struct{}, 1)}
 	v.head.Store(&Position{})
 	v.source = newSource(func(ctx context.Context, after Position, limit int) ([]*Event, error) {
-		return selectEvents(ctx, a.db.Reader(), a.db.Dialect(), eventRange{After: after, Limit: limit, Settled: true})
+		return a.rows.selectEvents(ctx, a.db.Reader(), a.db.Dialect(), eventRange{After: after, Limit: limit, Settled: true})
 	})
 	for _, b := range broadcasters {
 		for _, h := range a.table.eventual(b) {

@@ -59,7 +59,7 @@ func (w *world) store(n int) (last Position) {
 					Version: uint64((from+i)/1000 + 1), Live: true, CreatedAt: time.Now(),
 				}
 			}
-			if err := insertEvents(ctx, tx, events); err != nil {
+			if err := (eventRows{}).insertEvents(ctx, tx, events); err != nil {
 				return err
 			}
 			last = events[len(events)-1].Position

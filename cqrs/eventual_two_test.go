@@ -75,7 +75,7 @@ func (f *faulty) Transact(ctx context.Context, o driver.TxOptions, do func(ctx c
 // lines is what a naive replay writes: for each aggregate the emails in their order.
 func (w *world) lines(handled func(typ string) bool) map[string][]string {
 	w.t.Helper()
-	events, err := selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), eventRange{})
+	events, err := (eventRows{}).selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), eventRange{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

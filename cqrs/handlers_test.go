@@ -52,7 +52,7 @@ func TestStrongHandlers(t *testing.T) {
 		if got, want := strings.Join(out.Event.Chain, " "), "First.write Friends.make Last.see"; got != want {
 			t.Errorf("chain %q, want %q", got, want)
 		}
-		events, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+		events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestDispatcher(t *testing.T) {
 		w := start(t, db, b)
 		out := w.do(&Command{Type: "create.user", Data: staged(t, users, user{ID: "1"}), CorrelationID: "story"})
 		w.is("SELECT line FROM log ORDER BY n", "saw told.1.again", "saw told.1", "saw listed.8", "saw user.1.created")
-		events, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+		events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
 		if err != nil {
 			t.Fatal(err)
 		}

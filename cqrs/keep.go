@@ -20,7 +20,7 @@ type raised struct {
 }
 
 // store writes it all, with the events.
-func (l *later) store(ctx context.Context, tx *Tx, events []*Event) error {
+func (l *later) store(ctx context.Context, tx *Tx, to eventRows, events []*Event) error {
 	for _, r := range l.rows {
 		there, err := insertCommand(ctx, tx, r)
 		if err != nil {
@@ -35,7 +35,7 @@ func (l *later) store(ctx context.Context, tx *Tx, events []*Event) error {
 			return err
 		}
 	}
-	return insertEvents(ctx, tx, events)
+	return to.insertEvents(ctx, tx, events)
 }
 
 // begin writes the row of a command. It fails with thereError when another one is there.

@@ -114,7 +114,7 @@ func (r *laneRun) dispatch(ctx context.Context, m matched) error {
 		return err
 	}
 	r.saved = true
-	return insertEvents(ctx, r.tx, t.events)
+	return r.l.v.a.rows.insertEvents(ctx, r.tx, t.events)
 }
 
 // maxParkedError bounds the text that is kept of an error.

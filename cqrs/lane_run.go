@@ -68,7 +68,7 @@ func (l *lane) again(ctx context.Context, due []*parkedRow) error {
 
 // load reads a parked event.
 func (l *lane) load(ctx context.Context, q Querier, row *parkedRow) (matched, error) {
-	e, err := eventByID(ctx, q, row.EventID)
+	e, err := l.v.a.rows.eventByID(ctx, q, row.EventID)
 	if err != nil || e == nil {
 		return matched{row: row}, err
 	}

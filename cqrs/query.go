@@ -57,7 +57,7 @@ type EventPage struct {
 // when the database cannot be asked, Cancelled or Timeout when ctx has ended.
 func (a *App) Event(ctx context.Context, id edda.ID) (*Event, error) {
 	op := "read event " + id.String()
-	e, err := eventByID(ctx, a.db.Reader(), id)
+	e, err := a.rows.eventByID(ctx, a.db.Reader(), id)
 	if err == nil && e == nil {
 		err = noEvent(id.String())
 	}
@@ -104,7 +104,7 @@ func (a *App) events(ctx context.Context, f EventFilter) (*EventPage, error) {
 		// What the statement finds need not match. One more tells whether there is a next page.
 		n := max(limit-len(page.Items)+1, minSearched)
 		statement := s.statement(n)
-		found, err := queryEvents(ctx, a.db.Reader(), statement, s.args...)
+		found, err := a.rows.queryEvents(ctx, a.db.Reader(), statement, s.args...)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,7 @@ func (a *App) Parent(ctx context.Context, id edda.ID) (*Event, error) {
 }
 
 func (a *App) cause(ctx context.Context, id edda.ID) (*Event, error) {
-	e, err := eventByID(ctx, a.db.Reader(), id)
+	e, err := a.rows.eventByID(ctx, a.db.Reader(), id)
 	switch {
 	case err != nil:
 		return nil, err
@@ -39,7 +39,7 @@ func (a *App) cause(ctx context.Context, id edda.ID) (*Event, error) {
 	case e.CausationID.IsZero():
 		return nil, nil
 	}
-	return eventByID(ctx, a.db.Reader(), e.CausationID)
+	return a.rows.eventByID(ctx, a.db.Reader(), e.CausationID)
 }
 
 // Children returns the events that an event brought about itself, in their order.
@@ -109,7 +109,7 @@ func (a *App) find(ctx context.Context, statement string, id edda.ID, most int) 
 	if deep {
 		args = append(args, MaxLevels)
 	}
-	found, err := queryEvents(ctx, a.db.Reader(), statement, args...)
+	found, err := a.rows.queryEvents(ctx, a.db.Reader(), statement, args...)
 	switch {
 	case err != nil:
 		return nil, err

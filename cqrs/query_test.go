@@ -60,7 +60,7 @@ func newChronicle(t *testing.T, db driver.DB, r *rand.Rand, n int) *chronicle {
 	}
 	for from := 0; from < n; {
 		to := min(from+1+r.IntN(9), n)
-		transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, c.events[from:to]) })
+		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, c.events[from:to]) })
 		from = to
 	}
 	return c
@@ -233,7 +233,7 @@ func causes(t *testing.T, db driver.DB, n int) []*Event {
 			events[i].CausationID = events[i-1].ID
 		}
 	}
-	transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+	transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
 	return events
 }
 

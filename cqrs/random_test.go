@@ -237,7 +237,7 @@ func (w *world) like(m *naive) bool {
 	for _, key := range slices.Sorted(maps.Keys(m.versions)) {
 		versions = append(versions, fmt.Sprintf("%s %d", key, m.versions[key]))
 	}
-	events, err := selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), eventRange{})
+	events, err := (eventRows{}).selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), eventRange{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

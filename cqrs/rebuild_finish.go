@@ -109,7 +109,7 @@ func (r *rebuild) rest(ctx context.Context, tx *Tx) ([]matched, []*positionRow, 
 		return nil, rows, nil
 	}
 	// Events that are there and not settled count too: what is not there yet will write the tables later.
-	events, err := selectEvents(ctx, tx, r.a.db.Dialect(), eventRange{After: r.place, Until: until, Limit: rebuildRest + 1})
+	events, err := r.a.rows.selectEvents(ctx, tx, r.a.db.Dialect(), eventRange{After: r.place, Until: until, Limit: rebuildRest + 1})
 	if err != nil {
 		return nil, nil, err
 	}

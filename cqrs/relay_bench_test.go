@@ -49,7 +49,7 @@ func BenchmarkRelayRead(b *testing.B) {
 		for b.Loop() {
 			after, n := Position{}, 0
 			for {
-				some, _, err := readRelayed(context.Background(), db.Reader(), db.Dialect(), after, 1)
+				some, _, err := readRelayed(context.Background(), db.Reader(), db.Dialect(), eventRows{}, after, 1)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -17,11 +17,16 @@ import (
 const (
 	relayReadEvents = 4096
 	relayReadBytes  = 4 << 20 // one event aside
+	// relayReadDecoded is how many events whose data a codec keeps.
+	relayReadDecoded = 256
 )
 
 // readRelayed reads the settled events after a place, in order, as messages for so many
 // shards. Full says that there may be more.
-func readRelayed(ctx context.Context, q Querier, d *driver.Dialect, after Position, shards int) (events []relayed, full bool, err error) {
+func readRelayed(ctx context.Context, q Querier, d *driver.Dialect, er eventRows, after Position, shards int) (events []relayed, full bool, err error) {
+	if er.codec.Decode != nil {
+		return readDecoded(ctx, q, d, er, after, shards)
+	}
 	statement, args := "SELECT tx, seq, "+eventColumns+" FROM edda_events WHERE seq > $1 ORDER BY seq LIMIT $2", []any{after.Seq, relayReadEvents}
 	if d.Settled != "" {
 		statement = "SELECT tx, seq, " + eventColumns + " FROM edda_events WHERE (tx, seq) > ($1, $2) AND " + d.Settled + " ORDER BY tx, seq LIMIT $3"
@@ -37,6 +42,24 @@ func readRelayed(ctx context.Context, q Querier, d *driver.Dialect, after Positi
 		}
 	}
 	return r.found, len(r.found) == relayReadEvents || r.bytes >= relayReadBytes, nil
+}
+
+// readDecoded is readRelayed where the database does not have the data as JSON.
+func readDecoded(ctx context.Context, q Querier, d *driver.Dialect, er eventRows, after Position, shards int) ([]relayed, bool, error) {
+	events, err := er.selectEvents(ctx, q, d, eventRange{After: after, Limit: relayReadDecoded, Settled: true})
+	if err != nil {
+		return nil, false, err
+	}
+	found := make([]relayed, len(events))
+	for i, e := range events {
+		m := relayMessage(e.ID.String(), e.Type, e.Object, e.Key, e.Broadcaster, e.CorrelationID, e.Version)
+		m.CausationID, m.Time = e.CausationID, e.CreatedAt
+		if m.Payload, err = json.Marshal(e); err != nil {
+			return nil, false, fmt.Errorf("event %s: %w", e.ID, err)
+		}
+		found[i] = relayed{position: e.Position, shard: shardOf(m.Key, shards), message: m}
+	}
+	return found, len(found) == relayReadDecoded, nil
 }
 
 // relayReader makes messages of rows. What the database has as JSON is copied as it is.

@@ -112,7 +112,7 @@ func TestRelayWhilePostgresRestarts(t *testing.T) {
 		b.committed()
 		go func() { down <- server.Stop() }()
 		some := []*Event{madeEvent(int(madeEvents.Add(1)), 11), madeEvent(int(madeEvents.Add(1)), 11)}
-		_ = db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, some) })
+		_ = db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, some) })
 		if err := <-down; err != nil {
 			t.Fatal(err)
 		}

@@ -58,7 +58,7 @@ func (b *logBook) await(t testing.TB, want string) string {
 // restore makes the database what it was after its first events.
 func restore(t testing.TB, db driver.DB, events int) {
 	t.Helper()
-	all, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+	all, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
 	if err != nil {
 		t.Fatal(err)
 	}

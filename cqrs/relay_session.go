@@ -173,7 +173,7 @@ func (s *relaySession) find(ctx context.Context, after relayRow, reload bool, f 
 			after = *f.row
 		}
 	}
-	if f.events, f.full, err = readRelayed(ctx, q, d, after.Position, len(s.shards)); err != nil {
+	if f.events, f.full, err = readRelayed(ctx, q, d, s.a.rows, after.Position, len(s.shards)); err != nil {
 		return err
 	}
 	if len(f.events) == 0 && d.Settled != "" {

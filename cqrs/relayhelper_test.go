@@ -86,7 +86,7 @@ func makeEvents(t testing.TB, db driver.DB, n, aggregates, atOnce int) {
 		for i := range some {
 			some[i] = madeEvent(int(madeEvents.Add(1)), aggregates)
 		}
-		err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, some) })
+		err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, some) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func streamed(t testing.TB, backend edda.StreamBackend, shards, n int) map[strin
 // is there once, in order, as it is stored.
 func isRelayed(t testing.TB, db driver.DB, backend edda.StreamBackend, shards int) {
 	t.Helper()
-	events, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+	events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
 	if err != nil {
 		t.Fatal(err)
 	}

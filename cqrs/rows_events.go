@@ -17,12 +17,15 @@ const eventColumns = "event_uuid, command_uuid, causation_uuid, causation_hierar
 
 const eventColumnCount = 24
 
+// eventRows are the rows of events, whose data a codec may have made something else.
+type eventRows struct{ codec Codec }
+
 // insertEvents writes events, and the items of lists, in their order, and sets their
 // positions.
-func insertEvents(ctx context.Context, tx *Tx, events []*Event) error {
+func (er eventRows) insertEvents(ctx context.Context, tx *Tx, events []*Event) error {
 	for len(events) > 0 {
 		n := portion(len(events))
-		err := insertSomeEvents(ctx, tx, events[:n])
+		err := er.insertSomeEvents(ctx, tx, events[:n])
 		if err == nil {
 			err = insertItems(ctx, tx, events[:n])
 		}
@@ -34,10 +37,10 @@ func insertEvents(ctx context.Context, tx *Tx, events []*Event) error {
 	return nil
 }
 
-func insertSomeEvents(ctx context.Context, tx *Tx, events []*Event) (err error) {
+func (er eventRows) insertSomeEvents(ctx context.Context, tx *Tx, events []*Event) (err error) {
 	args := make([]any, 0, len(events)*eventColumnCount)
 	for _, e := range events {
-		if args, err = appendEvent(args, e); err != nil {
+		if args, err = er.appendEvent(ctx, args, e); err != nil {
 			return err
 		}
 	}
@@ -63,7 +66,7 @@ func insertSomeEvents(ctx context.Context, tx *Tx, events []*Event) (err error) 
 	return rows.Err()
 }
 
-func appendEvent(args []any, e *Event) ([]any, error) {
+func (er eventRows) appendEvent(ctx context.Context, args []any, e *Event) ([]any, error) {
 	texts, bytes := make([]any, 0, 6), len(e.Data)+len(e.Explain)
 	for _, v := range []any{e.PrimaryKeys, e.Metadata, chain(e.Before), chain(e.Saga), chain(e.After), chain(e.Chain)} {
 		b, err := json.Marshal(v)
@@ -82,9 +85,13 @@ func appendEvent(args []any, e *Event) ([]any, error) {
 	if e.Metadata == nil {
 		texts[1] = nil
 	}
+	data, err := er.codec.encode(ctx, e)
+	if err != nil {
+		return nil, err
+	}
 	return append(args,
 		e.ID.String(), e.CommandID.String(), nullID(e.CausationID), e.CausationLevel, e.CorrelationID, e.CorrelationType,
-		e.CorrelationPattern, e.Broadcaster, e.Type, e.Pattern, e.Object, e.Key, texts[0], []byte(e.Data), texts[1], int64(e.Version),
+		e.CorrelationPattern, e.Broadcaster, e.Type, e.Pattern, e.Object, e.Key, texts[0], data, texts[1], int64(e.Version),
 		e.AppVersion, texts[2], texts[3], texts[4], texts[5], nullText(e.Explain), e.Live, e.CreatedAt.UnixMicro()), nil
 }
 

@@ -28,9 +28,9 @@ type eventRange struct {
 }
 
 // selectEvents returns events in the order of their positions.
-func selectEvents(ctx context.Context, q Querier, d *driver.Dialect, r eventRange) ([]*Event, error) {
+func (er eventRows) selectEvents(ctx context.Context, q Querier, d *driver.Dialect, r eventRange) ([]*Event, error) {
 	statement, args := selectEventsSQL(d, r)
-	return queryEvents(ctx, q, statement, args...)
+	return er.queryEvents(ctx, q, statement, args...)
 }
 
 func selectEventsSQL(d *driver.Dialect, r eventRange) (statement string, args []any) {
@@ -63,18 +63,18 @@ func selectEventsSQL(d *driver.Dialect, r eventRange) (statement string, args []
 }
 
 // eventByID returns an event, nil when there is none.
-func eventByID(ctx context.Context, q Querier, id edda.ID) (*Event, error) {
-	return queryEvent(ctx, q, "SELECT tx, seq, "+eventColumns+" FROM edda_events WHERE event_uuid = $1", id.String())
+func (er eventRows) eventByID(ctx context.Context, q Querier, id edda.ID) (*Event, error) {
+	return er.queryEvent(ctx, q, "SELECT tx, seq, "+eventColumns+" FROM edda_events WHERE event_uuid = $1", id.String())
 }
 
 // eventOfCommand returns the event of a command, nil when it has saved none.
-func eventOfCommand(ctx context.Context, q Querier, id edda.ID) (*Event, error) {
-	return queryEvent(ctx, q, "SELECT tx, seq, "+eventColumns+
+func (er eventRows) eventOfCommand(ctx context.Context, q Querier, id edda.ID) (*Event, error) {
+	return er.queryEvent(ctx, q, "SELECT tx, seq, "+eventColumns+
 		" FROM edda_events WHERE event_uuid = (SELECT event_uuid FROM edda_commands WHERE command_uuid = $1)", id.String())
 }
 
-func queryEvent(ctx context.Context, q Querier, statement string, args ...any) (*Event, error) {
-	events, err := queryEvents(ctx, q, statement, args...)
+func (er eventRows) queryEvent(ctx context.Context, q Querier, statement string, args ...any) (*Event, error) {
+	events, err := er.queryEvents(ctx, q, statement, args...)
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
@@ -82,8 +82,8 @@ func queryEvent(ctx context.Context, q Querier, statement string, args ...any) (
 }
 
 // queryEvents runs a query for tx, seq and eventColumns.
-func queryEvents(ctx context.Context, q Querier, statement string, args ...any) ([]*Event, error) {
-	events, lists, err := readEvents(ctx, q, statement, args)
+func (er eventRows) queryEvents(ctx context.Context, q Querier, statement string, args ...any) ([]*Event, error) {
+	events, lists, err := er.readEvents(ctx, q, statement, args)
 	if err == nil {
 		err = readItems(ctx, q, lists)
 	}
@@ -94,7 +94,7 @@ func queryEvents(ctx context.Context, q Querier, statement string, args ...any) 
 }
 
 // readEvents reads events, and says which of them are about lists.
-func readEvents(ctx context.Context, q Querier, statement string, args []any) (events, lists []*Event, err error) {
+func (er eventRows) readEvents(ctx context.Context, q Querier, statement string, args []any) (events, lists []*Event, err error) {
 	rows, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, nil, err
@@ -103,6 +103,9 @@ func readEvents(ctx context.Context, q Querier, statement string, args []any) (e
 	r := newEventReader()
 	for rows.Next() {
 		e, err := r.read(rows)
+		if err == nil {
+			e.Data, err = er.codec.decode(ctx, e, e.Data)
+		}
 		if err != nil {
 			return nil, nil, err
 		}

@@ -175,7 +175,7 @@ func TestEvents(t *testing.T) {
 		plain := testEvent("d", 1)
 		plain.Metadata, plain.Explain, plain.CausationID = nil, nil, edda.ID{}
 		events = append(events, list, plain)
-		transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
 		for i := 1; i < len(events); i++ {
 			if !events[i-1].Position.Before(events[i].Position) {
 				t.Fatalf("event %d is at %v and the next at %v", i-1, events[i-1].Position, events[i].Position)
@@ -183,7 +183,7 @@ func TestEvents(t *testing.T) {
 		}
 		sel := func(r eventRange) []*Event {
 			t.Helper()
-			got, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), r)
+			got, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,17 +199,17 @@ func TestEvents(t *testing.T) {
 		check("a part", events[3:7], sel(eventRange{After: events[2].Position, Until: events[6].Position}))
 		check("some", events[10:20], sel(eventRange{After: events[9].Position, Limit: 10}))
 		check("another's", nil, sel(eventRange{Broadcaster: "Others"}))
-		got, err := eventByID(t.Context(), db.Reader(), list.ID)
+		got, err := (eventRows{}).eventByID(t.Context(), db.Reader(), list.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		check("the list", []*Event{list}, []*Event{got})
-		if got, err := eventByID(t.Context(), db.Reader(), newID()); got != nil || err != nil {
+		if got, err := (eventRows{}).eventByID(t.Context(), db.Reader(), newID()); got != nil || err != nil {
 			t.Errorf("of an unknown id got %v and %v", got, err)
 		}
 		row := &commandRow{ID: plain.CommandID, Run: 1, Status: statusCommitted, EventID: plain.ID}
 		transact(t, db, func(ctx context.Context, tx *Tx) error { _, err := insertCommand(ctx, tx, row); return err })
-		got, err = eventOfCommand(t.Context(), db.Reader(), plain.CommandID)
+		got, err = (eventRows{}).eventOfCommand(t.Context(), db.Reader(), plain.CommandID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,8 +277,8 @@ func TestLongLists(t *testing.T) {
 			}
 			events = append(events, e)
 		}
-		transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
-		got, err := selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
+		got, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +301,7 @@ func TestEventsAreReadByAnIndex(t *testing.T) {
 				for i := range events {
 					events[i] = testEvent(fmt.Sprint(key), uint64(i+1))
 				}
-				transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+				transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
 			}
 			if c.name == "postgres" {
 				transact(t, db, func(ctx context.Context, tx *Tx) error { _, err := tx.ExecContext(ctx, "ANALYZE"); return err })

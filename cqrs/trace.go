@@ -74,7 +74,7 @@ func (a *App) trace(ctx context.Context, id string) (*Trace, error) {
 	t := &Trace{CorrelationID: roots[0].CorrelationID}
 	events := roots
 	for _, root := range roots {
-		below, err := queryEvents(ctx, a.db.Reader(), selectDescendantsSQL, root.ID.String(), MaxTraceEvents+1, MaxLevels)
+		below, err := a.rows.queryEvents(ctx, a.db.Reader(), selectDescendantsSQL, root.ID.String(), MaxTraceEvents+1, MaxLevels)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func (a *App) roots(ctx context.Context, id string) (roots []*Event, asked edda.
 		}
 		return above[:1], e.ID, err
 	}
-	roots, err = queryEvents(ctx, a.db.Reader(), selectRootsSQL, id, MaxTraceEvents+1)
+	roots, err = a.rows.queryEvents(ctx, a.db.Reader(), selectRootsSQL, id, MaxTraceEvents+1)
 	if err == nil && len(roots) == 0 {
 		err = &edda.Error{Reason: edda.NoEvent, Err: fmt.Errorf("there is no event, no command with an event, and no story of the id %s", id)}
 	}
@@ -128,11 +128,11 @@ func (a *App) eventOrCommand(ctx context.Context, text string) (*Event, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // a correlation id may be any text
 	}
-	e, err := eventByID(ctx, a.db.Reader(), id)
+	e, err := a.rows.eventByID(ctx, a.db.Reader(), id)
 	if err != nil || e != nil {
 		return e, err
 	}
-	return eventOfCommand(ctx, a.db.Reader(), id)
+	return a.rows.eventOfCommand(ctx, a.db.Reader(), id)
 }
 
 // addHandled says of each event what its eventual handlers have made of it.

@@ -138,7 +138,7 @@ func TestTraceIsCut(t *testing.T) {
 				events[i].CausationID, events[i].CausationLevel = events[0].ID, 1
 			}
 		}
-		transact(t, db, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events) })
+		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
 		got, err := a.Trace(t.Context(), events[7].ID.String())
 		if err != nil || !got.Truncated || len(got.Roots) != 1 || len(got.Roots[0].Children) != MaxTraceEvents-1 {
 			t.Errorf("the trace is %v, %v", got, err)

@@ -224,7 +224,7 @@ func (t *tree) before(ctx context.Context, there *commandRow, x *execution) (*Ev
 			return e, nil
 		}
 	}
-	e, err := eventByID(ctx, t.tx, there.EventID)
+	e, err := t.a.rows.eventByID(ctx, t.tx, there.EventID)
 	if err == nil && (e == nil || there.Status != statusCommitted) {
 		return nil, &edda.Error{Op: x.op(), Reason: edda.Conflict, Err: fmt.Errorf("there is a command %s that is %s, and has no event", there.ID, there.Status)}
 	}
@@ -372,7 +372,7 @@ func (e *Event) derive(d *Derived) (*Event, error) {
 	}
 	c := e.copied()
 	c.CausationID, c.CausationLevel, c.Explain = e.ID, e.CausationLevel+1, d.Explain
-	c.Saga, c.Before, c.After, c.Chain, c.Includes = nil, nil, nil, []string{}, nil
+	c.Saga, c.Before, c.After, c.Chain, c.Includes = []string{}, []string{}, []string{}, []string{}, nil
 	c.CreatedAt = now()
 	if d.Data.model != nil {
 		c.Object, c.Key, c.Data, c.PrimaryKeys = d.Data.Object(), d.Data.keys[0], d.Data.raw, d.Data.primary()

@@ -89,12 +89,6 @@ type Dialect struct {
 	// Settled is the condition on table edda_events under which an event has its place in
 	// the order for good: no event that commits later comes before it. "" when always.
 	Settled string
-	// LockEvents lets no event in until the transaction ends, and waits for the transactions
-	// that have written some; "" where a transaction does that anyway. It must be the first
-	// statement, so that the transaction sees what those have committed. The order is not
-	// final even then: transactions that are older and have not written yet may put events
-	// before some that are there (Settled).
-	LockEvents string
 	// Migrations are the migrations, in the form of goose, for a tool of the user's.
 	Migrations fs.FS
 }

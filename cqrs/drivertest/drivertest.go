@@ -42,7 +42,6 @@ func Run(t *testing.T, m Make) {
 		{"CloseDuringUse", testCloseDuringUse},
 		{"MigrateTwice", testMigrateTwice},
 		{"MigrateAtOnce", testMigrateAtOnce},
-		{"LockEvents", testLockEvents},
 		{"Order", testOrder},
 	} {
 		t.Run(c.name, func(t *testing.T) {

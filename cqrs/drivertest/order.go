@@ -11,52 +11,6 @@ import (
 	"github.com/edda-io/edda/cqrs/driver"
 )
 
-// While the events are locked nothing is added to them, though others may be under way.
-func testLockEvents(t *testing.T, s *suite) {
-	if err := s.db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	lock := s.db.Dialect().LockEvents
-	inserting, inserted := make(chan struct{}), make(chan error, 1)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	err := s.transact(t.Context(), func(ctx context.Context, tx *driver.Tx) error {
-		if lock != "" {
-			if _, err := tx.ExecContext(ctx, lock); err != nil {
-				return err
-			}
-		}
-		wg.Go(func() {
-			if lock == "" {
-				close(inserting)
-			}
-			inserted <- s.transact(t.Context(), func(ctx context.Context, tx *driver.Tx) error {
-				if lock != "" {
-					close(inserting)
-				}
-				return insertEvent(ctx, tx, "b", 1)
-			})
-		})
-		<-inserting
-		for range 50 {
-			var n int
-			if err := s.db.Reader().QueryRowContext(ctx, "SELECT count(*) FROM edda_events").Scan(&n); err != nil || n != 0 {
-				return fmt.Errorf("got %d events and error %w, want none", n, err)
-			}
-		}
-		if len(inserted) > 0 {
-			t.Error("an event was added")
-		}
-		return insertEvent(ctx, tx, "a", 1)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := <-inserted; err != nil {
-		t.Error(err)
-	}
-}
-
 // placed is an event with its place.
 type placed struct {
 	tx, seq int64

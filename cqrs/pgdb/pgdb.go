@@ -108,7 +108,6 @@ func open(dsn string, o Options) (*DB, error) {
 		Name:       "postgres",
 		ForUpdate:  "FOR UPDATE SKIP LOCKED",
 		Settled:    "tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-		LockEvents: "LOCK TABLE edda_events IN EXCLUSIVE MODE",
 		Migrations: migrations,
 	}}
 	d.close = sync.OnceValue(d.closeAll)
