@@ -106,7 +106,7 @@ func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
 	if err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name + ": register its metrics", Reason: edda.BadValue, Err: err}
 	}
-	return &App{db: db, o: o, rows: eventRows{o.Codec}, table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
+	return &App{db: db, o: o, rows: eventRows{codec: o.Codec}, table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
 }
 
 func (o Options) withDefaults() Options {
@@ -200,6 +200,7 @@ func (a *App) Start(ctx context.Context, backend Backend) error {
 		return &edda.Error{Op: op, Reason: edda.Unavailable, Err: err}
 	}
 	return a.life.start(op, func(ctx context.Context, wg *sync.WaitGroup) {
+		a.rows.numbered = a.db.Dialect().Settled == ""
 		a.backend, a.parts = backend, a.components()
 		for _, c := range a.parts {
 			wg.Go(func() { c.run(ctx) })

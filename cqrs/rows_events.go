@@ -18,7 +18,12 @@ const eventColumns = "event_uuid, command_uuid, causation_uuid, causation_hierar
 const eventColumnCount = 24
 
 // eventRows are the rows of events, whose data a codec may have made something else.
-type eventRows struct{ codec Codec }
+type eventRows struct {
+	codec Codec
+	// numbered says that the number that the database gives a row is the event's place, as it is
+	// where there is one writer.
+	numbered bool
+}
 
 // insertEvents writes events, and the items of lists, in their order, and sets their
 // positions.
@@ -44,8 +49,15 @@ func (er eventRows) insertSomeEvents(ctx context.Context, tx *Tx, events []*Even
 			return err
 		}
 	}
-	rows, err := tx.QueryContext(ctx, "INSERT INTO edda_events ("+eventColumns+") VALUES "+tuples(len(events), eventColumnCount, 0)+
-		" RETURNING tx, seq, event_uuid", args...)
+	statement := "INSERT INTO edda_events (" + eventColumns + ") VALUES " + tuples(len(events), eventColumnCount, 0)
+	if er.numbered && len(events) == 1 { // which costs less than RETURNING
+		result, err := tx.ExecContext(ctx, statement, args...)
+		if err == nil {
+			events[0].Position.Seq, err = result.LastInsertId()
+		}
+		return err
+	}
+	rows, err := tx.QueryContext(ctx, statement+" RETURNING tx, seq, event_uuid", args...)
 	if err != nil {
 		return err
 	}
