@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -153,9 +154,10 @@ func killedAt(t *testing.T, db, step string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	answer, err := io.ReadAll(res.Body)
 	_ = res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		t.Errorf("repeated, it is answered with %s", res.Status)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("repeated, it is answered with %s: %s, %v", res.Status, answer, err)
 	}
 	if got := third.Members(); !slices.Equal(got, []string{step}) {
 		t.Errorf("the third party was told %v and has the members %q, want one", third.Told(), got)
