@@ -44,6 +44,33 @@ func (a *App) callOut(ctx context.Context, x *execution) (*Outcome, error) {
 	}
 }
 
+// meetBegun is for a command that another Do may have begun, here or in a process that has died: its
+// saga goes on by itself. What becomes of that comes first, because a before hook would else
+// meet what it has stored, and refuse the command that has just been done.
+func (a *App) meetBegun(ctx context.Context, x *execution) (*Outcome, error) {
+	if a.backend == nil {
+		return nil, nil
+	}
+	ctx, leave := a.join(ctx, "")
+	defer leave()
+	for {
+		_, err := a.backend.Saga(ctx, a.o.Namespace, sagaID(x.command.ID, x.run))
+		switch {
+		case edda.ReasonOf(err) == edda.NoSaga:
+			return nil, nil
+		case ctx.Err() != nil:
+			return a.giveUp(ctx, x, over(ctx))
+		case err != nil:
+			return a.giveUp(ctx, x, &edda.Error{Reason: edda.Unavailable, Err: err})
+		}
+		out, err := a.meet(ctx, x)
+		if !errors.Is(err, errNextRun) {
+			return out, err
+		}
+		x.run++
+	}
+}
+
 // errNextRun: the run there was is over, and the next one may begin.
 var errNextRun = errors.New("the next run")
 

@@ -205,10 +205,10 @@ func TestSameCommandTwiceAtATime(t *testing.T) {
 		go do()
 		<-begun
 		h.flow.faults.set("before", id, once(func(context.Context, *Tx) error {
-			close(release) // the other one is on its way to the saga
-			return nil
+			return errors.New("the hooks of the second one shall not run: the first one is there")
 		}))
 		go do()
+		close(release)
 		first, second := <-results, <-results
 		if first.err != nil || second.err != nil {
 			t.Fatal(first.err, second.err)

@@ -109,7 +109,11 @@ func (a *App) begin(ctx context.Context, c *Command) (*execution, *Outcome, erro
 		if err != nil {
 			return x, nil, err
 		}
-		if out, err := a.meetRow(ctx, x, there); out != nil || err != nil {
+		out, err := a.meetRow(ctx, x, there)
+		if out == nil && err == nil && len(x.spec.Calls) > 0 {
+			out, err = a.meetBegun(ctx, x)
+		}
+		if out != nil || err != nil {
 			return x, out, err
 		}
 	}
