@@ -14,9 +14,12 @@ import (
 
 // The rows of events: many people, and a projector that counts their events.
 const (
-	maxEvents   = 300_000
-	eventPeople = 10_000
-	countNames  = "Counts.add"
+	maxEvents = 300_000
+	// manyPeople make a projector write nearly as often as there are events in its batches,
+	// fewPeople let it fold them in memory.
+	manyPeople = 10_000
+	fewPeople  = 100
+	countNames = "Counts.add"
 	// eventsAtOnce are in one INSERT; more would take longer, because the driver of SQLite
 	// looks for each parameter among all of them.
 	eventsAtOnce  = 50
@@ -68,7 +71,7 @@ type waiting struct {
 }
 
 // openEvents makes one.
-func openEvents(ctx context.Context, e *env, open opensDatabase) (*waiting, error) {
+func openEvents(ctx context.Context, e *env, open opensDatabase, people int) (*waiting, error) {
 	db, err := open(ctx, e)
 	if err != nil {
 		return nil, err
@@ -76,10 +79,13 @@ func openEvents(ctx context.Context, e *env, open opensDatabase) (*waiting, erro
 	w := &waiting{database: db, events: min(e.Completed, maxEvents)}
 	err = db.Transact(ctx, sqldriver.TxOptions{}, func(ctx context.Context, tx *cqrs.Tx) (err error) {
 		for from := 0; from < w.events && err == nil; from += eventsAtOnce {
-			w.last, err = insertPeople(ctx, tx, db.Dialect().Name, from)
+			w.last, err = insertPeople(ctx, tx, db.Dialect().Name, from, people)
 		}
 		return err
 	})
+	if err == nil { // which PostgreSQL would do a little later
+		_, err = db.sql.ExecContext(ctx, "ANALYZE")
+	}
 	if err == nil {
 		err = db.sql.QueryRowContext(ctx, "SELECT tx, seq FROM edda_events ORDER BY tx DESC, seq DESC LIMIT 1").Scan(&w.at.Tx, &w.at.Seq)
 	}
@@ -90,7 +96,7 @@ func openEvents(ctx context.Context, e *env, open opensDatabase) (*waiting, erro
 }
 
 // insertPeople stores events as commands would have, and returns the id of the last.
-func insertPeople(ctx context.Context, tx *cqrs.Tx, dialect string, from int) (edda.ID, error) {
+func insertPeople(ctx context.Context, tx *cqrs.Tx, dialect string, from, people int) (edda.ID, error) {
 	var statement strings.Builder
 	statement.WriteString("INSERT INTO edda_events (causation_hierarchy_level, correlation_type, correlation_pattern_raw, broadcaster," +
 		" pattern_raw, object, version_app, chain_before, chain_saga, chain_after, chain_events, live_mode, metadata," +
@@ -104,12 +110,12 @@ func insertPeople(ctx context.Context, tx *cqrs.Tx, dialect string, from int) (e
 		}
 		now := time.Now()
 		id = edda.NewID(uint64(i), now)
-		key := fmt.Sprintf("p%d", i%eventPeople)
+		key := fmt.Sprintf("p%d", i%people)
 		fmt.Fprintf(&statement, "(0, '%s', '%s', '%s', '%s', '%s', '', '[]', '[]', '[]', '[]', %s, '{}'", createPerson, createPerson, peopleName,
 			personCreated, personModel, live)
 		args = append(args, id.String(), id.String(), id.String(), "person."+key+".created", key, fmt.Sprintf(`{"id":%q}`, key),
 			fmt.Appendf(nil, `{"id":%q,"email":"%s@example.com","name":"Person %s","about":%q}`, key, key, key, about),
-			i/eventPeople+1, now.UnixMicro())
+			i/people+1, now.UnixMicro())
 		for j := range eventsColumns {
 			fmt.Fprintf(&statement, ", $%d", (i-from)*eventsColumns+j+1)
 		}
@@ -123,7 +129,7 @@ func insertPeople(ctx context.Context, tx *cqrs.Tx, dialect string, from int) (e
 // eventual projector.
 func measureEvents(open opensDatabase) func(context.Context, *env, *spec) (Result, error) {
 	return func(ctx context.Context, e *env, _ *spec) (r Result, err error) {
-		w, err := openEvents(ctx, e, open)
+		w, err := openEvents(ctx, e, open, manyPeople)
 		if err != nil {
 			return r, err
 		}
@@ -149,7 +155,7 @@ func measureEvents(open opensDatabase) func(context.Context, *env, *spec) (Resul
 // measureRebuild measures how fast a projection is made anew from its events.
 func measureRebuild(open opensDatabase) func(context.Context, *env, *spec) (Result, error) {
 	return func(ctx context.Context, e *env, _ *spec) (r Result, err error) {
-		w, err := openEvents(ctx, e, open)
+		w, err := openEvents(ctx, e, open, fewPeople)
 		if err != nil {
 			return r, err
 		}
