@@ -186,8 +186,15 @@ func (w *stopwatch) elapsed() time.Duration {
 }
 
 // at calls f once the stopwatch shows when, which may change meanwhile, unless the
-// context ends before.
+// context ends before. It then holds nothing any more: a timer that is left would keep a whole
+// node, and its disk, in memory.
 func (w *stopwatch) at(ctx context.Context, when func() time.Duration, f func()) {
+	var timer atomic.Pointer[time.Timer]
+	stop := func() {
+		if t := timer.Load(); t != nil {
+			t.Stop()
+		}
+	}
 	var look func()
 	look = func() {
 		switch left := when() - w.elapsed(); {
@@ -195,10 +202,14 @@ func (w *stopwatch) at(ctx context.Context, when func() time.Duration, f func())
 		case left <= 0:
 			f()
 		default:
-			time.AfterFunc(max(left, 10*time.Millisecond), look)
+			timer.Store(time.AfterFunc(max(left, 10*time.Millisecond), look))
+			if ctx.Err() != nil {
+				stop()
+			}
 		}
 	}
 	look()
+	context.AfterFunc(ctx, stop)
 }
 
 // timeout is context.WithTimeout by the stopwatch.
