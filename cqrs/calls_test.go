@@ -391,7 +391,26 @@ func (h *host) undo(id edda.ID) edda.Outcome {
 	in := edda.StepInput{SagaID: s.ID, StepID: "join", Args: s.Steps[0].Compensation.Args, Dependencies: []json.RawMessage{s.Steps[0].Result}}
 	svc := edda.NewBalanced("test")
 	h.callMethods(svc)
-	return svc.Invoke(h.t.Context(), &edda.Dispatch{Message: &edda.Message{ID: newID(), Type: undoMethod, Payload: edda.JSON(in)}, Attempt: 1})
+	return svc.Invoke(h.t.Context(), &edda.Dispatch{Message: &edda.Message{ID: newID(), Type: undoMethod, Payload: edda.JSON(in)}, Attempt: 1, Step: &edda.StepRef{SagaID: s.ID, Undo: true}})
+}
+
+// TestOnlySagasCallAndCommit sends the service of the app what only the node may.
+func TestOnlySagasCallAndCommit(t *testing.T) {
+	h := newHost(t, onSQLite(t))
+	id := newID()
+	h.do(h.create(id))
+	s, err := h.node.Saga(t.Context(), edda.DefaultNamespace, sagaID(id, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{callMethod, commitMethod, undoMethod} {
+		in := edda.StepInput{SagaID: s.ID, StepID: "join", Args: s.Steps[0].Args, Dependencies: []json.RawMessage{}}
+		_, err := h.node.Call(t.Context(), &edda.Message{To: edda.Address{Name: h.o.service()}, Type: method, Payload: edda.JSON(in)})
+		if err == nil || !strings.Contains(err.Error(), "no step of one") {
+			t.Errorf("%s: got error %v", method, err)
+		}
+	}
+	h.heard(id, 1, "do join", "do mail")
 }
 
 // TestCommitElsewhere runs commands from a process that does not host the app.

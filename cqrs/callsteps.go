@@ -16,6 +16,10 @@ func (a *App) callMethods(s *edda.Service) {
 		callMethod: a.handleCall, undoMethod: a.handleUndo, commitMethod: a.handleCommit,
 	} {
 		s.Add(edda.Method{Name: name, Handler: func(ctx *edda.Context, m *edda.Message) (*edda.Reply, error) {
+			// Who may call the service to ask it things may not commit what no validator has seen.
+			if ctx.Step() == nil {
+				return nil, edda.Final(string(edda.NotAllowed), "%s is for the sagas of commands, and this is no step of one", name)
+			}
 			if err := a.life.awaitStart(ctx); err != nil {
 				return nil, err
 			}
