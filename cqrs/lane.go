@@ -127,6 +127,16 @@ func (l *lane) wasSaved(p Position) {
 	}
 }
 
+// keep puts the lane's place into its row, which others change: what the lane has passed over without
+// a transaction stays passed.
+func (l *lane) keep(r *positionRow) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.adopted && l.generation == r.Generation && r.Before(l.place) {
+		r.Position = l.place
+	}
+}
+
 // forget lets the lane read everything from the database again.
 func (l *lane) forget() {
 	l.mu.Lock()

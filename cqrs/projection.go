@@ -163,6 +163,14 @@ func (a *App) setState(ctx context.Context, op, handler, state string) error {
 	})
 }
 
+// lane is that of a handler in this process, nil when it does not run here.
+func (a *App) lane(handler string) *lane {
+	if !a.isStarted() {
+		return nil
+	}
+	return a.late.by[handler]
+}
+
 // change changes a handler's row, and what belongs to it, with its lock, and lets the handler know.
 func (a *App) change(ctx context.Context, op, handler string, f func(ctx context.Context, tx *Tx, r *positionRow) error) error {
 	free, err := a.holdLanes(ctx, handler)
@@ -187,6 +195,9 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 		}
 		if r == nil || strings.HasPrefix(handler, rebuildPrefix) {
 			return a.noRow(handler)
+		}
+		if l := a.lane(handler); l != nil {
+			l.keep(r)
 		}
 		if err := f(ctx, tx, r); err != nil {
 			return err
