@@ -287,8 +287,8 @@ func (c *check) checkEntries(ctx context.Context) error {
 		e := &c.entries[i]
 		c.patience.step()
 		if err := c.checkEntry(ctx, e); err != nil {
-			return fmt.Errorf("%s of %s/%s (submitted %d, stored %d as %v at %s, answered %d, cancelled %d): %w",
-				e.task.Name, e.service, e.key, e.submitted, e.acked, e.id, e.position, e.answered, e.cancelled, err)
+			return fmt.Errorf("%s of %s/%s (submitted %d, stored %d as %v at %s, answered %d, cancelled %d, its number seen %d): %w",
+				e.task.Name, e.service, e.key, e.submitted, e.acked, e.id, e.position, e.answered, e.cancelled, e.numbered, err)
 		}
 	}
 	return nil

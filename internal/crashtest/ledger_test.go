@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -180,26 +181,14 @@ func (l *ledger) seen(e *entry, r *edda.Request) {
 	l.mu.Unlock()
 }
 
-// at returns the entries as they were at a moment: what was told later was not.
+// at returns the entries as they were at a moment.
 func (l *ledger) at(moment int) []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	es := make([]entry, len(l.entries))
 	for i, e := range l.entries {
 		es[i] = *e
-		c := &es[i]
-		if c.acked > moment {
-			c.acked, c.doubt = 0, true
-		}
-		if c.answered > moment {
-			c.answered = 0
-		}
-		if c.cancelled > moment {
-			c.cancelled = 0
-		}
-		if c.numbered > moment {
-			c.number = 0
-		}
+		es[i].forget(moment)
 	}
 	return es
 }
@@ -210,15 +199,46 @@ func (l *ledger) rewind(moment int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.entries {
-		if e.acked > moment {
-			e.acked, e.id, e.position, e.doubt = 0, edda.ID{}, "", true
-		}
-		if e.answered > moment {
-			e.answered, e.state, e.n = 0, "", 0
-		}
-		if e.cancelled > moment {
-			e.cancelled = 0
-		}
+		e.forget(moment)
+	}
+}
+
+// forget drops what was told, or seen, after a moment.
+func (e *entry) forget(moment int) {
+	if e.acked > moment {
+		e.acked, e.id, e.position, e.doubt = 0, edda.ID{}, "", true
+	}
+	if e.answered > moment {
+		e.answered, e.state, e.n = 0, "", 0
+	}
+	if e.cancelled > moment {
+		e.cancelled = 0
+	}
+	if e.numbered > moment {
+		e.number, e.numbered = 0, 0
+	}
+}
+
+// TestLedgerForgets goes back to a crash from before the moment at which a number was
+// seen: from there the task may get another one.
+func TestLedgerForgets(t *testing.T) {
+	l := &ledger{}
+	e := &entry{service: accounts, key: "a", keep: true}
+	l.submit(e)
+	l.accepted(e, edda.ID{1}, "0-1")
+	crash := l.now()
+	c := &check{
+		entries:  l.at(crash),
+		accounts: map[string]account{"a": {N: 1, Tasks: map[string]int{e.task.Name: 1}}},
+		states:   map[string]edda.State{e.task.Name: edda.StateSucceeded},
+	}
+	c.learn(l)
+	if got := l.at(l.now())[0]; got.number != 1 || got.answered == 0 {
+		t.Fatalf("learnt number %d, answered %d", got.number, got.answered)
+	}
+	l.rewind(crash)
+	if got := l.at(l.now())[0]; got.number != 0 || got.answered != 0 || got.acked == 0 {
+		t.Errorf("after going back: number %d, answered %d, stored %d", got.number, got.answered, got.acked)
 	}
 }
 
