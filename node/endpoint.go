@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -118,7 +119,7 @@ func newSecret() string {
 
 // endpointSet is what the log says of a service behind an endpoint.
 func endpointSet(e *edda.EndpointSpec) record.ServiceSet {
-	set := serviceSet(&e.ServiceSpec, &schemas{})
+	set := serviceSet(&e.ServiceSpec, &methodschema.Set{})
 	set.Endpoint = &record.Endpoint{
 		URL: e.URL, Protocol: e.Protocol, HealthPath: e.HealthPath, HealthInterval: e.HealthInterval, Secret: e.Secret,
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/guard"
 )
 
 // onAccept runs the interceptor in the caller's goroutine: a slow one holds up
@@ -13,7 +14,7 @@ import (
 func (n *Node) onAccept(ctx context.Context, m *edda.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, n.opts.InterceptorTimeout)
 	defer cancel()
-	err := guard("OnAccept", func() error { return n.opts.OnAccept(ctx, m) })
+	err := guard.Call("OnAccept", func() error { return n.opts.OnAccept(ctx, m) })
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -57,7 +58,7 @@ func (n *Node) onReply(ctx context.Context, r *edda.Request, reply *edda.Reply) 
 	done := make(chan error, 1)
 	n.handlers.Go(func() {
 		defer func() { <-n.replying }()
-		done <- guard("OnReply", func() error { return n.opts.OnReply(ctx, r, reply) })
+		done <- guard.Call("OnReply", func() error { return n.opts.OnReply(ctx, r, reply) })
 	})
 	select {
 	case err := <-done:
@@ -65,14 +66,4 @@ func (n *Node) onReply(ctx context.Context, r *edda.Request, reply *edda.Reply) 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// guard turns a panic of somebody else's function into an error, of reason PANIC.
-func guard(what string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &edda.Error{Reason: edda.Panicked, Err: fmt.Errorf("%s panicked: %v", what, v)}
-		}
-	}()
-	return f()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edda-io/edda"
 	channelfold "github.com/edda-io/edda/internal/fold/channel"
+	"github.com/edda-io/edda/internal/guard"
 	hub "github.com/edda-io/edda/internal/live"
 	"github.com/edda-io/edda/pattern"
 )
@@ -28,7 +29,7 @@ func (n *Node) presenceHook(what string, f func(namespace, channel string, p edd
 		return nil
 	}
 	return func(namespace, channel string, p edda.Presence) {
-		if err := guard(what, func() error { f(namespace, channel, p); return nil }); err != nil {
+		if err := guard.Call(what, func() error { f(namespace, channel, p); return nil }); err != nil {
 			n.log.Warn(what+" did not work", "channel", channel, "namespace", namespace, "error", err)
 		}
 	}
@@ -72,7 +73,7 @@ func (n *Node) Subscribe(ctx context.Context, s *edda.Subscribe) (edda.Subscript
 func (n *Node) onSubscribe(ctx context.Context, op string, s *edda.Subscribe) error {
 	ctx, cancel := context.WithTimeout(ctx, n.opts.InterceptorTimeout)
 	defer cancel()
-	err := guard("OnSubscribe", func() error { return n.opts.OnSubscribe(ctx, s) })
+	err := guard.Call("OnSubscribe", func() error { return n.opts.OnSubscribe(ctx, s) })
 	if err == nil {
 		err = ctx.Err()
 	}

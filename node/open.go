@@ -25,6 +25,7 @@ import (
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
 )
@@ -318,9 +319,21 @@ func (n *Node) checkKinds() error {
 	return nil
 }
 
+// schemasOf returns the schemas of each service.
+func schemasOf(services []*edda.Service) ([]*methodschema.Set, error) {
+	all := make([]*methodschema.Set, len(services))
+	for i, s := range services {
+		var err error
+		if all[i], err = methodschema.Of(s); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
 // host makes this process a worker for the services of the options, whose schemas
 // are given. The partitions do not run yet.
-func (n *Node) host(all []*schemas) {
+func (n *Node) host(all []*methodschema.Set) {
 	if len(all) == 0 {
 		return
 	}
@@ -337,7 +350,7 @@ func (n *Node) host(all []*schemas) {
 }
 
 // hostHere shows what this process says of a service until the log says it too.
-func (s *service) hostHere(spec *edda.ServiceSpec, sc *schemas) {
+func (s *service) hostHere(spec *edda.ServiceSpec, sc *methodschema.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -349,15 +362,15 @@ func (s *service) hostHere(spec *edda.ServiceSpec, sc *schemas) {
 }
 
 // serviceSet is what the log says of a service.
-func serviceSet(s *edda.ServiceSpec, sc *schemas) record.ServiceSet {
+func serviceSet(s *edda.ServiceSpec, sc *methodschema.Set) record.ServiceSet {
 	return record.ServiceSet{
-		Address: s.Address(), Kind: s.Kind, Methods: s.Methods, Schemas: sc.records(),
+		Address: s.Address(), Kind: s.Kind, Methods: s.Methods, Schemas: sc.ForLog(),
 		Concurrency: s.Concurrency, AttemptTimeout: s.AttemptTimeout, Retry: s.Retry, OnDead: s.OnDead,
 	}
 }
 
 // register makes a service known, if the log does not know it as it is.
-func (n *Node) register(ctx context.Context, s *edda.ServiceSpec, sc *schemas) error {
+func (n *Node) register(ctx context.Context, s *edda.ServiceSpec, sc *methodschema.Set) error {
 	svc, set := n.service(s.Namespace, s.Name), serviceSet(s, sc)
 	if svc.is(&set) {
 		return nil
@@ -370,7 +383,7 @@ func (s *service) is(set *record.ServiceSet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := &s.set
-	return s.registered && a.Kind == set.Kind && slices.Equal(a.Methods, set.Methods) && sameSchemas(a.Schemas, set.Schemas) &&
+	return s.registered && a.Kind == set.Kind && slices.Equal(a.Methods, set.Methods) && methodschema.Same(a.Schemas, set.Schemas) &&
 		a.Concurrency == set.Concurrency && a.AttemptTimeout == set.AttemptTimeout && a.Retry == set.Retry && a.OnDead == set.OnDead &&
 		sameEndpoint(a.Endpoint, set.Endpoint)
 }

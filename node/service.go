@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/seldom"
 )
@@ -28,7 +29,7 @@ type service struct {
 	registered bool
 	set        record.ServiceSet
 	group      edda.GroupSpec // of a consumer
-	schemas    *schemas
+	schemas    *methodschema.Set
 	paused     bool
 	draining   bool
 	hosts      []*host    // attached, in the order they came
@@ -52,7 +53,7 @@ type view struct {
 	hosted     bool // somebody is there to handle requests
 	kind       edda.Kind
 	methods    []string
-	schemas    *schemas
+	schemas    *methodschema.Set
 
 	attemptTimeout time.Duration
 	retry          edda.RetryPolicy
@@ -86,8 +87,8 @@ func (v *view) knows(method string) bool {
 func (s *service) update(registered bool, set record.ServiceSet, paused bool) (pausedNow bool) {
 	s.mu.Lock()
 	pausedNow = paused && !s.paused
-	if !sameSchemas(s.set.Schemas, set.Schemas) && !s.hostedHere() {
-		s.schemas = schemasFrom(set.Schemas)
+	if !methodschema.Same(s.set.Schemas, set.Schemas) && !s.hostedHere() {
+		s.schemas = methodschema.FromLog(set.Schemas)
 	}
 	s.registered, s.set, s.paused = registered, set, paused
 	s.show()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/rendezvous"
 )
 
@@ -145,7 +146,7 @@ func (s *WorkerSpec) validate(op string) error {
 			return bad("service %s stands twice", sv.Address())
 		}
 		seen[sv.Address()] = true
-		if _, err := compileSchemas(sv.Schemas); err != nil {
+		if _, err := methodschema.Compile(sv.Schemas); err != nil {
 			return bad("service %s: %w", sv.Name, err)
 		}
 	}
@@ -171,7 +172,7 @@ func (n *Node) registerFor(ctx context.Context, spec *WorkerSpec, s *edda.Servic
 	} else if v.registered && svc.newerThan(spec.Version) {
 		return nil
 	}
-	sc, err := compileSchemas(s.Schemas)
+	sc, err := methodschema.Compile(s.Schemas)
 	if err != nil {
 		return err
 	}
