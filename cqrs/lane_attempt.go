@@ -117,17 +117,11 @@ func (r *laneRun) dispatch(ctx context.Context, m matched) error {
 	return r.l.v.a.rows.insertEvents(ctx, r.tx, t.events)
 }
 
-// maxParkedError bounds the text that is kept of an error.
-const maxParkedError = 2000
-
 // fail parks an event whose handler has failed, until its next attempt or for good.
 func (r *laneRun) fail(ctx context.Context, m matched, failure error) error {
 	row := r.parkedRow(m)
 	row.Attempts++
-	row.Error = failure.Error()
-	if len(row.Error) > maxParkedError {
-		row.Error = row.Error[:maxParkedError] + "…"
-	}
+	row.Error = keptText(failure.Error())
 	delay, again := m.c.Retry.Next(row.Attempts, rand.Float64())
 	again = again && repeats(failure)
 	if h, ok := errors.AsType[*edda.HandlerError](failure); ok && h.RetryAfter > 0 {

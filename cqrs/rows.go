@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/edda-io/edda"
 )
@@ -38,7 +39,7 @@ const commandColumns = "command_uuid, run, status, broadcaster, command_type, ob
 func (r *commandRow) values() []any {
 	return []any{
 		r.ID.String(), r.Run, r.Status, r.Broadcaster, r.Type, r.Object, r.Key,
-		nullID(r.EventID), string(r.Principal), r.Reason, r.CreatedAt.UnixMicro(),
+		nullID(r.EventID), string(r.Principal), keptText(r.Reason), r.CreatedAt.UnixMicro(),
 	}
 }
 
@@ -103,6 +104,23 @@ func selectCommand(ctx context.Context, q Querier, id edda.ID) (*commandRow, err
 	}
 	r.Principal, r.CreatedAt = edda.Principal(principal), time.UnixMicro(createdAt).UTC()
 	return &r, nil
+}
+
+// maxKeptText bounds the text that is kept of an error.
+const maxKeptText = 2000
+
+// keptText is the text of an error as any database takes it: PostgreSQL refuses what is not UTF-8,
+// and NUL.
+func keptText(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	if len(s) <= maxKeptText {
+		return s
+	}
+	end := maxKeptText
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
 }
 
 // nullID is an id as a parameter, NULL when it is zero.
