@@ -6,7 +6,8 @@
 //	conn, err := client.Dial("http://127.0.0.1:7400", client.Options{})
 //	c := conn.Client() // as node.Client()
 //
-// An append with a Channel publishes; whoever wants to subscribe does so over HTTP or
+// It sets, looks up, lists and removes channels as an [edda.ChannelBackend] does, and an
+// append with a Channel publishes; whoever wants to subscribe does so over HTTP or
 // WebSocket.
 //
 // Calls, sends and appends travel together on a few connections, as many at a time as are
@@ -14,8 +15,8 @@
 // and what was acknowledged is as durable. When the connection breaks before an
 // answer has come, the request may or may not have been stored: one with an
 // idempotency key, or an append whose messages have ids, is sent again, for any other the
-// error is OutcomeUnknown. What is asked of a saga, a stream or a group is sent again
-// where a second time changes nothing.
+// error is OutcomeUnknown. What is asked of a saga, a stream, a group or a channel is sent
+// again where a second time changes nothing.
 package client
 
 import (

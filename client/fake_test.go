@@ -27,9 +27,10 @@ const patience = 20 * time.Second
 type fakeNode struct {
 	eddav1.UnimplementedEddaServiceServer
 	fakeSagas
-	streamsOf fakeStreams
-	url       string
-	server    *grpc.Server
+	streamsOf  fakeStreams
+	channelsOf fakeChannels
+	url        string
+	server     *grpc.Server
 
 	mu      sync.Mutex // guards what follows
 	streams int        // of Batch, so far
@@ -57,6 +58,8 @@ func newFakeNodeAt(t *testing.T, addr string, o ...grpc.ServerOption) *fakeNode 
 	eddav1.RegisterSagaServiceServer(n.server, &n.fakeSagas)
 	n.streamsOf.fakeSagas = &n.fakeSagas
 	eddav1.RegisterStreamServiceServer(n.server, &n.streamsOf)
+	n.channelsOf.fakeSagas = &n.fakeSagas
+	eddav1.RegisterChannelServiceServer(n.server, &n.channelsOf)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,7 @@ import (
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
 
-// streamCall is a method of edda.StreamBackend or edda.GroupBackend, called.
+// streamCall is a method about streams, groups or channels, called.
 type streamCall struct {
 	name   string
 	call   func(context.Context, *client.Conn) error
@@ -80,7 +81,7 @@ func TestStreamCallsWhenTheConnectionBreaks(t *testing.T) {
 	n := newFakeNode(t)
 	w := newWire(t, n.url)
 	c := dial(t, w.url(), client.Options{})
-	for _, tc := range streamCalls() {
+	for _, tc := range slices.Concat(streamCalls(), channelCalls()) {
 		n.onSagas(func(ctx context.Context, _ proto.Message, times int) (proto.Message, error) {
 			if times == 1 {
 				w.cut()
@@ -108,7 +109,7 @@ func TestStreamCallsWhenTheConnectionBreaks(t *testing.T) {
 func TestStreamCallErrors(t *testing.T) {
 	n := newFakeNode(t)
 	c := n.dial(t, client.Options{ConnectTimeout: 30 * time.Millisecond})
-	for _, tc := range streamCalls() {
+	for _, tc := range slices.Concat(streamCalls(), channelCalls()) {
 		n.onSagas(func(context.Context, proto.Message, int) (proto.Message, error) {
 			return nil, refuse(&eddav1.Error{Reason: "NO_STREAM", Message: "there is none"})
 		})
@@ -133,7 +134,7 @@ func TestStreamCallErrors(t *testing.T) {
 	}
 	n.server.Stop()
 	c = n.dial(t, client.Options{ConnectTimeout: 30 * time.Millisecond})
-	for _, tc := range streamCalls() {
+	for _, tc := range slices.Concat(streamCalls(), channelCalls()) {
 		if err := tc.call(t.Context(), c); edda.ReasonOf(err) != edda.Unavailable {
 			t.Errorf("%s without a connection: got %v", tc.name, err)
 		}

@@ -98,9 +98,7 @@ func (c *Conn) Streams(ctx context.Context, namespace string, limit int, after s
 	if err := checkLimit(op, limit); err != nil {
 		return nil, "", err
 	}
-	req := wire.AppendString(nil, 1, rpcconn.Text(namespace))
-	req = wire.AppendUint(req, 2, uint64(limit))
-	b, err := c.ask(ctx, op, streamService+"ListStreams", edda.ID{}, wire.AppendString(req, 3, rpcconn.Text(after)))
+	b, err := c.ask(ctx, op, streamService+"ListStreams", edda.ID{}, listRequest(namespace, limit, after))
 	if err != nil {
 		return nil, "", err
 	}

@@ -1,5 +1,5 @@
 // Package rpcgw is the gRPC surface of a node: the stream of each worker, the
-// calls of clients, sagas, and gRPC's health and reflection services. It decodes, calls
+// calls of clients, sagas, streams and channels, and gRPC's health and reflection services. It decodes, calls
 // the node and encodes; all rules live in the node. docs/protocol.md is the
 // protocol.
 //
@@ -85,6 +85,7 @@ type Gateway struct {
 	eddav1.UnimplementedWorkerServiceServer
 	eddav1.UnimplementedSagaServiceServer
 	eddav1.UnimplementedStreamServiceServer
+	eddav1.UnimplementedChannelServiceServer
 
 	names *ownhost.Names // nil when there are credentials
 	node  *node.Node
@@ -114,16 +115,17 @@ type Gateway struct {
 
 // backends are what is served: the node, but in tests.
 type backends struct {
-	calls   edda.Backend
-	sagas   edda.SagaBackend
-	streams edda.StreamBackend
-	groups  edda.GroupBackend
+	calls    edda.Backend
+	sagas    edda.SagaBackend
+	streams  edda.StreamBackend
+	groups   edda.GroupBackend
+	channels edda.ChannelBackend
 }
 
 // New returns the gateway of a node. The error names the option that makes no
 // sense.
 func New(n *node.Node, opts Options) (*Gateway, error) {
-	return build(n, backends{calls: n, sagas: n, streams: n, groups: n}, opts)
+	return build(n, backends{calls: n, sagas: n, streams: n, groups: n, channels: n}, opts)
 }
 
 func build(n *node.Node, b backends, opts Options) (*Gateway, error) {
@@ -163,7 +165,7 @@ func build(n *node.Node, b backends, opts Options) (*Gateway, error) {
 	}
 	for _, name := range []string{
 		"", eddav1.EddaService_ServiceDesc.ServiceName, eddav1.WorkerService_ServiceDesc.ServiceName, eddav1.SagaService_ServiceDesc.ServiceName,
-		eddav1.StreamService_ServiceDesc.ServiceName,
+		eddav1.StreamService_ServiceDesc.ServiceName, eddav1.ChannelService_ServiceDesc.ServiceName,
 	} {
 		g.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
 	}
@@ -204,6 +206,7 @@ func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
 	eddav1.RegisterWorkerServiceServer(s, g)
 	eddav1.RegisterSagaServiceServer(s, g)
 	eddav1.RegisterStreamServiceServer(s, g)
+	eddav1.RegisterChannelServiceServer(s, g)
 	healthv1.RegisterHealthServer(s, g.health)
 	reflection.Register(s)
 	return s

@@ -57,37 +57,17 @@ func (g *Gateway) GetStream(ctx context.Context, r *eddav1.GetStreamRequest) (*e
 
 // ListStreams returns a page of the streams that the caller may see.
 func (g *Gateway) ListStreams(ctx context.Context, r *eddav1.ListStreamsRequest) (*eddav1.ListStreamsResponse, error) {
-	limit := int(r.GetLimit())
-	for {
-		page, next, err := g.streams.Streams(ctx, r.GetNamespace(), limit, r.GetAfter())
-		if err != nil {
-			return nil, err
-		}
-		out, read := g.streamList(grantOf(ctx), r.GetNamespace(), page)
-		if read == len(page) {
-			out.Next = next
-			return out, nil
-		}
-		limit = read // what fits, so that the backend says how to go on after it
+	grant := grantOf(ctx)
+	views, next, err := listed(int(r.GetLimit()),
+		func(limit int) ([]edda.Stream, string, error) {
+			return g.streams.Streams(ctx, r.GetNamespace(), limit, r.GetAfter())
+		},
+		func(s *edda.Stream) bool { return grant.MaySeeStream(r.GetNamespace(), s.Name) },
+		func(s *edda.Stream, left *room) *eddav1.Stream { return streamView(s, "", left) })
+	if err != nil {
+		return nil, err
 	}
-}
-
-// streamList writes those of a page that the caller may see, as far as there is room,
-// which it is for one. It returns how many it has looked at.
-func (g *Gateway) streamList(grant *auth.Grant, namespace string, page []edda.Stream) (out *eddav1.ListStreamsResponse, read int) {
-	out = new(eddav1.ListStreamsResponse)
-	left := room(maxViewBytes)
-	for i := range page {
-		if !grant.MaySeeStream(namespace, page[i].Name) {
-			continue
-		}
-		v := streamView(&page[i], "", &left)
-		if left < 0 && i > 0 {
-			return out, i
-		}
-		out.Streams = append(out.Streams, v)
-	}
-	return out, len(page)
+	return &eddav1.ListStreamsResponse{Streams: views, Next: next}, nil
 }
 
 // DeleteStream removes a stream.
@@ -221,6 +201,40 @@ func (g *Gateway) AwaitMessage(ctx context.Context, r *eddav1.AwaitMessageReques
 		return nil, err
 	}
 	return messageView(m), nil
+}
+
+// listed returns a page of what a backend lists, without those that the caller may not see,
+// and how to go on after it: as many as there is room for in one message, which there is for
+// one.
+func listed[T, V any](limit int, list func(limit int) ([]T, string, error), see func(*T) bool, view func(*T, *room) V) ([]V, string, error) {
+	for {
+		page, next, err := list(limit)
+		if err != nil {
+			return nil, "", err
+		}
+		views, read := visible(page, see, view)
+		if read == len(page) {
+			return views, next, nil
+		}
+		limit = read // what fits, so that the backend says how to go on after it
+	}
+}
+
+// visible writes those of a page that the caller may see, as far as there is room. It
+// returns how many it has looked at.
+func visible[T, V any](page []T, see func(*T) bool, view func(*T, *room) V) (views []V, read int) {
+	left := room(maxViewBytes)
+	for i := range page {
+		if !see(&page[i]) {
+			continue
+		}
+		v := view(&page[i], &left)
+		if left < 0 && i > 0 {
+			return views, i
+		}
+		views = append(views, v)
+	}
+	return views, len(page)
 }
 
 // listLimit returns how many a page may have.

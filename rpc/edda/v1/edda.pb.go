@@ -8055,6 +8055,538 @@ func (x *Settled) GetStale() []string {
 	return nil
 }
 
+type ChannelSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	From          []*ChannelSource       `protobuf:"bytes,3,rep,name=from,proto3" json:"from,omitempty"`       // at most 64, each stream once
+	History       *History               `protobuf:"bytes,4,opt,name=history,proto3" json:"history,omitempty"` // absent: the defaults
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelSpec) Reset() {
+	*x = ChannelSpec{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelSpec) ProtoMessage() {}
+
+func (x *ChannelSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelSpec.ProtoReflect.Descriptor instead.
+func (*ChannelSpec) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *ChannelSpec) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ChannelSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ChannelSpec) GetFrom() []*ChannelSource {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ChannelSpec) GetHistory() *History {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+// ChannelSource is a stream of the channel's namespace that feeds it. It need not be there
+// yet.
+type ChannelSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Patterns      []string               `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"` // of types of messages, those that match any; none: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelSource) Reset() {
+	*x = ChannelSource{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelSource) ProtoMessage() {}
+
+func (x *ChannelSource) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelSource.ProtoReflect.Descriptor instead.
+func (*ChannelSource) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *ChannelSource) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *ChannelSource) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+// History says which messages that were published to a channel are kept: the latest, as
+// long as both limits are met.
+type History struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"` // 0: 1,000
+	Age           int64                  `protobuf:"varint,2,opt,name=age,proto3" json:"age,omitempty"`     // 0: 24 h
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *History) Reset() {
+	*x = History{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *History) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*History) ProtoMessage() {}
+
+func (x *History) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use History.ProtoReflect.Descriptor instead.
+func (*History) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *History) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *History) GetAge() int64 {
+	if x != nil {
+		return x.Age
+	}
+	return 0
+}
+
+type Channel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spec          *ChannelSpec           `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
+	CreatedAt     int64                  `protobuf:"fixed64,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Subscribers   uint32                 `protobuf:"varint,3,opt,name=subscribers,proto3" json:"subscribers,omitempty"` // how many subscriptions there are at this node now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Channel) Reset() {
+	*x = Channel{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Channel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Channel) ProtoMessage() {}
+
+func (x *Channel) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Channel.ProtoReflect.Descriptor instead.
+func (*Channel) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *Channel) GetSpec() *ChannelSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *Channel) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *Channel) GetSubscribers() uint32 {
+	if x != nil {
+		return x.Subscribers
+	}
+	return 0
+}
+
+type SetChannelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channel       *ChannelSpec           `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChannelRequest) Reset() {
+	*x = SetChannelRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChannelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChannelRequest) ProtoMessage() {}
+
+func (x *SetChannelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChannelRequest.ProtoReflect.Descriptor instead.
+func (*SetChannelRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{109}
+}
+
+func (x *SetChannelRequest) GetChannel() *ChannelSpec {
+	if x != nil {
+		return x.Channel
+	}
+	return nil
+}
+
+type SetChannelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channel       *Channel               `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChannelResponse) Reset() {
+	*x = SetChannelResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChannelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChannelResponse) ProtoMessage() {}
+
+func (x *SetChannelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChannelResponse.ProtoReflect.Descriptor instead.
+func (*SetChannelResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{110}
+}
+
+func (x *SetChannelResponse) GetChannel() *Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return nil
+}
+
+func (x *SetChannelResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+type ChannelRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Channel       string                 `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelRef) Reset() {
+	*x = ChannelRef{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelRef) ProtoMessage() {}
+
+func (x *ChannelRef) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelRef.ProtoReflect.Descriptor instead.
+func (*ChannelRef) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{111}
+}
+
+func (x *ChannelRef) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ChannelRef) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+type ListChannelsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`        // 1 to 1,000; 0: 100. A page may have fewer.
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`         // next of the page before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChannelsRequest) Reset() {
+	*x = ListChannelsRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChannelsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChannelsRequest) ProtoMessage() {}
+
+func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
+func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *ListChannelsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListChannelsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListChannelsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ListChannelsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channels      []*Channel             `protobuf:"bytes,1,rep,name=channels,proto3" json:"channels,omitempty"`
+	Next          string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"` // empty: there are no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChannelsResponse) Reset() {
+	*x = ListChannelsResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChannelsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChannelsResponse) ProtoMessage() {}
+
+func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
+func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *ListChannelsResponse) GetChannels() []*Channel {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *ListChannelsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type DeleteChannelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteChannelResponse) Reset() {
+	*x = DeleteChannelResponse{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteChannelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteChannelResponse) ProtoMessage() {}
+
+func (x *DeleteChannelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteChannelResponse.ProtoReflect.Descriptor instead.
+func (*DeleteChannelResponse) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{114}
+}
+
 var File_rpc_edda_v1_edda_proto protoreflect.FileDescriptor
 
 const file_rpc_edda_v1_edda_proto_rawDesc = "" +
@@ -8711,7 +9243,40 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\bduration\x18\x04 \x01(\x03R\bduration\"3\n" +
 	"\aSettled\x12\x12\n" +
 	"\x04done\x18\x01 \x01(\x04R\x04done\x12\x14\n" +
-	"\x05stale\x18\x02 \x03(\tR\x05stale*A\n" +
+	"\x05stale\x18\x02 \x03(\tR\x05stale\"\x97\x01\n" +
+	"\vChannelSpec\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12*\n" +
+	"\x04from\x18\x03 \x03(\v2\x16.edda.v1.ChannelSourceR\x04from\x12*\n" +
+	"\ahistory\x18\x04 \x01(\v2\x10.edda.v1.HistoryR\ahistory\"C\n" +
+	"\rChannelSource\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x1a\n" +
+	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"1\n" +
+	"\aHistory\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x10\n" +
+	"\x03age\x18\x02 \x01(\x03R\x03age\"t\n" +
+	"\aChannel\x12(\n" +
+	"\x04spec\x18\x01 \x01(\v2\x14.edda.v1.ChannelSpecR\x04spec\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\x10R\tcreatedAt\x12 \n" +
+	"\vsubscribers\x18\x03 \x01(\rR\vsubscribers\"C\n" +
+	"\x11SetChannelRequest\x12.\n" +
+	"\achannel\x18\x01 \x01(\v2\x14.edda.v1.ChannelSpecR\achannel\"Z\n" +
+	"\x12SetChannelResponse\x12*\n" +
+	"\achannel\x18\x01 \x01(\v2\x10.edda.v1.ChannelR\achannel\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"D\n" +
+	"\n" +
+	"ChannelRef\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\"_\n" +
+	"\x13ListChannelsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"X\n" +
+	"\x14ListChannelsResponse\x12,\n" +
+	"\bchannels\x18\x01 \x03(\v2\x10.edda.v1.ChannelR\bchannels\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"\x17\n" +
+	"\x15DeleteChannelResponse*A\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_ORDERED\x10\x01\x12\x11\n" +
@@ -8767,7 +9332,14 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\tReadGroup\x12\x19.edda.v1.ReadGroupRequest\x1a\x13.edda.v1.Deliveries\x12/\n" +
 	"\x03Ack\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled\x122\n" +
 	"\x06Reject\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled\x122\n" +
-	"\x06Extend\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.SettledB,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
+	"\x06Extend\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled2\x9f\x02\n" +
+	"\x0eChannelService\x12E\n" +
+	"\n" +
+	"SetChannel\x12\x1a.edda.v1.SetChannelRequest\x1a\x1b.edda.v1.SetChannelResponse\x123\n" +
+	"\n" +
+	"GetChannel\x12\x13.edda.v1.ChannelRef\x1a\x10.edda.v1.Channel\x12K\n" +
+	"\fListChannels\x12\x1c.edda.v1.ListChannelsRequest\x1a\x1d.edda.v1.ListChannelsResponse\x12D\n" +
+	"\rDeleteChannel\x12\x13.edda.v1.ChannelRef\x1a\x1e.edda.v1.DeleteChannelResponseB,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
 
 var (
 	file_rpc_edda_v1_edda_proto_rawDescOnce sync.Once
@@ -8782,116 +9354,126 @@ func file_rpc_edda_v1_edda_proto_rawDescGZIP() []byte {
 }
 
 var file_rpc_edda_v1_edda_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
+var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 116)
 var file_rpc_edda_v1_edda_proto_goTypes = []any{
-	(Kind)(0),                    // 0: edda.v1.Kind
-	(OnDead)(0),                  // 1: edda.v1.OnDead
-	(*Message)(nil),              // 2: edda.v1.Message
-	(*Address)(nil),              // 3: edda.v1.Address
-	(*Header)(nil),               // 4: edda.v1.Header
-	(*Reply)(nil),                // 5: edda.v1.Reply
-	(*Error)(nil),                // 6: edda.v1.Error
-	(*LastOffset)(nil),           // 7: edda.v1.LastOffset
-	(*WorkerFrames)(nil),         // 8: edda.v1.WorkerFrames
-	(*WorkerFrame)(nil),          // 9: edda.v1.WorkerFrame
-	(*NodeFrames)(nil),           // 10: edda.v1.NodeFrames
-	(*NodeFrame)(nil),            // 11: edda.v1.NodeFrame
-	(*Register)(nil),             // 12: edda.v1.Register
-	(*Service)(nil),              // 13: edda.v1.Service
-	(*Method)(nil),               // 14: edda.v1.Method
-	(*Retry)(nil),                // 15: edda.v1.Retry
-	(*Registered)(nil),           // 16: edda.v1.Registered
-	(*Credit)(nil),               // 17: edda.v1.Credit
-	(*Dispatch)(nil),             // 18: edda.v1.Dispatch
-	(*DeliveryRef)(nil),          // 19: edda.v1.DeliveryRef
-	(*StepRef)(nil),              // 20: edda.v1.StepRef
-	(*State)(nil),                // 21: edda.v1.State
-	(*StateEntry)(nil),           // 22: edda.v1.StateEntry
-	(*Taken)(nil),                // 23: edda.v1.Taken
-	(*Heartbeat)(nil),            // 24: edda.v1.Heartbeat
-	(*Part)(nil),                 // 25: edda.v1.Part
-	(*PartStored)(nil),           // 26: edda.v1.PartStored
-	(*Outcome)(nil),              // 27: edda.v1.Outcome
-	(*Failure)(nil),              // 28: edda.v1.Failure
-	(*Fenced)(nil),               // 29: edda.v1.Fenced
-	(*StateGet)(nil),             // 30: edda.v1.StateGet
-	(*StateValue)(nil),           // 31: edda.v1.StateValue
-	(*Members)(nil),              // 32: edda.v1.Members
-	(*Drain)(nil),                // 33: edda.v1.Drain
-	(*SendRequest)(nil),          // 34: edda.v1.SendRequest
-	(*Ack)(nil),                  // 35: edda.v1.Ack
-	(*CallRequest)(nil),          // 36: edda.v1.CallRequest
-	(*CallResponse)(nil),         // 37: edda.v1.CallResponse
-	(*BatchRequests)(nil),        // 38: edda.v1.BatchRequests
-	(*BatchRequest)(nil),         // 39: edda.v1.BatchRequest
-	(*BatchResponses)(nil),       // 40: edda.v1.BatchResponses
-	(*BatchResponse)(nil),        // 41: edda.v1.BatchResponse
-	(*WaitRequest)(nil),          // 42: edda.v1.WaitRequest
-	(*GetRequest)(nil),           // 43: edda.v1.GetRequest
-	(*PartsRequest)(nil),         // 44: edda.v1.PartsRequest
-	(*PartsResponse)(nil),        // 45: edda.v1.PartsResponse
-	(*PartInfo)(nil),             // 46: edda.v1.PartInfo
-	(*RequestInfo)(nil),          // 47: edda.v1.RequestInfo
-	(*SagaSpec)(nil),             // 48: edda.v1.SagaSpec
-	(*StepSpec)(nil),             // 49: edda.v1.StepSpec
-	(*Queue)(nil),                // 50: edda.v1.Queue
-	(*Task)(nil),                 // 51: edda.v1.Task
-	(*CreateSagaRequest)(nil),    // 52: edda.v1.CreateSagaRequest
-	(*SagaAck)(nil),              // 53: edda.v1.SagaAck
-	(*GetSagaRequest)(nil),       // 54: edda.v1.GetSagaRequest
-	(*Saga)(nil),                 // 55: edda.v1.Saga
-	(*Step)(nil),                 // 56: edda.v1.Step
-	(*Compensation)(nil),         // 57: edda.v1.Compensation
-	(*StepError)(nil),            // 58: edda.v1.StepError
-	(*SagaFilter)(nil),           // 59: edda.v1.SagaFilter
-	(*ListSagasRequest)(nil),     // 60: edda.v1.ListSagasRequest
-	(*ListSagasResponse)(nil),    // 61: edda.v1.ListSagasResponse
-	(*SagaRef)(nil),              // 62: edda.v1.SagaRef
-	(*AddStepsRequest)(nil),      // 63: edda.v1.AddStepsRequest
-	(*FinishStepRequest)(nil),    // 64: edda.v1.FinishStepRequest
-	(*StepAnswer)(nil),           // 65: edda.v1.StepAnswer
-	(*CompensateRequest)(nil),    // 66: edda.v1.CompensateRequest
-	(*PruneSagasRequest)(nil),    // 67: edda.v1.PruneSagasRequest
-	(*PruneSagasResponse)(nil),   // 68: edda.v1.PruneSagasResponse
-	(*StreamMessage)(nil),        // 69: edda.v1.StreamMessage
-	(*AppendRequest)(nil),        // 70: edda.v1.AppendRequest
-	(*AppendResponse)(nil),       // 71: edda.v1.AppendResponse
-	(*Numbered)(nil),             // 72: edda.v1.Numbered
-	(*Appended)(nil),             // 73: edda.v1.Appended
-	(*StreamSpec)(nil),           // 74: edda.v1.StreamSpec
-	(*Retention)(nil),            // 75: edda.v1.Retention
-	(*Stream)(nil),               // 76: edda.v1.Stream
-	(*ShardOffsets)(nil),         // 77: edda.v1.ShardOffsets
-	(*SetStreamRequest)(nil),     // 78: edda.v1.SetStreamRequest
-	(*SetStreamResponse)(nil),    // 79: edda.v1.SetStreamResponse
-	(*GetStreamRequest)(nil),     // 80: edda.v1.GetStreamRequest
-	(*ListStreamsRequest)(nil),   // 81: edda.v1.ListStreamsRequest
-	(*ListStreamsResponse)(nil),  // 82: edda.v1.ListStreamsResponse
-	(*StreamRef)(nil),            // 83: edda.v1.StreamRef
-	(*DeleteStreamResponse)(nil), // 84: edda.v1.DeleteStreamResponse
-	(*ReadStreamRequest)(nil),    // 85: edda.v1.ReadStreamRequest
-	(*StreamPage)(nil),           // 86: edda.v1.StreamPage
-	(*TailRequest)(nil),          // 87: edda.v1.TailRequest
-	(*AwaitMessageRequest)(nil),  // 88: edda.v1.AwaitMessageRequest
-	(*TrimStreamRequest)(nil),    // 89: edda.v1.TrimStreamRequest
-	(*GroupSpec)(nil),            // 90: edda.v1.GroupSpec
-	(*Group)(nil),                // 91: edda.v1.Group
-	(*ShardCursor)(nil),          // 92: edda.v1.ShardCursor
-	(*GroupMember)(nil),          // 93: edda.v1.GroupMember
-	(*SetGroupRequest)(nil),      // 94: edda.v1.SetGroupRequest
-	(*SetGroupResponse)(nil),     // 95: edda.v1.SetGroupResponse
-	(*GroupRef)(nil),             // 96: edda.v1.GroupRef
-	(*GetGroupRequest)(nil),      // 97: edda.v1.GetGroupRequest
-	(*ListGroupsRequest)(nil),    // 98: edda.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),   // 99: edda.v1.ListGroupsResponse
-	(*DeleteGroupResponse)(nil),  // 100: edda.v1.DeleteGroupResponse
-	(*ResetGroupRequest)(nil),    // 101: edda.v1.ResetGroupRequest
-	(*ReadGroupRequest)(nil),     // 102: edda.v1.ReadGroupRequest
-	(*Deliveries)(nil),           // 103: edda.v1.Deliveries
-	(*Delivery)(nil),             // 104: edda.v1.Delivery
-	(*SettleRequest)(nil),        // 105: edda.v1.SettleRequest
-	(*Settled)(nil),              // 106: edda.v1.Settled
-	nil,                          // 107: edda.v1.Register.LabelsEntry
+	(Kind)(0),                     // 0: edda.v1.Kind
+	(OnDead)(0),                   // 1: edda.v1.OnDead
+	(*Message)(nil),               // 2: edda.v1.Message
+	(*Address)(nil),               // 3: edda.v1.Address
+	(*Header)(nil),                // 4: edda.v1.Header
+	(*Reply)(nil),                 // 5: edda.v1.Reply
+	(*Error)(nil),                 // 6: edda.v1.Error
+	(*LastOffset)(nil),            // 7: edda.v1.LastOffset
+	(*WorkerFrames)(nil),          // 8: edda.v1.WorkerFrames
+	(*WorkerFrame)(nil),           // 9: edda.v1.WorkerFrame
+	(*NodeFrames)(nil),            // 10: edda.v1.NodeFrames
+	(*NodeFrame)(nil),             // 11: edda.v1.NodeFrame
+	(*Register)(nil),              // 12: edda.v1.Register
+	(*Service)(nil),               // 13: edda.v1.Service
+	(*Method)(nil),                // 14: edda.v1.Method
+	(*Retry)(nil),                 // 15: edda.v1.Retry
+	(*Registered)(nil),            // 16: edda.v1.Registered
+	(*Credit)(nil),                // 17: edda.v1.Credit
+	(*Dispatch)(nil),              // 18: edda.v1.Dispatch
+	(*DeliveryRef)(nil),           // 19: edda.v1.DeliveryRef
+	(*StepRef)(nil),               // 20: edda.v1.StepRef
+	(*State)(nil),                 // 21: edda.v1.State
+	(*StateEntry)(nil),            // 22: edda.v1.StateEntry
+	(*Taken)(nil),                 // 23: edda.v1.Taken
+	(*Heartbeat)(nil),             // 24: edda.v1.Heartbeat
+	(*Part)(nil),                  // 25: edda.v1.Part
+	(*PartStored)(nil),            // 26: edda.v1.PartStored
+	(*Outcome)(nil),               // 27: edda.v1.Outcome
+	(*Failure)(nil),               // 28: edda.v1.Failure
+	(*Fenced)(nil),                // 29: edda.v1.Fenced
+	(*StateGet)(nil),              // 30: edda.v1.StateGet
+	(*StateValue)(nil),            // 31: edda.v1.StateValue
+	(*Members)(nil),               // 32: edda.v1.Members
+	(*Drain)(nil),                 // 33: edda.v1.Drain
+	(*SendRequest)(nil),           // 34: edda.v1.SendRequest
+	(*Ack)(nil),                   // 35: edda.v1.Ack
+	(*CallRequest)(nil),           // 36: edda.v1.CallRequest
+	(*CallResponse)(nil),          // 37: edda.v1.CallResponse
+	(*BatchRequests)(nil),         // 38: edda.v1.BatchRequests
+	(*BatchRequest)(nil),          // 39: edda.v1.BatchRequest
+	(*BatchResponses)(nil),        // 40: edda.v1.BatchResponses
+	(*BatchResponse)(nil),         // 41: edda.v1.BatchResponse
+	(*WaitRequest)(nil),           // 42: edda.v1.WaitRequest
+	(*GetRequest)(nil),            // 43: edda.v1.GetRequest
+	(*PartsRequest)(nil),          // 44: edda.v1.PartsRequest
+	(*PartsResponse)(nil),         // 45: edda.v1.PartsResponse
+	(*PartInfo)(nil),              // 46: edda.v1.PartInfo
+	(*RequestInfo)(nil),           // 47: edda.v1.RequestInfo
+	(*SagaSpec)(nil),              // 48: edda.v1.SagaSpec
+	(*StepSpec)(nil),              // 49: edda.v1.StepSpec
+	(*Queue)(nil),                 // 50: edda.v1.Queue
+	(*Task)(nil),                  // 51: edda.v1.Task
+	(*CreateSagaRequest)(nil),     // 52: edda.v1.CreateSagaRequest
+	(*SagaAck)(nil),               // 53: edda.v1.SagaAck
+	(*GetSagaRequest)(nil),        // 54: edda.v1.GetSagaRequest
+	(*Saga)(nil),                  // 55: edda.v1.Saga
+	(*Step)(nil),                  // 56: edda.v1.Step
+	(*Compensation)(nil),          // 57: edda.v1.Compensation
+	(*StepError)(nil),             // 58: edda.v1.StepError
+	(*SagaFilter)(nil),            // 59: edda.v1.SagaFilter
+	(*ListSagasRequest)(nil),      // 60: edda.v1.ListSagasRequest
+	(*ListSagasResponse)(nil),     // 61: edda.v1.ListSagasResponse
+	(*SagaRef)(nil),               // 62: edda.v1.SagaRef
+	(*AddStepsRequest)(nil),       // 63: edda.v1.AddStepsRequest
+	(*FinishStepRequest)(nil),     // 64: edda.v1.FinishStepRequest
+	(*StepAnswer)(nil),            // 65: edda.v1.StepAnswer
+	(*CompensateRequest)(nil),     // 66: edda.v1.CompensateRequest
+	(*PruneSagasRequest)(nil),     // 67: edda.v1.PruneSagasRequest
+	(*PruneSagasResponse)(nil),    // 68: edda.v1.PruneSagasResponse
+	(*StreamMessage)(nil),         // 69: edda.v1.StreamMessage
+	(*AppendRequest)(nil),         // 70: edda.v1.AppendRequest
+	(*AppendResponse)(nil),        // 71: edda.v1.AppendResponse
+	(*Numbered)(nil),              // 72: edda.v1.Numbered
+	(*Appended)(nil),              // 73: edda.v1.Appended
+	(*StreamSpec)(nil),            // 74: edda.v1.StreamSpec
+	(*Retention)(nil),             // 75: edda.v1.Retention
+	(*Stream)(nil),                // 76: edda.v1.Stream
+	(*ShardOffsets)(nil),          // 77: edda.v1.ShardOffsets
+	(*SetStreamRequest)(nil),      // 78: edda.v1.SetStreamRequest
+	(*SetStreamResponse)(nil),     // 79: edda.v1.SetStreamResponse
+	(*GetStreamRequest)(nil),      // 80: edda.v1.GetStreamRequest
+	(*ListStreamsRequest)(nil),    // 81: edda.v1.ListStreamsRequest
+	(*ListStreamsResponse)(nil),   // 82: edda.v1.ListStreamsResponse
+	(*StreamRef)(nil),             // 83: edda.v1.StreamRef
+	(*DeleteStreamResponse)(nil),  // 84: edda.v1.DeleteStreamResponse
+	(*ReadStreamRequest)(nil),     // 85: edda.v1.ReadStreamRequest
+	(*StreamPage)(nil),            // 86: edda.v1.StreamPage
+	(*TailRequest)(nil),           // 87: edda.v1.TailRequest
+	(*AwaitMessageRequest)(nil),   // 88: edda.v1.AwaitMessageRequest
+	(*TrimStreamRequest)(nil),     // 89: edda.v1.TrimStreamRequest
+	(*GroupSpec)(nil),             // 90: edda.v1.GroupSpec
+	(*Group)(nil),                 // 91: edda.v1.Group
+	(*ShardCursor)(nil),           // 92: edda.v1.ShardCursor
+	(*GroupMember)(nil),           // 93: edda.v1.GroupMember
+	(*SetGroupRequest)(nil),       // 94: edda.v1.SetGroupRequest
+	(*SetGroupResponse)(nil),      // 95: edda.v1.SetGroupResponse
+	(*GroupRef)(nil),              // 96: edda.v1.GroupRef
+	(*GetGroupRequest)(nil),       // 97: edda.v1.GetGroupRequest
+	(*ListGroupsRequest)(nil),     // 98: edda.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),    // 99: edda.v1.ListGroupsResponse
+	(*DeleteGroupResponse)(nil),   // 100: edda.v1.DeleteGroupResponse
+	(*ResetGroupRequest)(nil),     // 101: edda.v1.ResetGroupRequest
+	(*ReadGroupRequest)(nil),      // 102: edda.v1.ReadGroupRequest
+	(*Deliveries)(nil),            // 103: edda.v1.Deliveries
+	(*Delivery)(nil),              // 104: edda.v1.Delivery
+	(*SettleRequest)(nil),         // 105: edda.v1.SettleRequest
+	(*Settled)(nil),               // 106: edda.v1.Settled
+	(*ChannelSpec)(nil),           // 107: edda.v1.ChannelSpec
+	(*ChannelSource)(nil),         // 108: edda.v1.ChannelSource
+	(*History)(nil),               // 109: edda.v1.History
+	(*Channel)(nil),               // 110: edda.v1.Channel
+	(*SetChannelRequest)(nil),     // 111: edda.v1.SetChannelRequest
+	(*SetChannelResponse)(nil),    // 112: edda.v1.SetChannelResponse
+	(*ChannelRef)(nil),            // 113: edda.v1.ChannelRef
+	(*ListChannelsRequest)(nil),   // 114: edda.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),  // 115: edda.v1.ListChannelsResponse
+	(*DeleteChannelResponse)(nil), // 116: edda.v1.DeleteChannelResponse
+	nil,                           // 117: edda.v1.Register.LabelsEntry
 }
 var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	3,   // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
@@ -8917,7 +9499,7 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	32,  // 20: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
 	33,  // 21: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
 	6,   // 22: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
-	107, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
+	117, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
 	13,  // 24: edda.v1.Register.services:type_name -> edda.v1.Service
 	0,   // 25: edda.v1.Service.kind:type_name -> edda.v1.Kind
 	15,  // 26: edda.v1.Service.retry:type_name -> edda.v1.Retry
@@ -8996,81 +9578,95 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	104, // 99: edda.v1.Deliveries.items:type_name -> edda.v1.Delivery
 	69,  // 100: edda.v1.Delivery.message:type_name -> edda.v1.StreamMessage
 	96,  // 101: edda.v1.SettleRequest.group:type_name -> edda.v1.GroupRef
-	8,   // 102: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
-	34,  // 103: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
-	36,  // 104: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
-	38,  // 105: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
-	42,  // 106: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
-	44,  // 107: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
-	43,  // 108: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
-	43,  // 109: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
-	52,  // 110: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
-	54,  // 111: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
-	60,  // 112: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
-	62,  // 113: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
-	62,  // 114: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
-	63,  // 115: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
-	64,  // 116: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
-	66,  // 117: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
-	67,  // 118: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
-	78,  // 119: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
-	80,  // 120: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
-	81,  // 121: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
-	83,  // 122: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
-	70,  // 123: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
-	85,  // 124: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
-	87,  // 125: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
-	88,  // 126: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
-	89,  // 127: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
-	94,  // 128: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
-	97,  // 129: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
-	98,  // 130: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
-	96,  // 131: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
-	101, // 132: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
-	102, // 133: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
-	105, // 134: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
-	105, // 135: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
-	105, // 136: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
-	10,  // 137: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
-	35,  // 138: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
-	37,  // 139: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
-	40,  // 140: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
-	37,  // 141: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
-	45,  // 142: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
-	47,  // 143: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
-	47,  // 144: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
-	53,  // 145: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
-	55,  // 146: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
-	61,  // 147: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
-	55,  // 148: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
-	55,  // 149: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
-	55,  // 150: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
-	65,  // 151: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
-	55,  // 152: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
-	68,  // 153: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
-	79,  // 154: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
-	76,  // 155: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
-	82,  // 156: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
-	84,  // 157: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
-	71,  // 158: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
-	86,  // 159: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
-	86,  // 160: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
-	69,  // 161: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
-	76,  // 162: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
-	95,  // 163: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
-	91,  // 164: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
-	99,  // 165: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
-	100, // 166: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
-	91,  // 167: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
-	103, // 168: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
-	106, // 169: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
-	106, // 170: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
-	106, // 171: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
-	137, // [137:172] is the sub-list for method output_type
-	102, // [102:137] is the sub-list for method input_type
-	102, // [102:102] is the sub-list for extension type_name
-	102, // [102:102] is the sub-list for extension extendee
-	0,   // [0:102] is the sub-list for field type_name
+	108, // 102: edda.v1.ChannelSpec.from:type_name -> edda.v1.ChannelSource
+	109, // 103: edda.v1.ChannelSpec.history:type_name -> edda.v1.History
+	107, // 104: edda.v1.Channel.spec:type_name -> edda.v1.ChannelSpec
+	107, // 105: edda.v1.SetChannelRequest.channel:type_name -> edda.v1.ChannelSpec
+	110, // 106: edda.v1.SetChannelResponse.channel:type_name -> edda.v1.Channel
+	110, // 107: edda.v1.ListChannelsResponse.channels:type_name -> edda.v1.Channel
+	8,   // 108: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
+	34,  // 109: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
+	36,  // 110: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
+	38,  // 111: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
+	42,  // 112: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
+	44,  // 113: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
+	43,  // 114: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
+	43,  // 115: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
+	52,  // 116: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
+	54,  // 117: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
+	60,  // 118: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
+	62,  // 119: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
+	62,  // 120: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
+	63,  // 121: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
+	64,  // 122: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
+	66,  // 123: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
+	67,  // 124: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
+	78,  // 125: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
+	80,  // 126: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
+	81,  // 127: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
+	83,  // 128: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
+	70,  // 129: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
+	85,  // 130: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
+	87,  // 131: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
+	88,  // 132: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
+	89,  // 133: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
+	94,  // 134: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
+	97,  // 135: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
+	98,  // 136: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
+	96,  // 137: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
+	101, // 138: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
+	102, // 139: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
+	105, // 140: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
+	105, // 141: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
+	105, // 142: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
+	111, // 143: edda.v1.ChannelService.SetChannel:input_type -> edda.v1.SetChannelRequest
+	113, // 144: edda.v1.ChannelService.GetChannel:input_type -> edda.v1.ChannelRef
+	114, // 145: edda.v1.ChannelService.ListChannels:input_type -> edda.v1.ListChannelsRequest
+	113, // 146: edda.v1.ChannelService.DeleteChannel:input_type -> edda.v1.ChannelRef
+	10,  // 147: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
+	35,  // 148: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
+	37,  // 149: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
+	40,  // 150: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
+	37,  // 151: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
+	45,  // 152: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
+	47,  // 153: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
+	47,  // 154: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
+	53,  // 155: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
+	55,  // 156: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
+	61,  // 157: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
+	55,  // 158: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
+	55,  // 159: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
+	55,  // 160: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
+	65,  // 161: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
+	55,  // 162: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
+	68,  // 163: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
+	79,  // 164: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
+	76,  // 165: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
+	82,  // 166: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
+	84,  // 167: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
+	71,  // 168: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
+	86,  // 169: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
+	86,  // 170: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
+	69,  // 171: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
+	76,  // 172: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
+	95,  // 173: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
+	91,  // 174: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
+	99,  // 175: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
+	100, // 176: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
+	91,  // 177: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
+	103, // 178: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
+	106, // 179: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
+	106, // 180: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
+	106, // 181: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
+	112, // 182: edda.v1.ChannelService.SetChannel:output_type -> edda.v1.SetChannelResponse
+	110, // 183: edda.v1.ChannelService.GetChannel:output_type -> edda.v1.Channel
+	115, // 184: edda.v1.ChannelService.ListChannels:output_type -> edda.v1.ListChannelsResponse
+	116, // 185: edda.v1.ChannelService.DeleteChannel:output_type -> edda.v1.DeleteChannelResponse
+	147, // [147:186] is the sub-list for method output_type
+	108, // [108:147] is the sub-list for method input_type
+	108, // [108:108] is the sub-list for extension type_name
+	108, // [108:108] is the sub-list for extension extendee
+	0,   // [0:108] is the sub-list for field type_name
 }
 
 func init() { file_rpc_edda_v1_edda_proto_init() }
@@ -9134,9 +9730,9 @@ func file_rpc_edda_v1_edda_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rpc_edda_v1_edda_proto_rawDesc), len(file_rpc_edda_v1_edda_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   106,
+			NumMessages:   116,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_rpc_edda_v1_edda_proto_goTypes,
 		DependencyIndexes: file_rpc_edda_v1_edda_proto_depIdxs,

@@ -39,6 +39,7 @@ func TestGeneratedServicesAreOfTheProto(t *testing.T) {
 	generated := map[string]*grpc.ServiceDesc{}
 	for _, d := range []*grpc.ServiceDesc{
 		&eddav1.WorkerService_ServiceDesc, &eddav1.EddaService_ServiceDesc, &eddav1.SagaService_ServiceDesc, &eddav1.StreamService_ServiceDesc,
+		&eddav1.ChannelService_ServiceDesc,
 	} {
 		generated[d.ServiceName] = d
 	}
