@@ -8,49 +8,63 @@ import (
 	"github.com/edda-io/edda"
 )
 
-// channelBackend is a node that keeps channels. *node.Node is one.
+// channelBackend is a node that keeps channels. *node.Node is one, and *client.Conn a
+// connection to one.
 type channelBackend interface {
 	SetChannel(ctx context.Context, c edda.ChannelSpec) (ch *edda.Channel, created bool, err error)
 	Channel(ctx context.Context, namespace, name string) (*edda.Channel, error)
 }
 
 // setChannels sees to it that the channels of the broadcasters that this process serves are
-// fed by the stream of events. What else there is to a channel is left as it is.
+// fed by the stream of events. Those that it may not set, or the node does not let anybody
+// set from elsewhere, are left to people: events are relayed all the same.
 func (a *App) setChannels(ctx context.Context) error {
-	specs := a.channelSpecs()
-	if len(specs) == 0 {
-		return nil
-	}
-	node, ok := a.backend.(channelBackend)
-	if !ok {
-		a.log.WarnContext(ctx, "the channels of broadcasters are not set: the connection to the node cannot set channels, so set them there",
-			"app", a.o.Name, "stream", a.EventStream(), "channels", len(specs))
-		return nil
-	}
-	for _, want := range specs {
-		has, err := node.Channel(ctx, want.Namespace, want.Name)
-		switch {
-		case edda.ReasonOf(err) == edda.NoChannel:
-		case err != nil:
-			return err
+	var left []string
+	var why error
+	for _, want := range a.channelSpecs() {
+		err := a.setChannel(ctx, want)
+		switch edda.ReasonOf(err) {
+		case "":
+		case edda.NotAllowed, edda.NoRoute:
+			left, why = append(left, want.Name), err
 		default:
-			from := want.From[0]
-			want.From, want.History = slices.Clone(has.From), has.History
-			i := slices.IndexFunc(want.From, func(s edda.ChannelSource) bool { return s.Stream == from.Stream })
-			switch {
-			case i < 0:
-				want.From = append(want.From, from)
-			case slices.Equal(want.From[i].Patterns, from.Patterns):
-				continue
-			default:
-				want.From[i] = from
-			}
-		}
-		if _, _, err := node.SetChannel(ctx, want); err != nil {
 			return err
 		}
+	}
+	if len(left) > 0 {
+		a.log.WarnContext(ctx, "the channels of broadcasters are not set: somebody who may manage the node is to set them, fed by the stream",
+			"app", a.o.Name, "stream", a.EventStream(), "channels", left, "err", why)
 	}
 	return nil
+}
+
+// setChannel has a channel fed by the stream of events. What else there is to it is left as
+// it is.
+func (a *App) setChannel(ctx context.Context, want edda.ChannelSpec) error {
+	node, ok := a.backend.(channelBackend)
+	if !ok {
+		return &edda.Error{Op: "set channel " + want.Name, Reason: edda.NoRoute, Err: errors.New("the connection to the node cannot set channels")}
+	}
+	has, err := node.Channel(ctx, want.Namespace, want.Name)
+	switch {
+	case edda.ReasonOf(err) == edda.NoChannel:
+	case err != nil:
+		return err
+	default:
+		from := want.From[0]
+		want.From, want.History = slices.Clone(has.From), has.History
+		i := slices.IndexFunc(want.From, func(s edda.ChannelSource) bool { return s.Stream == from.Stream })
+		switch {
+		case i < 0:
+			want.From = append(want.From, from)
+		case slices.Equal(want.From[i].Patterns, from.Patterns):
+			return nil
+		default:
+			want.From[i] = from
+		}
+	}
+	_, _, err = node.SetChannel(ctx, want)
+	return err
 }
 
 // channelSpecs are the channels of the broadcasters that this process serves, each as it is fed
