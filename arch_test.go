@@ -84,7 +84,9 @@ var rooms = []room{
 	{dir: "stream", imports: []string{"."}, stdlib: true},
 	{dir: "channel", imports: []string{"."}, stdlib: true},
 	{dir: "saga", imports: []string{"."}, stdlib: true},
-	{dir: "cqrs", imports: []string{".", "pattern", "internal/specjson", "internal/jsondata"}},
+	{dir: "cqrs", imports: []string{".", "pattern", "internal/specjson", "internal/jsondata", "cqrs/internal"}},
+	{dir: "cqrs/internal/dbtest", imports: []string{"cqrs", "internal/pgtest"}}, // for tests
+	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
 		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "route",

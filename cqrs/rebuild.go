@@ -3,7 +3,6 @@ package cqrs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/double"
 )
 
 const (
@@ -146,14 +146,12 @@ type rebuild struct {
 	o        RebuildOptions
 	members  []projecting
 	strong   bool
-	names    []Table // sorted
-	tables   tables
-	shapes   []*shape
-	doubles  map[string]string // for Tx.Table
-	own      int64             // the generation of the rows, by which they are known as this rebuild's
-	place    Position          // what was rebuilt so far
-	size     int               // of the next transaction, in events
-	budget   time.Duration     // of a transaction
+	names    []Table       // sorted
+	tables   *double.Set   // with their doubles, once it is claimed
+	own      int64         // the generation of the rows, by which they are known as this rebuild's
+	place    Position      // what was rebuilt so far
+	size     int           // of the next transaction, in events
+	budget   time.Duration // of a transaction
 	skipped  map[skip]bool
 	behind   map[skippedKey]bool // aggregates of what was skipped
 	result   Rebuilt
@@ -180,7 +178,7 @@ type skippedKey struct {
 
 // newRebuild finds what is rebuilt together.
 func (a *App) newRebuild(handler string, o RebuildOptions) (*rebuild, error) {
-	r := &rebuild{a: a, o: o, doubles: map[string]string{}, skipped: map[skip]bool{}, behind: map[skippedKey]bool{}, size: 512}
+	r := &rebuild{a: a, o: o, skipped: map[skip]bool{}, behind: map[skippedKey]bool{}, size: 512}
 	if r.budget = time.Second; a.db.Dialect().ForUpdate == "" { // commands wait for it
 		r.budget = 20 * time.Millisecond
 	}
@@ -211,13 +209,9 @@ func (a *App) newRebuild(handler string, o RebuildOptions) (*rebuild, error) {
 	}
 	r.names = slices.Sorted(maps.Keys(names))
 	for _, t := range r.names {
-		if _, _, err := t.parse(); err != nil {
+		if err := double.Check(string(t)); err != nil {
 			return nil, &edda.Error{Reason: edda.BadValue, Err: err}
 		}
-	}
-	r.tables = sqliteTables{}
-	if a.db.Dialect().Name == "postgres" {
-		r.tables = postgresTables{}
 	}
 	return r, nil
 }
@@ -244,37 +238,6 @@ func (r *rebuild) gather(names map[Table]bool) {
 func (t *table) isBoth(broadcaster string, h *handler) bool {
 	all := t.broadcasters[broadcaster].events.of[h]
 	return slices.ContainsFunc(all, func(r *route) bool { return r.c.Consistency != all[0].c.Consistency })
-}
-
-// parse splits a table's name into a schema, "" for none, and the name, as they are written.
-func (t Table) parse() (schema, name string, err error) {
-	tokens := sqlTokens(string(t))
-	text := func(i int) string { return string(t)[tokens[i].from:tokens[i].to] }
-	switch {
-	case len(tokens) == 1 && tokens[0].name != "":
-		return "", text(0), nil
-	case len(tokens) == 3 && tokens[0].name != "" && text(1) == "." && tokens[2].name != "":
-		return text(0), text(2), nil
-	}
-	return "", "", fmt.Errorf("table %q: must be a name, or a schema and a name with a dot between", string(t))
-}
-
-// double is what the table is called while it is rebuilt.
-func (t Table) double() string {
-	schema, name, err := t.parse()
-	if err != nil {
-		return string(t)
-	}
-	const suffix = "__2"
-	if last := name[len(name)-1]; strings.ContainsRune("\"`]", rune(last)) {
-		name = name[:len(name)-1] + suffix + string(last)
-	} else {
-		name += suffix
-	}
-	if schema != "" {
-		return schema + "." + name
-	}
-	return name
 }
 
 // run rebuilds.

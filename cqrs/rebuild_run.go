@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/double"
 )
 
 const repeatableRead = sql.LevelRepeatableRead
@@ -28,7 +29,7 @@ func (r *rebuild) claim(ctx context.Context) error {
 			if row != nil {
 				r.own = max(r.own, row.Generation+1)
 			}
-			if err := r.tables.drop(ctx, tx, t, row != nil); err != nil {
+			if err := double.Drop(ctx, tx, r.a.db.Dialect(), string(t), row != nil); err != nil {
 				return err
 			}
 		}
@@ -38,17 +39,19 @@ func (r *rebuild) claim(ctx context.Context) error {
 			}
 		}
 		var err error
-		if r.shapes, err = r.tables.shapes(ctx, tx, r.names); err != nil {
-			return &edda.Error{Reason: edda.BadValue, Err: err}
-		}
-		if err := r.ignore(); err != nil {
+		if r.tables, err = double.Open(ctx, tx, r.a.db.Dialect(), r.tableNames(), r.o.Ignore); err != nil {
 			return err
 		}
-		for _, s := range r.shapes {
-			r.doubles[string(s.table)] = s.table.double()
-		}
-		return r.tables.create(ctx, tx, r.shapes)
+		return r.tables.Create(ctx, tx)
 	})
+}
+
+func (r *rebuild) tableNames() []string {
+	names := make([]string, len(r.names))
+	for i, t := range r.names {
+		names[i] = string(t)
+	}
+	return names
 }
 
 // putRebuild writes the row of a table under a rebuild, in place of one that was given up.
@@ -91,11 +94,11 @@ func (r *rebuild) abandon(ctx context.Context) {
 
 // clear removes doubles and rows.
 func (r *rebuild) clear(ctx context.Context, tx *Tx) error {
-	for _, s := range r.shapes {
-		if err := r.tables.drop(ctx, tx, s.table, true); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM edda_positions WHERE handler = $1", rebuildPrefix+string(s.table)); err != nil {
+	if err := r.tables.Drop(ctx, tx); err != nil {
+		return err
+	}
+	for _, t := range r.names {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM edda_positions WHERE handler = $1", rebuildPrefix+string(t)); err != nil {
 			return err
 		}
 	}
@@ -175,7 +178,7 @@ func (r *rebuild) idOf(h *handler) string {
 // fails. It returns those that are parked in the live projection, and were skipped.
 func (r *rebuild) apply(ctx context.Context, tx *Tx, some []matched) (skips []matched, err error) {
 	ctx = context.WithValue(ctx, openTx{}, r.a)
-	doubled := tx.WithTables(r.doubles)
+	doubled := tx.WithTables(r.tables.Names())
 	if len(r.behind) == 0 {
 		var failure error
 		err := tx.Savepoint(ctx, func() error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,39 +14,13 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
-	"github.com/edda-io/edda/cqrs/pgdb"
-	"github.com/edda-io/edda/cqrs/sqlitedb"
-	"github.com/edda-io/edda/internal/pgtest"
+	"github.com/edda-io/edda/cqrs/internal/dbtest"
 )
 
-// onBoth runs a test on a migrated database of each kind.
+// onBoth runs a test on each database.
 func onBoth(t *testing.T, f func(t *testing.T, db driver.DB)) {
-	for _, kind := range []string{"sqlite", "postgres"} {
-		t.Run(kind, func(t *testing.T) { f(t, openKind(t, kind)) })
-	}
-}
-
-// openKind makes a migrated database of a kind.
-func openKind(t *testing.T, kind string) (db driver.DB) {
 	t.Helper()
-	var err error
-	if kind == "sqlite" {
-		db, err = sqlitedb.Open(filepath.Join(t.TempDir(), "edda.db"), sqlitedb.Options{})
-	} else {
-		db, err = pgdb.Open(t.Context(), pgtest.Open(t), pgdb.Options{})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return db
+	dbtest.OnBoth(t, f)
 }
 
 // transact runs f in a transaction, which must commit.
@@ -295,7 +268,7 @@ func TestEventsAreReadByAnIndex(t *testing.T) {
 		{"postgres", "EXPLAIN (COSTS OFF) ", "Index Scan using edda_events_order"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			db := openKind(t, c.name)
+			db := dbtest.Open(t, c.name)
 			for key := range 20 {
 				events := make([]*Event, 100)
 				for i := range events {

@@ -1,4 +1,4 @@
-package cqrs
+package double
 
 import (
 	"context"
@@ -12,21 +12,23 @@ import (
 	"math"
 	"math/bits"
 	"strings"
+
+	"github.com/edda-io/edda/cqrs/driver"
 )
 
-// sqliteTables is tables of SQLite.
-type sqliteTables struct{}
+// sqlite is a database of SQLite.
+type sqlite struct{}
 
 // plain is a table's name as SQLite keeps it.
-func (sqliteTables) plain(t string) string {
-	tokens := sqlTokens(t)
+func (sqlite) plain(t string) string {
+	tokens := tokensOf(t)
 	return tokens[len(tokens)-1].name
 }
 
-func (d sqliteTables) shapes(ctx context.Context, tx *Tx, names []Table) ([]*shape, error) {
+func (d sqlite) shapes(ctx context.Context, tx *driver.Tx, names []string) ([]*shape, error) {
 	doubles := map[string]string{}
 	for _, t := range names {
-		doubles[d.plain(string(t))] = d.plain(t.double())
+		doubles[d.plain(t)] = d.plain(Name(t))
 	}
 	all := make([]*shape, len(names))
 	for i, t := range names {
@@ -38,8 +40,8 @@ func (d sqliteTables) shapes(ctx context.Context, tx *Tx, names []Table) ([]*sha
 	return inOrder(all), nil
 }
 
-func (d sqliteTables) shape(ctx context.Context, tx *Tx, s *shape, doubles map[string]string) error {
-	name := d.plain(string(s.table))
+func (d sqlite) shape(ctx context.Context, tx *driver.Tx, s *shape, doubles map[string]string) error {
+	name := d.plain(s.table)
 	var made string
 	err := tx.QueryRowContext(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = $1 COLLATE NOCASE", name).Scan(&made)
 	switch {
@@ -51,7 +53,7 @@ func (d sqliteTables) shape(ctx context.Context, tx *Tx, s *shape, doubles map[s
 		return errors.New("it is a virtual table, which cannot be rebuilt")
 	}
 	withoutRowID := strings.Contains(strings.ToUpper(made), "WITHOUT ROWID")
-	index := func(s string) string { return s + "__2" }
+	index := func(s string) string { return s + suffix }
 	s.sql = []string{renameTables(made, doubles, index)}
 	others, err := column1(ctx, tx, "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = $1 COLLATE NOCASE ORDER BY rowid", name)
 	if err != nil {
@@ -86,7 +88,7 @@ func (d sqliteTables) shape(ctx context.Context, tx *Tx, s *shape, doubles map[s
 	return nil
 }
 
-func (sqliteTables) columns(ctx context.Context, tx *Tx, s *shape, name string, withoutRowID bool) (err error) {
+func (sqlite) columns(ctx context.Context, tx *driver.Tx, s *shape, name string, withoutRowID bool) (err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT name, upper(type), pk, hidden, dflt_value IS NOT NULL FROM pragma_table_xinfo($1) ORDER BY cid", name)
 	if err != nil {
 		return err
@@ -122,7 +124,7 @@ func (sqliteTables) columns(ctx context.Context, tx *Tx, s *shape, name string, 
 }
 
 // column1 reads texts.
-func column1(ctx context.Context, tx *Tx, query string, args ...any) (all []string, err error) {
+func column1(ctx context.Context, tx *driver.Tx, query string, args ...any) (all []string, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -139,7 +141,7 @@ func column1(ctx context.Context, tx *Tx, query string, args ...any) (all []stri
 	return all, rows.Err()
 }
 
-func (sqliteTables) create(ctx context.Context, tx *Tx, all []*shape) error {
+func (sqlite) create(ctx context.Context, tx *driver.Tx, all []*shape) error {
 	for _, s := range all {
 		for _, statement := range s.sql {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -150,8 +152,8 @@ func (sqliteTables) create(ctx context.Context, tx *Tx, all []*shape) error {
 	return nil
 }
 
-func (d sqliteTables) drop(ctx context.Context, tx *Tx, t Table, ours bool) error {
-	there, err := column1(ctx, tx, "SELECT name FROM sqlite_schema WHERE name = $1 COLLATE NOCASE", d.plain(t.double()))
+func (d sqlite) drop(ctx context.Context, tx *driver.Tx, t string, ours bool) error {
+	there, err := column1(ctx, tx, "SELECT name FROM sqlite_schema WHERE name = $1 COLLATE NOCASE", d.plain(Name(t)))
 	if err != nil || len(there) == 0 {
 		return err
 	}
@@ -162,17 +164,17 @@ func (d sqliteTables) drop(ctx context.Context, tx *Tx, t Table, ours bool) erro
 	if _, err := tx.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "DROP TABLE "+t.double())
+	_, err = tx.ExecContext(ctx, "DROP TABLE "+Name(t))
 	return err
 }
 
 // lock has nothing to do: there is one writer.
-func (sqliteTables) lock(ctx context.Context, tx *Tx, _ []*shape) error {
+func (sqlite) lock(ctx context.Context, tx *driver.Tx, _ []*shape) error {
 	_, err := tx.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON")
 	return err
 }
 
-func (sqliteTables) same(s *shape) string {
+func (sqlite) same(s *shape) string {
 	names := s.compared()
 	all := make([]string, len(names))
 	for i, n := range names {
@@ -181,13 +183,13 @@ func (sqliteTables) same(s *shape) string {
 	return strings.Join(all, " AND ")
 }
 
-func (sqliteTables) overriding() string { return "" }
+func (sqlite) overriding() string { return "" }
 
 // numbers has nothing to do: SQLite goes on after the greatest number.
-func (sqliteTables) numbers(context.Context, *Tx, []*shape) error { return nil }
+func (sqlite) numbers(context.Context, *driver.Tx, []*shape) error { return nil }
 
 // checksum adds the hashes of rows, so that their order is of no account.
-func (sqliteTables) checksum(ctx context.Context, tx *Tx, s *shape, name string) (n int64, sum string, err error) {
+func (sqlite) checksum(ctx context.Context, tx *driver.Tx, s *shape, name string) (n int64, sum string, err error) {
 	names := s.compared()
 	rows, err := tx.QueryContext(ctx, "SELECT "+quotedNames("", names)+" FROM "+name)
 	if err != nil {

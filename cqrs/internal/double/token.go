@@ -1,21 +1,21 @@
-package cqrs
+package double
 
 import (
 	"slices"
 	"strings"
 )
 
-// sqlToken is a piece of a statement: a word, a quoted name, a string, a number or a sign. What is between
+// token is a piece of a statement: a word, a quoted name, a string, a number or a sign. What is between
 // them, spaces and comments, is no token.
-type sqlToken struct {
+type token struct {
 	from, to int    // in the statement
 	name     string // of a word or a quoted name; "" of others
 	quoted   bool
 }
 
-// sqlTokens splits a statement of SQLite or PostgreSQL.
-func sqlTokens(s string) []sqlToken {
-	var all []sqlToken
+// tokensOf splits a statement of SQLite or PostgreSQL.
+func tokensOf(s string) []token {
+	var all []token
 	for i := 0; i < len(s); {
 		from := i
 		switch c := s[i]; {
@@ -30,22 +30,22 @@ func sqlTokens(s string) []sqlToken {
 			continue
 		case c == '\'':
 			i = closing(s, i, c)
-			all = append(all, sqlToken{from: from, to: i})
+			all = append(all, token{from: from, to: i})
 		case c == '"' || c == '`':
 			i = closing(s, i, c)
 			name := strings.ReplaceAll(strings.Trim(s[from:i], string(c)), string(c)+string(c), string(c))
-			all = append(all, sqlToken{from: from, to: i, name: name, quoted: true})
+			all = append(all, token{from: from, to: i, name: name, quoted: true})
 		case c == '[':
 			i = end(s, i, "]")
-			all = append(all, sqlToken{from: from, to: i, name: strings.Trim(s[from:i], "[]"), quoted: true})
+			all = append(all, token{from: from, to: i, name: strings.Trim(s[from:i], "[]"), quoted: true})
 		case isNameByte(c):
 			for i < len(s) && isNameByte(s[i]) {
 				i++
 			}
-			all = append(all, sqlToken{from: from, to: i, name: s[from:i]})
+			all = append(all, token{from: from, to: i, name: s[from:i]})
 		default:
 			i++
-			all = append(all, sqlToken{from: from, to: i})
+			all = append(all, token{from: from, to: i})
 		}
 	}
 	return all
@@ -77,7 +77,7 @@ func closing(s string, i int, quote byte) int {
 	return len(s)
 }
 
-func (t sqlToken) is(word string) bool { return !t.quoted && strings.EqualFold(t.name, word) }
+func (t token) is(word string) bool { return !t.quoted && strings.EqualFold(t.name, word) }
 
 // quoteName is a name as an identifier.
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
@@ -86,9 +86,9 @@ func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, 
 // that it makes or that it is on, those that it refers to, and those that qualify columns. An index
 // gets the name that index says. Columns that are called like a table stay.
 func renameTables(statement string, names map[string]string, index func(string) string) string {
-	s := renamer{statement: statement, tokens: sqlTokens(statement), names: names}
+	s := renamer{statement: statement, tokens: tokensOf(statement), names: names}
 	first := 0
-	if i := slices.IndexFunc(s.tokens, func(t sqlToken) bool { return t.is("TABLE") || t.is("INDEX") }); i >= 0 {
+	if i := slices.IndexFunc(s.tokens, func(t token) bool { return t.is("TABLE") || t.is("INDEX") }); i >= 0 {
 		first = i + 1
 		if s.at(first).is("IF") { // IF NOT EXISTS
 			first += 3
@@ -118,15 +118,15 @@ func renameTables(statement string, names map[string]string, index func(string) 
 // renamer copies a statement, token by token.
 type renamer struct {
 	statement string
-	tokens    []sqlToken
+	tokens    []token
 	names     map[string]string
 	out       string
 	done      int // what is before it has been copied
 }
 
-func (s *renamer) at(i int) sqlToken {
+func (s *renamer) at(i int) token {
 	if i < 0 || i >= len(s.tokens) {
-		return sqlToken{}
+		return token{}
 	}
 	return s.tokens[i]
 }

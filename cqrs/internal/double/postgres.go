@@ -1,4 +1,4 @@
-package cqrs
+package double
 
 import (
 	"context"
@@ -8,23 +8,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/edda-io/edda/cqrs/driver"
 )
 
-// postgresTables is tables of PostgreSQL.
-type postgresTables struct{}
+// postgres is a database of PostgreSQL.
+type postgres struct{}
 
-func (d postgresTables) shapes(ctx context.Context, tx *Tx, names []Table) ([]*shape, error) {
+func (d postgres) shapes(ctx context.Context, tx *driver.Tx, names []string) ([]*shape, error) {
 	doubles := map[string]string{}
 	oids := make([]int64, len(names))
 	for i, t := range names {
-		oid, name, err := d.find(ctx, tx, string(t))
+		oid, name, err := d.find(ctx, tx, t)
 		if err == nil && oid == 0 {
 			err = errNoTable
 		}
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", t, err)
 		}
-		oids[i], doubles[name] = oid, name+"__2"
+		oids[i], doubles[name] = oid, name+suffix
 	}
 	all := make([]*shape, len(names))
 	for i, t := range names {
@@ -37,7 +39,7 @@ func (d postgresTables) shapes(ctx context.Context, tx *Tx, names []Table) ([]*s
 }
 
 // find returns a table's number, 0 when there is none, and its plain name.
-func (postgresTables) find(ctx context.Context, tx *Tx, t string) (oid int64, name string, err error) {
+func (postgres) find(ctx context.Context, tx *driver.Tx, t string) (oid int64, name string, err error) {
 	var kind string
 	err = tx.QueryRowContext(ctx, "SELECT oid::bigint, relname::text, relkind::text FROM pg_class WHERE oid = to_regclass($1)", t).Scan(&oid, &name, &kind)
 	switch {
@@ -51,22 +53,22 @@ func (postgresTables) find(ctx context.Context, tx *Tx, t string) (oid int64, na
 	return oid, name, nil
 }
 
-func (d postgresTables) shape(ctx context.Context, tx *Tx, s *shape, oid int64, oids []int64, doubles map[string]string) error {
+func (d postgres) shape(ctx context.Context, tx *driver.Tx, s *shape, oid int64, oids []int64, doubles map[string]string) error {
 	const longest = 63
-	if _, name, _ := s.table.parse(); len(strings.Trim(name, `"`))+len("__2") > longest {
+	if _, name, _ := parse(s.table); len(strings.Trim(name, `"`))+len(suffix) > longest {
 		return errors.New("its name is too long: that of its double, with __2 at the end, must have at most 63 bytes")
 	}
 	triggers, err := column1(ctx, tx, "SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::bigint::oid AND NOT tgisinternal", oid)
 	if err != nil || len(triggers) > 0 {
 		return errors.Join(err, refuseTriggers(triggers))
 	}
-	s.sql = []string{"CREATE TABLE " + s.table.double() + " (LIKE " + string(s.table) + " INCLUDING ALL)"}
+	s.sql = []string{"CREATE TABLE " + Name(s.table) + " (LIKE " + s.table + " INCLUDING ALL)"}
 	keys, err := column1(ctx, tx, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::bigint::oid AND contype = 'f' ORDER BY conname", oid)
 	if err != nil {
 		return err
 	}
 	for _, k := range keys {
-		s.sql = append(s.sql, "ALTER TABLE "+s.table.double()+" ADD "+renameTables(k, doubles, func(s string) string { return s }))
+		s.sql = append(s.sql, "ALTER TABLE "+Name(s.table)+" ADD "+renameTables(k, doubles, func(s string) string { return s }))
 	}
 	if err := d.columns(ctx, tx, s, oid); err != nil {
 		return err
@@ -92,7 +94,7 @@ func (d postgresTables) shape(ctx context.Context, tx *Tx, s *shape, oid int64, 
 	return nil
 }
 
-func (postgresTables) columns(ctx context.Context, tx *Tx, s *shape, oid int64) (err error) {
+func (postgres) columns(ctx context.Context, tx *driver.Tx, s *shape, oid int64) (err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT attname::text, attgenerated <> '', atthasdef OR attidentity <> '', attidentity <> '' FROM pg_attribute"+
 		" WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum", oid)
 	if err != nil {
@@ -110,7 +112,7 @@ func (postgresTables) columns(ctx context.Context, tx *Tx, s *shape, oid int64) 
 }
 
 // create makes all doubles before the keys by which they refer to each other.
-func (postgresTables) create(ctx context.Context, tx *Tx, all []*shape) error {
+func (postgres) create(ctx context.Context, tx *driver.Tx, all []*shape) error {
 	for _, first := range []bool{true, false} {
 		for _, s := range all {
 			statements := s.sql[1:]
@@ -127,44 +129,44 @@ func (postgresTables) create(ctx context.Context, tx *Tx, all []*shape) error {
 	return nil
 }
 
-func (d postgresTables) drop(ctx context.Context, tx *Tx, t Table, ours bool) error {
-	oid, _, err := d.find(ctx, tx, t.double())
+func (d postgres) drop(ctx context.Context, tx *driver.Tx, t string, ours bool) error {
+	oid, _, err := d.find(ctx, tx, Name(t))
 	if err != nil || oid == 0 {
 		return err
 	}
 	if !ours {
 		return notDouble(t)
 	}
-	_, err = tx.ExecContext(ctx, "DROP TABLE "+t.double()+" CASCADE") // the keys of other doubles
+	_, err = tx.ExecContext(ctx, "DROP TABLE "+Name(t)+" CASCADE") // the keys of other doubles
 	return err
 }
 
 // lock waits for the transactions that have written the tables; others wait for this one. It is the first
 // statement, so that what they have committed is seen.
-func (postgresTables) lock(ctx context.Context, tx *Tx, all []*shape) error {
+func (postgres) lock(ctx context.Context, tx *driver.Tx, all []*shape) error {
 	names := make([]string, len(all))
 	for i, s := range all {
-		names[i] = string(s.table)
+		names[i] = s.table
 	}
 	_, err := tx.ExecContext(ctx, "LOCK TABLE "+strings.Join(names, ", ")+" IN SHARE ROW EXCLUSIVE MODE")
 	return err
 }
 
 // same compares texts: not all types can be compared.
-func (postgresTables) same(s *shape) string {
+func (postgres) same(s *shape) string {
 	return "ROW(" + quotedNames("t.", s.compared()) + ")::text = ROW(" + quotedNames("d.", s.compared()) + ")::text"
 }
 
-func (postgresTables) overriding() string { return " OVERRIDING SYSTEM VALUE" }
+func (postgres) overriding() string { return " OVERRIDING SYSTEM VALUE" }
 
-func (postgresTables) numbers(ctx context.Context, tx *Tx, all []*shape) error {
+func (postgres) numbers(ctx context.Context, tx *driver.Tx, all []*shape) error {
 	for _, s := range all {
 		for _, c := range s.columns {
 			if !c.identity {
 				continue
 			}
 			_, err := tx.ExecContext(ctx, "SELECT setval(pg_get_serial_sequence($1, $2), greatest(nextval(pg_get_serial_sequence($1, $2)),"+
-				" (SELECT max("+quoteName(c.name)+") FROM "+string(s.table)+")))", string(s.table), c.name)
+				" (SELECT max("+quoteName(c.name)+") FROM "+s.table+")))", s.table, c.name)
 			if err != nil {
 				return err
 			}
@@ -174,7 +176,7 @@ func (postgresTables) numbers(ctx context.Context, tx *Tx, all []*shape) error {
 }
 
 // checksum adds the hashes of rows, so that their order is of no account.
-func (postgresTables) checksum(ctx context.Context, tx *Tx, s *shape, name string) (rows int64, sum string, err error) {
+func (postgres) checksum(ctx context.Context, tx *driver.Tx, s *shape, name string) (rows int64, sum string, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(('x' || substr(md5(ROW("+quotedNames("", s.compared())+")::text), 1, 16))::bit(64)::bigint::numeric), 0)::text FROM "+name).
 		Scan(&rows, &sum)
 	return rows, sum, err

@@ -1,4 +1,4 @@
-package cqrs
+package double
 
 import "testing"
 
@@ -28,13 +28,13 @@ func TestRenameTables(t *testing.T) {
 	}
 }
 
-func FuzzSQLTokens(f *testing.F) {
+func FuzzRenameTables(f *testing.F) {
 	for _, s := range []string{"a 'b''c' \"d\"", "--x\n[y", "/* z", "`", "'", "é.$1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		last := 0
-		for _, tok := range sqlTokens(s) {
+		for _, tok := range tokensOf(s) {
 			if tok.from < last || tok.to <= tok.from || tok.to > len(s) {
 				t.Fatalf("token %+v after %d in %q", tok, last, s)
 			}
