@@ -116,8 +116,8 @@ func TestDoRefuses(t *testing.T) {
 			{Command{Type: "create.user", EventType: "user.*", Data: u}, edda.BadValue, "stands for many types"},
 			{Command{Type: "create.user", EventType: "user.:nothing.made", Data: u}, edda.BadValue, ":nothing"},
 			{Command{Type: "create.user", Data: staged(t, users, user{ID: "a.b"})}, edda.BadValue, "must be one segment"},
-			{Command{Type: "create.user", Data: u, Metadata: map[string]json.RawMessage{"ip": []byte("{")}}, edda.BadValue, `metadata "ip" is no JSON`},
-			{Command{Type: "create.user", Data: u, Explain: []byte("why")}, edda.BadValue, "Explain is no JSON"},
+			{Command{Type: "create.user", Data: u, Metadata: map[string]json.RawMessage{"ip": []byte("{")}}, edda.BadValue, `metadata "ip": it is no JSON`},
+			{Command{Type: "create.user", Data: u, Explain: []byte("why")}, edda.BadValue, "Explain: it is no JSON"},
 			{Command{Type: "create.user", Data: staged(t, users, user{ID: "1"}, user{ID: "2"}), Expect: Version(2)}, edda.BadValue, "version 2 for a list"},
 		} {
 			w.refused(&c.c, c.reason, c.want)

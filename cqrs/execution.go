@@ -3,6 +3,7 @@ package cqrs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -109,12 +110,18 @@ func (x *execution) checkContext() error {
 		if slices.Contains(takenMetadata, name) {
 			return badValue("", "the metadata %q is taken; the app fills it in", name)
 		}
-		if !json.Valid(v) {
-			return badValue("", "the metadata %q is no JSON: %s", name, clip(v))
+		if err := errors.Join(checkText(name), checkJSON(v)); err != nil {
+			return badValue("", "the metadata %q: %w", name, err)
 		}
 	}
-	if c.Explain != nil && !json.Valid(c.Explain) {
-		return badValue("", "Explain is no JSON: %s", clip(c.Explain))
+	if err := checkText(c.CorrelationID); err != nil {
+		return badValue("", "CorrelationID is %q: %w", clip([]byte(c.CorrelationID)), err)
+	}
+	if err := checkText(string(c.Principal)); err != nil {
+		return badValue("", "Principal is %q: %w", clip([]byte(c.Principal)), err)
+	}
+	if err := checkExplain(c.Explain); err != nil {
+		return badValue("", "Explain: %w", err)
 	}
 	return nil
 }

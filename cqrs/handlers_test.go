@@ -288,7 +288,7 @@ func TestStrongExpect(t *testing.T) {
 		"derived":             {dispatcher(Derived{Type: "x"}), Config{ExpectsOutput: Objects{"Friend"}}, edda.Failed, "expects_output is "},
 		"derived type":        {dispatcher(Derived{Type: "x.:y"}), Config{}, edda.Failed, ":y"},
 		"derived without one": {dispatcher(Derived{}), Config{}, edda.Failed, "pattern is empty"},
-		"derived explanation": {dispatcher(Derived{Type: "x", Explain: []byte("{")}), Config{}, edda.Failed, "Explain is no JSON"},
+		"derived explanation": {dispatcher(Derived{Type: "x", Explain: []byte("{")}), Config{}, edda.Failed, "Explain: it is no JSON"},
 	}
 	onBoth(t, func(t *testing.T, db driver.DB) {
 		for name, c := range cases {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/edda-io/edda"
 )
@@ -166,7 +167,7 @@ func (m *Model[T]) staged(v any, list bool) (Data, error) {
 	if err != nil {
 		return Data{}, m.refuse(fmt.Errorf("it cannot be encoded: %w", err))
 	}
-	if replaced(raw) {
+	if replaced(raw) || !utf8.Valid(raw) {
 		return Data{}, m.refuse(errors.New("it has a string that is not UTF-8"))
 	}
 	return m.data(raw, list)

@@ -367,8 +367,8 @@ func sameMember(a, b json.RawMessage, name string) bool {
 
 // derive makes a derived event, without its versions.
 func (e *Event) derive(d *Derived) (*Event, error) {
-	if d.Explain != nil && !json.Valid(d.Explain) {
-		return nil, unexpected("Explain is no JSON: %s", clip(d.Explain))
+	if err := checkExplain(d.Explain); err != nil {
+		return nil, unexpected("Explain: %w", err)
 	}
 	c := e.copied()
 	c.CausationID, c.CausationLevel, c.Explain = e.ID, e.CausationLevel+1, d.Explain

@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS edda_events (
     key text NOT NULL,
     primary_keys jsonb NOT NULL,
     data bytea NOT NULL,
-    metadata jsonb,
+    metadata json, -- as it was written: jsonb takes no \u0000, and writes numbers anew
     version bigint NOT NULL,
     version_app text NOT NULL,
     chain_before jsonb NOT NULL,
