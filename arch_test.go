@@ -48,6 +48,7 @@ var rooms = []room{
 	{dir: "internal/live", imports: []string{".", "pattern", "internal/seldom"}, never: append([]string{"net"}, disk...)},
 	{dir: "internal/wire", stdlib: true},
 	{dir: "internal/rendezvous", stdlib: true},
+	{dir: "internal/slot", imports: []string{"internal/rendezvous"}, stdlib: true},
 	{dir: "internal/jsondata", imports: []string{"."}, stdlib: true},
 	{dir: "internal/specjson", imports: []string{".", "internal/streamjson", "internal/jsondata"}, stdlib: true},
 	{dir: "internal/cloudevents", imports: []string{".", "internal/jsondata"}, stdlib: true},
@@ -65,7 +66,7 @@ var rooms = []room{
 	{dir: "engine/filelog", imports: []string{".", "engine", "internal/wire", "internal/directio"}, never: disk},
 	{dir: "node", imports: []string{
 		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store", "internal/jsondata",
-		"internal/rendezvous", "internal/methodschema", "internal/guard", "internal/lazyctx", "internal/seldom", "internal/live", "pattern",
+		"internal/rendezvous", "internal/methodschema", "internal/guard", "internal/slot", "internal/lazyctx", "internal/seldom", "internal/live", "pattern",
 	}, never: append([]string{sdk}, disk...)},
 	{dir: "auth", imports: []string{"."}},
 	{dir: "internal/testca", stdlib: true},

@@ -56,15 +56,7 @@ func ReadyAndLines(t testing.TB, n *Node, service string) (ready, places int) {
 			t.Fatal(err)
 		}
 	}
-	s := n.service("", service)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.releases {
-		for _, pl := range r.pools {
-			places += len(pl.line)
-		}
-	}
-	return ready, places
+	return ready, n.service("", service).slots.Waiting()
 }
 
 // HomeOf returns the partition of an address hash.
@@ -79,7 +71,7 @@ func Busy(n *Node, service string) (busy int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.hosts {
-		busy += h.busy
+		busy += h.slot.Load().Busy
 	}
 	return busy
 }

@@ -38,9 +38,7 @@ func TestAttemptGivenUpBeforeItsMessageIsRead(t *testing.T) {
 	a := &Attempt{p: n.parts[0], req: &request.Request{}, svc: h.svc, host: h, seq: 1 << 40}
 	a.giveUp()
 	a.fetch()
-	h.svc.mu.Lock()
-	defer h.svc.mu.Unlock()
-	if h.busy != 0 || h.abandoned != 0 {
-		t.Errorf("%d slots are taken and %d handlers linger, want none", h.busy, h.abandoned)
+	if l := h.slot.Load(); l.Busy != 0 || l.Lingering != 0 {
+		t.Errorf("%d slots are taken and %d handlers linger, want none", l.Busy, l.Lingering)
 	}
 }

@@ -196,7 +196,7 @@ func (s *service) membership() []edda.Member {
 	defer s.mu.Unlock()
 	all := make([]edda.Member, 0, len(s.hosts))
 	for _, h := range s.hosts {
-		info := edda.Member{Name: h.w.spec.ID, Leases: h.busy, LastSeen: h.w.seen()}
+		info := edda.Member{Name: h.w.spec.ID, Leases: h.slot.Load().Busy, LastSeen: h.w.seen()}
 		if m, ok := h.w.runner.(*member); ok {
 			info.Name, info.Leases = m.name, m.holds+len(m.arrived)
 		}

@@ -5,6 +5,7 @@ import (
 	"github.com/edda-io/edda/internal/fold/request"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
 	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/slot"
 )
 
 // deliverySlots are slots reserved for the messages of one append, by group. Those that
@@ -15,7 +16,7 @@ type deliverySlots []groupSlots
 // have any.
 type groupSlots struct {
 	group uint64 // its serial number
-	hosts []*host
+	hosts []*slot.Host[*host]
 }
 
 // maxStarts is how many slots are reserved for one record, which makes about as many
@@ -41,7 +42,7 @@ func (p *partition) reserveDeliveries(s *streamfold.Stream, shard string, msgs [
 			continue
 		}
 		first := p.firstOfKeys(svc.addr, shard, msgs)
-		hosts := svc.acquireSome(min(len(first), maxStarts-len(starts)))
+		hosts := svc.slots.AcquireAny(min(len(first), maxStarts-len(starts)))
 		if len(hosts) == 0 {
 			continue
 		}
@@ -100,23 +101,6 @@ func (p *partition) firstOfKeys(a edda.Address, shard string, msgs []edda.Stream
 // idle reports whether a slot may be free, without looking closely.
 func (s *service) idle() bool { return s.view().hosted }
 
-// acquireSome takes up to most slots of a service that is balanced, or of a group, if
-// nobody is in line before.
-func (s *service) acquireSome(most int) []*host {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var hosts []*host
-	pl := s.releases[0].pools[0]
-	for len(hosts) < most {
-		h := s.take(pl)
-		if h == nil {
-			break
-		}
-		hosts = append(hosts, h)
-	}
-	return hosts
-}
-
 // take returns a slot for a message in a group; nil when there is none.
 func (d deliverySlots) take(r *request.Request) *host {
 	if r.Delivery == nil {
@@ -126,7 +110,7 @@ func (d deliverySlots) take(r *request.Request) *host {
 		if g := &d[i]; g.group == r.Delivery.Group && len(g.hosts) > 0 {
 			h := g.hosts[len(g.hosts)-1]
 			g.hosts = g.hosts[:len(g.hosts)-1]
-			return h
+			return h.Of
 		}
 	}
 	return nil
@@ -136,7 +120,7 @@ func (d deliverySlots) take(r *request.Request) *host {
 func (d deliverySlots) release() {
 	for i := range d {
 		for _, h := range d[i].hosts {
-			h.release()
+			h.Of.release()
 		}
 		d[i].hosts = nil
 	}

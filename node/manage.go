@@ -432,11 +432,7 @@ func (s *service) info() *edda.ServiceInfo {
 	if e := endpointSpec(&s.set); e != nil && s.registered {
 		info.EndpointInfo = e.Info()
 	}
-	for _, r := range s.releases {
-		if r.version != "" {
-			info.Versions = append(info.Versions, r.version)
-		}
-	}
+	info.Versions = s.slots.Versions()
 	for _, sc := range s.set.Schemas {
 		if info.Schemas == nil {
 			info.Schemas = map[string]any{}

@@ -98,7 +98,7 @@ func (n *Node) member(op string, svc *service, name string) (*member, error) {
 		ID: fmt.Sprintf("%s%s/%s/%d", polledWorker, svc.addr, name, number), Transport: "polled", Lifetime: g.IdleTimeout,
 		Services: []edda.ServiceSpec{{Namespace: svc.addr.Namespace, Name: svc.addr.Name}},
 	}, m)
-	m.host().slots = 0
+	m.host().slot.Resize(0)
 	if err := n.join(op, m.w); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edda-io/edda/internal/fold/request"
 	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/slot"
 )
 
 // ready are the requests that wait for a slot of one pool, in order. Their
@@ -59,13 +60,13 @@ func (p *partition) waitsNoMore(l *live) {
 		return l == nil || !l.waiting
 	})
 	w.left = 0
-	l.svc.leaveLine(l.queue, p, before-len(w.requests))
+	l.svc.slots.LeaveLine(l.queue, slot.Waiter(p.id), before-len(w.requests))
 	p.keepReady(l.queue, w)
 }
 
 // granted uses a slot for the first request that still wants it.
 func (p *partition) granted(g grant) {
-	w := p.ready[g.queue]
+	w := p.ready[g.Queue]
 	for w != nil && len(w.requests) > 0 {
 		r := w.requests[0]
 		w.requests[0] = nil
@@ -79,12 +80,12 @@ func (p *partition) granted(g grant) {
 		if l.closing || !r.Ready(p.now()) {
 			continue
 		}
-		p.keepReady(g.queue, w)
-		p.proposeDispatch(r, g.host)
+		p.keepReady(g.Queue, w)
+		p.proposeDispatch(r, g.Host.Of)
 		return
 	}
-	delete(p.ready, g.queue)
-	g.host.release()
+	delete(p.ready, g.Queue)
+	g.Host.Of.release()
 }
 
 func (p *partition) keepReady(q queue, w *ready) {
@@ -96,7 +97,7 @@ func (p *partition) keepReady(q queue, w *ready) {
 // chooseAgain sends what waits for a slot of the service to where it belongs now.
 func (p *partition) chooseAgain(s *service) {
 	for q, w := range p.ready {
-		if q.pool.svc != s || !s.over(q) {
+		if !s.slots.Over(q) {
 			continue
 		}
 		delete(p.ready, q)

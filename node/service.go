@@ -12,6 +12,7 @@ import (
 	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/seldom"
+	"github.com/edda-io/edda/internal/slot"
 )
 
 // service is a service as the node runs it: what is registered, who hosts it,
@@ -25,17 +26,17 @@ type service struct {
 	seen     atomic.Pointer[view]
 	slow     seldom.Gate // of warnings about slow handlers
 
-	mu         sync.Mutex // guards what follows; nothing is locked under it
+	slots slot.Pools[*host] // what a request may be given
+
+	mu         sync.Mutex // guards what follows; that of the slots is locked under it
 	registered bool
 	set        record.ServiceSet
 	group      edda.GroupSpec // of a consumer
 	schemas    *methodschema.Set
 	paused     bool
-	draining   bool
-	hosts      []*host    // attached, in the order they came
-	releases   []*release // what a request may be given, the newest version first; at least one
-	telling    bool       // its workers will be told who they are
-	lefts      int        // how often the last worker that was given requests has gone
+	hosts      []*host // attached, in the order they came
+	telling    bool    // its workers will be told who they are
+	lefts      int     // how often the last worker that was given requests has gone
 
 	readers readers // of a consumer
 }
@@ -71,7 +72,7 @@ func (s *service) view() *view {
 // show makes what is known visible. The caller holds mu.
 func (s *service) show() {
 	s.seen.Store(&view{
-		registered: s.registered, paused: s.paused, hosted: s.releases[0].hosted(),
+		registered: s.registered, paused: s.paused, hosted: s.slots.Hosted(),
 		kind: s.set.Kind, methods: s.set.Methods, schemas: s.schemas,
 		attemptTimeout: cmp.Or(s.set.AttemptTimeout, edda.DefaultAttemptTimeout), retry: s.set.Retry, onDead: then(s.set.OnDead),
 	})
@@ -91,6 +92,7 @@ func (s *service) update(registered bool, set record.ServiceSet, paused bool) (p
 		s.schemas = methodschema.FromLog(set.Schemas)
 	}
 	s.registered, s.set, s.paused = registered, set, paused
+	s.slots.SetPaused(paused)
 	s.show()
 	s.mu.Unlock()
 	s.pump()
@@ -103,11 +105,8 @@ func (s *service) hostedHere() bool {
 	return slices.ContainsFunc(s.hosts, func(h *host) bool { return h.w.here() })
 }
 
-func (s *service) drain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.draining = true
-}
+// drain has nothing be started any more.
+func (s *service) drain() { s.slots.Close() }
 
 // then is what follows a dead letter.
 func then(o edda.OnDead) record.Then {

@@ -12,6 +12,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/rendezvous"
+	"github.com/edda-io/edda/internal/slot"
 )
 
 // WorkerSpec describes a worker that is attached to a node.
@@ -190,7 +191,7 @@ func (s *service) attached() bool {
 func (s *service) newerThan(v string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.hosts, func(h *host) bool { return compareVersions(h.version, v) > 0 })
+	return slices.ContainsFunc(s.hosts, func(h *host) bool { return slot.CompareVersions(h.version, v) > 0 })
 }
 
 func (n *Node) newWorker(spec WorkerSpec, r Runner) *Worker {
@@ -199,14 +200,11 @@ func (n *Node) newWorker(spec WorkerSpec, r Runner) *Worker {
 	hash := rendezvous.Hash(spec.ID)
 	for i := range spec.Services {
 		s := &spec.Services[i]
-		h := &host{
-			svc: n.service(s.Namespace, s.Name), w: w, version: spec.Version, hash: hash,
-			slots: cmp.Or(s.Concurrency, edda.DefaultConcurrency),
-		}
+		h := &host{svc: n.service(s.Namespace, s.Name), w: w, version: spec.Version}
 		if h.svc.consumer {
 			h.version = "" // any member of a group gets any message
 		}
-		h.own = &pool{svc: h.svc, hosts: []*host{h}}
+		h.slot.Init(&h.svc.slots, h, h.version, hash, cmp.Or(s.Concurrency, edda.DefaultConcurrency))
 		w.hosts = append(w.hosts, h)
 	}
 	return w
@@ -257,7 +255,7 @@ func (n *Node) join(op string, w *Worker) error {
 	for _, h := range w.hosts {
 		if h.svc.consumer { // its group may have been deleted since
 			h.svc = n.service(h.svc.addr.Namespace, h.svc.addr.Name)
-			h.own.svc = h.svc
+			h.slot.Move(&h.svc.slots)
 		}
 		h.svc.mu.Lock()
 		h.svc.hosts = append(h.svc.hosts, h)
@@ -282,9 +280,9 @@ func (w *Worker) regroup() {
 
 func (n *Node) regroup(s *service) {
 	s.mu.Lock()
-	was := s.releases[0].hosted()
+	was := s.slots.Hosted()
 	again := s.regroup()
-	left := was && !s.releases[0].hosted()
+	left := was && !s.slots.Hosted()
 	if left {
 		s.lefts++
 	}
@@ -296,7 +294,8 @@ func (n *Node) regroup(s *service) {
 	if tell {
 		time.AfterFunc(delay, func() { n.tell(s) })
 	}
-	for _, p := range again {
+	for _, w := range again {
+		p := n.parts[w]
 		p.in.do(func() { p.chooseAgain(s) })
 	}
 	if left {
@@ -328,7 +327,7 @@ func (n *Node) tell(s *service) {
 func (n *Node) strand(s *service, lefts int) {
 	time.AfterFunc(n.opts.Limits.NoWorkerWait, func() {
 		s.mu.Lock()
-		back := s.lefts != lefts || s.releases[0].hosted()
+		back := s.lefts != lefts || s.slots.Hosted()
 		s.mu.Unlock()
 		if back {
 			return

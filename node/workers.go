@@ -99,10 +99,9 @@ func (w *Worker) info() edda.WorkerInfo {
 			name = ns + "/" + name
 		}
 		info.Services = append(info.Services, name)
-		h.svc.mu.Lock()
-		info.Slots += h.slots
-		info.InFlight += h.busy
-		h.svc.mu.Unlock()
+		load := h.slot.Load()
+		info.Slots += load.Slots
+		info.InFlight += load.Busy
 	}
 	slices.Sort(info.Services)
 	return info
