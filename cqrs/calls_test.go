@@ -151,6 +151,22 @@ func TestCallResultsThatCannotBeKept(t *testing.T) {
 
 // TestRepeatedAfterFailure repeats a command under its id: the next run makes calls of its own, once
 // those of the run before are undone.
+// A command whose event can have no type is refused before a third party is told.
+func TestNoCallsForAnEventWithoutAType(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		h := newHost(t, db)
+		for key, want := range map[string]string{
+			"a.b":                    `"a.b" for :user_uuid, which must be one segment`,
+			strings.Repeat("a", 250): "at most 255 are allowed",
+		} {
+			id := edda.NewID(1, time.Now())
+			h.refused(&Command{ID: id, Type: "create.user", Data: staged(t, users, user{ID: key})}, edda.BadValue, want)
+			h.heard(id, 1)
+		}
+		h.nothing()
+	})
+}
+
 func TestRepeatedAfterFailure(t *testing.T) {
 	onBoth(t, func(t *testing.T, db driver.DB) {
 		h := newHost(t, db)

@@ -104,6 +104,9 @@ func (a *App) begin(ctx context.Context, c *Command) (*execution, *Outcome, erro
 	if !a.isLong(x) {
 		return x, nil, nil
 	}
+	if err := x.checkEventType(); err != nil { // which the transaction would find when third parties were told
+		return x, nil, err
+	}
 	if !x.isNew {
 		there, err := selectCommand(ctx, a.db.Reader(), x.command.ID)
 		if err != nil {

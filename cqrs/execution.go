@@ -146,6 +146,34 @@ func (x *execution) fillTypes(given string) error {
 	return nil
 }
 
+// checkEventType refuses a command whose event could have no type, whatever hooks and calls make of
+// its data: the primary key stays as it is.
+func (x *execution) checkEventType() error {
+	first := x.command.Data.first()
+	typ, err := x.event.Fill(func(name string) (string, bool) {
+		if v, ok := memberOf(first, name); ok && slices.Contains(x.command.Data.model.key, name) {
+			part, err := keyPart(v)
+			return part, err == nil
+		}
+		return "x", true
+	})
+	if err == nil {
+		err = checkType(typ)
+	}
+	if err != nil {
+		return badValue("", "the event's type: %w", err)
+	}
+	return nil
+}
+
+// checkType refuses a type of event that no stream takes.
+func checkType(typ string) error {
+	if err := (&edda.Append{Stream: "s", Messages: []edda.StreamMessage{{Type: typ}}}).Validate(); err != nil {
+		return errors.Unwrap(err)
+	}
+	return nil
+}
+
 // fill fills in the parameters of a type from data, or the first item of a list.
 func fill(p *pattern.Pattern, d Data) (string, error) {
 	first := d.first()
