@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/club"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/cmd/edda/internal/story"
 	"github.com/edda-io/edda/examples"
@@ -24,11 +25,16 @@ import (
 // demoListen is where the demo listens unless it is told, or the port is taken.
 const demoListen = "127.0.0.1:7400"
 
+// newsletter is what members of the club are told to.
+const newsletter = "weekly"
+
 // demo is one telling: a node, its directory and the settings that open it.
 type demo struct {
 	*app
 	settings *setting.Node
 	server   *server
+	// club is the app of commands that the node hosts.
+	club *club.Club
 	// conns are the connections to it.
 	conns     *http.Transport
 	temporary bool
@@ -71,7 +77,7 @@ func (a *app) runDemo(ctx context.Context, dir, listen string, once bool) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close(ctx)) }()
-	if d.server, err = d.open(ctx); err != nil {
+	if err := d.open(ctx); err != nil {
 		return err
 	}
 	// A restart must come back to the same port.
@@ -80,19 +86,19 @@ func (a *app) runDemo(ctx context.Context, dir, listen string, once bool) (err e
 	fmt.Fprintf(a.stdout, "A node with the example services is up at %s\n", d.server.url)
 	fmt.Fprintf(a.stdout, "Its data is in %s, and what it acknowledges is on disk (fsync).\n", d.settings.Dir)
 	begin := time.Now()
-	wrong, err := d.tell(ctx)
+	told, err := d.tell(ctx)
 	if err != nil {
 		return err
 	}
-	if wrong > 0 {
-		fmt.Fprintf(a.stdout, "\nSteps that were not as told: %d\n", wrong)
+	if told.Wrong > 0 {
+		fmt.Fprintf(a.stdout, "\nSteps that were not as told: %d\n", told.Wrong)
 		return silentError{errors.New("the story went wrong")}
 	}
 	fmt.Fprintf(a.stdout, "\nAll as told, in %v.\n", time.Since(begin).Round(10*time.Millisecond))
 	if once {
 		return nil
 	}
-	d.whatNext()
+	d.whatNext(told.Event)
 	return d.server.run(ctx)
 }
 
@@ -126,14 +132,39 @@ func taken(addr string) bool {
 	return err != nil || l.Close() != nil
 }
 
-func (d *demo) open(ctx context.Context) (*server, error) {
-	return serve(ctx, d.settings, examples.Services(), d.stderr)
+// open opens the club and the node that hosts it. What there is of them is shut down in any
+// case.
+func (d *demo) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(d.settings.Dir, 0o700); err != nil {
+		return err
+	}
+	if d.club, err = club.Open(ctx, d.settings.Dir, newsletter+d.suffix, newLogger(d.settings, d.stderr)); err != nil {
+		return err
+	}
+	if d.server, err = serve(ctx, d.settings, append(examples.Services(), d.club.Services()...), d.stderr); err != nil {
+		return err
+	}
+	return d.club.Start(ctx, d.server.node)
 }
 
-func (d *demo) tell(ctx context.Context) (int, error) {
+// shut stops what is open, the node until the context ends.
+func (d *demo) shut(ctx context.Context) error {
+	var err error
+	if d.club != nil {
+		err = d.club.Close(ctx)
+		d.club = nil
+	}
+	if d.server != nil {
+		err = errors.Join(err, d.server.stop(ctx))
+		d.server = nil
+	}
+	return err
+}
+
+func (d *demo) tell(ctx context.Context) (story.Told, error) {
 	client, err := eddahttp.New(d.server.url, eddahttp.Options{Transport: d.conns})
 	if err != nil {
-		return 0, err
+		return story.Told{}, err
 	}
 	return story.Tell(ctx, story.Stage{
 		Out: d.stdout, Colour: d.isTerminal(d.stdout), Client: client, Restart: d.restart, Suffix: d.suffix,
@@ -144,15 +175,12 @@ func (d *demo) tell(ctx context.Context) (int, error) {
 func (d *demo) restart(ctx context.Context) (time.Duration, error) {
 	begin := time.Now()
 	d.conns.CloseIdleConnections() // a server waits for those that were never used
-	if err := d.server.stop(noGrace(ctx)); err != nil {
+	if err := d.shut(noGrace(ctx)); err != nil {
 		return 0, err
 	}
-	v, err := d.open(ctx)
-	if err != nil {
-		d.server = nil
+	if err := d.open(ctx); err != nil {
 		return 0, err
 	}
-	d.server = v
 	return time.Since(begin), nil
 }
 
@@ -163,8 +191,8 @@ func noGrace(ctx context.Context) context.Context {
 	return ctx
 }
 
-// whatNext prints commands to copy.
-func (d *demo) whatNext() {
+// whatNext prints commands to copy, some about an event.
+func (d *demo) whatNext(event edda.ID) {
 	url, env := d.server.url, ""
 	if url != defaultURL {
 		env = "EDDA_URL=" + url + " "
@@ -185,6 +213,14 @@ func (d *demo) whatNext() {
 		env+d.program+" services ls",
 		d.program+" log dump "+d.settings.Dir,
 	)
+	fmt.Fprintln(d.stdout)
+	d.print(
+		env+d.program+` call members/grace join.club '{"email":"grace@example.com"}'`,
+		env+d.program+" cqrs events",
+		env+d.program+" cqrs trace "+event.String(),
+		env+d.program+" cqrs projections",
+		env+d.program+" cqrs rebuild members/Domains.count",
+	)
 	if d.temporary {
 		fmt.Fprintf(d.stdout, "\nIts directory goes when it ends; to keep one: %s demo --dir DIR\n", d.program)
 	}
@@ -198,13 +234,10 @@ func (d *demo) print(lines ...string) {
 
 // close stops the node and removes a temporary directory.
 func (d *demo) close(ctx context.Context) error {
-	var err error
 	d.conns.CloseIdleConnections()
-	if d.server != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		err = d.server.stop(ctx)
-	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	err := d.shut(stopping)
 	if d.temporary {
 		err = errors.Join(err, os.RemoveAll(d.settings.Dir))
 	}

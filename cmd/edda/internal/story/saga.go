@@ -31,12 +31,27 @@ func trip(t *teller) {
 	if err == nil {
 		s, err = t.Client.Saga(t.ctx, s.ID, maxWait)
 	}
-	if err != nil {
-		t.line("POST /v1/sagas  book 2 places each of flight, hotel and car", outcome(nil, err), false, string(edda.SagaCompensated))
+	if !t.undone("POST /v1/sagas  book 2 places each of flight, hotel and car", s, err, edda.StepCompensated, edda.StepCompensated, edda.StepFailed) {
 		return
 	}
-	t.line("POST /v1/sagas  book 2 places each of flight, hotel and car", string(s.State), s.State == edda.SagaCompensated, string(edda.SagaCompensated))
-	for i, want := range []edda.StepState{edda.StepCompensated, edda.StepCompensated, edda.StepFailed} {
+	left := func(a edda.Address, want string) {
+		t.post(eddahttp.Call{To: a, Method: "left", Payload: []byte("{}")}, "200 "+want)
+	}
+	left(flight, `{"places":5}`)
+	left(hotel, `{"places":3}`)
+	t.sayf("A saga is a set of steps that are done all, or undone in reverse order.")
+}
+
+// undone prints a saga that was undone, and what became of its steps. It reports whether
+// there is one.
+func (t *teller) undone(sent string, s *edda.Saga, err error, steps ...edda.StepState) bool {
+	want := string(edda.SagaCompensated)
+	if err != nil {
+		t.line(sent, outcome(nil, err), false, want)
+		return false
+	}
+	t.line(sent, string(s.State), s.State == edda.SagaCompensated, want)
+	for i, want := range steps {
 		step := edda.Step{}
 		if i < len(s.Steps) {
 			step = s.Steps[i]
@@ -47,10 +62,5 @@ func trip(t *teller) {
 		}
 		t.check(step.State == want, fact, string(want))
 	}
-	left := func(a edda.Address, want string) {
-		t.post(eddahttp.Call{To: a, Method: "left", Payload: []byte("{}")}, "200 "+want)
-	}
-	left(flight, `{"places":5}`)
-	left(hotel, `{"places":3}`)
-	t.sayf("A saga is a set of steps that are done all, or undone in reverse order.")
+	return true
 }

@@ -1,5 +1,5 @@
 // Package story tells what a node does by doing it: it sends a node with the
-// example services a few dozen requests over HTTP, prints what it sent and what
+// example services and an app of commands a few dozen requests over HTTP, prints what it sent and what
 // came back, and checks each answer against what was promised.
 package story
 
@@ -20,7 +20,8 @@ type Stage struct {
 	Out io.Writer
 	// Colour says that Out shows colours.
 	Colour bool
-	// Client speaks to the node, which hosts the example services.
+	// Client speaks to the node, which hosts the example services and those of package club,
+	// whose newsletter is called weekly and the Suffix.
 	Client *eddahttp.Client
 	// Restart stops the node without letting handlers finish and opens it again
 	// from its directory. It returns how long it was away.
@@ -30,9 +31,16 @@ type Stage struct {
 	Suffix string
 }
 
-// Tell tells the story and returns how many of its steps did not go as told. The
-// error is the context's, if that ended.
-func Tell(ctx context.Context, s Stage) (int, error) {
+// Told is what came of telling the story.
+type Told struct {
+	// Wrong is how many of its steps did not go as told.
+	Wrong int
+	// Event is the id of the event that a command made; zero if none did.
+	Event edda.ID
+}
+
+// Tell tells the story. The error is the context's, if that ended.
+func Tell(ctx context.Context, s Stage) (Told, error) {
 	t := &teller{Stage: s, ctx: ctx}
 	for i, chapter := range []struct {
 		title string
@@ -47,6 +55,7 @@ func Tell(ctx context.Context, s Stage) (int, error) {
 		{"What is half done is undone", trip},
 		{"A message goes to one member of a group, until it is done", stream},
 		{"A channel is heard once and in order, also by who was away", channel},
+		{"A command stores its event with your tables, or takes back what it told others", command},
 		{"A stop in the middle loses nothing", restart},
 	} {
 		if ctx.Err() != nil {
@@ -55,7 +64,7 @@ func Tell(ctx context.Context, s Stage) (int, error) {
 		t.title(i+1, chapter.title)
 		chapter.tell(t)
 	}
-	return t.wrong, ctx.Err()
+	return Told{t.wrong, t.event}, ctx.Err()
 }
 
 // teller sends requests and prints what becomes of them.
@@ -65,6 +74,8 @@ type teller struct {
 	wrong int
 	// point is where the listener of the channel left.
 	point edda.From
+	// event is what the command made.
+	event edda.ID
 }
 
 // maxWait bounds every wait of the story.
