@@ -86,6 +86,9 @@ var rooms = []room{
 	{dir: "channel", imports: []string{"."}, stdlib: true},
 	{dir: "saga", imports: []string{"."}, stdlib: true},
 	{dir: "cqrs", imports: []string{".", "pattern", "internal/specjson", "internal/jsondata", "cqrs/internal"}},
+	{dir: "cqrs/internal/rawjson", imports: []string{}, stdlib: true},
+	{dir: "cqrs/internal/settings", imports: []string{".", "cqrs/internal/rawjson"}, stdlib: true},
+	{dir: "cqrs/internal/merge", imports: []string{"cqrs/internal/rawjson", "cqrs/internal/settings"}, stdlib: true},
 	{dir: "cqrs/internal/dbtest", imports: []string{"cqrs", "internal/pgtest"}}, // for tests
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},

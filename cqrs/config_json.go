@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/merge"
+	"github.com/edda-io/edda/cqrs/internal/settings"
 	"github.com/edda-io/edda/internal/specjson"
 )
 
@@ -18,7 +20,7 @@ import (
 // in place of which retry_on_fail, retry_max (how often after the first time) and retry_wait (milliseconds)
 // are known as well. "timeout" is a duration such as "1.5s". What it does not know it refuses.
 func (c *Config) UnmarshalJSON(b []byte) error {
-	d, err := readDoc(b)
+	d, err := settings.Read(b)
 	if err != nil {
 		return err
 	}
@@ -40,31 +42,31 @@ type configReader struct {
 	retryWait   int
 }
 
-func (r *configReader) read(d doc) error {
+func (r *configReader) read(d settings.Doc) error {
 	r.retryMax = -1
-	if err := d.object(r.member); err != nil {
+	if err := d.Object(r.member); err != nil {
 		return err
 	}
 	if r.data && r.old {
-		return d.wrong(errors.New("how to merge stands in data and beside it; say it in data"))
+		return d.Wrong(errors.New("how to merge stands in data and beside it; say it in data"))
 	}
 	if r.old {
-		if err := r.c.Merge.check(); err != nil {
-			return d.wrong(err)
+		if err := merge.How(r.c.Merge).Check(); err != nil {
+			return d.Wrong(err)
 		}
 	}
 	return r.oldRetry(d)
 }
 
-func (r *configReader) member(name string, v doc) error {
+func (r *configReader) member(name string, v settings.Doc) error {
 	c := r.c
 	switch name {
 	case "priority":
-		return v.number(&c.Priority, -1<<31)
+		return v.Number(&c.Priority, -1<<31)
 	case "lifecycle":
-		return v.name((*string)(&c.Lifecycle))
+		return v.Name((*string)(&c.Lifecycle))
 	case "consistency":
-		return v.name((*string)(&c.Consistency))
+		return v.Name((*string)(&c.Consistency))
 	case "expects_input":
 		return c.ExpectsInput.read(v)
 	case "expects_response":
@@ -72,57 +74,57 @@ func (r *configReader) member(name string, v doc) error {
 	case "expects_output":
 		return c.ExpectsOutput.read(v)
 	case "dispatches_command":
-		return v.name(&c.DispatchesCommand)
+		return v.Name(&c.DispatchesCommand)
 	case "data":
 		r.data = true
-		return c.Merge.read(v)
+		return (*merge.How)(&c.Merge).Read(v)
 	case "metadata":
-		return c.MergeMetadata.read(v)
+		return (*merge.How)(&c.MergeMetadata).Read(v)
 	case "timeout":
-		return v.duration(&c.Timeout)
+		return v.Duration(&c.Timeout)
 	case "onDead":
-		return v.name((*string)(&c.OnDead))
-	case mergeMember, pushMember, zipMember, includeMember:
+		return v.Name((*string)(&c.OnDead))
+	}
+	if known, err := (*merge.How)(&c.Merge).Member(name, v); known {
 		r.old = true
-		_, err := c.Merge.member(name, v)
 		return err
 	}
 	return r.retryMember(name, v)
 }
 
-func (r *configReader) retryMember(name string, v doc) error {
+func (r *configReader) retryMember(name string, v settings.Doc) error {
 	switch name {
 	case "retry":
 		r.retry = true
-		policy, err := specjson.Retry(v.path, v.raw)
+		policy, err := specjson.Retry(v.Path, v.Raw)
 		r.c.Retry = policy
 		return err
 	case "retry_on_fail":
-		return v.flag(&r.retryOnFail)
+		return v.Flag(&r.retryOnFail)
 	case "retry_max":
-		return v.number(&r.retryMax, 0)
+		return v.Number(&r.retryMax, 0)
 	case "retry_wait":
-		return v.number(&r.retryWait, 1)
+		return v.Number(&r.retryWait, 1)
 	case "retry_on_timeout", "retry_attempts":
-		return v.wrong(errors.New("a timeout is a failure like any other; say retry, or retry_on_fail with retry_max"))
+		return v.Wrong(errors.New("a timeout is a failure like any other; say retry, or retry_on_fail with retry_max"))
 	case "processing":
 		var how string
-		if err := v.text(&how); err != nil || how != "serial" {
-			return v.bad("serial: handlers of an event run one after the other")
+		if err := v.Text(&how); err != nil || how != "serial" {
+			return v.Bad("serial: handlers of an event run one after the other")
 		}
 		return nil
 	}
-	return v.unknown(configMembers)
+	return v.Unknown(configMembers)
 }
 
 // oldRetry makes a policy of spool-broadcast's settings.
-func (r *configReader) oldRetry(d doc) error {
+func (r *configReader) oldRetry(d settings.Doc) error {
 	said := r.retryOnFail || r.retryMax >= 0 || r.retryWait > 0
 	switch {
 	case said && r.retry:
-		return d.wrong(errors.New("it has retry and retry_on_fail, retry_max or retry_wait; say one"))
+		return d.Wrong(errors.New("it has retry and retry_on_fail, retry_max or retry_wait; say one"))
 	case said && !r.retryOnFail && (r.retryMax > 0 || r.retryWait > 0):
-		return d.wrong(errors.New("retry_max and retry_wait say nothing without retry_on_fail"))
+		return d.Wrong(errors.New("retry_max and retry_wait say nothing without retry_on_fail"))
 	case !said:
 		return nil
 	}

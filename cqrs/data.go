@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/rawjson"
 )
 
 // Data is staged data of a model: one object, or a list. Model.Stage makes it; a command
@@ -43,7 +44,7 @@ func (d Data) Keys() []string { return d.keys }
 // first is the object, or the first item of the list.
 func (d Data) first() json.RawMessage {
 	if d.list {
-		for _, item := range itemsOf(d.raw) {
+		for _, item := range rawjson.Items(d.raw) {
 			return item
 		}
 	}
@@ -55,7 +56,7 @@ func (d Data) primary() map[string]json.RawMessage {
 	all := make(map[string]json.RawMessage, len(d.model.key))
 	first := d.first()
 	for _, name := range d.model.key {
-		all[name], _ = memberOf(first, name)
+		all[name], _ = rawjson.Member(first, name)
 	}
 	return all
 }
@@ -72,7 +73,7 @@ func (m *model) data(raw json.RawMessage, list bool) (Data, error) {
 		return d, nil
 	}
 	seen := map[string]int{}
-	for i, item := range itemsOf(raw) {
+	for i, item := range rawjson.Items(raw) {
 		key, err := m.keyOf(item)
 		if err != nil {
 			return Data{}, m.refuse(fmt.Errorf("item %d: %w", i, err))
@@ -91,12 +92,12 @@ func (m *model) data(raw json.RawMessage, list bool) (Data, error) {
 
 // keyOf returns the key of an object: the values of the primary key, joined by slashes.
 func (m *model) keyOf(raw json.RawMessage) (string, error) {
-	if !isObject(raw) {
+	if !rawjson.IsObject(raw) {
 		return "", fmt.Errorf("its JSON is %s, must be an object", clip(raw))
 	}
 	parts := make([]string, len(m.key))
 	for i, name := range m.key {
-		value, ok := memberOf(raw, name)
+		value, ok := rawjson.Member(raw, name)
 		if !ok {
 			return "", fmt.Errorf("it has no %s, which is of its primary key", name)
 		}
@@ -122,7 +123,7 @@ func keyPart(value json.RawMessage) (string, error) {
 	case string(value) == `""`:
 		return "", errors.New("empty")
 	case c == '"':
-		return quoted(value).String(), nil
+		return rawjson.Text(value).String(), nil
 	case c == '-' || '0' <= c && c <= '9':
 		return string(value), nil
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/rawjson"
 	"github.com/edda-io/edda/pattern"
 )
 
@@ -151,7 +152,7 @@ func (x *execution) fillTypes(given string) error {
 func (x *execution) checkEventType() error {
 	first := x.command.Data.first()
 	typ, err := x.event.Fill(func(name string) (string, bool) {
-		if v, ok := memberOf(first, name); ok && slices.Contains(x.command.Data.model.key, name) {
+		if v, ok := rawjson.Member(first, name); ok && slices.Contains(x.command.Data.model.key, name) {
 			part, err := keyPart(v)
 			return part, err == nil
 		}
@@ -178,7 +179,7 @@ func checkType(typ string) error {
 func fill(p *pattern.Pattern, d Data) (string, error) {
 	first := d.first()
 	return p.Fill(func(name string) (string, bool) {
-		v, ok := memberOf(first, name)
+		v, ok := rawjson.Member(first, name)
 		if !ok {
 			return "", false
 		}

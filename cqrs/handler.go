@@ -107,9 +107,6 @@ type Config struct {
 	OnDead edda.OnDead `json:"onDead,omitempty"`
 }
 
-// Objects are names of objects. In JSON one may stand alone.
-type Objects []string
-
 // Route says on which types a handler runs, and how.
 type Route struct {
 	Pattern string

@@ -10,6 +10,7 @@ import (
 	"maps"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/merge"
 )
 
 // validate asks the validators that match the command's type. One that none matches is
@@ -100,7 +101,7 @@ func (r *returned) include(m Merge) string {
 	if m.Include == "" {
 		return ""
 	}
-	return cmp.Or(m.includeAs(r.object), r.by)
+	return cmp.Or(merge.How(m).IncludeAs(r.object), r.by)
 }
 
 // takeCall takes the result of a reversible call into the command.
@@ -131,12 +132,12 @@ func (a *App) take(ctx context.Context, x *execution, r returned, data, metadata
 		}
 		x.includes[as] = r.raw
 	}
-	more, err := metadata.applyMetadata(x.command.Metadata, r.raw)
+	more, err := merge.How(metadata).ApplyMetadata(x.command.Metadata, r.raw, takenMetadata)
 	if err != nil {
 		return err
 	}
 	x.command.Metadata = more
-	raw, err := data.apply(x.command.Data.raw, r.raw)
+	raw, err := merge.How(data).Apply(x.command.Data.raw, r.raw)
 	if err != nil || bytes.Equal(raw, x.command.Data.raw) {
 		return err
 	}

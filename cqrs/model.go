@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/rawjson"
 )
 
 // Model is a kind of object that commands and events are about: a name, and which members
@@ -116,7 +117,7 @@ func (o *ModelOptions[T]) validate() error {
 	// A map is an object as soon as there is one, and some types are encoded only
 	// once they are filled: those are checked when they are staged.
 	var zero T
-	if raw, err := json.Marshal(zero); err == nil && !isObject(raw) && reflect.TypeFor[T]().Kind() != reflect.Map {
+	if raw, err := json.Marshal(zero); err == nil && !rawjson.IsObject(raw) && reflect.TypeFor[T]().Kind() != reflect.Map {
 		bad("the JSON of %T is %s, must be an object", zero, raw)
 	} else if _, never := errors.AsType[*json.UnsupportedTypeError](err); never {
 		bad("%T cannot be encoded: %w", zero, err)
@@ -186,7 +187,7 @@ func (m *Model[T]) stageJSON(raw json.RawMessage, list, strict bool) (Data, erro
 		}
 		return m.StageList(vs)
 	}
-	if !isObject(raw) {
+	if !rawjson.IsObject(raw) {
 		return Data{}, m.refuse(fmt.Errorf("its JSON is %s, must be an object", clip(raw)))
 	}
 	var v T

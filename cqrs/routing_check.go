@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/merge"
 	"github.com/edda-io/edda/pattern"
 )
 
@@ -352,7 +353,7 @@ func (c *Config) checkExpects(h *handler) error {
 
 // checkMerge refuses to merge what there is not.
 func (c *Config) checkMerge(h *handler) error {
-	if err := cmp.Or(c.Merge.check(), c.MergeMetadata.check()); err != nil {
+	if err := cmp.Or(merge.How(c.Merge).Check(), merge.How(c.MergeMetadata).Check()); err != nil {
 		return err
 	}
 	switch {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/merge"
 	"github.com/edda-io/edda/pattern"
 )
 
@@ -74,7 +75,7 @@ func (c *Call) check() error {
 	if err := c.Retry.Validate(); err != nil {
 		return fmt.Errorf("retry: %w", errors.Unwrap(err))
 	}
-	if err := c.Merge.check(); err != nil {
+	if err := merge.How(c.Merge).Check(); err != nil {
 		return err
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/rawjson"
 )
 
 // eventRange says which events to read.
@@ -200,7 +201,7 @@ func (r *eventReader) names(raw []byte) ([]string, error) {
 // members are those of a JSON object, nil of none.
 func (r *eventReader) members(raw []byte) map[string]json.RawMessage {
 	var members map[string]json.RawMessage
-	for name, value := range membersOf(slices.Clone(raw)) {
+	for name, value := range rawjson.Members(slices.Clone(raw)) {
 		if members == nil {
 			members = make(map[string]json.RawMessage, 2)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/rawjson"
 )
 
 // Services are what a node or a worker must host. The caller may set their fields, such as
@@ -92,8 +93,8 @@ func checkPayload(payload []byte) error {
 		return nil
 	case !json.Valid(payload):
 		return &edda.Error{Reason: edda.BadSchema, Err: errors.New("payload is not JSON")}
-	case !isObject(payload):
-		return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload is %s, must be an object: the data of the command", formOf(payload))}
+	case !rawjson.IsObject(payload):
+		return &edda.Error{Reason: edda.BadSchema, Err: fmt.Errorf("payload is %s, must be an object: the data of the command", rawjson.Form(payload))}
 	}
 	return nil
 }
@@ -132,7 +133,7 @@ func (m *model) fromRequest(msg *edda.Message) (Data, error) {
 	if err := checkPayload(payload); err != nil {
 		return Data{}, err
 	}
-	object, err := readMembers(payload)
+	object, err := rawjson.ReadObject(payload)
 	if err != nil {
 		return Data{}, m.refuse(err)
 	}
@@ -145,13 +146,13 @@ func (m *model) fromRequest(msg *edda.Message) (Data, error) {
 	}
 	left := false
 	for i, name := range m.key {
-		if isNothing(object.get(name)) {
-			object.set(name, m.keyValue(name, parts[i]))
+		if rawjson.IsNothing(object.Get(name)) {
+			object.Set(name, m.keyValue(name, parts[i]))
 			left = true
 		}
 	}
 	if left {
-		if payload, err = object.json(); err != nil {
+		if payload, err = object.JSON(); err != nil {
 			return Data{}, m.refuse(err)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/merge"
+	"github.com/edda-io/edda/cqrs/internal/rawjson"
 	"github.com/edda-io/edda/pattern"
 )
 
@@ -331,10 +333,10 @@ func (e *Event) take(r returned, data, metadata Merge) (err error) {
 		}
 		e.Includes[as] = r.raw
 	}
-	if e.Metadata, err = metadata.applyMetadata(e.Metadata, r.raw); err != nil {
+	if e.Metadata, err = merge.How(metadata).ApplyMetadata(e.Metadata, r.raw, takenMetadata); err != nil {
 		return err
 	}
-	merged, err := data.apply(e.Data, r.raw)
+	merged, err := merge.How(data).Apply(e.Data, r.raw)
 	if err != nil || bytes.Equal(merged, e.Data) {
 		return err
 	}
@@ -350,14 +352,14 @@ func (e *Event) take(r returned, data, metadata Merge) (err error) {
 // sameMember reports whether a member is the same in two objects, or in the items of two
 // lists.
 func sameMember(a, b json.RawMessage, name string) bool {
-	if !isList(a) {
-		v, _ := memberOf(a, name)
-		w, _ := memberOf(b, name)
+	if !rawjson.IsList(a) {
+		v, _ := rawjson.Member(a, name)
+		w, _ := rawjson.Member(b, name)
 		return bytes.Equal(v, w)
 	}
-	next, stop := iter.Pull2(itemsOf(b))
+	next, stop := iter.Pull2(rawjson.Items(b))
 	defer stop()
-	for _, item := range itemsOf(a) {
+	for _, item := range rawjson.Items(a) {
 		if _, other, ok := next(); !ok || !sameMember(item, other, name) {
 			return false
 		}

@@ -1,6 +1,10 @@
 package cqrs
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/edda-io/edda/cqrs/internal/settings"
+)
 
 // Wiring adds routes to handlers by their names, and patterns to channels, as data: a settings
 // file may say it. Its JSON is that of spool-broadcast:
@@ -43,31 +47,31 @@ var wiredKinds = map[string]Kind{
 // UnmarshalJSON reads settings. What is JSON and yet wrong is a *edda.Error, BadValue or
 // UnknownField, that says where it stands.
 func (w *Wiring) UnmarshalJSON(b []byte) error {
-	d, err := readDoc(b)
+	d, err := settings.Read(b)
 	if err != nil {
 		return err
 	}
 	*w = Wiring{}
-	return d.object(func(name string, v doc) error {
+	return d.Object(func(name string, v settings.Doc) error {
 		if name == "broadcast" {
-			return v.object(w.section)
+			return v.Object(w.section)
 		}
 		return w.section(name, v)
 	})
 }
 
 // section reads the classes of a kind.
-func (w *Wiring) section(name string, v doc) error {
+func (w *Wiring) section(name string, v settings.Doc) error {
 	method := w.channel
 	if kind, ok := wiredKinds[name]; ok {
-		method = func(at wiredMethod, v doc) error { return w.handler(kind, at, v) }
+		method = func(at wiredMethod, v settings.Doc) error { return w.handler(kind, at, v) }
 	} else if name != "channels" {
-		return v.unknown("hooks, projectors, processors, dispatchers and channels")
+		return v.Unknown("hooks, projectors, processors, dispatchers and channels")
 	}
-	return v.object(func(class string, v doc) error {
-		return v.object(func(name string, v doc) error {
+	return v.Object(func(class string, v settings.Doc) error {
+		return v.Object(func(name string, v settings.Doc) error {
 			if name != "broadcasters" {
-				return v.unknown("broadcasters")
+				return v.Unknown("broadcasters")
 			}
 			return readMethods(class, v, method)
 		})
@@ -80,12 +84,12 @@ type wiredMethod struct {
 }
 
 // readMethods reads what is below "broadcasters".
-func readMethods(class string, v doc, method func(wiredMethod, doc) error) error {
-	return v.object(func(broadcaster string, v doc) error {
-		return v.object(func(pattern string, v doc) error {
-			return v.object(func(name string, v doc) error {
+func readMethods(class string, v settings.Doc, method func(wiredMethod, settings.Doc) error) error {
+	return v.Object(func(broadcaster string, v settings.Doc) error {
+		return v.Object(func(pattern string, v settings.Doc) error {
+			return v.Object(func(name string, v settings.Doc) error {
 				if name == "" {
-					return v.wrong(errors.New("the method has no name"))
+					return v.Wrong(errors.New("the method has no name"))
 				}
 				return method(wiredMethod{class, broadcaster, pattern, name}, v)
 			})
@@ -94,7 +98,7 @@ func readMethods(class string, v doc, method func(wiredMethod, doc) error) error
 }
 
 // handler reads a route of a handler.
-func (w *Wiring) handler(kind Kind, at wiredMethod, v doc) error {
+func (w *Wiring) handler(kind Kind, at wiredMethod, v settings.Doc) error {
 	r := WiredRoute{Kind: kind, Broadcaster: at.broadcaster, Handler: at.class + "." + at.method, Route: Route{Pattern: at.pattern}}
 	when, other := "consistency", "lifecycle"
 	if kind == KindHook {
@@ -102,16 +106,16 @@ func (w *Wiring) handler(kind Kind, at wiredMethod, v doc) error {
 	}
 	c := &r.Route.Config
 	var said string
-	err := v.object(func(name string, v doc) error {
+	err := v.Object(func(name string, v settings.Doc) error {
 		switch name {
 		case when:
-			return v.name(&said)
+			return v.Name(&said)
 		case other:
-			return v.wrong(errors.New("a " + string(kind) + " has a " + when))
+			return v.Wrong(errors.New("a " + string(kind) + " has a " + when))
 		case "config":
 			return readWiredConfig(c, v)
 		}
-		return v.unknown(when + " and config")
+		return v.Unknown(when + " and config")
 	})
 	if kind == KindHook {
 		c.Lifecycle = Lifecycle(said)
@@ -123,11 +127,11 @@ func (w *Wiring) handler(kind Kind, at wiredMethod, v doc) error {
 }
 
 // readWiredConfig reads a config without what stands beside it.
-func readWiredConfig(c *Config, v doc) error {
+func readWiredConfig(c *Config, v settings.Doc) error {
 	r := &configReader{c: c}
-	err := v.object(func(name string, v doc) error {
+	err := v.Object(func(name string, v settings.Doc) error {
 		if name == "lifecycle" || name == "consistency" {
-			return v.wrong(errors.New("it stands beside the config, not in it"))
+			return v.Wrong(errors.New("it stands beside the config, not in it"))
 		}
 		return nil
 	})
@@ -138,21 +142,21 @@ func readWiredConfig(c *Config, v doc) error {
 }
 
 // channel reads a pattern of a channel.
-func (w *Wiring) channel(at wiredMethod, v doc) error {
+func (w *Wiring) channel(at wiredMethod, v settings.Doc) error {
 	w.Channels = append(w.Channels, WiredChannel{Broadcaster: at.broadcaster, Channel: at.class, Method: at.method, Pattern: at.pattern})
-	return v.object(func(name string, v doc) error {
+	return v.Object(func(name string, v settings.Doc) error {
 		switch name {
 		case "lifespan":
 			var s string
-			if err := v.text(&s); err != nil || s != "eternal" {
-				return v.bad("eternal: a lifespan is a subscription's, which is made ephemeral by the subscriber")
+			if err := v.Text(&s); err != nil || s != "eternal" {
+				return v.Bad("eternal: a lifespan is a subscription's, which is made ephemeral by the subscriber")
 			}
 			return nil
 		case "config":
-			return v.object(func(_ string, v doc) error {
-				return v.wrong(errors.New("a channel carries each event of its patterns once, and so has nothing to be configured"))
+			return v.Object(func(_ string, v settings.Doc) error {
+				return v.Wrong(errors.New("a channel carries each event of its patterns once, and so has nothing to be configured"))
 			})
 		}
-		return v.unknown("lifespan and config")
+		return v.Unknown("lifespan and config")
 	})
 }

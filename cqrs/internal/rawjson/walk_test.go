@@ -1,4 +1,4 @@
-package cqrs
+package rawjson
 
 import (
 	"bytes"
@@ -19,13 +19,13 @@ func FuzzMembers(f *testing.F) {
 		if !json.Valid(raw) || !utf8.Valid(raw) {
 			return
 		}
-		if isObject(raw) {
+		if IsObject(raw) {
 			var want map[string]json.RawMessage
 			if err := json.Unmarshal(raw, &want); err != nil {
 				t.Fatal(err)
 			}
 			got := map[string]json.RawMessage{}
-			for name, v := range membersOf(raw) {
+			for name, v := range Members(raw) {
 				got[name.String()] = v
 				if !name.is(name.String()) {
 					t.Errorf("%s is not itself", name)
@@ -35,7 +35,7 @@ func FuzzMembers(f *testing.F) {
 				t.Errorf("members of %s: got %s, want %s", raw, got, want)
 			}
 			for name, v := range want {
-				if got, ok := memberOf(raw, name); !ok || string(got) != string(v) {
+				if got, ok := Member(raw, name); !ok || string(got) != string(v) {
 					t.Errorf("member %q of %s: got %s, want %s", name, raw, got, v)
 				}
 			}
@@ -47,7 +47,7 @@ func FuzzMembers(f *testing.F) {
 			}
 		}
 		n := 0
-		for i, item := range itemsOf(raw) {
+		for i, item := range Items(raw) {
 			if i != n || string(item) != string(want[i]) {
 				t.Errorf("item %d of %s: got %s", n, raw, item)
 			}
@@ -60,10 +60,10 @@ func FuzzMembers(f *testing.F) {
 }
 
 func TestMembersEnd(t *testing.T) {
-	for range membersOf([]byte(`{"a":1,"b":2}`)) {
+	for range Members([]byte(`{"a":1,"b":2}`)) {
 		break
 	}
-	for range itemsOf([]byte(`[1,2]`)) {
+	for range Items([]byte(`[1,2]`)) {
 		break
 	}
 }

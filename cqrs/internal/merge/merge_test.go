@@ -1,4 +1,4 @@
-package cqrs
+package merge
 
 import (
 	"encoding/json"
@@ -46,13 +46,13 @@ func TestMergeApply(t *testing.T) {
 		{"odd names", `{"merge":true}`, `{"a.b\"":1}`, `{"":2}`, `{"a.b\"":1,"":2}`},
 		{"white space", `{"merge":true}`, ` [ {"a" : 1 } ] `, "\n[{}]", `[{"a":1}]`},
 	} {
-		var m Merge
-		if err := json.Unmarshal([]byte(c.merge), &m); err != nil {
+		var h How
+		if err := json.Unmarshal([]byte(c.merge), &h); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
 		data := json.RawMessage(c.data)
-		got, err := m.apply(data, json.RawMessage(c.result))
+		got, err := h.Apply(data, json.RawMessage(c.result))
 		if err != nil || string(got) != c.want {
 			t.Errorf("%s: %s into %s gives %s, %v, want %s", c.name, c.result, c.data, got, err, c.want)
 		}
@@ -85,12 +85,12 @@ func TestMergeRefuses(t *testing.T) {
 		{"zip an object into a list", `{"zip":{"on":"id"}}`, `[{"id":1}]`, `{"id":1}`, `the data is a list of 1, and the result must be one to zip them on "id": it is an object`},
 		{"zip no objects", `{"zip":{"on":"id"}}`, `[{"id":1}]`, `[1]`, `item 0 of the result: it is a number, not an object`},
 	} {
-		var m Merge
-		if err := json.Unmarshal([]byte(c.merge), &m); err != nil {
+		var h How
+		if err := json.Unmarshal([]byte(c.merge), &h); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got, err := m.apply(json.RawMessage(c.data), json.RawMessage(c.result)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if got, err := h.Apply(json.RawMessage(c.data), json.RawMessage(c.result)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: gives %s, %v, want an error with %q", c.name, got, err, c.want)
 		}
 	}
@@ -100,29 +100,30 @@ func TestMergeIncludes(t *testing.T) {
 	for merge, want := range map[string]string{
 		`{"include":true}`: "User", `{"include":false}`: "", `{"include":{"as":"who"}}`: "who", `{"merge":true}`: "",
 	} {
-		var m Merge
-		if err := json.Unmarshal([]byte(merge), &m); err != nil {
+		var h How
+		if err := json.Unmarshal([]byte(merge), &h); err != nil {
 			t.Fatal(err)
 		}
-		if got := m.includeAs("User"); got != want {
+		if got := h.IncludeAs("User"); got != want {
 			t.Errorf("%s includes as %q, want %q", merge, got, want)
 		}
 	}
 }
 
 func TestMergeMetadata(t *testing.T) {
+	taken := []string{"hooks", "principal"}
 	had := map[string]json.RawMessage{"ip": json.RawMessage(`"::1"`), "principal": json.RawMessage(`"ada"`)}
-	got, err := Merge{True: true}.applyMetadata(had, json.RawMessage(`{"ip":"::2","n":1.0}`))
+	got, err := How{True: true}.ApplyMetadata(had, json.RawMessage(`{"ip":"::2","n":1.0}`), taken)
 	if err != nil || string(got["ip"]) != `"::2"` || string(got["n"]) != "1.0" || string(got["principal"]) != `"ada"` || len(got) != 3 {
 		t.Errorf("merged metadata are %s, %v", got, err)
 	}
 	if string(had["ip"]) != `"::1"` {
 		t.Errorf("the metadata themselves were changed to %s", had)
 	}
-	if got, err := (Merge{True: true}).applyMetadata(had, json.RawMessage(`{"principal":"eve"}`)); err == nil || !strings.Contains(err.Error(), `"principal" is the app's own`) {
+	if got, err := (How{True: true}).ApplyMetadata(had, json.RawMessage(`{"principal":"eve"}`), taken); err == nil || !strings.Contains(err.Error(), `"principal" is the app's own`) {
 		t.Errorf("a result that takes the principal's place gives %s, %v", got, err)
 	}
-	if got, err := (Merge{As: "x"}).applyMetadata(nil, json.RawMessage(`1`)); err != nil || string(got["x"]) != "1" {
+	if got, err := (How{As: "x"}).ApplyMetadata(nil, json.RawMessage(`1`), taken); err != nil || string(got["x"]) != "1" {
 		t.Errorf("a result merged into no metadata gives %s, %v", got, err)
 	}
 }
@@ -132,12 +133,12 @@ func TestMergeJSON(t *testing.T) {
 		`{}`, `{"merge":true}`, `{"merge":{"as":"p"}}`, `{"merge":{"each":true}}`, `{"merge":{"as":"p","each":true}}`, `{"push":{"on":"l"}}`,
 		`{"push":{"on":"l","each":true}}`, `{"zip":{"on":"id"}}`, `{"include":true}`, `{"merge":true,"include":{"as":"x"}}`,
 	} {
-		var m Merge
-		if err := json.Unmarshal([]byte(s), &m); err != nil {
+		var h How
+		if err := json.Unmarshal([]byte(s), &h); err != nil {
 			t.Errorf("%s: %v", s, err)
 			continue
 		}
-		if got, err := json.Marshal(m); err != nil || string(got) != s {
+		if got, err := json.Marshal(h); err != nil || string(got) != s {
 			t.Errorf("%s is written as %s, %v", s, got, err)
 		}
 	}
@@ -158,39 +159,13 @@ func TestMergeJSON(t *testing.T) {
 		`{"push":{"on":"x"},"zip":{"on":"x"}}`: `a result is merged in one way`,
 		`[]`:                                   `the document is a list, must be an object`,
 	} {
-		var m Merge
-		err := json.Unmarshal([]byte(s), &m)
+		var h How
+		err := json.Unmarshal([]byte(s), &h)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error is %v, want %q", s, err, want)
 		}
 		if reason := edda.ReasonOf(err); reason != edda.BadValue && reason != edda.UnknownField {
 			t.Errorf("%s: the reason is %s", s, reason)
-		}
-	}
-}
-
-func TestObjectsJSON(t *testing.T) {
-	for s, want := range map[string]string{`"User"`: `"User"`, `["User"]`: `"User"`, `["User","User.list"]`: `["User","User.list"]`} {
-		var o Objects
-		if err := json.Unmarshal([]byte(s), &o); err != nil {
-			t.Errorf("%s: %v", s, err)
-		}
-		if got, err := json.Marshal(o); err != nil || string(got) != want {
-			t.Errorf("%s is written as %s, %v, want %s", s, got, err, want)
-		}
-	}
-	for _, s := range []string{`1`, `""`, `[1]`, `{}`, `[""]`} {
-		if err := json.Unmarshal([]byte(s), &Objects{}); err == nil || !strings.Contains(err.Error(), "must be the name of an object, or a list of names") {
-			t.Errorf("%s: the error is %v", s, err)
-		}
-	}
-	for _, c := range []struct {
-		o    Objects
-		name string
-		want bool
-	}{{nil, "A", true}, {Objects{"*"}, "A", true}, {Objects{"A", "B"}, "B", true}, {Objects{"A"}, "A.list", false}, {Objects{"A"}, "", false}} {
-		if got := c.o.fits(c.name); got != c.want {
-			t.Errorf("%v fits %q: %t, want %t", c.o, c.name, got, c.want)
 		}
 	}
 }
@@ -220,24 +195,24 @@ func TestMergeIsThatOfMaps(t *testing.T) {
 			want[i] = maps.Clone(data[i])
 			maps.Copy(want[i], results[i])
 		}
-		check := func(m Merge, data, result, want any) {
-			got, err := m.apply(encode(t, data), encode(t, result))
+		check := func(h How, data, result, want any) {
+			got, err := h.Apply(encode(t, data), encode(t, result))
 			if err != nil {
 				t.Fatal(err)
 			}
 			into := reflect.New(reflect.TypeOf(want))
 			if err := json.Unmarshal(got, into.Interface()); err != nil || !reflect.DeepEqual(into.Elem().Interface(), want) {
-				t.Fatalf("%+v of %s and %s is %s, %v, want %s", m, encode(t, data), encode(t, result), got, err, encode(t, want))
+				t.Fatalf("%+v of %s and %s is %s, %v, want %s", h, encode(t, data), encode(t, result), got, err, encode(t, want))
 			}
 		}
-		check(Merge{True: true}, data, results, want)
-		check(Merge{Each: true}, data, results, want)
-		check(Merge{True: true}, data[0], results[0], want[0])
+		check(How{True: true}, data, results, want)
+		check(How{Each: true}, data, results, want)
+		check(How{True: true}, data[0], results[0], want[0])
 		for i := range n { // a key of their own, in another order
 			id := json.RawMessage(strconv.Itoa(i))
 			data[i]["id"], results[i]["id"], want[i]["id"] = id, id, id
 		}
 		slices.Reverse(results)
-		check(Merge{Zip: "id"}, data, results, want)
+		check(How{Zip: "id"}, data, results, want)
 	})
 }

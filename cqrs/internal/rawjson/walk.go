@@ -1,4 +1,8 @@
-package cqrs
+// Package rawjson walks over JSON that is known to be valid, as encoding/json writes and checks it,
+// and puts it together anew, without decoding it: values stay as they are written. Of what is
+// malformed it makes something, and never panics. Its functions are safe for concurrent use; what
+// they return refers to what they were handed.
+package rawjson
 
 import (
 	"bytes"
@@ -7,13 +11,10 @@ import (
 	"strings"
 )
 
-// What follows walks over JSON that is known to be valid, as encoding/json writes and checks
-// it, without reading more of it than is asked for.
-
-// membersOf are those of an object, in their order, names and values as they are written; none of
+// Members are those of an object, in their order, names and values as they are written; none of
 // what is no object.
-func membersOf(raw []byte) iter.Seq2[quoted, json.RawMessage] {
-	return func(yield func(quoted, json.RawMessage) bool) {
+func Members(raw []byte) iter.Seq2[Text, json.RawMessage] {
+	return func(yield func(Text, json.RawMessage) bool) {
 		i := spaceEnd(raw, 0)
 		if i >= len(raw) || raw[i] != '{' {
 			return
@@ -22,7 +23,7 @@ func membersOf(raw []byte) iter.Seq2[quoted, json.RawMessage] {
 			end := valueEnd(raw, i)
 			from := spaceEnd(raw, spaceEnd(raw, end)+1) // past the colon
 			until := valueEnd(raw, from)
-			if !yield(quoted(raw[i:end]), json.RawMessage(raw[from:until])) {
+			if !yield(Text(raw[i:end]), json.RawMessage(raw[from:until])) {
 				return
 			}
 			if i = spaceEnd(raw, until); i >= len(raw) || raw[i] != ',' {
@@ -32,8 +33,8 @@ func membersOf(raw []byte) iter.Seq2[quoted, json.RawMessage] {
 	}
 }
 
-// itemsOf are those of an array, in their order; none of what is no array.
-func itemsOf(raw []byte) iter.Seq2[int, json.RawMessage] {
+// Items are those of an array, in their order; none of what is no array.
+func Items(raw []byte) iter.Seq2[int, json.RawMessage] {
 	return func(yield func(int, json.RawMessage) bool) {
 		i := spaceEnd(raw, 0)
 		if i >= len(raw) || raw[i] != '[' {
@@ -53,9 +54,9 @@ func itemsOf(raw []byte) iter.Seq2[int, json.RawMessage] {
 	}
 }
 
-// memberOf returns the value of a member, and whether there is one.
-func memberOf(raw []byte, name string) (value json.RawMessage, ok bool) {
-	for n, v := range membersOf(raw) {
+// Member returns the value of a member, and whether there is one.
+func Member(raw []byte, name string) (value json.RawMessage, ok bool) {
+	for n, v := range Members(raw) {
 		if n.is(name) {
 			value, ok = v, true // the last one counts, as for encoding/json
 		}
@@ -63,17 +64,17 @@ func memberOf(raw []byte, name string) (value json.RawMessage, ok bool) {
 	return value, ok
 }
 
-// isObject reports whether the JSON is an object.
-func isObject(raw []byte) bool {
+// IsObject reports whether the JSON is an object.
+func IsObject(raw []byte) bool {
 	i := spaceEnd(raw, 0)
 	return i < len(raw) && raw[i] == '{'
 }
 
-// quoted is a JSON string as it is written.
-type quoted []byte
+// Text is a JSON string as it is written.
+type Text []byte
 
 // String returns what it says.
-func (q quoted) String() string {
+func (q Text) String() string {
 	if q.plain() {
 		return string(q[1 : len(q)-1])
 	}
@@ -84,14 +85,14 @@ func (q quoted) String() string {
 	return s
 }
 
-func (q quoted) is(s string) bool {
+func (q Text) is(s string) bool {
 	if q.plain() {
 		return string(q[1:len(q)-1]) == s
 	}
 	return q.String() == s
 }
 
-func (q quoted) plain() bool { return len(q) >= 2 && bytes.IndexByte(q, '\\') < 0 }
+func (q Text) plain() bool { return len(q) >= 2 && bytes.IndexByte(q, '\\') < 0 }
 
 // spaceEnd returns where the white space at i ends.
 func spaceEnd(raw []byte, i int) int {
