@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/client"
@@ -113,9 +116,17 @@ func hostApp(t *testing.T, url, name string) *cqrsApp {
 			t.Error(err)
 		}
 	})
-	<-there
+	select {
+	case <-there:
+	case <-time.After(appPatience):
+		t.Fatalf("waited %v for the worker of the app %s to be registered at %s", appPatience, name, url)
+	}
 	return &cqrsApp{App: a, t: t, db: db}
 }
+
+// appPatience is how long the app may take to be connected, and one of its eventual handlers to
+// come to an event: far longer than that takes on a machine that has other things to do.
+const appPatience = 2 * time.Minute
 
 // settle waits until the eventual handlers have come to all that there is, and have tried again
 // what a person has told them to.
@@ -125,22 +136,34 @@ func (a *cqrsApp) settle() {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	wait := func(handler string, p cqrs.Position) {
-		if err := a.Wait(a.t.Context(), handler, p); err != nil && edda.ReasonOf(err) != edda.Dead {
-			a.t.Fatal(err)
-		}
-	}
 	for _, e := range page.Items {
-		wait("Users/Log.write", e.Position)
-		wait("Users/Mail.send", e.Position)
+		a.await("Users/Log.write", e.Position)
+		a.await("Users/Mail.send", e.Position)
 	}
 	letters, err := a.DeadLetters(a.t.Context(), cqrs.DeadLetterFilter{Waiting: true})
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	for _, l := range letters {
-		wait(l.Handler, l.Position)
+		a.await(l.Handler, l.Position)
 	}
+}
+
+// await waits until a handler is done with an event, or it has become a dead letter.
+func (a *cqrsApp) await(handler string, p cqrs.Position) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), appPatience)
+	defer cancel()
+	err := a.Wait(ctx, handler, p)
+	if err == nil || edda.ReasonOf(err) == edda.Dead {
+		return
+	}
+	var at strings.Builder
+	all, failed := a.Projections(a.t.Context())
+	for i := range all {
+		fmt.Fprintf(&at, "\n%+v", all[i])
+	}
+	a.t.Fatalf("waited up to %v for %s to come to the event at %v: %v\nthe handlers are (%v):%s", appPatience, handler, p, err, failed, &at)
 }
 
 // tamper changes the user's own tables.
