@@ -42,6 +42,11 @@ func TestSignup(t *testing.T) {
 		}
 		said = rest
 	}
+	// Whether the newsletter has forgotten somebody before the program says why is a matter of
+	// chance, but it has before the program ends.
+	if want := `newsletter: forget {"ID":"2","Email":"ada@example.com"}`; !strings.Contains(string(out), want) {
+		t.Errorf("the program said\n%s\nwithout: %s", out, want)
+	}
 }
 
 // onDatabases runs a test with what createuser wants to know of each database.
