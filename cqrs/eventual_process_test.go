@@ -112,3 +112,22 @@ func TestEventualDispatchersDeriveEvents(t *testing.T) {
 		w.is("SELECT event_type FROM edda_events ORDER BY tx, seq", "user.a.created", "welcome.a", "goodbye.a")
 	})
 }
+
+// A processor that cannot be served by somebody fails like any other: events of other aggregates go on.
+func TestEventualProcessorSaysUnavailable(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		b := newUsers()
+		b.Processor("Late.process", func(_ context.Context, _ Querier, e *Event) (*Command, error) {
+			if e.Key == "bad" {
+				return nil, &edda.Error{Op: "ask the partner", Reason: edda.Unavailable, Err: errors.New("it is away")}
+			}
+			return nil, nil
+		}, On("user.*", Config{Consistency: Eventual, Retry: quick(2)}))
+		w := startLate(t, db, b)
+		bad := w.user("bad", "1")
+		w.wait("Users/Late.process", w.user("good", "2").Position)
+		w.until("the event is a dead letter", func() bool {
+			return edda.ReasonOf(w.Wait(t.Context(), "Users/Late.process", bad.Position)) == edda.Dead
+		})
+	})
+}

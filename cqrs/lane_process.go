@@ -64,12 +64,14 @@ func (l *lane) process(ctx context.Context, m matched) (failure, err error) {
 	if row, err := selectCommand(ctx, a.db.Reader(), id); err != nil || row != nil && row.Status == statusCommitted {
 		return nil, err
 	}
+	own := false // the failure is the processor's own, whatever its reason
 	failure = l.attempt(ctx, m.match, m.e, func(ctx context.Context) error {
 		if err := expects("expects_input", m.c.ExpectsInput, m.e.Object); err != nil {
 			return err
 		}
 		c, err := l.h.process(ctx, a.db.Reader(), m.e)
 		if err != nil || c == nil {
+			own = err != nil
 			return err
 		}
 		if err := c.checkDispatched(m.c); err != nil {
@@ -89,6 +91,7 @@ func (l *lane) process(ctx context.Context, m matched) (failure, err error) {
 	switch reason := edda.ReasonOf(failure); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case own:
 	case reason == edda.OutcomeUnknown, reason == edda.Unavailable, errors.Is(failure, driver.ErrBusy):
 		return nil, failure // to be run again: it is the same command
 	}
