@@ -182,6 +182,29 @@ func TestHooksMerge(t *testing.T) {
 }
 
 // What does not fit is an error, whichever way it goes.
+// Nothing changes the numbers of data that a result is merged into.
+func TestMergingLeavesNumbers(t *testing.T) {
+	type odd struct {
+		ID    string `json:"id"`
+		Any   any    `json:"any"`
+		Other string `json:"other,omitempty"`
+	}
+	odds := NewModel(ModelOptions[odd]{Name: "Odd", Key: []string{"id"}})
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		b := NewBroadcaster("Odds")
+		b.Command(CommandSpec{Type: "create.odd", Event: "odd.created", Model: odds})
+		b.Validator("*", fine)
+		b.Hook("Odd.more", func(_ context.Context, _ Querier, c *Command) (Data, error) {
+			return odds.stage(json.RawMessage(`{"id":"1","any":9007199254740993,"other":"x"}`), false, true)
+		}, On("*", Config{Merge: Merge{True: true}}))
+		w := start(t, db, b)
+		out := w.do(&Command{Type: "create.odd", Data: staged(t, odds, odd{ID: "1", Any: uint64(9007199254740993)})})
+		if got, want := string(out.Event.Data), `{"id":"1","any":9007199254740993,"other":"x"}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
 func TestHooksExpect(t *testing.T) {
 	returns := func(d Data) HookFunc {
 		return func(context.Context, Querier, *Command) (Data, error) { return d, nil }

@@ -35,7 +35,8 @@ type ModelOptions[T any] struct {
 	Key []string
 	// Before and After are run on each object when it is staged, in order: Before on what
 	// came in, After on what is ready. They complete it (a new id, defaults, nested
-	// objects) or refuse it. They must not keep the pointer.
+	// objects) or refuse it. They must not keep the pointer. Of what comes as JSON, a number in
+	// a member of type any is a json.Number.
 	Before, After []func(*T) error
 }
 
@@ -177,6 +178,7 @@ func (m *Model[T]) staged(v any, list bool) (Data, error) {
 // stageJSON is model.stage.
 func (m *Model[T]) stageJSON(raw json.RawMessage, list, strict bool) (Data, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // a float64 would change those of more than 53 bits
 	if strict {
 		d.DisallowUnknownFields()
 	}
