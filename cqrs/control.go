@@ -158,7 +158,7 @@ func (a *App) controlEvents(ctx *edda.Context, in *filterInput) (*EventPage, err
 	}
 	size := 0
 	for i, e := range page.Items {
-		if size += len(e.Data) + 1024; size > maxPageBytes && i > 0 {
+		if size += e.size() + 512; size > maxPageBytes && i > 0 {
 			page.Items, page.Next = page.Items[:i], page.Items[i-1].Position.String()
 			break
 		}

@@ -88,6 +88,12 @@ func TestControlEventsFit(t *testing.T) {
 		for i := range events {
 			data := `"` + strings.Repeat("x", 700<<10) + `"`
 			events[i] = &Event{ID: newID(), CommandID: newID(), Type: "x", Object: "User", Key: fmt.Sprint(i), Version: 1, Data: json.RawMessage(data), CreatedAt: time.Now()}
+			switch i % 3 { // what else may be large
+			case 1:
+				events[i].Data, events[i].Metadata = raw(1), map[string]json.RawMessage{"large": json.RawMessage(data)}
+			case 2:
+				events[i].Data, events[i].Explain = raw(1), json.RawMessage(data)
+			}
 		}
 		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
 		var got []edda.ID

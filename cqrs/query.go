@@ -101,8 +101,10 @@ func (a *App) events(ctx context.Context, f EventFilter) (*EventPage, error) {
 	limit := cmp.Or(f.Limit, DefaultEvents)
 	page := &EventPage{Items: []*Event{}}
 	for {
-		// What the statement finds need not match. One more tells whether there is a next page.
-		n := max(limit-len(page.Items)+1, minSearched)
+		n := limit - len(page.Items) + 1 // one more tells whether there is a next page
+		if len(s.types) > 0 {            // what the statement finds need not match
+			n = max(n, minSearched)
+		}
 		statement := s.statement(n)
 		found, err := a.rows.queryEvents(ctx, a.db.Reader(), statement, s.args...)
 		if err != nil {
