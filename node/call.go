@@ -281,7 +281,7 @@ func (n *Node) submit(ctx context.Context, m *edda.Message, c *call, keep bool) 
 	case closed:
 		return n.notRunning(c.op())
 	case !ok:
-		n.metrics.refused.Add(1)
+		n.metrics.Refused.Add(1)
 		return errOverloaded(c, "the partition has too many requests waiting to become durable")
 	}
 	return nil
@@ -312,7 +312,7 @@ func (n *Node) admit(ctx context.Context, m *edda.Message) (*service, edda.Kind,
 		return nil, "", err
 	}
 	if n.bytes.Load() > int64(n.opts.Limits.NodeBytes) {
-		n.metrics.refused.Add(1)
+		n.metrics.Refused.Add(1)
 		return nil, "", errOverloaded(&call{msg: m}, "the node has too many unfinished requests in memory")
 	}
 	return svc, v.kind, nil

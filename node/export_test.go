@@ -114,7 +114,7 @@ func StreamWaiters(t testing.TB, n *Node) (readers, awaiters int) {
 			t.Fatal(err)
 		}
 	}
-	return int(n.metrics.streams.waiting.Load()), awaiters
+	return int(n.metrics.Streams.Waiting.Load()), awaiters
 }
 
 // StreamBytes is how much memory messages of streams take that the store has not got.

@@ -65,7 +65,7 @@ func (n *Node) Subscribe(ctx context.Context, s *edda.Subscribe) (edda.Subscript
 	if n.opts.Metrics == nil {
 		return sub, nil
 	}
-	return &counted{sub, &n.metrics.live}, nil
+	return n.metrics.Live.Counted(sub), nil
 }
 
 // onSubscribe runs the interceptor in the caller's goroutine, and checks what it has made

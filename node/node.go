@@ -40,7 +40,7 @@ type Node struct {
 	store   *store.Store
 	parts   []*partition
 	info    edda.NodeInfo
-	metrics *metrics
+	metrics metrics
 
 	tracer    trace.Tracer // nil: nobody traces
 	registry  registry
@@ -186,7 +186,7 @@ func (n *Node) close() {
 		err = nil // the first failure says more
 	}
 	err = errors.Join(err, n.store.Close())
-	n.metrics.unregister()
+	n.metrics.Unregister()
 	n.mu.Lock()
 	n.err = errors.Join(n.err, err)
 	n.mu.Unlock()

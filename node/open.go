@@ -53,18 +53,18 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	n.topics.wake = make(chan struct{}, 1)
 	n.hub = n.newHub()
 	n.endpoints.all = map[edda.Address]*endpoint{}
-	if n.metrics, err = newMetrics(n, opts.Metrics); err != nil {
+	if n.metrics, err = newMetrics(n); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	if err := n.openDisk(); err != nil {
-		n.metrics.unregister()
+		n.metrics.Unregister()
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	if err = n.recover(ctx); err == nil {
 		err = n.checkKinds()
 	}
 	if err != nil {
-		n.metrics.unregister()
+		n.metrics.Unregister()
 		return nil, fmt.Errorf("open node: %w", errors.Join(err, n.engine.Close(), n.store.Close()))
 	}
 	n.host(hosted)

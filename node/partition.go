@@ -456,7 +456,7 @@ func (p *partition) append() {
 // complete applies a batch that came back from the engine.
 func (p *partition) complete(b *batch) error {
 	p.inFlight--
-	p.n.metrics.appends.Observe(time.Since(b.begun).Seconds())
+	p.n.metrics.Appends.Observe(time.Since(b.begun).Seconds())
 	if b.result.Outcome != engine.Durable {
 		p.refuse(b)
 		return fmt.Errorf("append: %w", &appendError{b.result})

@@ -47,7 +47,7 @@ func (n *Node) submitChange(c *sagaChange) error {
 		return n.notRunning(c.op)
 	}
 	if c.bytes > 0 && n.bytes.Load() > int64(n.opts.Limits.NodeBytes) {
-		n.metrics.refused.Add(1)
+		n.metrics.Refused.Add(1)
 		return c.overloaded("the node has too many unfinished requests in memory")
 	}
 	c.done = make(chan error, 1)
@@ -55,7 +55,7 @@ func (n *Node) submitChange(c *sagaChange) error {
 	case closed:
 		return n.notRunning(c.op)
 	case !ok:
-		n.metrics.refused.Add(1)
+		n.metrics.Refused.Add(1)
 		return c.overloaded("the partition has too many requests waiting to become durable")
 	}
 	return nil

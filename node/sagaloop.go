@@ -13,7 +13,7 @@ func (p *partition) sagasApplied(s *sagaPart) {
 		e := &effects[i]
 		switch e.Kind {
 		case sagafold.Created:
-			p.n.metrics.sagas.created(e.Saga)
+			p.n.metrics.sagaCreated(e.Saga)
 			p.n.appended(sagaMemory)
 		case sagafold.Ended:
 			p.sagaEnded(e.Saga)
@@ -25,7 +25,7 @@ func (p *partition) sagasApplied(s *sagaPart) {
 			p.advance(e.Saga.Ref())
 		case sagafold.Applied:
 			if s != nil && s.starts {
-				p.n.metrics.sagas.of(e.Saga.Namespace, e.Saga.Name).started.Inc()
+				p.n.metrics.Sagas.Of(e.Saga.Namespace, e.Saga.Name).Started.Inc()
 			}
 		case sagafold.Joined, sagafold.Refused, sagafold.Unchanged:
 			// whoever proposed the record is told below
@@ -55,25 +55,25 @@ const sagaMemory = 1 << 10
 
 // sagaEnded tells whoever waits.
 func (p *partition) sagaEnded(s *sagafold.Saga) {
-	p.n.metrics.sagas.of(s.Namespace, s.Name).ended[s.State].Inc()
+	p.n.metrics.Sagas.Of(s.Namespace, s.Name).Ended[s.State].Inc()
 	p.wakeWaiters(s.Ref(), s)
 }
 
 // stepEnded counts a step, or a compensation, that has ended.
 func (p *partition) stepEnded(e *sagafold.Effect) {
-	m := p.n.metrics.sagas
-	if !m.shown {
+	m := p.n.metrics.Sagas
+	if !m.Shown {
 		return
 	}
 	service, method := e.Saga.Asks(e.Step, e.Undone != "")
 	if service == "" {
 		return // it is a saga itself, or a message
 	}
-	c := m.task(e.Saga.Namespace, service, method)
+	c := m.Step(e.Saga.Namespace, service, method)
 	if e.Undone != "" {
-		c.undone[e.Undone].Inc()
+		c.Undone[e.Undone].Inc()
 	} else {
-		c.ended[e.StepState].Inc()
+		c.Ended[e.StepState].Inc()
 	}
 }
 

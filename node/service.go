@@ -10,6 +10,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/methodschema"
+	"github.com/edda-io/edda/internal/metric"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/seldom"
 	"github.com/edda-io/edda/internal/slot"
@@ -22,7 +23,7 @@ type service struct {
 	// consumer says that it is that of a group: it is called STREAM/GROUP, and the group's
 	// partition says whether it is registered.
 	consumer bool
-	metrics  atomic.Pointer[serviceMetrics]
+	metrics  atomic.Pointer[metric.Service]
 	seen     atomic.Pointer[view]
 	slow     seldom.Gate // of warnings about slow handlers
 

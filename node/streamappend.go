@@ -107,7 +107,7 @@ func (n *Node) checkAppend(a *edda.Append) error {
 		return n.notRunning(opAppend(a.Target()))
 	case n.streamBytes.Load() > int64(n.opts.Limits.NodeBytes):
 		n.askCheckpoint()
-		n.metrics.refused.Add(1)
+		n.metrics.Refused.Add(1)
 		return overloadedAppend(a.Target(), "too many messages wait in memory for the store")
 	}
 	return nil
@@ -144,7 +144,7 @@ func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash 
 	case closed:
 		return n.notRunning(w.op())
 	case !ok:
-		n.metrics.refused.Add(1)
+		n.metrics.Refused.Add(1)
 		return overloadedAppend(w.stream, "the partition has too many requests and appends waiting to become durable")
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edda-io/edda"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/metric"
 )
 
 // streamPart is what a proposal has to do with streams. At most one of its fields is
@@ -17,7 +18,7 @@ type streamPart struct {
 // liveStream is what the node hangs on to a stream.
 type liveStream struct {
 	tails    map[string]*streamTail // by shard
-	counters *streamCounters
+	counters *metric.Stream
 	news     *streamNews // nil while nobody follows the stream
 }
 
@@ -26,7 +27,7 @@ func (p *partition) liveStream(s *streamfold.Stream) *liveStream {
 	if l, ok := s.Aux.(*liveStream); ok {
 		return l
 	}
-	l := &liveStream{counters: p.n.metrics.streams.of(s.Spec.Namespace, s.Spec.Name)}
+	l := &liveStream{counters: p.n.metrics.Streams.Of(s.Spec.Namespace, s.Spec.Name)}
 	s.Aux = l
 	return l
 }
@@ -47,7 +48,7 @@ func (p *partition) streamsApplied(pr *proposal) *streamChange {
 		case streamfold.Appended:
 			p.streamGrown(e)
 		case streamfold.Answered:
-			p.liveStream(e.Stream).counters.answered(e)
+			countAnswer(p.liveStream(e.Stream).counters, e)
 			if !answered {
 				answered = true
 				part.append.answered(e, p.env.Position)
@@ -104,10 +105,10 @@ func (p *partition) streamGrown(e *streamfold.Effect) {
 	l := p.liveStream(e.Stream)
 	p.changed(l.news)
 	c := l.counters
-	c.appended.Add(float64(e.N))
-	c.bytes.Add(float64(e.Bytes))
+	c.Appended.Add(float64(e.N))
+	c.Bytes.Add(float64(e.Bytes))
 	if e.Gone > 0 {
-		c.trimmed.Add(float64(e.Gone))
+		c.Trimmed.Add(float64(e.Gone))
 	}
 	p.refresh(e.Stream, e.Shard)
 	p.wakeAwaiters(e)
@@ -126,7 +127,7 @@ func (p *partition) streamRemoved(s *streamfold.Stream) {
 
 // streamTrimmed shows readers what is left.
 func (p *partition) streamTrimmed(e *streamfold.Effect) {
-	p.liveStream(e.Stream).counters.trimmed.Add(float64(e.N))
+	p.liveStream(e.Stream).counters.Trimmed.Add(float64(e.N))
 	if e.Shard != nil {
 		p.refresh(e.Stream, e.Shard)
 		return
@@ -139,7 +140,7 @@ func (p *partition) streamTrimmed(e *streamfold.Effect) {
 // streamDropped tells an operator that what a handler has appended or published is lost: nobody else
 // is there to be told.
 func (p *partition) streamDropped(e *streamfold.Effect) {
-	p.n.metrics.streams.dropped.Inc()
+	p.n.metrics.Streams.Dropped.Inc()
 	more, ok := p.n.dropped.Pass()
 	if !ok {
 		return

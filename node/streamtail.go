@@ -60,7 +60,7 @@ func (t *streamTail) wait(end uint64) <-chan struct{} {
 		t.rung = make(chan struct{})
 	}
 	t.waiting++
-	t.p.n.metrics.streams.waiting.Add(1)
+	t.p.n.metrics.Streams.Waiting.Add(1)
 	return t.rung
 }
 
@@ -69,7 +69,7 @@ func (t *streamTail) leave() {
 	t.mu.Lock()
 	t.waiting--
 	t.mu.Unlock()
-	t.p.n.metrics.streams.waiting.Add(-1)
+	t.p.n.metrics.Streams.Waiting.Add(-1)
 }
 
 // show has the tail show what there is now.
