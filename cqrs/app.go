@@ -15,6 +15,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Defaults of Options.
@@ -106,7 +107,7 @@ func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
 	if err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name + ": register its metrics", Reason: edda.BadValue, Err: err}
 	}
-	return &App{db: db, o: o, rows: eventRows{codec: o.Codec}, table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
+	return &App{db: db, o: o, rows: newEventRows(o.Codec), table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
 }
 
 func (o Options) withDefaults() Options {
@@ -195,12 +196,16 @@ func (a *App) Start(ctx context.Context, backend Backend) error {
 		}
 	}
 	if err := a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
-		return writeHandlers(ctx, tx, a.o.Name, a.Handlers(), time.Now())
+		rows, err := handlerRows(a.Handlers())
+		if err != nil {
+			return err
+		}
+		return ledger.WriteHandlers(ctx, tx, a.o.Name, rows, time.Now())
 	}); err != nil {
 		return &edda.Error{Op: op, Reason: edda.Unavailable, Err: err}
 	}
 	return a.life.start(op, func(ctx context.Context, wg *sync.WaitGroup) {
-		a.rows.numbered = a.db.Dialect().Settled == ""
+		a.rows.stored.Numbered = a.db.Dialect().Settled == ""
 		a.backend, a.parts = backend, a.components()
 		for _, c := range a.parts {
 			wg.Go(func() { c.run(ctx) })

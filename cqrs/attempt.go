@@ -12,6 +12,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // attempts runs f, which is a handler, as often as its policy says, each time under its
@@ -110,7 +111,7 @@ func reasonOf(err error) edda.Reason {
 
 // databaseReason is the reason of an error that a database may return; "" of others.
 func databaseReason(err error) edda.Reason {
-	if _, ok := errors.AsType[*versionError](err); ok {
+	if _, ok := errors.AsType[*ledger.VersionError](err); ok {
 		return edda.Conflict
 	}
 	if _, ok := errors.AsType[*driver.PanicError](err); ok {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // A saga is looked at while it has not ended, first soon and then every second: one that is
@@ -180,7 +181,7 @@ func (a *App) sagaOutcome(ctx context.Context, s *edda.Saga) (*Outcome, error) {
 	if out.Event != nil {
 		return &out, nil
 	}
-	row, err := selectCommand(ctx, a.db.Reader(), out.Command)
+	row, err := ledger.SelectCommand(ctx, a.db.Reader(), out.Command)
 	if err == nil && row == nil {
 		err = fmt.Errorf("the row of command %s is not there", out.Command)
 	}
@@ -247,7 +248,7 @@ func (a *App) meet(ctx context.Context, x *execution) (*Outcome, error) {
 	switch {
 	case err != nil:
 		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: err}
-	case there.Status == statusCommitted:
+	case there.Status == ledger.Committed:
 		return a.replay(ctx, there)
 	}
 	x.run = there.Run

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // callMethods adds what the saga of a command calls to the service of the app.
@@ -118,7 +119,7 @@ func (r *stepRun) isOver(ctx context.Context) (bool, error) {
 	if ctx.Err() != nil && r.ctx.Err() == nil {
 		return true, nil
 	}
-	row, err := selectCommand(ctx, r.a.db.Reader(), r.x.command.ID)
+	row, err := ledger.SelectCommand(ctx, r.a.db.Reader(), r.x.command.ID)
 	if err != nil {
 		return false, err
 	}
@@ -226,7 +227,7 @@ func (a *App) handleUndo(ctx *edda.Context, m *edda.Message) (*edda.Reply, error
 	switch {
 	case err != nil:
 		return nil, err
-	case there.Status == statusCommitted && there.Run == u.Run:
+	case there.Status == ledger.Committed && there.Run == u.Run:
 		return nil, edda.Final(string(edda.Conflict), "command %s was committed, so its calls stand", u.Command)
 	}
 	if err := u.setResult(in.Dependencies); err != nil {
@@ -239,8 +240,8 @@ func (a *App) handleUndo(ctx *edda.Context, m *edda.Message) (*edda.Reply, error
 }
 
 // row is the row of the run that is undone.
-func (u *undoArg) row(of *command) *commandRow {
-	return &commandRow{
+func (u *undoArg) row(of *command) *ledger.Command {
+	return &ledger.Command{
 		ID: u.Command, Run: u.Run, Broadcaster: of.broadcaster.name, Type: u.Type, Object: u.Object, Key: u.Key,
 		Principal: u.Principal, CreatedAt: now(),
 	}

@@ -25,9 +25,6 @@ type Codec struct {
 }
 
 func (c Codec) encode(ctx context.Context, e *Event) (stored []byte, err error) {
-	if c.Encode == nil {
-		return e.Data, nil
-	}
 	if stored, err = c.Encode(ctx, e.copied()); err != nil {
 		return nil, &edda.Error{Op: "encode event " + e.Type, Reason: failureReason(finalError{err}), Err: err}
 	}
@@ -35,10 +32,6 @@ func (c Codec) encode(ctx context.Context, e *Event) (stored []byte, err error) 
 }
 
 func (c Codec) decode(ctx context.Context, e *Event, stored []byte) (json.RawMessage, error) {
-	if c.Decode == nil {
-		return stored, nil
-	}
-	e.Data = nil
 	data, err := c.Decode(ctx, e, stored)
 	if err == nil && !json.Valid(data) {
 		err = fmt.Errorf("what Codec.Decode returned is no JSON: %s", clip(data))

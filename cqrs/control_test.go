@@ -11,6 +11,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // ask calls a method of the app's own service, as a node would, and returns its reply and parts.
@@ -131,7 +132,7 @@ func TestControlDeadPages(t *testing.T) {
 		transact(t, db, func(ctx context.Context, tx *Tx) error {
 			for i := range 5 {
 				handler := []string{"Users/Log.write", "Users/Mail.send"}[i%2]
-				err := putParked(ctx, tx, &parkedRow{Handler: handler, EventID: newID(), Position: Position{0, int64(i + 1)}, Key: fmt.Sprint(i), State: parkedDead}, time.Now())
+				err := ledger.PutParked(ctx, tx, &ledger.Parked{Handler: handler, EventID: newID(), Position: Position{Seq: int64(i + 1)}, Key: fmt.Sprint(i), State: ledger.Dead}, time.Now())
 				if err != nil {
 					return err
 				}

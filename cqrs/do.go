@@ -9,6 +9,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Do runs a command: validators, before hooks, reversible calls, after hooks, and the
@@ -108,7 +109,7 @@ func (a *App) begin(ctx context.Context, c *Command) (*execution, *Outcome, erro
 		return x, nil, err
 	}
 	if !x.isNew {
-		there, err := selectCommand(ctx, a.db.Reader(), x.command.ID)
+		there, err := ledger.SelectCommand(ctx, a.db.Reader(), x.command.ID)
 		if err != nil {
 			return x, nil, err
 		}
@@ -141,14 +142,14 @@ func (a *App) levelUnder(ctx context.Context, event edda.ID) (int, error) {
 
 // meetRow is for a row of the command that is there, if it is: a committed one is the
 // outcome, and after an aborted one comes the next run.
-func (a *App) meetRow(ctx context.Context, x *execution, there *commandRow) (*Outcome, error) {
+func (a *App) meetRow(ctx context.Context, x *execution, there *ledger.Command) (*Outcome, error) {
 	if there == nil {
 		return nil, nil
 	}
-	if err := there.sameAs(x); err != nil {
+	if err := sameCommand(there, x); err != nil {
 		return nil, err
 	}
-	if there.Status == statusCommitted {
+	if there.Status == ledger.Committed {
 		return a.replay(ctx, there)
 	}
 	x.run = there.Run + 1
@@ -156,7 +157,7 @@ func (a *App) meetRow(ctx context.Context, x *execution, there *commandRow) (*Ou
 }
 
 // replay is the outcome of a command that was done before.
-func (a *App) replay(ctx context.Context, r *commandRow) (*Outcome, error) {
+func (a *App) replay(ctx context.Context, r *ledger.Command) (*Outcome, error) {
 	out := &Outcome{Command: r.ID, Replayed: true}
 	if r.EventID.IsZero() {
 		return out, nil
@@ -169,7 +170,7 @@ func (a *App) replay(ctx context.Context, r *commandRow) (*Outcome, error) {
 		return nil, &edda.Error{Reason: edda.Internal, Err: fmt.Errorf("its event %s is not there", r.EventID)}
 	}
 	out.Event = e
-	out.Position, err = lastPosition(ctx, a.db.Reader(), e)
+	out.Position, err = ledger.LastPosition(ctx, a.db.Reader(), (*ledger.Event)(e))
 	return out, err
 }
 
@@ -210,7 +211,7 @@ func (a *App) finish(ctx context.Context, x *execution) (*Outcome, error) {
 		t := &tree{a: a}
 		e, err := a.commit(ctx, t, x)
 		if there, ok := errors.AsType[*thereError](err); ok && there.row.ID == x.command.ID {
-			if len(x.spec.Calls) > 0 && (there.row.Status != statusCommitted || there.row.Run != x.run) {
+			if len(x.spec.Calls) > 0 && (there.row.Status != ledger.Committed || there.row.Run != x.run) {
 				return nil, errGivenUp(x) // its calls are undone, and go with no other run
 			}
 			out, err := a.meetRow(ctx, x, there.row)

@@ -219,7 +219,7 @@ func TestDoList(t *testing.T) {
 		if e.Object != "User.list" || !e.List() || e.Key != "3" || e.Version != 1 || e.Type != "user.3.created" {
 			t.Errorf("%+v", e)
 		}
-		if want := []Item{{"3", 1}, {"2", 2}, {"1", 1}}; !slices.Equal(e.Items, want) {
+		if want := []Item{{Key: "3", Version: 1}, {Key: "2", Version: 2}, {Key: "1", Version: 1}}; !slices.Equal(e.Items, want) {
 			t.Errorf("items %v, want %v", e.Items, want)
 		}
 		w.is("SELECT email FROM profiles ORDER BY user_uuid", "", "b", "c")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Tx is the transaction that a command or an eventual handler runs in. It has the methods
@@ -70,12 +71,6 @@ type Event struct {
 	Includes map[string]json.RawMessage `json:"includes,omitempty"`
 }
 
-// Item is an aggregate of an event about several.
-type Item struct {
-	Key     string `json:"key"`
-	Version uint64 `json:"version"`
-}
-
 // List reports whether Data is a list.
 func (e *Event) List() bool {
 	return len(e.Object) > len(listSuffix) && e.Object[len(e.Object)-len(listSuffix):] == listSuffix
@@ -84,9 +79,13 @@ func (e *Event) List() bool {
 // Decode reads Data into v.
 func (e *Event) Decode(v any) error { return json.Unmarshal(e.Data, v) }
 
-// Position is a place in the order of all events of a database. A later event of an
-// aggregate has a greater one. As text and JSON it is opaque.
-type Position struct {
-	// Tx is the transaction's id, 0 where there is one writer; Seq is the row's number.
-	Tx, Seq int64
-}
+// Item is an aggregate of an event about several: its Key, and its Version after the event.
+type Item = ledger.Item
+
+// Position is a place in the order of all events of a database. A later event of an aggregate has a
+// greater one, as Before says. As text (String, ParsePosition) and JSON it is opaque. The zero value,
+// for which IsZero is true, is before all events.
+type Position = ledger.Position
+
+// ParsePosition reads what Position.String has written.
+func ParsePosition(s string) (Position, error) { return ledger.ParsePosition(s) }

@@ -2,13 +2,13 @@ package cqrs
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 const (
@@ -39,7 +39,7 @@ func newEventual(a *App, broadcasters []string) *eventual {
 	v := &eventual{a: a, by: map[string]*lane{}, woken: make(chan struct{}, 1)}
 	v.head.Store(&Position{})
 	v.source = newSource(func(ctx context.Context, after Position, limit int) ([]*Event, error) {
-		return a.rows.selectEvents(ctx, a.db.Reader(), a.db.Dialect(), eventRange{After: after, Limit: limit, Settled: true})
+		return a.rows.selectEvents(ctx, a.db.Reader(), a.db.Dialect(), ledger.Range{After: after, Limit: limit, Settled: true})
 	})
 	for _, b := range broadcasters {
 		for _, h := range a.table.eventual(b) {
@@ -82,7 +82,7 @@ func (v *eventual) register(ctx context.Context) bool {
 	slices.Sort(ids)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := v.a.db.Transact(ctx, v.a.txOptions(), func(ctx context.Context, tx *Tx) error {
-			return insertPositions(ctx, tx, ids, time.Now())
+			return ledger.InsertPlaces(ctx, tx, ids, time.Now())
 		})
 		if err == nil {
 			return true
@@ -168,7 +168,7 @@ func (v *eventual) save(ctx context.Context) {
 		clear(moved)
 		for _, l := range idle {
 			place, generation := l.at()
-			row, err := lockPosition(ctx, tx, v.a.db.Dialect(), l.id)
+			row, err := ledger.LockPlace(ctx, tx, v.a.db.Dialect(), l.id)
 			if err != nil {
 				return err
 			}
@@ -176,7 +176,7 @@ func (v *eventual) save(ctx context.Context) {
 				continue
 			}
 			row.Position = place
-			if err := movePosition(ctx, tx, row, time.Now()); err != nil {
+			if err := ledger.MovePlace(ctx, tx, row, time.Now()); err != nil {
 				return err
 			}
 			moved[l] = place
@@ -192,27 +192,4 @@ func (v *eventual) save(ctx context.Context) {
 	for l, place := range moved {
 		l.wasSaved(place)
 	}
-}
-
-// newest is the place of the newest event that is settled, and whether there are others.
-func (a *App) newest(ctx context.Context) (head Position, unsettled bool, err error) {
-	d := a.db.Dialect()
-	order, settled := "seq DESC", "TRUE"
-	if d.Settled != "" {
-		order, settled = "tx DESC, seq DESC", d.Settled
-	}
-	one := func(where string) (p Position, settledToo bool, err error) {
-		err = a.db.Reader().QueryRowContext(ctx, "SELECT tx, seq, "+settled+" FROM edda_events "+where+" ORDER BY "+order+" LIMIT 1").
-			Scan(&p.Tx, &p.Seq, &settledToo)
-		if errors.Is(err, sql.ErrNoRows) {
-			return Position{}, true, nil
-		}
-		return p, settledToo, err
-	}
-	head, is, err := one("")
-	if err != nil || is {
-		return head, false, err
-	}
-	head, _, err = one("WHERE " + settled)
-	return head, true, err
 }

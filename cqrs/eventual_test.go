@@ -13,6 +13,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // quick is a policy for tests.
@@ -235,9 +236,9 @@ func TestEventsOfAnAggregateWaitBehindOneThatFails(t *testing.T) {
 
 func TestDeadLetters(t *testing.T) {
 	for onDead, want := range map[edda.OnDead]struct{ a, b, state []string }{
-		edda.Continue: {[]string{"a0", "a2"}, []string{"b0", "b1"}, []string{parkedDead}},
-		edda.StopKey:  {[]string{"a0"}, []string{"b0", "b1"}, []string{parkedStopped, parkedWaiting}},
-		edda.Pause:    {[]string{"a0"}, []string{"b0"}, []string{parkedDead}},
+		edda.Continue: {[]string{"a0", "a2"}, []string{"b0", "b1"}, []string{ledger.Dead}},
+		edda.StopKey:  {[]string{"a0"}, []string{"b0", "b1"}, []string{ledger.Stopped, ledger.Waiting}},
+		edda.Pause:    {[]string{"a0"}, []string{"b0"}, []string{ledger.Dead}},
 	} {
 		t.Run(string(onDead), func(t *testing.T) {
 			onKinds(t, func(t *testing.T, db driver.DB, add func(*Broadcaster, func(context.Context, *Event) error, Route)) {
@@ -273,7 +274,7 @@ func TestDeadLetters(t *testing.T) {
 				if err != nil || len(dead) != 1 || dead[0].Event != bad.Event.ID || dead[0].Attempts != 3 || !strings.Contains(dead[0].Error, "never") {
 					t.Fatalf("dead letters are %+v, %v", dead, err)
 				}
-				if p := w.projection(journalHandler); p.Dead != 1 || (onDead == edda.Pause) != (p.State == placePaused) {
+				if p := w.projection(journalHandler); p.Dead != 1 || (onDead == edda.Pause) != (p.State == ledger.Paused) {
 					t.Errorf("the projection is %+v", p)
 				}
 
@@ -355,7 +356,7 @@ func TestPausedHandlersWaitAndGoOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := w.user("a", "1").Position
-		if got := w.projection(journalHandler); got.State != placePaused || got.LagEvents != 1 || got.Lag <= 0 {
+		if got := w.projection(journalHandler); got.State != ledger.Paused || got.LagEvents != 1 || got.Lag <= 0 {
 			t.Errorf("the projection is %+v", got)
 		}
 		w.is("SELECT line FROM journal", "0")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // faulty is a database whose transactions fail now and then: before they begin, at their end, and with a
@@ -75,7 +76,7 @@ func (f *faulty) Transact(ctx context.Context, o driver.TxOptions, do func(ctx c
 // lines is what a naive replay writes: for each aggregate the emails in their order.
 func (w *world) lines(handled func(typ string) bool) map[string][]string {
 	w.t.Helper()
-	events, err := (eventRows{}).selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), eventRange{})
+	events, err := (eventRows{}).selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), ledger.Range{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

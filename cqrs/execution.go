@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/cqrs/internal/rawjson"
 	"github.com/edda-io/edda/pattern"
 )
@@ -27,7 +28,7 @@ type execution struct {
 	// event is the event's type before its parameters are filled in.
 	event *pattern.Pattern
 	// want are the versions that the aggregates must have, in the order of the data.
-	want []expectation
+	want []ledger.Expectation
 	// level is the event's causation level.
 	level               int
 	before, saga, after []string
@@ -83,10 +84,10 @@ func (x *execution) newID() edda.ID {
 func (x *execution) op() string { return "do " + x.command.Type }
 
 // row is that of the run, before there is an event.
-func (x *execution) row() *commandRow {
+func (x *execution) row() *ledger.Command {
 	c := x.command
-	return &commandRow{
-		ID: c.ID, Run: x.run, Status: statusCommitted, Broadcaster: x.of.broadcaster.name, Type: c.Type,
+	return &ledger.Command{
+		ID: c.ID, Run: x.run, Status: ledger.Committed, Broadcaster: x.of.broadcaster.name, Type: c.Type,
 		Object: c.Data.Object(), Key: x.key(), Principal: c.Principal, CreatedAt: x.createdAt,
 	}
 }
@@ -192,11 +193,11 @@ func fill(p *pattern.Pattern, d Data) (string, error) {
 // known yet.
 func (x *execution) expect() error {
 	c := x.command
-	w := expectation{Any: c.Expect.kind != expectExact, Version: c.Expect.version}
+	w := ledger.Expectation{Any: c.Expect.kind != expectExact, Version: c.Expect.version}
 	if c.Data.list && w.Version > 0 {
 		return badValue("", "Expect is version %d for a list; only NewAggregate and AnyVersion can be that", w.Version)
 	}
-	x.want = make([]expectation, len(c.Data.keys))
+	x.want = make([]ledger.Expectation, len(c.Data.keys))
 	for i, key := range c.Data.keys {
 		w.Key = key
 		x.want[i] = w
@@ -209,7 +210,7 @@ func (x *execution) unchanged(ctx context.Context, q Querier) error {
 	if x.command.Expect.kind != expectUnchanged {
 		return nil
 	}
-	versions, err := selectVersions(ctx, q, x.command.Data.model.name, x.command.Data.keys)
+	versions, err := ledger.SelectVersions(ctx, q, x.command.Data.model.name, x.command.Data.keys)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // executionJSON is an execution as the steps of its saga carry it. What another process
@@ -19,7 +20,7 @@ type executionJSON struct {
 	Object      string                     `json:"object"`
 	List        bool                       `json:"list,omitempty"`
 	Data        json.RawMessage            `json:"data"`
-	Want        []expectation              `json:"want"`
+	Want        []ledger.Expectation       `json:"want"`
 	Correlation string                     `json:"correlation_uuid"`
 	Causation   edda.ID                    `json:"causation_uuid,omitzero"`
 	Level       int                        `json:"level,omitempty"`

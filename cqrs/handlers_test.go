@@ -11,6 +11,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // makesFriend is a processor that makes a friend of the user's id.
@@ -52,7 +53,7 @@ func TestStrongHandlers(t *testing.T) {
 		if got, want := strings.Join(out.Event.Chain, " "), "First.write Friends.make Last.see"; got != want {
 			t.Errorf("chain %q, want %q", got, want)
 		}
-		events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+		events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), ledger.Range{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +220,7 @@ func TestDispatcher(t *testing.T) {
 		w := start(t, db, b)
 		out := w.do(&Command{Type: "create.user", Data: staged(t, users, user{ID: "1"}), CorrelationID: "story"})
 		w.is("SELECT line FROM log ORDER BY n", "saw told.1.again", "saw told.1", "saw listed.8", "saw user.1.created")
-		events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+		events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), ledger.Range{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +244,7 @@ func TestDispatcher(t *testing.T) {
 		if told.CausationID != out.Event.ID || events[2].CausationID != told.ID || string(told.Explain) != `"why"` || string(told.Data) != string(out.Event.Data) {
 			t.Errorf("%+v", told)
 		}
-		if want := []Item{{"8", 1}, {"7", 1}}; !slices.Equal(listed.Items, want) || listed.Key != "8" || listed.Pattern != "listed.:friend_uuid" {
+		if want := []Item{{Key: "8", Version: 1}, {Key: "7", Version: 1}}; !slices.Equal(listed.Items, want) || listed.Key != "8" || listed.Pattern != "listed.:friend_uuid" {
 			t.Errorf("%+v", listed)
 		}
 	})

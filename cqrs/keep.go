@@ -5,24 +5,25 @@ import (
 	"slices"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // later is what a command without a transaction stores in one of its own, at the end.
 type later struct {
-	rows     []*commandRow
+	rows     []*ledger.Command
 	versions []raised
 }
 
 // raised are aggregates whose versions are to be raised by one.
 type raised struct {
 	object string
-	want   []expectation
+	want   []ledger.Expectation
 }
 
 // store writes it all, with the events.
 func (l *later) store(ctx context.Context, tx *Tx, to eventRows, events []*Event) error {
 	for _, r := range l.rows {
-		there, err := insertCommand(ctx, tx, r)
+		there, err := ledger.InsertCommand(ctx, tx, r)
 		if err != nil {
 			return err
 		}
@@ -31,7 +32,7 @@ func (l *later) store(ctx context.Context, tx *Tx, to eventRows, events []*Event
 		}
 	}
 	for _, r := range l.versions {
-		if _, err := raiseVersions(ctx, tx, r.object, r.want); err != nil {
+		if _, err := ledger.RaiseVersions(ctx, tx, r.object, r.want); err != nil {
 			return err
 		}
 	}
@@ -51,17 +52,17 @@ func (t *tree) begin(ctx context.Context, x *execution, e *Event) error {
 	return err
 }
 
-func (t *tree) write(ctx context.Context, r *commandRow) (there *commandRow, err error) {
+func (t *tree) write(ctx context.Context, r *ledger.Command) (there *ledger.Command, err error) {
 	if t.later == nil {
-		return insertCommand(ctx, t.tx, r)
+		return ledger.InsertCommand(ctx, t.tx, r)
 	}
 	for _, other := range t.later.rows {
 		if other.ID == r.ID {
 			return other, nil
 		}
 	}
-	there, err = selectCommand(ctx, t.tx, r.ID)
-	if err != nil || there != nil && (there.Status != statusAborted || there.Run != r.Run-1) {
+	there, err = ledger.SelectCommand(ctx, t.tx, r.ID)
+	if err != nil || there != nil && (there.Status != ledger.Aborted || there.Run != r.Run-1) {
 		return there, err
 	}
 	t.later.rows = append(t.later.rows, r)
@@ -70,25 +71,25 @@ func (t *tree) write(ctx context.Context, r *commandRow) (there *commandRow, err
 
 // raise returns the next versions of aggregates, in the order of want, which is that of their
 // keys.
-func (t *tree) raise(ctx context.Context, object string, want []expectation) ([]uint64, error) {
+func (t *tree) raise(ctx context.Context, object string, want []ledger.Expectation) ([]uint64, error) {
 	if t.later == nil && t.unsaved == 0 {
-		return raiseVersions(ctx, t.tx, object, want)
+		return ledger.RaiseVersions(ctx, t.tx, object, want)
 	}
 	keys := make([]string, len(want))
 	for i, w := range want {
 		keys[i] = w.Key
 	}
-	versions, err := selectVersions(ctx, t.tx, object, keys)
+	versions, err := ledger.SelectVersions(ctx, t.tx, object, keys)
 	if err != nil {
 		return nil, err
 	}
-	exact := make([]expectation, len(want))
+	exact := make([]ledger.Expectation, len(want))
 	for i, w := range want {
 		has := max(versions[i], t.later.version(object, w.Key))
 		if !w.Any && w.Version != has {
-			return nil, &versionError{Object: object, Key: w.Key, Want: w.Version, Has: has}
+			return nil, &ledger.VersionError{Object: object, Key: w.Key, Want: w.Version, Has: has}
 		}
-		exact[i] = expectation{Key: w.Key, Version: has}
+		exact[i] = ledger.Expectation{Key: w.Key, Version: has}
 		versions[i] = has + 1
 	}
 	if t.unsaved == 0 {
@@ -136,8 +137,8 @@ func (t *tree) savepoint(ctx context.Context, f func() error) (err error) {
 	return err
 }
 
-// sameAs refuses a command whose id another one had.
-func (r *commandRow) sameAs(x *execution) error {
+// sameCommand refuses a command whose id another one had.
+func sameCommand(r *ledger.Command, x *execution) error {
 	mine := x.row()
 	if r.Broadcaster == mine.Broadcaster && r.Type == mine.Type && r.Object == mine.Object && r.Key == mine.Key {
 		return nil
@@ -146,7 +147,7 @@ func (r *commandRow) sameAs(x *execution) error {
 }
 
 // idTakenError says whose an id is.
-type idTakenError struct{ row *commandRow }
+type idTakenError struct{ row *ledger.Command }
 
 // Error implements error.
 func (e idTakenError) Error() string {

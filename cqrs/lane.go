@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 const (
@@ -129,7 +130,7 @@ func (l *lane) wasSaved(p Position) {
 
 // keep puts the lane's place into its row, which others change: what the lane has passed over without
 // a transaction stays passed.
-func (l *lane) keep(r *positionRow) {
+func (l *lane) keep(r *ledger.Place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.adopted && l.generation == r.Generation && r.Before(l.place) {
@@ -150,14 +151,14 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	l.mu.Lock()
 	adopted, state := l.adopted, l.state
 	l.mu.Unlock()
-	if !adopted || state == placePaused {
+	if !adopted || state == ledger.Paused {
 		if err := l.adopt(ctx); err != nil {
 			return l.failed(ctx, err)
 		}
 		l.mu.Lock()
 		state = l.state
 		l.mu.Unlock()
-		if state == placePaused {
+		if state == ledger.Paused {
 			return lookEvery // another process may let it go on
 		}
 	}
@@ -239,16 +240,16 @@ func (l *lane) judge(e *brokenError) bool {
 func (l *lane) adopt(ctx context.Context) error {
 	q := l.v.a.db.Reader()
 	// The row comes first: if the parked events change after it, so does its generation.
-	row, err := selectPosition(ctx, q, l.id)
+	row, err := ledger.SelectPlace(ctx, q, l.id)
 	if err != nil {
 		return err
 	}
 	if row == nil { // somebody has deleted it
 		err := l.v.a.db.Transact(ctx, l.v.a.txOptions(), func(ctx context.Context, tx *Tx) error {
-			return insertPositions(ctx, tx, []string{l.id}, time.Now())
+			return ledger.InsertPlaces(ctx, tx, []string{l.id}, time.Now())
 		})
 		if err == nil {
-			row, err = selectPosition(ctx, q, l.id)
+			row, err = ledger.SelectPlace(ctx, q, l.id)
 		}
 		if err != nil || row == nil {
 			return errors.Join(err, errMoved)
@@ -279,21 +280,21 @@ func (l *lane) adopt(ctx context.Context) error {
 
 // readParked reads a handler's parked events. It also returns how many are dead letters.
 func readParked(ctx context.Context, q Querier, handler string) (set parkedSet, dead int, err error) {
-	rows, err := selectParked(ctx, q, parkedRange{Handler: handler, States: []string{parkedWaiting, parkedStopped}})
+	rows, err := ledger.SelectParked(ctx, q, ledger.ParkedRange{Handler: handler, States: []string{ledger.Waiting, ledger.Stopped}})
 	if err != nil {
 		return set, 0, err
 	}
 	for _, r := range rows {
 		e := &Event{ID: r.EventID, Object: r.Object, Key: r.Key}
 		if e.List() {
-			if err := queryItems(ctx, q, e); err != nil {
+			if err := ledger.SelectItems(ctx, q, (*ledger.Event)(e)); err != nil {
 				return set, 0, err
 			}
 		}
-		r.held = e.aggregates()
+		r.Held = (*ledger.Event)(e).Aggregates()
 		set.put(r)
 	}
-	err = q.QueryRowContext(ctx, "SELECT count(*) FROM edda_parked WHERE handler = $1 AND state <> $2", handler, parkedWaiting).Scan(&dead)
+	err = q.QueryRowContext(ctx, "SELECT count(*) FROM edda_parked WHERE handler = $1 AND state <> $2", handler, ledger.Waiting).Scan(&dead)
 	return set, dead, err
 }
 
@@ -301,7 +302,7 @@ func readParked(ctx context.Context, q Querier, handler string) (set parkedSet, 
 type matched struct {
 	*match
 	e   *Event
-	row *parkedRow // of a parked event
+	row *ledger.Parked // of a parked event
 }
 
 // match says how the handler runs on an event; nil when it does not.

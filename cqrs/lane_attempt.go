@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // attemptError is an error of a handler's, as a pointer: it is compared.
@@ -121,7 +122,7 @@ func (r *laneRun) dispatch(ctx context.Context, m matched) error {
 func (r *laneRun) fail(ctx context.Context, m matched, failure error) error {
 	row := r.parkedRow(m)
 	row.Attempts++
-	row.Error = keptText(failure.Error())
+	row.Error = ledger.KeptText(failure.Error())
 	delay, again := m.c.Retry.Next(row.Attempts, rand.Float64())
 	again = again && repeats(failure)
 	if h, ok := errors.AsType[*edda.HandlerError](failure); ok && h.RetryAfter > 0 {
@@ -134,42 +135,42 @@ func (r *laneRun) fail(ctx context.Context, m matched, failure error) error {
 		log.WarnContext(ctx, "an eventual handler has failed", "again_in", delay)
 		return r.park(ctx, row)
 	}
-	row.State, row.NextAt = parkedDead, time.Time{}
+	row.State, row.NextAt = ledger.Dead, time.Time{}
 	r.dead++
 	switch m.c.OnDead {
 	case edda.StopKey:
-		row.State = parkedStopped
+		row.State = ledger.Stopped
 	case edda.Pause:
-		r.row.State = placePaused
+		r.row.State = ledger.Paused
 	}
 	log.ErrorContext(ctx, "an event is a dead letter of an eventual handler", "then", m.c.OnDead)
 	return r.park(ctx, row)
 }
 
-// parkedRow is the row of an event that has none, or a copy of the one it has.
-func (r *laneRun) parkedRow(m matched) *parkedRow {
+// ledger.Parked is the row of an event that has none, or a copy of the one it has.
+func (r *laneRun) parkedRow(m matched) *ledger.Parked {
 	if m.row != nil {
 		row := *m.row
 		return &row
 	}
-	return &parkedRow{
+	return &ledger.Parked{
 		Handler: r.l.id, Position: m.e.Position, EventID: m.e.ID, Object: m.e.Object, Key: m.e.Key,
-		State: parkedWaiting, held: m.e.aggregates(),
+		State: ledger.Waiting, Held: (*ledger.Event)(m.e).Aggregates(),
 	}
 }
 
 // park writes a parked event.
-func (r *laneRun) park(ctx context.Context, row *parkedRow) error {
+func (r *laneRun) park(ctx context.Context, row *ledger.Parked) error {
 	r.own()
 	r.parked.put(row)
-	return putParked(ctx, r.tx, row, time.Now())
+	return ledger.PutParked(ctx, r.tx, row, time.Now())
 }
 
 // unpark takes a parked event away.
-func (r *laneRun) unpark(ctx context.Context, row *parkedRow) error {
+func (r *laneRun) unpark(ctx context.Context, row *ledger.Parked) error {
 	r.own()
 	r.parked.remove(row.Position)
-	return deleteParked(ctx, r.tx, r.l.id, row.Position)
+	return ledger.DeleteParked(ctx, r.tx, r.l.id, row.Position)
 }
 
 // own makes the parked events the transaction's own, to change them, and lets other processes know.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // processNext runs a processor on the next event, and moves the place behind it. Its command commits in a
@@ -29,7 +30,7 @@ func (l *lane) processNext(ctx context.Context, batch []matched, upto Position) 
 }
 
 // processAgain runs a processor on a parked event.
-func (l *lane) processAgain(ctx context.Context, row *parkedRow) error {
+func (l *lane) processAgain(ctx context.Context, row *ledger.Parked) error {
 	m, err := l.load(ctx, l.v.a.db.Reader(), row)
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (l *lane) process(ctx context.Context, m matched) (failure, err error) {
 	a := l.v.a
 	id := childID(m.e, l.id)
 	// What a processor that died here has done counts, also where it would say something else now.
-	if row, err := selectCommand(ctx, a.db.Reader(), id); err != nil || row != nil && row.Status == statusCommitted {
+	if row, err := ledger.SelectCommand(ctx, a.db.Reader(), id); err != nil || row != nil && row.Status == ledger.Committed {
 		return nil, err
 	}
 	own := false // the failure is the processor's own, whatever its reason
@@ -101,12 +102,12 @@ func (l *lane) process(ctx context.Context, m matched) (failure, err error) {
 // ours checks that the handler is where this process thinks, before something is done that the
 // handler's own transaction does not undo.
 func (l *lane) ours(ctx context.Context) error {
-	row, err := selectPosition(ctx, l.v.a.db.Reader(), l.id)
+	row, err := ledger.SelectPlace(ctx, l.v.a.db.Reader(), l.id)
 	if err != nil {
 		return err
 	}
 	place, generation := l.at()
-	if row == nil || row.Generation != generation || row.State == placePaused || place.Before(row.Position) {
+	if row == nil || row.Generation != generation || row.State == ledger.Paused || place.Before(row.Position) {
 		return errMoved
 	}
 	return nil

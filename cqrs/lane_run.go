@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // handle runs the handler on new events, in one transaction. The place is after them then, or
@@ -41,7 +43,7 @@ func (l *lane) tune(n int, took time.Duration, r *laneRun) {
 }
 
 // again tries parked events.
-func (l *lane) again(ctx context.Context, due []*parkedRow) error {
+func (l *lane) again(ctx context.Context, due []*ledger.Parked) error {
 	_, err := l.transact(ctx, func(ctx context.Context, r *laneRun) error {
 		for _, row := range due {
 			m, err := l.load(ctx, r.tx, row)
@@ -67,7 +69,7 @@ func (l *lane) again(ctx context.Context, due []*parkedRow) error {
 }
 
 // load reads a parked event.
-func (l *lane) load(ctx context.Context, q Querier, row *parkedRow) (matched, error) {
+func (l *lane) load(ctx context.Context, q Querier, row *ledger.Parked) (matched, error) {
 	e, err := l.v.a.rows.eventByID(ctx, q, row.EventID)
 	if err != nil || e == nil {
 		return matched{row: row}, err
@@ -79,7 +81,7 @@ func (l *lane) load(ctx context.Context, q Querier, row *parkedRow) (matched, er
 type laneRun struct {
 	l      *lane
 	tx     *Tx
-	row    *positionRow
+	row    *ledger.Place
 	parked parkedSet
 	began  time.Time
 	// shared says that parked is the lane's own still.
@@ -97,13 +99,13 @@ func (l *lane) transact(ctx context.Context, f func(ctx context.Context, r *lane
 	place, generation := l.at()
 	err := a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
 		ctx = context.WithValue(ctx, openTx{}, a)
-		row, err := lockPosition(ctx, tx, a.db.Dialect(), l.id)
+		row, err := ledger.LockPlace(ctx, tx, a.db.Dialect(), l.id)
 		switch {
 		case err != nil:
 			return err
 		case row == nil:
 			return errTaken
-		case row.Generation != generation || row.State == placePaused || place.Before(row.Position):
+		case row.Generation != generation || row.State == ledger.Paused || place.Before(row.Position):
 			return errMoved
 		}
 		row.Position, row.Error = place, ""
@@ -113,7 +115,7 @@ func (l *lane) transact(ctx context.Context, f func(ctx context.Context, r *lane
 		}
 		row.Events += int64(r.ran)
 		done = r
-		return movePosition(ctx, tx, row, time.Now())
+		return ledger.MovePlace(ctx, tx, row, time.Now())
 	})
 	if err != nil {
 		return nil, err
@@ -135,7 +137,7 @@ func (l *lane) transact(ctx context.Context, f func(ctx context.Context, r *lane
 // over reports whether the transaction has taken its time, or the handler is to stop.
 func (r *laneRun) over() bool { return r.paused() || time.Since(r.began) > r.l.budget }
 
-func (r *laneRun) paused() bool { return r.row.State == placePaused }
+func (r *laneRun) paused() bool { return r.row.State == ledger.Paused }
 
 // all runs the handler on events, in order. When it does not come to the end, left says how far it has
 // come.

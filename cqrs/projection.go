@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Projection is how a projector is getting on, or another handler that is eventual.
@@ -54,15 +55,15 @@ func (a *App) Projections(ctx context.Context) ([]Projection, error) {
 
 func (a *App) projections(ctx context.Context) ([]Projection, error) {
 	q := a.db.Reader()
-	rows, err := selectPositions(ctx, q)
+	rows, err := ledger.SelectPlaces(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	byHandler := map[string]*positionRow{}
+	byHandler := map[string]*ledger.Place{}
 	for _, r := range rows {
 		byHandler[r.Handler] = r
 	}
-	parked, err := countParked(ctx, q)
+	parked, err := ledger.CountParked(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (a *App) projections(ctx context.Context) ([]Projection, error) {
 	var all []Projection
 	known := map[string]bool{}
 	for b, h := range a.table.handlers() {
-		p := Projection{Handler: handlerID(b, h), Kind: h.kind, Consistency: Strong, Tables: h.tables, State: placeRunning}
+		p := Projection{Handler: handlerID(b, h), Kind: h.kind, Consistency: Strong, Tables: h.tables, State: ledger.Running}
 		known[p.Handler] = true
 		if slices.Contains(a.table.eventual(b), h) {
 			p.Consistency = Eventual
@@ -96,13 +97,13 @@ func (a *App) projections(ctx context.Context) ([]Projection, error) {
 				return nil, err
 			}
 		}
-		p.Waiting = parked[[2]string{p.Handler, parkedWaiting}]
-		p.Dead = parked[[2]string{p.Handler, parkedDead}] + parked[[2]string{p.Handler, parkedStopped}]
+		p.Waiting = parked[[2]string{p.Handler, ledger.Waiting}]
+		p.Dead = parked[[2]string{p.Handler, ledger.Dead}] + parked[[2]string{p.Handler, ledger.Stopped}]
 	}
 	return all, nil
 }
 
-func (p *Projection) fill(r *positionRow) {
+func (p *Projection) fill(r *ledger.Place) {
 	p.State, p.Position, p.Events, p.Error, p.UpdatedAt = r.State, r.Position, r.Events, r.Error, r.UpdatedAt
 }
 
@@ -145,18 +146,18 @@ func (a *App) isStarted() bool {
 // PauseProjection lets an eventual handler, named BROADCASTER/NAME, stop after what it is at, in all
 // processes and until ResumeProjection. Reasons: BadName, Unavailable.
 func (a *App) PauseProjection(ctx context.Context, handler string) error {
-	return a.setState(ctx, "pause ", handler, placePaused)
+	return a.setState(ctx, "pause ", handler, ledger.Paused)
 }
 
 // ResumeProjection lets a handler go on that was paused, by a person or by OnDead.
 func (a *App) ResumeProjection(ctx context.Context, handler string) error {
-	return a.setState(ctx, "resume ", handler, placeRunning)
+	return a.setState(ctx, "resume ", handler, ledger.Running)
 }
 
 func (a *App) setState(ctx context.Context, op, handler, state string) error {
-	return a.change(ctx, op+handler, handler, func(ctx context.Context, tx *Tx, r *positionRow) error {
+	return a.change(ctx, op+handler, handler, func(ctx context.Context, tx *Tx, r *ledger.Place) error {
 		r.State = state
-		if state == placeRunning {
+		if state == ledger.Running {
 			r.Error = ""
 		}
 		return nil
@@ -172,7 +173,7 @@ func (a *App) lane(handler string) *lane {
 }
 
 // change changes a handler's row, and what belongs to it, with its lock, and lets the handler know.
-func (a *App) change(ctx context.Context, op, handler string, f func(ctx context.Context, tx *Tx, r *positionRow) error) error {
+func (a *App) change(ctx context.Context, op, handler string, f func(ctx context.Context, tx *Tx, r *ledger.Place) error) error {
 	free, err := a.holdLanes(ctx, handler)
 	if err != nil {
 		return &edda.Error{Op: op, Reason: reasonOf(err), Err: err}
@@ -180,7 +181,7 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 	defer free()
 	err = a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
 		if strong, err := a.isStrong(handler); err == nil && !strong { // it may not have run yet, anywhere
-			if err := insertPositions(ctx, tx, []string{handler}, time.Now()); err != nil {
+			if err := ledger.InsertPlaces(ctx, tx, []string{handler}, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -189,7 +190,7 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 		if err != nil {
 			return err
 		}
-		r, err := selectPosition(ctx, tx, handler)
+		r, err := ledger.SelectPlace(ctx, tx, handler)
 		if err != nil {
 			return err
 		}
@@ -202,7 +203,7 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 		if err := f(ctx, tx, r); err != nil {
 			return err
 		}
-		return movePosition(ctx, tx, r, time.Now())
+		return ledger.MovePlace(ctx, tx, r, time.Now())
 	})
 	if err != nil {
 		return &edda.Error{Op: op, Reason: waitReason(err), Err: err}
@@ -280,7 +281,7 @@ type DeadLetterFilter struct {
 // DeadLetters lists events that could not be handled, by handler and position.
 func (a *App) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
 	const defaultLimit = 100
-	r := parkedRange{Handler: f.Handler, Limit: f.Limit, States: []string{parkedDead, parkedStopped}}
+	r := ledger.ParkedRange{Handler: f.Handler, Limit: f.Limit, States: []string{ledger.Dead, ledger.Stopped}}
 	if r.Limit == 0 {
 		r.Limit = defaultLimit
 	}
@@ -290,7 +291,7 @@ func (a *App) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter
 	if f.After != nil {
 		r.AfterHandler, r.After = f.After.Handler, f.After.Position
 	}
-	rows, err := selectParked(ctx, a.db.Reader(), r)
+	rows, err := ledger.SelectParked(ctx, a.db.Reader(), r)
 	if err != nil {
 		return nil, &edda.Error{Op: "list dead letters", Reason: edda.Unavailable, Err: err}
 	}
@@ -307,24 +308,24 @@ func (a *App) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter
 // RetryDead lets a handler try an event again that is a dead letter, or waits, now and with all its attempts.
 // A handler that is paused does so when it goes on. Reasons: NoDeadLetter, BadName, Unavailable.
 func (a *App) RetryDead(ctx context.Context, handler string, event edda.ID) error {
-	return a.changeParked(ctx, "retry ", handler, event, func(ctx context.Context, tx *Tx, p *parkedRow) error {
-		p.State, p.Attempts, p.NextAt = parkedWaiting, 0, time.Time{}
-		return putParked(ctx, tx, p, time.Now())
+	return a.changeParked(ctx, "retry ", handler, event, func(ctx context.Context, tx *Tx, p *ledger.Parked) error {
+		p.State, p.Attempts, p.NextAt = ledger.Waiting, 0, time.Time{}
+		return ledger.PutParked(ctx, tx, p, time.Now())
 	})
 }
 
 // DropDead takes a dead letter away, or an event that waits: the handler will never handle it. Later events of
 // the aggregate go on. Reasons as of RetryDead.
 func (a *App) DropDead(ctx context.Context, handler string, event edda.ID) error {
-	return a.changeParked(ctx, "drop ", handler, event, func(ctx context.Context, tx *Tx, p *parkedRow) error {
-		return deleteParked(ctx, tx, handler, p.Position)
+	return a.changeParked(ctx, "drop ", handler, event, func(ctx context.Context, tx *Tx, p *ledger.Parked) error {
+		return ledger.DeleteParked(ctx, tx, handler, p.Position)
 	})
 }
 
-func (a *App) changeParked(ctx context.Context, op, handler string, event edda.ID, f func(ctx context.Context, tx *Tx, p *parkedRow) error) error {
+func (a *App) changeParked(ctx context.Context, op, handler string, event edda.ID, f func(ctx context.Context, tx *Tx, p *ledger.Parked) error) error {
 	op += "event " + event.String() + " of " + handler
-	return a.change(ctx, op, handler, func(ctx context.Context, tx *Tx, r *positionRow) error {
-		rows, err := selectParked(ctx, tx, parkedRange{Handler: handler, Event: event})
+	return a.change(ctx, op, handler, func(ctx context.Context, tx *Tx, r *ledger.Place) error {
+		rows, err := ledger.SelectParked(ctx, tx, ledger.ParkedRange{Handler: handler, Event: event})
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/pattern"
 )
 
@@ -245,7 +246,7 @@ func (s *eventSearch) statement(n int) string {
 	default:
 		where = append(where, "(tx, seq)"+than+"("+s.param(s.after.Tx)+", "+s.param(s.after.Seq)+")")
 	}
-	text := "SELECT tx, seq, " + eventColumns + " FROM edda_events"
+	text := "SELECT tx, seq, " + ledger.EventColumns + " FROM edda_events"
 	if len(where) > 0 {
 		text += " WHERE " + strings.Join(where, " AND ")
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Limits of questions about causes and effects.
@@ -66,7 +67,7 @@ func (a *App) Descendants(ctx context.Context, id edda.ID) ([]*Event, error) {
 
 // The parameters are the event and how many at most; $3 is how many levels.
 const (
-	selectRelated = "SELECT tx, seq, " + eventColumns + " FROM edda_events WHERE "
+	selectRelated = "SELECT tx, seq, " + ledger.EventColumns + " FROM edda_events WHERE "
 
 	selectChildrenSQL = selectRelated + "causation_uuid = $1 ORDER BY tx, seq LIMIT $2"
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // plan is what the handlers do on an event: some of it fails a few times, or always.
@@ -237,7 +238,7 @@ func (w *world) like(m *naive) bool {
 	for _, key := range slices.Sorted(maps.Keys(m.versions)) {
 		versions = append(versions, fmt.Sprintf("%s %d", key, m.versions[key]))
 	}
-	events, err := (eventRows{}).selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), eventRange{})
+	events, err := (eventRows{}).selectEvents(w.t.Context(), w.db.Reader(), w.db.Dialect(), ledger.Range{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/double"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 const (
@@ -173,7 +174,7 @@ type skip struct {
 
 type skippedKey struct {
 	handler string
-	aggregate
+	ledger.Aggregate
 }
 
 // newRebuild finds what is rebuilt together.
@@ -283,9 +284,9 @@ func (r *rebuild) target(ctx context.Context) (Position, error) {
 		head, _, err := r.a.newest(ctx)
 		return head, err
 	}
-	var least *positionRow
+	var least *ledger.Place
 	for _, m := range r.members {
-		row, err := selectPosition(ctx, r.a.db.Reader(), m.id)
+		row, err := ledger.SelectPlace(ctx, r.a.db.Reader(), m.id)
 		if err != nil {
 			return Position{}, err
 		}
@@ -351,7 +352,7 @@ func (t *table) on(broadcaster string, h *handler, typ string) *match {
 }
 
 // rebuildOf is the progress of the rebuild of a handler's tables; nil when there is none.
-func rebuildOf(h *handler, rows map[string]*positionRow) *RebuildProgress {
+func rebuildOf(h *handler, rows map[string]*ledger.Place) *RebuildProgress {
 	for _, t := range h.tables {
 		if r := rows[rebuildPrefix+string(t)]; r != nil {
 			return &RebuildProgress{Position: r.Position, Events: r.Events, UpdatedAt: r.UpdatedAt}

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"runtime"
 	"sync"
+
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Bounds of a feed.
@@ -131,7 +133,7 @@ func (f *feed) boundary(ctx context.Context, after, until Position, n int) (p Po
 // read reads a segment.
 func (f *feed) read(ctx context.Context, s *segment, sizes chan<- int) {
 	defer close(s.done)
-	events, err := f.a.rows.selectEvents(ctx, f.a.db.Reader(), f.a.db.Dialect(), eventRange{After: s.after, Until: s.until, Broadcaster: f.broadcaster})
+	events, err := f.a.rows.selectEvents(ctx, f.a.db.Reader(), f.a.db.Dialect(), ledger.Range{After: s.after, Until: s.until, Broadcaster: f.broadcaster})
 	if s.err = err; err != nil || len(events) == 0 {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // finish handles the last events, compares, and puts what was rebuilt in place of what is there, in one
@@ -82,10 +83,10 @@ func (r *rebuild) difference() error {
 }
 
 // rest reads the events that are left, with the rows of eventual handlers locked.
-func (r *rebuild) rest(ctx context.Context, tx *Tx) ([]matched, []*positionRow, error) {
+func (r *rebuild) rest(ctx context.Context, tx *Tx) ([]matched, []*ledger.Place, error) {
 	places := map[*handler]Position{}
 	until := Position{}
-	var rows []*positionRow
+	var rows []*ledger.Place
 	for _, m := range r.members {
 		if r.strong {
 			continue
@@ -93,7 +94,7 @@ func (r *rebuild) rest(ctx context.Context, tx *Tx) ([]matched, []*positionRow, 
 		if _, err := tx.ExecContext(ctx, "UPDATE edda_positions SET updated_at = updated_at WHERE handler = $1", m.id); err != nil {
 			return nil, nil, err
 		}
-		row, err := selectPosition(ctx, tx, m.id)
+		row, err := ledger.SelectPlace(ctx, tx, m.id)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -110,7 +111,7 @@ func (r *rebuild) rest(ctx context.Context, tx *Tx) ([]matched, []*positionRow, 
 		return nil, rows, nil
 	}
 	// Events that are there and not settled count too: what is not there yet will write the tables later.
-	events, err := r.a.rows.selectEvents(ctx, tx, r.a.db.Dialect(), eventRange{After: r.place, Until: until, Limit: rebuildRest + 1})
+	events, err := r.a.rows.selectEvents(ctx, tx, r.a.db.Dialect(), ledger.Range{After: r.place, Until: until, Limit: rebuildRest + 1})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,7 +126,7 @@ func (r *rebuild) rest(ctx context.Context, tx *Tx) ([]matched, []*positionRow, 
 }
 
 // replace makes the live tables equal to their doubles.
-func (r *rebuild) replace(ctx context.Context, tx *Tx, last *Rebuilt, rows []*positionRow, skips []matched) error {
+func (r *rebuild) replace(ctx context.Context, tx *Tx, last *Rebuilt, rows []*ledger.Place, skips []matched) error {
 	last.Replaced = true
 	changed, err := r.tables.Replace(ctx, tx)
 	if err != nil {
@@ -147,8 +148,8 @@ func (r *rebuild) replace(ctx context.Context, tx *Tx, last *Rebuilt, rows []*po
 }
 
 // unpark takes away the parked events of a handler that the rebuild has handled.
-func (r *rebuild) unpark(ctx context.Context, tx *Tx, row *positionRow, kept map[skip]bool) error {
-	parked, err := selectParked(ctx, tx, parkedRange{Handler: row.Handler})
+func (r *rebuild) unpark(ctx context.Context, tx *Tx, row *ledger.Place, kept map[skip]bool) error {
+	parked, err := ledger.SelectParked(ctx, tx, ledger.ParkedRange{Handler: row.Handler})
 	if err != nil {
 		return err
 	}
@@ -156,10 +157,10 @@ func (r *rebuild) unpark(ctx context.Context, tx *Tx, row *positionRow, kept map
 		if k := (skip{row.Handler, p.Position}); r.skipped[k] || kept[k] {
 			continue
 		}
-		if err := deleteParked(ctx, tx, row.Handler, p.Position); err != nil {
+		if err := ledger.DeleteParked(ctx, tx, row.Handler, p.Position); err != nil {
 			return err
 		}
 	}
 	row.Generation++
-	return movePosition(ctx, tx, row, time.Now())
+	return ledger.MovePlace(ctx, tx, row, time.Now())
 }

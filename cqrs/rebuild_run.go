@@ -9,6 +9,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/double"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 const repeatableRead = sql.LevelRepeatableRead
@@ -18,7 +19,7 @@ func (r *rebuild) claim(ctx context.Context) error {
 	return r.a.db.Transact(ctx, r.txOptions(), func(ctx context.Context, tx *Tx) error {
 		r.own = time.Now().UnixMicro()
 		for _, t := range r.names {
-			row, err := selectPosition(ctx, tx, rebuildPrefix+string(t))
+			row, err := ledger.SelectPlace(ctx, tx, rebuildPrefix+string(t))
 			if err != nil {
 				return err
 			}
@@ -34,7 +35,7 @@ func (r *rebuild) claim(ctx context.Context) error {
 			}
 		}
 		for _, t := range r.names {
-			if err := putRebuild(ctx, tx, t, r.own, time.Now()); err != nil {
+			if err := ledger.PutPlace(ctx, tx, rebuildPrefix+string(t), ledger.Rebuilding, r.own, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -52,14 +53,6 @@ func (r *rebuild) tableNames() []string {
 		names[i] = string(t)
 	}
 	return names
-}
-
-// putRebuild writes the row of a table under a rebuild, in place of one that was given up.
-func putRebuild(ctx context.Context, tx *Tx, t Table, generation int64, now time.Time) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO edda_positions ("+positionColumns+") VALUES ($1, 0, 0, $2, $3, 0, '', $4)"+
-		" ON CONFLICT (handler) DO UPDATE SET tx = 0, seq = 0, generation = excluded.generation, events = 0, updated_at = excluded.updated_at",
-		rebuildPrefix+string(t), placeRebuilding, generation, now.UnixMicro())
-	return err
 }
 
 // note writes the progress, and fails when another rebuild has taken over.
@@ -159,7 +152,7 @@ func (r *rebuild) skip(skips []matched) {
 	for _, m := range skips {
 		id := r.idOf(m.h)
 		r.skipped[skip{id, m.e.Position}] = true
-		for _, a := range m.e.aggregates() {
+		for _, a := range (*ledger.Event)(m.e).Aggregates() {
 			r.behind[skippedKey{id, a}] = true
 		}
 	}
@@ -205,9 +198,9 @@ func (r *rebuild) apply(ctx context.Context, tx *Tx, some []matched) (skips []ma
 // one runs a projector on one event.
 func (r *rebuild) one(ctx context.Context, tx, doubled *Tx, m matched, behind map[skippedKey]bool) (skipped bool, err error) {
 	id := r.idOf(m.h)
-	for _, a := range m.e.aggregates() {
+	for _, a := range (*ledger.Event)(m.e).Aggregates() {
 		if k := (skippedKey{id, a}); r.behind[k] || behind[k] {
-			row, err := parkedAt(ctx, tx, id, m.e.Position)
+			row, err := ledger.ParkedAt(ctx, tx, id, m.e.Position)
 			if err != nil || row != nil {
 				return row != nil, err
 			}
@@ -221,11 +214,11 @@ func (r *rebuild) one(ctx context.Context, tx, doubled *Tx, m matched, behind ma
 	if err == nil || failure == nil || inTheWay(err) || ctx.Err() != nil {
 		return false, err
 	}
-	row, look := parkedAt(ctx, tx, id, m.e.Position)
+	row, look := ledger.ParkedAt(ctx, tx, id, m.e.Position)
 	if look != nil || row == nil {
 		return false, &edda.Error{Reason: reasonOf(failure), Err: fmt.Errorf("%s on event %s (%s, at %s): %w", id, m.e.ID, m.e.Type, m.e.Position, failure)}
 	}
-	for _, a := range m.e.aggregates() {
+	for _, a := range (*ledger.Event)(m.e).Aggregates() {
 		behind[skippedKey{id, a}] = true
 	}
 	return true, nil

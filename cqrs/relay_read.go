@@ -10,6 +10,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/internal/jsondata"
 )
 
@@ -24,12 +25,12 @@ const (
 // readRelayed reads the settled events after a place, in order, as messages for so many
 // shards. Full says that there may be more.
 func readRelayed(ctx context.Context, q Querier, d *driver.Dialect, er eventRows, after Position, shards int) (events []relayed, full bool, err error) {
-	if er.codec.Decode != nil {
+	if er.stored.Decode != nil {
 		return readDecoded(ctx, q, d, er, after, shards)
 	}
-	statement, args := "SELECT tx, seq, "+eventColumns+" FROM edda_events WHERE seq > $1 ORDER BY seq LIMIT $2", []any{after.Seq, relayReadEvents}
+	statement, args := "SELECT tx, seq, "+ledger.EventColumns+" FROM edda_events WHERE seq > $1 ORDER BY seq LIMIT $2", []any{after.Seq, relayReadEvents}
 	if d.Settled != "" {
-		statement = "SELECT tx, seq, " + eventColumns + " FROM edda_events WHERE (tx, seq) > ($1, $2) AND " + d.Settled + " ORDER BY tx, seq LIMIT $3"
+		statement = "SELECT tx, seq, " + ledger.EventColumns + " FROM edda_events WHERE (tx, seq) > ($1, $2) AND " + d.Settled + " ORDER BY tx, seq LIMIT $3"
 		args = []any{after.Tx, after.Seq, relayReadEvents}
 	}
 	r := newRelayReader(shards)
@@ -46,7 +47,7 @@ func readRelayed(ctx context.Context, q Querier, d *driver.Dialect, er eventRows
 
 // readDecoded is readRelayed where the database does not have the data as JSON.
 func readDecoded(ctx context.Context, q Querier, d *driver.Dialect, er eventRows, after Position, shards int) ([]relayed, bool, error) {
-	events, err := er.selectEvents(ctx, q, d, eventRange{After: after, Limit: relayReadDecoded, Settled: true})
+	events, err := er.selectEvents(ctx, q, d, ledger.Range{After: after, Limit: relayReadDecoded, Settled: true})
 	if err != nil {
 		return nil, false, err
 	}
@@ -70,7 +71,7 @@ type relayReader struct {
 	lists  []int // which of them are lists
 	slab   []byte
 
-	// A row, in the order of tx, seq and eventColumns.
+	// A row, in the order of tx, seq and ledger.EventColumns.
 	tx, seq                         int64
 	id, command, causation          sql.RawBytes
 	level                           int64
@@ -217,11 +218,11 @@ func appendJSON(b []byte, name string, value sql.RawBytes) []byte {
 
 // addItems adds the aggregates of a list to its message.
 func (r *relayReader) addItems(ctx context.Context, q Querier, m *edda.StreamMessage) error {
-	e := &Event{}
+	e := &ledger.Event{}
 	if err := e.ID.UnmarshalText([]byte(m.ID)); err != nil {
 		return err
 	}
-	if err := queryItems(ctx, q, e); err != nil {
+	if err := ledger.SelectItems(ctx, q, e); err != nil {
 		return err
 	}
 	items, err := json.Marshal(e.Items)

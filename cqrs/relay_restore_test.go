@@ -14,6 +14,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // logBook is where a logger writes to, and who waits for a line hears of it.
@@ -58,7 +59,7 @@ func (b *logBook) await(t testing.TB, want string) string {
 // restore makes the database what it was after its first events.
 func restore(t testing.TB, db driver.DB, events int) {
 	t.Helper()
-	all, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+	all, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), ledger.Range{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/node"
 )
 
@@ -143,7 +144,7 @@ func streamed(t testing.TB, backend edda.StreamBackend, shards, n int) map[strin
 // is there once, in order, as it is stored.
 func isRelayed(t testing.TB, db driver.DB, backend edda.StreamBackend, shards int) {
 	t.Helper()
-	events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+	events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), ledger.Range{})
 	if err != nil {
 		t.Fatal(err)
 	}

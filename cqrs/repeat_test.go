@@ -13,6 +13,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Who repeats a command gets what was done then, and nothing is done: neither by handlers,
@@ -84,7 +85,7 @@ func TestRepeatAfterFailure(t *testing.T) {
 				t.Fatal(err)
 			}
 			transact(t, db, func(ctx context.Context, tx *Tx) error {
-				_, err := abortCommand(ctx, tx, x.row())
+				_, err := ledger.AbortCommand(ctx, tx, x.row())
 				return err
 			})
 			if out := w.do(&c); out.Replayed || out.Event.Version != 1 {

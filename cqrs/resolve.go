@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 const (
@@ -30,7 +31,7 @@ func (a *App) giveUp(ctx context.Context, x *execution, why error) (*Outcome, er
 	switch {
 	case err != nil:
 		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: fmt.Errorf("%w (and to look whether it was committed: %w)", why, err)}
-	case there.Status == statusCommitted && there.Run == x.run:
+	case there.Status == ledger.Committed && there.Run == x.run:
 		return a.committedAfterAll(context.WithoutCancel(ctx), there)
 	}
 	return nil, why
@@ -38,7 +39,7 @@ func (a *App) giveUp(ctx context.Context, x *execution, why error) (*Outcome, er
 
 // settle aborts a run, or finds that it was committed: abort, repeated for a while, also
 // when ctx has ended.
-func (a *App) settle(ctx context.Context, x *execution, why string) (*commandRow, error) {
+func (a *App) settle(ctx context.Context, x *execution, why string) (*ledger.Command, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
 	for delay := settleDelay; ; delay *= 2 {
@@ -56,13 +57,13 @@ func (a *App) settle(ctx context.Context, x *execution, why string) (*commandRow
 
 // abort sees to it that a run of a command is not committed any more, and returns the row
 // that then holds: of this run, aborted or committed, or of a later one.
-func (a *App) abort(ctx context.Context, r *commandRow, why string) (*commandRow, error) {
+func (a *App) abort(ctx context.Context, r *ledger.Command, why string) (*ledger.Command, error) {
 	aborted := *r
-	aborted.Status, aborted.Reason = statusAborted, why
-	var holds *commandRow
+	aborted.Status, aborted.Reason = ledger.Aborted, why
+	var holds *ledger.Command
 	err := a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
 		holds = &aborted
-		there, err := abortCommand(ctx, tx, &aborted)
+		there, err := ledger.AbortCommand(ctx, tx, &aborted)
 		if there != nil {
 			holds = there
 		}
@@ -83,14 +84,14 @@ func (a *App) recoverCommit(ctx context.Context, x *execution) (*Outcome, error)
 	switch {
 	case err != nil:
 		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: err}
-	case there.Status == statusCommitted && there.Run == x.run:
+	case there.Status == ledger.Committed && there.Run == x.run:
 		return a.committedAfterAll(ctx, there)
 	}
 	return nil, lost
 }
 
 // committedAfterAll is the outcome of a commit whose answer was not heard.
-func (a *App) committedAfterAll(ctx context.Context, r *commandRow) (*Outcome, error) {
+func (a *App) committedAfterAll(ctx context.Context, r *ledger.Command) (*Outcome, error) {
 	a.committed()
 	out, err := a.replay(ctx, r)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/cqrs/internal/rawjson"
 )
 
@@ -192,7 +193,7 @@ func handlerError(c *Command, err error) error {
 		he.Final = false
 	case edda.Conflict:
 		// The next attempt finds another version, which helps unless a certain one was asked for.
-		_, raced := errors.AsType[*versionError](err)
+		_, raced := errors.AsType[*ledger.VersionError](err)
 		he.Final = !raced || c.Expect.kind == expectExact
 	}
 	return he

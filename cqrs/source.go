@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Bounds of a source.
@@ -92,7 +94,7 @@ func (s *source) known(p Position) []*Event {
 			continue
 		}
 		s.chunks = append(slices.Delete(s.chunks, i, i+1), c)
-		at, there := slices.BinarySearchFunc(c.events, p, func(e *Event, p Position) int { return e.Position.compare(p) })
+		at, there := slices.BinarySearchFunc(c.events, p, func(e *Event, p Position) int { return ledger.Compare(e.Position, p) })
 		if there {
 			at++
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // MaxTraceEvents is how many events a Trace has at most.
@@ -138,7 +139,7 @@ func (a *App) eventOrCommand(ctx context.Context, text string) (*Event, error) {
 // addHandled says of each event what its eventual handlers have made of it.
 func (a *App) addHandled(ctx context.Context, nodes map[edda.ID]*TraceNode) error {
 	q := a.db.Reader()
-	rows, err := selectPositions(ctx, q)
+	rows, err := ledger.SelectPlaces(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (a *App) addHandled(ctx context.Context, nodes map[edda.ID]*TraceNode) erro
 	for _, r := range rows {
 		places[r.Handler] = r.Position
 	}
-	parked, err := countParked(ctx, q)
+	parked, err := ledger.CountParked(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -155,9 +156,9 @@ func (a *App) addHandled(ctx context.Context, nodes map[edda.ID]*TraceNode) erro
 		if len(late) == 0 {
 			continue
 		}
-		failed := map[string]*parkedRow{}
+		failed := map[string]*ledger.Parked{}
 		if len(parked) > 0 {
-			rows, err := selectParked(ctx, q, parkedRange{Event: n.Event.ID})
+			rows, err := ledger.SelectParked(ctx, q, ledger.ParkedRange{Event: n.Event.ID})
 			if err != nil {
 				return err
 			}
@@ -173,7 +174,7 @@ func (a *App) addHandled(ctx context.Context, nodes map[edda.ID]*TraceNode) erro
 	return nil
 }
 
-func handled(handler string, e *Event, places map[string]Position, parked *parkedRow) Handled {
+func handled(handler string, e *Event, places map[string]Position, parked *ledger.Parked) Handled {
 	if parked != nil {
 		return Handled{Handler: handler, State: parked.State, Attempts: parked.Attempts, NextAt: parked.NextAt, Error: parked.Error}
 	}

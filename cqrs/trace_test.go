@@ -14,6 +14,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // story is a broadcaster where a user brings a friend about, and both are heard of later.
@@ -75,17 +76,17 @@ func TestTrace(t *testing.T) {
 		told := page.Items[0]
 		// Log.write has seen the first user, and Mail.send could not handle it.
 		transact(t, db, func(ctx context.Context, tx *Tx) error {
-			if err := insertPositions(ctx, tx, []string{"Users/Log.write", "Users/Mail.send"}, time.Now()); err != nil {
+			if err := ledger.InsertPlaces(ctx, tx, []string{"Users/Log.write", "Users/Mail.send"}, time.Now()); err != nil {
 				return err
 			}
 			for _, h := range []string{"Users/Log.write", "Users/Mail.send"} {
-				r := &positionRow{Handler: h, Position: first.Event.Position, State: placeRunning, Generation: 1}
-				if err := movePosition(ctx, tx, r, time.Now()); err != nil {
+				r := &ledger.Place{Handler: h, Position: first.Event.Position, State: ledger.Running, Generation: 1}
+				if err := ledger.MovePlace(ctx, tx, r, time.Now()); err != nil {
 					return err
 				}
 			}
-			return putParked(ctx, tx, &parkedRow{
-				Handler: "Users/Mail.send", EventID: first.Event.ID, Position: first.Event.Position, State: parkedDead, Attempts: 3, Error: "no post",
+			return ledger.PutParked(ctx, tx, &ledger.Parked{
+				Handler: "Users/Mail.send", EventID: first.Event.ID, Position: first.Event.Position, State: ledger.Dead, Attempts: 3, Error: "no post",
 			}, time.Now())
 		})
 		one := func(asked string) []string {

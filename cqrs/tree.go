@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/cqrs/internal/merge"
 	"github.com/edda-io/edda/cqrs/internal/rawjson"
 	"github.com/edda-io/edda/pattern"
@@ -39,7 +40,7 @@ type tree struct {
 }
 
 // thereError: the row of another run of the command is there.
-type thereError struct{ row *commandRow }
+type thereError struct{ row *ledger.Command }
 
 // Error implements error.
 func (e *thereError) Error() string { return "command " + e.row.ID.String() + " is there already" }
@@ -63,7 +64,7 @@ func (t *tree) command(ctx context.Context, x *execution, depth int) (*Event, er
 
 // version gives an event its versions. Aggregates of a list are locked in the order of
 // their keys, so that two lists do not wait for each other.
-func (t *tree) version(ctx context.Context, e *Event, object string, want []expectation) error {
+func (t *tree) version(ctx context.Context, e *Event, object string, want []ledger.Expectation) error {
 	if len(want) == 1 && !e.List() {
 		versions, err := t.raise(ctx, object, want)
 		if err != nil {
@@ -73,7 +74,7 @@ func (t *tree) version(ctx context.Context, e *Event, object string, want []expe
 		return nil
 	}
 	sorted := slices.Clone(want)
-	slices.SortFunc(sorted, func(a, b expectation) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(sorted, func(a, b ledger.Expectation) int { return strings.Compare(a.Key, b.Key) })
 	versions, err := t.raise(ctx, object, sorted)
 	if err != nil {
 		return err
@@ -217,8 +218,8 @@ func (t *tree) within(ctx context.Context, x *execution, depth int) (*Event, err
 }
 
 // before is the event of a command that was done before, and has the same id.
-func (t *tree) before(ctx context.Context, there *commandRow, x *execution) (*Event, error) {
-	if err := there.sameAs(x); err != nil {
+func (t *tree) before(ctx context.Context, there *ledger.Command, x *execution) (*Event, error) {
+	if err := sameCommand(there, x); err != nil {
 		return nil, err
 	}
 	for _, e := range t.events {
@@ -227,7 +228,7 @@ func (t *tree) before(ctx context.Context, there *commandRow, x *execution) (*Ev
 		}
 	}
 	e, err := t.a.rows.eventByID(ctx, t.tx, there.EventID)
-	if err == nil && (e == nil || there.Status != statusCommitted) {
+	if err == nil && (e == nil || there.Status != ledger.Committed) {
 		return nil, &edda.Error{Op: x.op(), Reason: edda.Conflict, Err: fmt.Errorf("there is a command %s that is %s, and has no event", there.ID, there.Status)}
 	}
 	return e, err
@@ -246,10 +247,10 @@ func (t *tree) derive(ctx context.Context, m *match, all []*Derived, cause *Even
 		if err := expects("expects_output", m.c.ExpectsOutput, e.Object); err != nil {
 			return opOf("event "+d.Type, err)
 		}
-		want := make([]expectation, max(len(e.Items), 1))
-		want[0] = expectation{Key: e.Key, Any: true}
+		want := make([]ledger.Expectation, max(len(e.Items), 1))
+		want[0] = ledger.Expectation{Key: e.Key, Any: true}
 		for i, item := range e.Items {
-			want[i] = expectation{Key: item.Key, Any: true}
+			want[i] = ledger.Expectation{Key: item.Key, Any: true}
 		}
 		if err := t.version(ctx, e, strings.TrimSuffix(e.Object, listSuffix), want); err != nil {
 			return opOf("event "+e.Type, err)

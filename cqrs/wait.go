@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Wait returns once a handler has come to a position, such as Outcome.Position of a command whose effects
@@ -53,7 +54,7 @@ func (a *App) await(ctx context.Context, handler string, p Position) error {
 	}
 	const first, last = 2 * time.Millisecond, 200 * time.Millisecond
 	for wait := first; ; wait = min(2*wait, last) {
-		row, err := selectPosition(ctx, a.db.Reader(), handler)
+		row, err := ledger.SelectPlace(ctx, a.db.Reader(), handler)
 		if err != nil {
 			return err
 		}
@@ -93,11 +94,11 @@ func (a *App) ended(ctx context.Context) error {
 
 // isHandled reports whether an event that a handler has passed is not parked.
 func (a *App) isHandled(ctx context.Context, handler string, p Position) (bool, error) {
-	r, err := parkedAt(ctx, a.db.Reader(), handler, p)
+	r, err := ledger.ParkedAt(ctx, a.db.Reader(), handler, p)
 	if err != nil || r == nil {
 		return r == nil, err
 	}
-	if r.State == parkedWaiting {
+	if r.State == ledger.Waiting {
 		return false, nil
 	}
 	return true, &edda.Error{Reason: edda.Dead, Attempts: r.Attempts, Err: fmt.Errorf("event %s is a dead letter: %s", r.EventID, r.Error)}
@@ -108,7 +109,7 @@ func (l *lane) await(ctx context.Context, p Position) error {
 	for {
 		l.mu.Lock()
 		there := l.adopted && !l.place.Before(p)
-		everParked, changed := l.generation > firstGeneration, l.changed
+		everParked, changed := l.generation > ledger.FirstGeneration, l.changed
 		l.mu.Unlock()
 		if there {
 			if !everParked {

@@ -1,4 +1,4 @@
-package cqrs
+package ledger
 
 import (
 	"context"
@@ -17,14 +17,8 @@ import (
 	"github.com/edda-io/edda/cqrs/internal/dbtest"
 )
 
-// onBoth runs a test on each database.
-func onBoth(t *testing.T, f func(t *testing.T, db driver.DB)) {
-	t.Helper()
-	dbtest.OnBoth(t, f)
-}
-
 // transact runs f in a transaction, which must commit.
-func transact(t testing.TB, db driver.DB, f func(ctx context.Context, tx *Tx) error) {
+func transact(t testing.TB, db driver.DB, f func(ctx context.Context, tx *driver.Tx) error) {
 	t.Helper()
 	if err := db.Transact(t.Context(), driver.TxOptions{}, f); err != nil {
 		t.Fatal(err)
@@ -34,15 +28,15 @@ func transact(t testing.TB, db driver.DB, f func(ctx context.Context, tx *Tx) er
 func newID() edda.ID { return edda.NewID(0, time.Now()) }
 
 func TestCommandRows(t *testing.T) {
-	onBoth(t, func(t *testing.T, db driver.DB) {
-		row := &commandRow{
-			ID: newID(), Run: 1, Status: statusCommitted, Broadcaster: "Users", Type: "create.user", Object: "User", Key: "42",
+	dbtest.OnBoth(t, func(t *testing.T, db driver.DB) {
+		row := &Command{
+			ID: newID(), Run: 1, Status: Committed, Broadcaster: "Users", Type: "create.user", Object: "User", Key: "42",
 			EventID: newID(), Principal: "ann", CreatedAt: time.UnixMicro(1_700_000_000_123_456).UTC(),
 		}
-		insert := func(r *commandRow, want *commandRow) {
+		insert := func(r *Command, want *Command) {
 			t.Helper()
-			transact(t, db, func(ctx context.Context, tx *Tx) error {
-				there, err := insertCommand(ctx, tx, r)
+			transact(t, db, func(ctx context.Context, tx *driver.Tx) error {
+				there, err := InsertCommand(ctx, tx, r)
 				if diff := cmp.Diff(want, there); diff != "" {
 					t.Errorf("the row that is there (-want +got):\n%s", diff)
 				}
@@ -59,55 +53,55 @@ func TestCommandRows(t *testing.T) {
 
 		aborted := *row
 		aborted.ID, aborted.Reason = newID(), "it was not answered"
-		transact(t, db, func(ctx context.Context, tx *Tx) error {
-			there, err := abortCommand(ctx, tx, &aborted)
+		transact(t, db, func(ctx context.Context, tx *driver.Tx) error {
+			there, err := AbortCommand(ctx, tx, &aborted)
 			if there != nil {
 				t.Errorf("got %+v, want no row", there)
 			}
 			return err
 		})
 		late := aborted
-		aborted.Status, aborted.EventID = statusAborted, edda.ID{}
+		aborted.Status, aborted.EventID = Aborted, edda.ID{}
 		insert(&late, &aborted)
 		next := late
 		next.Run = 2
 		insert(&next, nil)
-		got, err := selectCommand(t.Context(), db.Reader(), next.ID)
+		got, err := SelectCommand(t.Context(), db.Reader(), next.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(&next, got); diff != "" {
 			t.Errorf("the row of run 2 (-want +got):\n%s", diff)
 		}
-		if got, err := selectCommand(t.Context(), db.Reader(), newID()); err != nil || got != nil {
+		if got, err := SelectCommand(t.Context(), db.Reader(), newID()); err != nil || got != nil {
 			t.Errorf("of an unknown command got %+v and %v, want none", got, err)
 		}
 	})
 }
 
 func TestVersions(t *testing.T) {
-	onBoth(t, func(t *testing.T, db driver.DB) {
-		raise := func(want ...expectation) (got []uint64, err error) {
-			err = db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error {
-				got, err = raiseVersions(ctx, tx, "User", want)
+	dbtest.OnBoth(t, func(t *testing.T, db driver.DB) {
+		raise := func(want ...Expectation) (got []uint64, err error) {
+			err = db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *driver.Tx) error {
+				got, err = RaiseVersions(ctx, tx, "User", want)
 				return err
 			})
 			return got, err
 		}
 		for _, c := range []struct {
-			want     []expectation
+			want     []Expectation
 			raised   []uint64
-			conflict *versionError
+			conflict *VersionError
 		}{
-			{want: []expectation{{Key: "a"}}, raised: []uint64{1}},
-			{want: []expectation{{Key: "a"}}, conflict: &versionError{"User", "a", 0, 1}},
-			{want: []expectation{{Key: "a", Version: 1}, {Key: "b"}}, raised: []uint64{2, 1}},
-			{want: []expectation{{Key: "b", Version: 1}, {Key: "a", Version: 1}}, conflict: &versionError{"User", "a", 1, 2}},
-			{want: []expectation{{Key: "c", Any: true}, {Key: "a", Any: true}, {Key: "b", Any: true}}, raised: []uint64{1, 3, 2}},
-			{want: []expectation{{Key: "d", Version: 7}}, conflict: &versionError{"User", "d", 7, 0}},
+			{want: []Expectation{{Key: "a"}}, raised: []uint64{1}},
+			{want: []Expectation{{Key: "a"}}, conflict: &VersionError{"User", "a", 0, 1}},
+			{want: []Expectation{{Key: "a", Version: 1}, {Key: "b"}}, raised: []uint64{2, 1}},
+			{want: []Expectation{{Key: "b", Version: 1}, {Key: "a", Version: 1}}, conflict: &VersionError{"User", "a", 1, 2}},
+			{want: []Expectation{{Key: "c", Any: true}, {Key: "a", Any: true}, {Key: "b", Any: true}}, raised: []uint64{1, 3, 2}},
+			{want: []Expectation{{Key: "d", Version: 7}}, conflict: &VersionError{"User", "d", 7, 0}},
 		} {
 			raised, err := raise(c.want...)
-			conflict, _ := errors.AsType[*versionError](err)
+			conflict, _ := errors.AsType[*VersionError](err)
 			if diff := cmp.Diff(c.conflict, conflict); diff != "" || (err != nil) != (c.conflict != nil) {
 				t.Errorf("raise %+v: got error %v, want %v", c.want, err, c.conflict)
 			}
@@ -115,7 +109,7 @@ func TestVersions(t *testing.T) {
 				t.Errorf("raise %+v (-want +got):\n%s", c.want, diff)
 			}
 		}
-		got, err := selectVersions(t.Context(), db.Reader(), "User", []string{"c", "nobody", "a", "b"})
+		got, err := SelectVersions(t.Context(), db.Reader(), "User", []string{"c", "nobody", "a", "b"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +132,7 @@ func testEvent(key string, version uint64) *Event {
 }
 
 func TestEvents(t *testing.T) {
-	onBoth(t, func(t *testing.T, db driver.DB) {
+	dbtest.OnBoth(t, func(t *testing.T, db driver.DB) {
 		var events []*Event
 		for i := range uint64(100) {
 			events = append(events, testEvent("a", i+1))
@@ -148,15 +142,15 @@ func TestEvents(t *testing.T) {
 		plain := testEvent("d", 1)
 		plain.Metadata, plain.Explain, plain.CausationID = nil, nil, edda.ID{}
 		events = append(events, list, plain)
-		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
+		transact(t, db, func(ctx context.Context, tx *driver.Tx) error { return (Events{}).Insert(ctx, tx, events) })
 		for i := 1; i < len(events); i++ {
 			if !events[i-1].Position.Before(events[i].Position) {
 				t.Fatalf("event %d is at %v and the next at %v", i-1, events[i-1].Position, events[i].Position)
 			}
 		}
-		sel := func(r eventRange) []*Event {
+		sel := func(r Range) []*Event {
 			t.Helper()
-			got, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), r)
+			got, err := (Events{}).Select(t.Context(), db.Reader(), db.Dialect(), r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,21 +162,21 @@ func TestEvents(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", what, diff)
 			}
 		}
-		check("all", events, sel(eventRange{Settled: true}))
-		check("a part", events[3:7], sel(eventRange{After: events[2].Position, Until: events[6].Position}))
-		check("some", events[10:20], sel(eventRange{After: events[9].Position, Limit: 10}))
-		check("another's", nil, sel(eventRange{Broadcaster: "Others"}))
-		got, err := (eventRows{}).eventByID(t.Context(), db.Reader(), list.ID)
+		check("all", events, sel(Range{Settled: true}))
+		check("a part", events[3:7], sel(Range{After: events[2].Position, Until: events[6].Position}))
+		check("some", events[10:20], sel(Range{After: events[9].Position, Limit: 10}))
+		check("another's", nil, sel(Range{Broadcaster: "Others"}))
+		got, err := (Events{}).ByID(t.Context(), db.Reader(), list.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		check("the list", []*Event{list}, []*Event{got})
-		if got, err := (eventRows{}).eventByID(t.Context(), db.Reader(), newID()); got != nil || err != nil {
+		if got, err := (Events{}).ByID(t.Context(), db.Reader(), newID()); got != nil || err != nil {
 			t.Errorf("of an unknown id got %v and %v", got, err)
 		}
-		row := &commandRow{ID: plain.CommandID, Run: 1, Status: statusCommitted, EventID: plain.ID}
-		transact(t, db, func(ctx context.Context, tx *Tx) error { _, err := insertCommand(ctx, tx, row); return err })
-		got, err = (eventRows{}).eventOfCommand(t.Context(), db.Reader(), plain.CommandID)
+		row := &Command{ID: plain.CommandID, Run: 1, Status: Committed, EventID: plain.ID}
+		transact(t, db, func(ctx context.Context, tx *driver.Tx) error { _, err := InsertCommand(ctx, tx, row); return err })
+		got, err = (Events{}).OfCommand(t.Context(), db.Reader(), plain.CommandID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,9 +185,9 @@ func TestEvents(t *testing.T) {
 }
 
 func TestManyVersions(t *testing.T) {
-	onBoth(t, func(t *testing.T, db driver.DB) {
+	dbtest.OnBoth(t, func(t *testing.T, db driver.DB) {
 		const n = 357
-		want := make([]expectation, n)
+		want := make([]Expectation, n)
 		has := map[string]uint64{}
 		keys := make([]string, n)
 		for i := range n {
@@ -205,8 +199,8 @@ func TestManyVersions(t *testing.T) {
 				want[i].Any = round > 0 && (i/7)%3 == 0
 				want[i].Version = has[want[i].Key]
 			}
-			transact(t, db, func(ctx context.Context, tx *Tx) error {
-				got, err := raiseVersions(ctx, tx, "User", want)
+			transact(t, db, func(ctx context.Context, tx *driver.Tx) error {
+				got, err := RaiseVersions(ctx, tx, "User", want)
 				for i, v := range got {
 					if has[want[i].Key]++; v != has[want[i].Key] {
 						t.Errorf("round %d: got version %d of %s, want %d", round, v, want[i].Key, has[want[i].Key])
@@ -219,15 +213,15 @@ func TestManyVersions(t *testing.T) {
 			want[i].Version = has[want[i].Key]
 		}
 		want[200].Any, want[200].Version = false, 9
-		err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error {
-			_, err := raiseVersions(ctx, tx, "User", want)
+		err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *driver.Tx) error {
+			_, err := RaiseVersions(ctx, tx, "User", want)
 			return err
 		})
-		conflict, _ := errors.AsType[*versionError](err)
-		if diff := cmp.Diff(&versionError{"User", keys[200], 9, 4}, conflict); diff != "" {
+		conflict, _ := errors.AsType[*VersionError](err)
+		if diff := cmp.Diff(&VersionError{"User", keys[200], 9, 4}, conflict); diff != "" {
 			t.Errorf("the conflict (-want +got):\n%s", diff)
 		}
-		got, err := selectVersions(t.Context(), db.Reader(), "User", keys)
+		got, err := SelectVersions(t.Context(), db.Reader(), "User", keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,7 +234,7 @@ func TestManyVersions(t *testing.T) {
 }
 
 func TestLongLists(t *testing.T) {
-	onBoth(t, func(t *testing.T, db driver.DB) {
+	dbtest.OnBoth(t, func(t *testing.T, db driver.DB) {
 		var events []*Event
 		for i := range 12 {
 			e := testEvent(fmt.Sprint("first", i), 1)
@@ -250,8 +244,8 @@ func TestLongLists(t *testing.T) {
 			}
 			events = append(events, e)
 		}
-		transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
-		got, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), eventRange{})
+		transact(t, db, func(ctx context.Context, tx *driver.Tx) error { return (Events{}).Insert(ctx, tx, events) })
+		got, err := (Events{}).Select(t.Context(), db.Reader(), db.Dialect(), Range{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,12 +268,12 @@ func TestEventsAreReadByAnIndex(t *testing.T) {
 				for i := range events {
 					events[i] = testEvent(fmt.Sprint(key), uint64(i+1))
 				}
-				transact(t, db, func(ctx context.Context, tx *Tx) error { return (eventRows{}).insertEvents(ctx, tx, events) })
+				transact(t, db, func(ctx context.Context, tx *driver.Tx) error { return (Events{}).Insert(ctx, tx, events) })
 			}
 			if c.name == "postgres" {
-				transact(t, db, func(ctx context.Context, tx *Tx) error { _, err := tx.ExecContext(ctx, "ANALYZE"); return err })
+				transact(t, db, func(ctx context.Context, tx *driver.Tx) error { _, err := tx.ExecContext(ctx, "ANALYZE"); return err })
 			}
-			statement, args := selectEventsSQL(db.Dialect(), eventRange{After: Position{Tx: 5, Seq: 5}, Limit: 100, Settled: true})
+			statement, args := selectEventsSQL(db.Dialect(), Range{After: Position{Tx: 5, Seq: 5}, Limit: 100, Settled: true})
 			rows, err := db.Reader().QueryContext(t.Context(), c.explain+statement, args...)
 			if err != nil {
 				t.Fatal(err)

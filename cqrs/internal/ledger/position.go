@@ -1,4 +1,4 @@
-package cqrs
+package ledger
 
 import (
 	"cmp"
@@ -7,13 +7,21 @@ import (
 	"strings"
 )
 
+// Position is a place in the order of all events of a database. A later event of an
+// aggregate has a greater one. As text and JSON it is opaque.
+type Position struct {
+	// Tx is the transaction's id, 0 where there is one writer; Seq is the row's number.
+	Tx, Seq int64
+}
+
 // IsZero reports whether p is before all events.
 func (p Position) IsZero() bool { return p == Position{} }
 
 // Before reports whether p comes before o in the order of all events.
-func (p Position) Before(o Position) bool { return p.compare(o) < 0 }
+func (p Position) Before(o Position) bool { return Compare(p, o) < 0 }
 
-func (p Position) compare(o Position) int {
+// Compare is -1, 0 or 1 when p comes before o, is o, or comes after it.
+func Compare(p, o Position) int {
 	return cmp.Or(cmp.Compare(p.Tx, o.Tx), cmp.Compare(p.Seq, o.Seq))
 }
 

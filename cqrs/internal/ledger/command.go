@@ -1,4 +1,10 @@
-package cqrs
+// Package ledger is the SQL of the tables edda_*: commands, the versions of aggregates, events, the
+// places of handlers, and the events that those have parked. Package relay has that of edda_relays.
+//
+// A function writes within a transaction of the caller's, so what it does is stored or not with
+// everything else there, and may be run again with it; reads take any Querier. Nothing is kept
+// between calls: all of it is safe for concurrent use, as far as the transactions are.
+package ledger
 
 import (
 	"context"
@@ -11,16 +17,17 @@ import (
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/driver"
 )
 
 // Statuses of commands.
 const (
-	statusCommitted = "committed"
-	statusAborted   = "aborted"
+	Committed = "committed"
+	Aborted   = "aborted"
 )
 
-// commandRow is a row of edda_commands: the one truth about what became of a command.
-type commandRow struct {
+// Command is a row of edda_commands: the one truth about what became of a command.
+type Command struct {
 	ID          edda.ID
 	Run         int    // counts from 1; the one after an aborted run is the next
 	Status      string // committed or aborted
@@ -36,10 +43,10 @@ type commandRow struct {
 
 const commandColumns = "command_uuid, run, status, broadcaster, command_type, object, key, event_uuid, principal, reason, created_at"
 
-func (r *commandRow) values() []any {
+func (r *Command) values() []any {
 	return []any{
 		r.ID.String(), r.Run, r.Status, r.Broadcaster, r.Type, r.Object, r.Key,
-		nullID(r.EventID), string(r.Principal), keptText(r.Reason), r.CreatedAt.UnixMicro(),
+		nullID(r.EventID), string(r.Principal), KeptText(r.Reason), r.CreatedAt.UnixMicro(),
 	}
 }
 
@@ -50,11 +57,11 @@ const nextRunSQL = "UPDATE edda_commands SET run = $2, status = $3, broadcaster 
 	" key = $7, event_uuid = $8, principal = $9, reason = $10, created_at = $11" +
 	" WHERE command_uuid = $1 AND status = 'aborted' AND run = $2 - 1"
 
-// insertCommand writes the row of a run of a command: inserts it for the first run, and
+// InsertCommand writes the row of a run of a command: inserts it for the first run, and
 // puts it in place of the aborted one for a later run. When another row is there, it is
 // returned, and nothing is changed. It must be the first statement of its transaction,
 // so that whoever wants to abort the command waits for that.
-func insertCommand(ctx context.Context, tx *Tx, r *commandRow) (there *commandRow, err error) {
+func InsertCommand(ctx context.Context, tx *driver.Tx, r *Command) (there *Command, err error) {
 	statement := insertCommandSQL
 	if r.Run > 1 {
 		statement = nextRunSQL
@@ -62,15 +69,15 @@ func insertCommand(ctx context.Context, tx *Tx, r *commandRow) (there *commandRo
 	return writeCommand(ctx, tx, statement, r)
 }
 
-// abortCommand notes that a run of a command was aborted, so that its transaction cannot
+// AbortCommand notes that a run of a command was aborted, so that its transaction cannot
 // commit any more, or returns the row that is there instead.
-func abortCommand(ctx context.Context, tx *Tx, r *commandRow) (there *commandRow, err error) {
+func AbortCommand(ctx context.Context, tx *driver.Tx, r *Command) (there *Command, err error) {
 	aborted := *r
-	aborted.Status, aborted.EventID = statusAborted, edda.ID{}
-	return insertCommand(ctx, tx, &aborted)
+	aborted.Status, aborted.EventID = Aborted, edda.ID{}
+	return InsertCommand(ctx, tx, &aborted)
 }
 
-func writeCommand(ctx context.Context, tx *Tx, statement string, r *commandRow) (there *commandRow, err error) {
+func writeCommand(ctx context.Context, tx *driver.Tx, statement string, r *Command) (there *Command, err error) {
 	result, err := tx.ExecContext(ctx, statement, r.values()...)
 	if err != nil {
 		return nil, fmt.Errorf("write the row of command %s: %w", r.ID, err)
@@ -78,7 +85,7 @@ func writeCommand(ctx context.Context, tx *Tx, statement string, r *commandRow) 
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
 		return nil, err
 	}
-	there, err = selectCommand(ctx, tx, r.ID)
+	there, err = SelectCommand(ctx, tx, r.ID)
 	if err == nil && there == nil {
 		err = fmt.Errorf("command %s: run %d was to follow an aborted one, but it has never run", r.ID, r.Run)
 	}
@@ -87,10 +94,10 @@ func writeCommand(ctx context.Context, tx *Tx, statement string, r *commandRow) 
 
 const selectCommandSQL = "SELECT " + commandColumns + " FROM edda_commands WHERE command_uuid = $1"
 
-// selectCommand returns the row of a command, nil when there is none.
-func selectCommand(ctx context.Context, q Querier, id edda.ID) (*commandRow, error) {
+// SelectCommand returns the row of a command, nil when there is none.
+func SelectCommand(ctx context.Context, q driver.Querier, id edda.ID) (*Command, error) {
 	var (
-		r         commandRow
+		r         Command
 		principal string
 		createdAt int64
 	)
@@ -109,9 +116,9 @@ func selectCommand(ctx context.Context, q Querier, id edda.ID) (*commandRow, err
 // maxKeptText bounds the text that is kept of an error.
 const maxKeptText = 2000
 
-// keptText is the text of an error as any database takes it: PostgreSQL refuses what is not UTF-8,
+// KeptText is the text of an error as any database takes it: PostgreSQL refuses what is not UTF-8,
 // and NUL.
-func keptText(s string) string {
+func KeptText(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 	if len(s) <= maxKeptText {
 		return s

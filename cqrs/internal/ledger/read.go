@@ -1,4 +1,4 @@
-package cqrs
+package ledger
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/edda-io/edda/cqrs/internal/rawjson"
 )
 
-// eventRange says which events to read.
-type eventRange struct {
+// Range says which events to read.
+type Range struct {
 	// After is the place of the last event that is not wanted; Until that of the last
 	// that may be, the zero value for all.
 	After, Until Position
@@ -28,13 +28,13 @@ type eventRange struct {
 	Broadcaster string
 }
 
-// selectEvents returns events in the order of their positions.
-func (er eventRows) selectEvents(ctx context.Context, q Querier, d *driver.Dialect, r eventRange) ([]*Event, error) {
+// Select returns events in the order of their positions.
+func (er Events) Select(ctx context.Context, q driver.Querier, d *driver.Dialect, r Range) ([]*Event, error) {
 	statement, args := selectEventsSQL(d, r)
-	return er.queryEvents(ctx, q, statement, args...)
+	return er.Query(ctx, q, statement, args...)
 }
 
-func selectEventsSQL(d *driver.Dialect, r eventRange) (statement string, args []any) {
+func selectEventsSQL(d *driver.Dialect, r Range) (statement string, args []any) {
 	param := func(v any) string { args = append(args, v); return "$" + strconv.Itoa(len(args)) }
 	var where, order string
 	if d.Settled == "" { // there is one writer, and its numbers are the order
@@ -56,34 +56,34 @@ func selectEventsSQL(d *driver.Dialect, r eventRange) (statement string, args []
 	if r.Broadcaster != "" {
 		where += " AND broadcaster = " + param(r.Broadcaster)
 	}
-	statement = "SELECT tx, seq, " + eventColumns + " FROM edda_events WHERE " + where + " ORDER BY " + order
+	statement = "SELECT tx, seq, " + EventColumns + " FROM edda_events WHERE " + where + " ORDER BY " + order
 	if r.Limit > 0 {
 		statement += " LIMIT " + param(r.Limit)
 	}
 	return statement, args
 }
 
-// eventByID returns an event, nil when there is none.
-func (er eventRows) eventByID(ctx context.Context, q Querier, id edda.ID) (*Event, error) {
-	return er.queryEvent(ctx, q, "SELECT tx, seq, "+eventColumns+" FROM edda_events WHERE event_uuid = $1", id.String())
+// ByID returns an event, nil when there is none.
+func (er Events) ByID(ctx context.Context, q driver.Querier, id edda.ID) (*Event, error) {
+	return er.queryEvent(ctx, q, "SELECT tx, seq, "+EventColumns+" FROM edda_events WHERE event_uuid = $1", id.String())
 }
 
-// eventOfCommand returns the event of a command, nil when it has saved none.
-func (er eventRows) eventOfCommand(ctx context.Context, q Querier, id edda.ID) (*Event, error) {
-	return er.queryEvent(ctx, q, "SELECT tx, seq, "+eventColumns+
+// OfCommand returns the event of a command, nil when it has saved none.
+func (er Events) OfCommand(ctx context.Context, q driver.Querier, id edda.ID) (*Event, error) {
+	return er.queryEvent(ctx, q, "SELECT tx, seq, "+EventColumns+
 		" FROM edda_events WHERE event_uuid = (SELECT event_uuid FROM edda_commands WHERE command_uuid = $1)", id.String())
 }
 
-func (er eventRows) queryEvent(ctx context.Context, q Querier, statement string, args ...any) (*Event, error) {
-	events, err := er.queryEvents(ctx, q, statement, args...)
+func (er Events) queryEvent(ctx context.Context, q driver.Querier, statement string, args ...any) (*Event, error) {
+	events, err := er.Query(ctx, q, statement, args...)
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
 	return events[0], nil
 }
 
-// queryEvents runs a query for tx, seq and eventColumns.
-func (er eventRows) queryEvents(ctx context.Context, q Querier, statement string, args ...any) ([]*Event, error) {
+// Query runs a query for tx, seq and EventColumns.
+func (er Events) Query(ctx context.Context, q driver.Querier, statement string, args ...any) ([]*Event, error) {
 	events, lists, err := er.readEvents(ctx, q, statement, args)
 	if err == nil {
 		err = readItems(ctx, q, lists)
@@ -95,7 +95,7 @@ func (er eventRows) queryEvents(ctx context.Context, q Querier, statement string
 }
 
 // readEvents reads events, and says which of them are about lists.
-func (er eventRows) readEvents(ctx context.Context, q Querier, statement string, args []any) (events, lists []*Event, err error) {
+func (er Events) readEvents(ctx context.Context, q driver.Querier, statement string, args []any) (events, lists []*Event, err error) {
 	rows, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, nil, err
@@ -104,8 +104,10 @@ func (er eventRows) readEvents(ctx context.Context, q Querier, statement string,
 	r := newEventReader()
 	for rows.Next() {
 		e, err := r.read(rows)
-		if err == nil {
-			e.Data, err = er.codec.decode(ctx, e, e.Data)
+		if err == nil && er.Decode != nil {
+			stored := e.Data
+			e.Data = nil
+			e.Data, err = er.Decode(ctx, e, stored)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -210,13 +212,13 @@ func (r *eventReader) members(raw []byte) map[string]json.RawMessage {
 	return members
 }
 
-// queryItems reads the aggregates of an event about a list.
-func queryItems(ctx context.Context, q Querier, e *Event) error {
+// SelectItems reads the aggregates of an event about a list.
+func SelectItems(ctx context.Context, q driver.Querier, e *Event) error {
 	return readItems(ctx, q, []*Event{e})
 }
 
 // readItems reads the aggregates of events about lists.
-func readItems(ctx context.Context, q Querier, lists []*Event) error {
+func readItems(ctx context.Context, q driver.Querier, lists []*Event) error {
 	for len(lists) > 0 {
 		n := portion(len(lists))
 		if err := readSomeItems(ctx, q, lists[:n]); err != nil {
@@ -227,7 +229,7 @@ func readItems(ctx context.Context, q Querier, lists []*Event) error {
 	return nil
 }
 
-func readSomeItems(ctx context.Context, q Querier, lists []*Event) (err error) {
+func readSomeItems(ctx context.Context, q driver.Querier, lists []*Event) (err error) {
 	args := make([]any, len(lists))
 	byID := make(map[edda.ID]*Event, len(lists))
 	for i, e := range lists {
@@ -255,9 +257,9 @@ func readSomeItems(ctx context.Context, q Querier, lists []*Event) (err error) {
 	return rows.Err()
 }
 
-// lastPosition returns the position of the last event of an event's transaction and story, or,
+// LastPosition returns the position of the last event of an event's transaction and story, or,
 // where transactions have no ids, of its story so far.
-func lastPosition(ctx context.Context, q Querier, e *Event) (Position, error) {
+func LastPosition(ctx context.Context, q driver.Querier, e *Event) (Position, error) {
 	p := Position{Tx: e.Position.Tx}
 	err := q.QueryRowContext(ctx, "SELECT max(seq) FROM edda_events WHERE correlation_uuid = $1 AND tx = $2",
 		e.CorrelationID, e.Position.Tx).Scan(&p.Seq)
@@ -265,4 +267,26 @@ func lastPosition(ctx context.Context, q Querier, e *Event) (Position, error) {
 		return Position{}, fmt.Errorf("read the position of event %s: %w", e.ID, err)
 	}
 	return p, nil
+}
+
+// Newest is the place of the newest event that is settled, and whether there are others.
+func Newest(ctx context.Context, q driver.Querier, d *driver.Dialect) (head Position, unsettled bool, err error) {
+	order, settled := "seq DESC", "TRUE"
+	if d.Settled != "" {
+		order, settled = "tx DESC, seq DESC", d.Settled
+	}
+	one := func(where string) (p Position, settledToo bool, err error) {
+		err = q.QueryRowContext(ctx, "SELECT tx, seq, "+settled+" FROM edda_events "+where+" ORDER BY "+order+" LIMIT 1").
+			Scan(&p.Tx, &p.Seq, &settledToo)
+		if errors.Is(err, sql.ErrNoRows) {
+			return Position{}, true, nil
+		}
+		return p, settledToo, err
+	}
+	head, is, err := one("")
+	if err != nil || is {
+		return head, false, err
+	}
+	head, _, err = one("WHERE " + settled)
+	return head, true, err
 }

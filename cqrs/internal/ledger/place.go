@@ -1,4 +1,4 @@
-package cqrs
+package ledger
 
 import (
 	"context"
@@ -15,14 +15,14 @@ import (
 
 // States of a handler's row of edda_positions.
 const (
-	placeRunning    = "running"
-	placePaused     = "paused"
-	placeRebuilding = "rebuilding"
+	Running    = "running"
+	Paused     = "paused"
+	Rebuilding = "rebuilding"
 )
 
-// positionRow is a row of edda_positions: how far an eventual handler has come, which is the one
+// Place is a row of edda_positions: how far an eventual handler has come, which is the one
 // truth about it. Whoever changes the handler's effects or its parked events holds the row's lock.
-type positionRow struct {
+type Place struct {
 	Handler string // BROADCASTER/NAME
 	Position
 	State string // running or paused; rebuilding for a rebuild's own row
@@ -34,16 +34,16 @@ type positionRow struct {
 	UpdatedAt  time.Time
 }
 
-// firstGeneration is that of a handler none of whose events was ever parked.
-const firstGeneration = 1
+// FirstGeneration is that of a handler none of whose events was ever parked.
+const FirstGeneration = 1
 
 const positionColumns = "handler, tx, seq, state, generation, events, error, updated_at"
 
-// insertPositions makes the rows of handlers that have none yet, before the first event.
-func insertPositions(ctx context.Context, tx *Tx, handlers []string, now time.Time) error {
+// InsertPlaces makes the rows of handlers that have none yet, before the first event.
+func InsertPlaces(ctx context.Context, tx *driver.Tx, handlers []string, now time.Time) error {
 	for _, h := range handlers {
 		_, err := tx.ExecContext(ctx, "INSERT INTO edda_positions ("+positionColumns+
-			") VALUES ($1, 0, 0, $2, $3, 0, '', $4) ON CONFLICT (handler) DO NOTHING", h, placeRunning, firstGeneration, now.UnixMicro())
+			") VALUES ($1, 0, 0, $2, $3, 0, '', $4) ON CONFLICT (handler) DO NOTHING", h, Running, FirstGeneration, now.UnixMicro())
 		if err != nil {
 			return fmt.Errorf("write the position of handler %s: %w", h, err)
 		}
@@ -51,18 +51,26 @@ func insertPositions(ctx context.Context, tx *Tx, handlers []string, now time.Ti
 	return nil
 }
 
-// lockPosition reads a handler's row and keeps it from others until the transaction ends; nil when
+// PutPlace makes a row, before the first event, in place of what is there of it.
+func PutPlace(ctx context.Context, tx *driver.Tx, handler, state string, generation int64, now time.Time) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO edda_positions ("+positionColumns+") VALUES ($1, 0, 0, $2, $3, 0, '', $4)"+
+		" ON CONFLICT (handler) DO UPDATE SET tx = 0, seq = 0, generation = excluded.generation, events = 0, updated_at = excluded.updated_at",
+		handler, state, generation, now.UnixMicro())
+	return err
+}
+
+// LockPlace reads a handler's row and keeps it from others until the transaction ends; nil when
 // another process has it.
-func lockPosition(ctx context.Context, tx *Tx, d *driver.Dialect, handler string) (*positionRow, error) {
+func LockPlace(ctx context.Context, tx *driver.Tx, d *driver.Dialect, handler string) (*Place, error) {
 	return queryPosition(ctx, tx, handler, d.ForUpdate)
 }
 
-// selectPosition reads a handler's row; nil when there is none.
-func selectPosition(ctx context.Context, q Querier, handler string) (*positionRow, error) {
+// SelectPlace reads a handler's row; nil when there is none.
+func SelectPlace(ctx context.Context, q driver.Querier, handler string) (*Place, error) {
 	return queryPosition(ctx, q, handler, "")
 }
 
-func queryPosition(ctx context.Context, q Querier, handler, suffix string) (*positionRow, error) {
+func queryPosition(ctx context.Context, q driver.Querier, handler, suffix string) (*Place, error) {
 	r, err := scanPosition(q.QueryRowContext(ctx, "SELECT "+positionColumns+" FROM edda_positions WHERE handler = $1 "+suffix, handler))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
@@ -73,9 +81,9 @@ func queryPosition(ctx context.Context, q Querier, handler, suffix string) (*pos
 	return r, nil
 }
 
-func scanPosition(row interface{ Scan(dest ...any) error }) (*positionRow, error) {
+func scanPosition(row interface{ Scan(dest ...any) error }) (*Place, error) {
 	var (
-		r  positionRow
+		r  Place
 		at int64
 	)
 	err := row.Scan(&r.Handler, &r.Tx, &r.Seq, &r.State, &r.Generation, &r.Events, &r.Error, &at)
@@ -83,8 +91,8 @@ func scanPosition(row interface{ Scan(dest ...any) error }) (*positionRow, error
 	return &r, err
 }
 
-// selectPositions reads all rows, by handler.
-func selectPositions(ctx context.Context, q Querier) (all []*positionRow, err error) {
+// SelectPlaces reads all rows, by handler.
+func SelectPlaces(ctx context.Context, q driver.Querier) (all []*Place, err error) {
 	rows, err := q.QueryContext(ctx, "SELECT "+positionColumns+" FROM edda_positions ORDER BY handler")
 	if err != nil {
 		return nil, fmt.Errorf("read positions: %w", err)
@@ -101,8 +109,8 @@ func selectPositions(ctx context.Context, q Querier) (all []*positionRow, err er
 	return all, rows.Err()
 }
 
-// movePosition writes a row that lockPosition has returned.
-func movePosition(ctx context.Context, tx *Tx, r *positionRow, now time.Time) error {
+// MovePlace writes a row that LockPlace has returned.
+func MovePlace(ctx context.Context, tx *driver.Tx, r *Place, now time.Time) error {
 	_, err := tx.ExecContext(ctx, "UPDATE edda_positions SET tx = $2, seq = $3, state = $4, generation = $5, events = $6, error = $7,"+
 		" updated_at = $8 WHERE handler = $1", r.Handler, r.Tx, r.Seq, r.State, r.Generation, r.Events, r.Error, now.UnixMicro())
 	if err != nil {
@@ -113,13 +121,13 @@ func movePosition(ctx context.Context, tx *Tx, r *positionRow, now time.Time) er
 
 // States of parked events.
 const (
-	parkedWaiting = "waiting" // for its next attempt, or behind one of its aggregate
-	parkedDead    = "dead"    // a dead letter: its aggregate goes on
-	parkedStopped = "stopped" // a dead letter, whose aggregate waits
+	Waiting = "waiting" // for its next attempt, or behind one of its aggregate
+	Dead    = "dead"    // a dead letter: its aggregate goes on
+	Stopped = "stopped" // a dead letter, whose aggregate waits
 )
 
-// parkedRow is a row of edda_parked: an event that a handler has passed over.
-type parkedRow struct {
+// Parked is a row of edda_parked: an event that a handler has passed over.
+type Parked struct {
 	Handler  string
 	Position Position
 	EventID  edda.ID
@@ -132,18 +140,18 @@ type parkedRow struct {
 	NextAt    time.Time
 	Error     string
 	UpdatedAt time.Time
-	// held are the aggregates that wait behind it. They are not stored: of a list they are
+	// Held are the aggregates that wait behind it. They are not stored: of a list they are
 	// those of its items.
-	held []aggregate
+	Held []Aggregate
 }
 
-// aggregate names one.
-type aggregate struct{ object, key string }
+// Aggregate names one.
+type Aggregate struct{ Object, Key string }
 
 const parkedColumns = "handler, tx, seq, event_uuid, object, key, state, attempts, next_at, error, updated_at"
 
-// putParked writes a parked event, in place of what is there of it.
-func putParked(ctx context.Context, tx *Tx, r *parkedRow, now time.Time) error {
+// PutParked writes a parked event, in place of what is there of it.
+func PutParked(ctx context.Context, tx *driver.Tx, r *Parked, now time.Time) error {
 	next := int64(0)
 	if !r.NextAt.IsZero() {
 		next = r.NextAt.UnixMicro()
@@ -158,8 +166,8 @@ func putParked(ctx context.Context, tx *Tx, r *parkedRow, now time.Time) error {
 	return nil
 }
 
-// deleteParked takes a parked event away.
-func deleteParked(ctx context.Context, tx *Tx, handler string, p Position) error {
+// DeleteParked takes a parked event away.
+func DeleteParked(ctx context.Context, tx *driver.Tx, handler string, p Position) error {
 	_, err := tx.ExecContext(ctx, "DELETE FROM edda_parked WHERE handler = $1 AND tx = $2 AND seq = $3", handler, p.Tx, p.Seq)
 	if err != nil {
 		return fmt.Errorf("take the parked event %s from handler %s: %w", p, handler, err)
@@ -167,8 +175,8 @@ func deleteParked(ctx context.Context, tx *Tx, handler string, p Position) error
 	return nil
 }
 
-// parkedRange says which parked events to read.
-type parkedRange struct {
+// ParkedRange says which parked events to read.
+type ParkedRange struct {
 	Handler string   // "" for all
 	States  []string // none for all
 	Event   edda.ID  // zero for all
@@ -178,8 +186,8 @@ type parkedRange struct {
 	Limit        int // 0 for all
 }
 
-// selectParked reads parked events, by handler and position.
-func selectParked(ctx context.Context, q Querier, r parkedRange) (all []*parkedRow, err error) {
+// SelectParked reads parked events, by handler and position.
+func SelectParked(ctx context.Context, q driver.Querier, r ParkedRange) (all []*Parked, err error) {
 	var args []any
 	param := func(v any) string { args = append(args, v); return "$" + strconv.Itoa(len(args)) }
 	statement := "SELECT " + parkedColumns + " FROM edda_parked WHERE (handler, tx, seq) > (" +
@@ -209,7 +217,7 @@ func selectParked(ctx context.Context, q Querier, r parkedRange) (all []*parkedR
 
 	for rows.Next() {
 		var (
-			p        parkedRow
+			p        Parked
 			next, at int64
 		)
 		if err := rows.Scan(&p.Handler, &p.Position.Tx, &p.Position.Seq, scanID{&p.EventID}, &p.Object, &p.Key, &p.State, &p.Attempts,
@@ -225,19 +233,19 @@ func selectParked(ctx context.Context, q Querier, r parkedRange) (all []*parkedR
 	return all, rows.Err()
 }
 
-// parkedAt returns a handler's parked event at a place; nil when there is none.
-func parkedAt(ctx context.Context, q Querier, handler string, p Position) (*parkedRow, error) {
+// ParkedAt returns a handler's parked event at a place; nil when there is none.
+func ParkedAt(ctx context.Context, q driver.Querier, handler string, p Position) (*Parked, error) {
 	before := p
 	before.Seq--
-	rows, err := selectParked(ctx, q, parkedRange{Handler: handler, AfterHandler: handler, After: before, Limit: 1})
+	rows, err := SelectParked(ctx, q, ParkedRange{Handler: handler, AfterHandler: handler, After: before, Limit: 1})
 	if err != nil || len(rows) == 0 || rows[0].Position != p {
 		return nil, err
 	}
 	return rows[0], nil
 }
 
-// countParked returns how many events are parked, by handler and state.
-func countParked(ctx context.Context, q Querier) (all map[[2]string]int, err error) {
+// CountParked returns how many events are parked, by handler and state.
+func CountParked(ctx context.Context, q driver.Querier) (all map[[2]string]int, err error) {
 	rows, err := q.QueryContext(ctx, "SELECT handler, state, count(*) FROM edda_parked GROUP BY handler, state")
 	if err != nil {
 		return nil, fmt.Errorf("count parked events: %w", err)

@@ -2,12 +2,14 @@ package cqrs
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // The rows follow the routing table, and what is as it was is not written again.
@@ -17,7 +19,11 @@ func TestHandlerRows(t *testing.T) {
 			t.Helper()
 			made := tableOf(t, fill)
 			transact(t, db, func(ctx context.Context, tx *Tx) error {
-				return writeHandlers(ctx, tx, app, made.infos(), time.UnixMicro(at))
+				rows, err := handlerRows(made.infos())
+				if err != nil {
+					return err
+				}
+				return ledger.WriteHandlers(ctx, tx, app, rows, time.UnixMicro(at))
 			})
 		}
 		first := func(b *Broadcaster) {
@@ -59,14 +65,15 @@ func TestHandlerRows(t *testing.T) {
 		}, got); diff != "" {
 			t.Errorf("the rows (-want +got):\n%s", diff)
 		}
-		there, err := selectHandlers(t.Context(), db.Reader(), "one")
+		var routes []byte
+		err = db.Reader().QueryRowContext(t.Context(), "SELECT routes FROM edda_handlers WHERE app = 'one' AND name = 'H.same'").Scan(&routes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		const want = `[{"pattern":"create.*","config":{"priority":1,"lifecycle":"before","expects_input":"Test",` +
 			`"retry":{"max":1,"delay":"100ms","maxDelay":"30s","backoff":2,"jitter":0.2},"timeout":"30s","onDead":"continue"}}]`
-		if got := there[handlerKey{"Test", "H.same"}].routes; got != want {
-			t.Errorf("the routes are %s, want %s", got, want)
+		if diff := cmp.Diff(json.RawMessage(want), json.RawMessage(routes), sameJSON); diff != "" {
+			t.Errorf("the routes (-want +got):\n%s", diff)
 		}
 	})
 }

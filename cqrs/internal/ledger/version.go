@@ -1,28 +1,30 @@
-package cqrs
+package ledger
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/edda-io/edda/cqrs/driver"
 )
 
-// expectation is the version that an aggregate must have, 0 when it must not exist, or
+// Expectation is the version that an aggregate must have, 0 when it must not exist, or
 // any one.
-type expectation struct {
+type Expectation struct {
 	Key     string
 	Version uint64
 	Any     bool
 }
 
-// versionError says that an aggregate has another version than was expected.
-type versionError struct {
+// VersionError says that an aggregate has another version than was expected.
+type VersionError struct {
 	Object, Key string
 	Want, Has   uint64
 }
 
 // Error implements error.
-func (e *versionError) Error() string {
+func (e *VersionError) Error() string {
 	switch {
 	case e.Has == 0:
 		return fmt.Sprintf("%s %q: version %d was expected, but it does not exist", e.Object, e.Key, e.Want)
@@ -33,9 +35,9 @@ func (e *versionError) Error() string {
 	}
 }
 
-// selectVersions returns the versions of aggregates in the order of keys, 0 where there
+// SelectVersions returns the versions of aggregates in the order of keys, 0 where there
 // is none.
-func selectVersions(ctx context.Context, q Querier, object string, keys []string) ([]uint64, error) {
+func SelectVersions(ctx context.Context, q driver.Querier, object string, keys []string) ([]uint64, error) {
 	versions := make([]uint64, len(keys))
 	for from := 0; from < len(keys); {
 		n := portion(len(keys) - from)
@@ -47,7 +49,7 @@ func selectVersions(ctx context.Context, q Querier, object string, keys []string
 	return versions, nil
 }
 
-func selectSomeVersions(ctx context.Context, q Querier, object string, keys []string, versions []uint64) error {
+func selectSomeVersions(ctx context.Context, q driver.Querier, object string, keys []string, versions []uint64) error {
 	args := make([]any, 0, 1+len(keys))
 	args = append(args, object)
 	for _, key := range keys {
@@ -61,7 +63,7 @@ func selectSomeVersions(ctx context.Context, q Querier, object string, keys []st
 }
 
 // queryVersions runs a query for keys and versions.
-func queryVersions(ctx context.Context, q Querier, statement string, args ...any) (versions map[string]uint64, err error) {
+func queryVersions(ctx context.Context, q driver.Querier, statement string, args ...any) (versions map[string]uint64, err error) {
 	rows, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, err
@@ -89,10 +91,10 @@ const (
 	ifAny          = " ON CONFLICT (object, key) DO UPDATE SET version = edda_aggregates.version + 1"
 )
 
-// raiseVersions raises the version of each aggregate by one and returns the new ones, in
+// RaiseVersions raises the version of each aggregate by one and returns the new ones, in
 // the order of want, in which each is there once. One that does not have the version that
-// it must have is a *versionError; then the transaction must not commit.
-func raiseVersions(ctx context.Context, tx *Tx, object string, want []expectation) ([]uint64, error) {
+// it must have is a *VersionError; then the transaction must not commit.
+func RaiseVersions(ctx context.Context, tx *driver.Tx, object string, want []Expectation) ([]uint64, error) {
 	raised := make([]uint64, len(want))
 	for from := 0; from < len(want); {
 		// A run of those of the same kind takes one statement.
@@ -110,7 +112,7 @@ func raiseVersions(ctx context.Context, tx *Tx, object string, want []expectatio
 	return raised, nil
 }
 
-func raiseSome(ctx context.Context, tx *Tx, object string, want []expectation, raised []uint64) error {
+func raiseSome(ctx context.Context, tx *driver.Tx, object string, want []Expectation, raised []uint64) error {
 	statement, args := want[0].kind().statement(object, want)
 	found, err := runRaise(ctx, tx, statement, args, want)
 	if err != nil {
@@ -118,18 +120,18 @@ func raiseSome(ctx context.Context, tx *Tx, object string, want []expectation, r
 	}
 	for i, w := range want {
 		if raised[i] = found[w.Key]; raised[i] == 0 {
-			has, err := selectVersions(ctx, tx, object, []string{w.Key})
+			has, err := SelectVersions(ctx, tx, object, []string{w.Key})
 			if err != nil {
 				return err
 			}
-			return &versionError{Object: object, Key: w.Key, Want: w.Version, Has: has[0]}
+			return &VersionError{Object: object, Key: w.Key, Want: w.Version, Has: has[0]}
 		}
 	}
 	return nil
 }
 
 // runRaise runs the statement and returns the versions of those that it has raised.
-func runRaise(ctx context.Context, tx *Tx, statement string, args []any, want []expectation) (map[string]uint64, error) {
+func runRaise(ctx context.Context, tx *driver.Tx, statement string, args []any, want []Expectation) (map[string]uint64, error) {
 	if len(want) > 1 || want[0].Any {
 		return queryVersions(ctx, tx, statement+returning, args...)
 	}
@@ -153,7 +155,7 @@ const (
 	wantExact
 )
 
-func (w expectation) kind() expectationKind {
+func (w Expectation) kind() expectationKind {
 	switch {
 	case w.Any:
 		return wantAny
@@ -165,7 +167,7 @@ func (w expectation) kind() expectationKind {
 }
 
 // statement raises the versions of those that are as expected.
-func (k expectationKind) statement(object string, want []expectation) (statement string, args []any) {
+func (k expectationKind) statement(object string, want []Expectation) (statement string, args []any) {
 	if k == wantExact {
 		args = append(args, object)
 		for _, w := range want {
