@@ -108,6 +108,32 @@ func TestCreateUserFails(t *testing.T) {
 	})
 }
 
+// A call that fails once the third party knows is made again, under the same id; in the end the third
+// party is told to forget it, once.
+func TestCreateUserFailsOnceThePartyKnows(t *testing.T) {
+	onEach(t, func(w *world) {
+		var want []string
+		for _, c := range []struct {
+			trouble string
+			reason  edda.Reason
+		}{
+			{"called", edda.Failed},
+			{"called:panic", edda.Panicked},
+		} {
+			cmd := w.command(User{Email: "ada@example.com", Name: "Ada"}, c.trouble)
+			id := cmd.ID
+			out, err := w.app.Do(w.Context(), cmd)
+			if err == nil || edda.ReasonOf(err) != c.reason {
+				w.Errorf("%s: got %+v and the error %v, want one of reason %s", c.trouble, out, err, c.reason)
+			}
+			w.undone(id)
+			want = append(want, "join Ada", "redact Ada")
+			wants(w, "told after "+c.trouble, w.told(), want...)
+		}
+		w.onlyEva()
+	})
+}
+
 // onlyEva creates Eva, and checks that nothing else was stored or heard.
 func (w *world) onlyEva() {
 	w.Helper()

@@ -49,6 +49,9 @@ func (t *trouble) at(ctx context.Context, step string, metadata map[string]json.
 	case "hang":
 		return t.hang(ctx)
 	}
+	if step == "called" { // a final error of a call says that the third party was told nothing
+		return fmt.Errorf("as you wished, step %q fails", step)
+	}
 	return edda.Final("TROUBLE", "as you wished, step %q fails", step)
 }
 
