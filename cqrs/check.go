@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,6 +32,19 @@ func checkJSON(raw json.RawMessage) error {
 		return fmt.Errorf("it is no JSON: %s", clip(raw))
 	case !utf8.Valid(raw):
 		return errors.New("it is not UTF-8")
+	}
+	return nil
+}
+
+// checkMetadata says which metadata cannot be kept.
+func checkMetadata(all map[string]json.RawMessage) error {
+	for name, v := range all {
+		if slices.Contains(takenMetadata, name) {
+			return fmt.Errorf("the metadata %q is taken; the app fills it in", name)
+		}
+		if err := errors.Join(checkText(name), checkJSON(v)); err != nil {
+			return fmt.Errorf("the metadata %q: %w", name, err)
+		}
 	}
 	return nil
 }

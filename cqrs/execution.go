@@ -108,13 +108,8 @@ func (x *execution) checkData() error {
 
 func (x *execution) checkContext() error {
 	c := x.command
-	for name, v := range c.Metadata {
-		if slices.Contains(takenMetadata, name) {
-			return badValue("", "the metadata %q is taken; the app fills it in", name)
-		}
-		if err := errors.Join(checkText(name), checkJSON(v)); err != nil {
-			return badValue("", "the metadata %q: %w", name, err)
-		}
+	if err := checkMetadata(c.Metadata); err != nil {
+		return badValue("", "%w", err)
 	}
 	if err := checkText(c.CorrelationID); err != nil {
 		return badValue("", "CorrelationID is %q: %w", clip([]byte(c.CorrelationID)), err)

@@ -2,6 +2,7 @@ package cqrs
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -56,7 +57,7 @@ type (
 	// the data of its event is merged into this one as the config says.
 	ProcessFunc func(ctx context.Context, q Querier, e *Event) (*Command, error)
 	// DispatchFunc derives events from an event: side effects of it which others listen to.
-	// Of each only Type, and Data with Object if it differs, need be set.
+	// Of each only Type, and Data if that differs, need be set.
 	DispatchFunc func(ctx context.Context, q Querier, e *Event) ([]*Derived, error)
 )
 
@@ -66,6 +67,9 @@ type Derived struct {
 	Type string
 	// Data is that of the event it is derived from when zero.
 	Data Data
+	// Metadata go into the event beside those of the one it is derived from, or in place of those
+	// of the same names. The names changes, previous, hooks and principal are taken.
+	Metadata map[string]json.RawMessage
 	// Explain is why.
 	Explain []byte
 }

@@ -211,14 +211,14 @@ func TestDispatcher(t *testing.T) {
 		b.Hook("Users.hook", (&recorder{}).hook(""), On("*", Config{}))
 		b.Dispatcher("Users.tell", func(_ context.Context, _ Querier, e *Event) ([]*Derived, error) {
 			fs, err := friends.StageList([]friend{{ID: "8"}, {ID: "7"}})
-			return []*Derived{{Type: "told.:user_uuid", Explain: raw("why")}, {Type: "listed.:friend_uuid", Data: fs}}, err
+			return []*Derived{{Type: "told.:user_uuid", Explain: raw("why"), Metadata: map[string]json.RawMessage{"channel": raw("told"), "to": raw("ann")}}, {Type: "listed.:friend_uuid", Data: fs}}, err
 		}, On("user.*", Config{ExpectsOutput: Objects{"User", "Friend.list"}}))
 		b.Dispatcher("Told.again", func(context.Context, Querier, *Event) ([]*Derived, error) {
 			return []*Derived{{Type: "told.:user_uuid.again"}}, nil
 		}, On("told.:user_uuid", Config{}))
 		b.Projector("Log.write", logs("saw"), nil, On("*", Config{Priority: 999}))
 		w := start(t, db, b)
-		out := w.do(&Command{Type: "create.user", Data: staged(t, users, user{ID: "1"}), CorrelationID: "story"})
+		out := w.do(&Command{Type: "create.user", Data: staged(t, users, user{ID: "1"}), CorrelationID: "story", Metadata: map[string]json.RawMessage{"channel": raw("web"), "ip": raw("::1")}})
 		w.is("SELECT line FROM log ORDER BY n", "saw told.1.again", "saw told.1", "saw listed.8", "saw user.1.created")
 		events, err := (eventRows{}).selectEvents(t.Context(), db.Reader(), db.Dialect(), ledger.Range{})
 		if err != nil {
@@ -243,6 +243,12 @@ func TestDispatcher(t *testing.T) {
 		told, listed := events[1], events[3]
 		if told.CausationID != out.Event.ID || events[2].CausationID != told.ID || string(told.Explain) != `"why"` || string(told.Data) != string(out.Event.Data) {
 			t.Errorf("%+v", told)
+		}
+		if m := told.Metadata; string(m["channel"]) != `"told"` || string(m["to"]) != `"ann"` || string(m["ip"]) != `"::1"` || string(m["principal"]) != `"anonymous"` {
+			t.Errorf("metadata %s", m)
+		}
+		if m := out.Event.Metadata; string(m["channel"]) != `"web"` || m["to"] != nil {
+			t.Errorf("the metadata of the event have become %s", m)
 		}
 		if want := []Item{{Key: "8", Version: 1}, {Key: "7", Version: 1}}; !slices.Equal(listed.Items, want) || listed.Key != "8" || listed.Pattern != "listed.:friend_uuid" {
 			t.Errorf("%+v", listed)
@@ -290,6 +296,7 @@ func TestStrongExpect(t *testing.T) {
 		"derived type":        {dispatcher(Derived{Type: "x.:y"}), Config{}, edda.Failed, ":y"},
 		"derived without one": {dispatcher(Derived{}), Config{}, edda.Failed, "pattern is empty"},
 		"derived explanation": {dispatcher(Derived{Type: "x", Explain: []byte("{")}), Config{}, edda.Failed, "Explain: it is no JSON"},
+		"derived metadata":    {dispatcher(Derived{Type: "x", Metadata: map[string]json.RawMessage{"principal": raw("ann")}}), Config{}, edda.Failed, `metadata "principal" is taken`},
 	}
 	onBoth(t, func(t *testing.T, db driver.DB) {
 		for name, c := range cases {

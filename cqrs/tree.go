@@ -373,10 +373,17 @@ func (e *Event) derive(d *Derived) (*Event, error) {
 	if err := checkExplain(d.Explain); err != nil {
 		return nil, unexpected("Explain: %w", err)
 	}
+	if err := checkMetadata(d.Metadata); err != nil {
+		return nil, unexpected("%w", err)
+	}
 	c := e.copied()
 	c.CausationID, c.CausationLevel, c.Explain = e.ID, e.CausationLevel+1, d.Explain
 	c.Saga, c.Before, c.After, c.Chain, c.Includes = []string{}, []string{}, []string{}, []string{}, nil
 	c.CreatedAt = now()
+	if c.Metadata == nil {
+		c.Metadata = make(map[string]json.RawMessage, len(d.Metadata))
+	}
+	maps.Copy(c.Metadata, d.Metadata)
 	if d.Data.model != nil {
 		c.Object, c.Key, c.Data, c.PrimaryKeys = d.Data.Object(), d.Data.keys[0], d.Data.raw, d.Data.primary()
 		c.Items = nil
