@@ -140,7 +140,7 @@ func Checkpoint(n *Node) error { return n.writeCheckpoint() }
 func Watched(t testing.TB, n *Node) (watched int) {
 	t.Helper()
 	for _, p := range n.parts {
-		if err := n.inPartition(t.Context(), p, "count", func() { watched += len(p.news.watched) }); err != nil {
+		if err := n.inPartition(t.Context(), p, "count", func() { watched += p.news.Watched() }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edda-io/edda"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/follow"
 	hub "github.com/edda-io/edda/internal/live"
 )
 
@@ -45,10 +46,10 @@ type walker struct {
 	settled int64
 
 	known  knownStream
-	serial uint64      // of the stream as it was seen last, zero when there was none
-	news   *streamNews // of that stream
-	seen   uint64      // what there was of news, or of streams made, when one looked last
-	atEnd  bool        // there was no more then
+	serial uint64         // of the stream as it was seen last, zero when there was none
+	news   *follow.Stream // of that stream
+	seen   uint64         // what there was of news, or of streams made, when one looked last
+	atEnd  bool           // there was no more then
 
 	decode edda.StreamDecoder
 	room   int // for as many entries as came last
@@ -124,9 +125,9 @@ func (w *walker) look(ctx context.Context) (more bool, err error) {
 // changed reports whether there may be more than when one looked last.
 func (w *walker) changed() bool {
 	if w.known == wasThere {
-		return w.news.changed.Load() != w.seen
+		return w.news.Changes() != w.seen
 	}
-	return w.p.news.made.Load() != w.seen
+	return w.p.news.Made() != w.seen
 }
 
 // take takes what there is of the stream, nil when there is none. It runs in the
@@ -137,7 +138,7 @@ func (w *walker) take(s *streamfold.Stream) {
 	}
 	if s == nil {
 		w.gap = w.gap || w.known == wasThere
-		w.known, w.serial, w.news, w.seen, w.atEnd = wasAbsent, 0, nil, w.p.news.made.Load(), true
+		w.known, w.serial, w.news, w.seen, w.atEnd = wasAbsent, 0, nil, w.p.news.Made(), true
 		w.next = max(w.at.Time, w.p.streams.End(w.namespace, w.stream))
 		return
 	}
@@ -146,7 +147,7 @@ func (w *walker) take(s *streamfold.Stream) {
 		w.settled = s.LastAt()
 	}
 	w.known, w.serial, w.news = wasThere, s.Serial, w.p.newsOf(s)
-	w.seen = w.news.changed.Load()
+	w.seen = w.news.Changes()
 	w.walk = w.p.streams.Walk(s, w.at, w.settled)
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
+	"github.com/edda-io/edda/internal/follow"
 	hub "github.com/edda-io/edda/internal/live"
 	"github.com/edda-io/edda/internal/seldom"
 	"github.com/edda-io/edda/internal/store"
@@ -52,7 +53,7 @@ type Node struct {
 	// streamBytes is the memory of messages of streams that the store has not got yet.
 	streamBytes   atomic.Int64
 	streamAppends sync.Pool // of *streamAppend
-	ringer        ringer
+	ringer        *follow.Ringer
 	hub           *hub.Hub
 	topics        topicSetter
 	dropped       seldom.Gate // of appends of handlers

@@ -25,6 +25,7 @@ import (
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/follow"
 	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
@@ -49,7 +50,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	}
 	n.registry.init()
 	n.workers.all = map[string]*Worker{}
-	n.ringer.wake = make(chan struct{}, 1)
+	n.ringer = follow.NewRinger()
 	n.topics.wake = make(chan struct{}, 1)
 	n.hub = n.newHub()
 	n.endpoints.all = map[edda.Address]*endpoint{}
@@ -168,7 +169,7 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 		n: n, id: id, in: newInbox(), halted: make(chan struct{}), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
 		ready: map[queue]*ready{}, lanes: map[uint64]*lane{}, readers: map[uint64][]*partReader{},
 		sagaWaiters: map[sagafold.Ref][]*sagaWaiter{}, stepEnds: map[stepRef]int{},
-		tails: tails{all: map[tailKey]*streamTail{}}, awaiting: map[awaitKey][]*awaiter{},
+		tails: follow.NewTails(n.ringer, &n.metrics.Streams.Waiting), awaiting: map[awaitKey][]*awaiter{},
 	}
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)
@@ -278,7 +279,7 @@ func (n *Node) begin(ctx context.Context) error {
 		n.loops.Go(p.run)
 	}
 	n.loops.Go(n.runCheckpoints)
-	n.loops.Go(func() { n.ringer.run(n.halt) })
+	n.loops.Go(func() { n.ringer.Run(n.halt) })
 	n.loops.Go(func() { n.topics.run(n) })
 	for range n.parts {
 		select {

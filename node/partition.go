@@ -15,6 +15,7 @@ import (
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	servicefold "github.com/edda-io/edda/internal/fold/service"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/follow"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
 )
@@ -69,9 +70,8 @@ type partition struct {
 	stepEnds    map[stepRef]int // steps whose end is on its way into the log, and how often
 	sagasDue    int             // records on their way because of a deadline
 
-	tails       tails         // where readers of streams wait
-	toRing      []*streamTail // when the batch is done with
-	news        news          // for those who follow streams
+	tails       *follow.Tails // where readers of streams wait
+	news        follow.News   // for those who follow streams
 	awaiting    map[awaitKey][]*awaiter
 	streamBytes int // what the node last heard of the streams' memory
 
@@ -285,8 +285,8 @@ func (p *partition) leave() {
 	for _, then := range p.quiesce {
 		then()
 	}
-	p.leaveTails(p.n.notRunning("read a stream"))
-	p.leaveWatches()
+	p.tails.Close(p.n.notRunning("read a stream"))
+	p.news.Close()
 	p.endAwaiters(nil, p.n.notRunning("await a message"))
 }
 
@@ -473,8 +473,8 @@ func (p *partition) complete(b *batch) error {
 		}
 		p.applied(pr)
 	}
-	p.ringAll()
-	p.tellAll()
+	p.tails.Ring()
+	p.news.Tell()
 	end := b.First + engine.Position(len(b.Records))
 	p.recycle(b)
 	for _, to := range p.outbox.Touched() {

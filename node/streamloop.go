@@ -5,6 +5,7 @@ import (
 
 	"github.com/edda-io/edda"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/follow"
 	"github.com/edda-io/edda/internal/metric"
 )
 
@@ -17,9 +18,9 @@ type streamPart struct {
 
 // liveStream is what the node hangs on to a stream.
 type liveStream struct {
-	tails    map[string]*streamTail // by shard
+	tails    map[string]*follow.Tail // by shard
 	counters *metric.Stream
-	news     *streamNews // nil while nobody follows the stream
+	news     *follow.Stream // nil while nobody follows the stream
 }
 
 // liveStream returns the live part of a stream, made when missing.
@@ -103,7 +104,7 @@ func (c *streamChange) apply(p *partition, e *streamfold.Effect) {
 func (p *partition) streamGrown(e *streamfold.Effect) {
 	p.n.appended(e.N * messageMemory)
 	l := p.liveStream(e.Stream)
-	p.changed(l.news)
+	p.news.Change(l.news)
 	c := l.counters
 	c.Appended.Add(float64(e.N))
 	c.Bytes.Add(float64(e.Bytes))
@@ -120,7 +121,7 @@ func (p *partition) streamRemoved(s *streamfold.Stream) {
 	p.n.hub.Remove(s.Spec.Namespace, s.Spec.Name, false, err)
 	p.endTails(s, err)
 	p.endAwaiters(s, err)
-	p.changed(p.liveStream(s).news)
+	p.news.Change(p.liveStream(s).news)
 	// Another one that is made under the name has later times only: see hub.Place.
 	p.last = max(p.last, s.LastAt()+1)
 }

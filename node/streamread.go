@@ -7,6 +7,7 @@ import (
 
 	"github.com/edda-io/edda"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
+	"github.com/edda-io/edda/internal/follow"
 )
 
 // streamRead is one read of a shard, in its caller's goroutine.
@@ -15,8 +16,8 @@ type streamRead struct {
 	p    *partition
 	op   string
 	read *edda.Read
-	key  tailKey
-	tail *streamTail // where it waits; nil while it need not
+	key  follow.Key
+	tail *follow.Tail // where it waits; nil while it need not
 	from uint64
 	gone int // how often what was to be read was gone
 }
@@ -35,7 +36,7 @@ func (n *Node) ReadStream(ctx context.Context, read edda.Read) (*edda.StreamPage
 func (n *Node) readShard(ctx context.Context, read edda.Read) (*edda.StreamPage, error) {
 	r := streamRead{
 		n: n, p: n.streamHome(read.Namespace, read.Stream), op: "read stream " + read.Stream, read: &read,
-		key: tailKey{read.Namespace, read.Stream, read.Shard},
+		key: follow.Key{Namespace: read.Namespace, Stream: read.Stream, Shard: read.Shard},
 	}
 	v, err := r.look(ctx)
 	if err != nil {
@@ -66,14 +67,14 @@ func (n *Node) readShard(ctx context.Context, read edda.Read) (*edda.StreamPage,
 // shown already, else the partition is asked.
 func (r *streamRead) look(ctx context.Context) (streamfold.View, error) {
 	if r.tail == nil {
-		r.tail = r.p.tails.find(r.key)
+		r.tail = r.p.tails.Find(r.key)
 	}
 	if r.tail != nil {
-		v, ok := r.tail.look()
+		v, ok := r.tail.Look()
 		if ok {
 			return v, nil
 		}
-		if err := r.tail.reason(); err != nil {
+		if err := r.tail.Reason(); err != nil {
 			return v, err
 		}
 		r.tail = nil
@@ -87,17 +88,17 @@ func (r *streamRead) ask(ctx context.Context, stays bool) (v streamfold.View, er
 	var failed error
 	err = r.n.inPartition(ctx, r.p, r.op, func() {
 		var s *streamfold.Stream
-		if s, failed = r.p.findStream(r.op, r.key.namespace, r.key.stream); failed != nil {
+		if s, failed = r.p.findStream(r.op, r.key.Namespace, r.key.Stream); failed != nil {
 			return
 		}
-		if !s.May(r.key.shard) {
-			failed = errNoShard(r.op, s, r.key.shard)
+		if !s.May(r.key.Shard) {
+			failed = errNoShard(r.op, s, r.key.Shard)
 			return
 		}
 		if stays {
-			r.tail = r.p.tailOf(s, r.key.shard)
+			r.tail = r.p.tailOf(s, r.key.Shard)
 		}
-		v = r.p.viewOf(s, r.key.shard)
+		v = r.p.viewOf(s, r.key.Shard)
 	})
 	if err == nil {
 		err = failed
@@ -140,7 +141,7 @@ func (r *streamRead) page(v *streamfold.View) (*edda.StreamPage, error) {
 	page.Messages = make([]edda.StreamMessage, len(entries))
 	var d edda.StreamDecoder
 	for i := range entries {
-		if err := decodeEntry(&d, &page.Messages[i], r.key.shard, &entries[i]); err != nil {
+		if err := decodeEntry(&d, &page.Messages[i], r.key.Shard, &entries[i]); err != nil {
 			return nil, errInternal(r.op, err)
 		}
 	}
@@ -182,8 +183,8 @@ func (r *streamRead) wait(ctx context.Context, v *streamfold.View, over <-chan t
 			return true, err
 		}
 	}
-	if rung := r.tail.wait(r.from); rung != nil {
-		defer r.tail.leave()
+	if rung := r.tail.Wait(r.from); rung != nil {
+		defer r.tail.Leave()
 		select {
 		case <-rung:
 		case <-over:
