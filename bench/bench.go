@@ -59,8 +59,8 @@ type Options struct {
 	// start-loaded. Zero means DefaultCompleted and DefaultPending. Pending is also the
 	// number of sagas that wait in that of saga-waiting; the saga of saga-wide has at
 	// most Completed steps. Streams that are read or started with have Completed messages,
-	// that of group-behind ten times as many; the rows of SQL have at most as many events. The rows of live messages have at most Pending
-	// WebSockets.
+	// that of group-behind ten times as many; the rows of SQL have at most as many events, and join looks at no more keys. The rows of live messages have at most Pending
+	// WebSockets, idle-workers as many workers.
 	Completed, Pending int
 	// Postgres is the connection string, a URL or keywords, of a PostgreSQL server, whose user may make databases there. The
 	// rows that end in -pg are left out when it is empty.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -26,7 +27,10 @@ func brief(tb testing.TB) Options {
 func TestRows(t *testing.T) {
 	for _, s := range specs() {
 		if !strings.HasSuffix(s.name, onPostgres) {
-			testRow(t, &s, brief(t))
+			t.Run(fmt.Sprintf("%s %d", s.name, s.inFlight), func(t *testing.T) {
+				t.Parallel()
+				testRow(t, &s, brief(t))
+			})
 		}
 	}
 }

@@ -315,13 +315,12 @@ func measureGroupBehind(ctx context.Context, e *env, s *spec) (r Result, err err
 	return r, err
 }
 
-// fillStreams leaves 1,000 streams of a thousandth of the messages each.
+// fillStreams leaves 1,000 streams of a thousandth of the messages each, or as many fewer as
+// have 100 messages each.
 func fillStreams(ctx context.Context, n *node.Node, messages int) error {
-	const streams = 1000
-	for i := range streams {
-		if err := appendMany(ctx, n, fmt.Sprintf("%s-%d", streamName, i), max(messages/streams, 1)); err != nil {
-			return err
-		}
-	}
-	return nil
+	const inFlight = 16
+	streams := max(min(1000, messages/100), 1)
+	return times(streams, inFlight, func(i int) error {
+		return appendMany(ctx, n, fmt.Sprintf("%s-%d", streamName, i), max(messages/streams, 1))
+	})
 }

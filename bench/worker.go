@@ -184,7 +184,7 @@ func measureJoin(ctx context.Context, e *env, s *spec) (r Result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	keys, body := allKeys()[:joinKeys], payload()
+	keys, body := allKeys()[:min(joinKeys, e.Completed)], payload()
 	before, err := n.places(ctx, keys, body)
 	if err != nil {
 		return r, err
@@ -227,7 +227,7 @@ func measureJoin(ctx context.Context, e *env, s *spec) (r Result, err error) {
 	return r, nil
 }
 
-// joinKeys is how many keys the row join looks at.
+// joinKeys is how many keys the row join looks at, at most.
 const joinKeys = 5000
 
 // places asks where each key is handled.
@@ -298,13 +298,13 @@ func measureIdleWorkers(ctx context.Context, e *env, s *spec) (r Result, err err
 	}
 	defer p.kill()
 	begin := time.Now()
-	w, err := e.launch(ctx, roleWork, "", "-connect="+p.said, "-workers="+strconv.Itoa(s.inFlight))
+	w, err := e.launch(ctx, roleWork, "", "-connect="+p.said, "-workers="+strconv.Itoa(min(s.inFlight, e.Pending)))
 	if err != nil {
 		return r, err
 	}
 	defer w.kill()
 	took := time.Since(begin)
-	sleep(ctx, 2*settle)
+	sleep(ctx, min(2*settle, e.Duration))
 	r.ResidentBytes, r.PeakBytes, err = residentBytes(p.cmd.Process.Pid)
 	r.Value, r.P50Micros, r.P99Micros = took.Seconds(), float64(took.Microseconds()), float64(took.Microseconds())
 	return r, err
