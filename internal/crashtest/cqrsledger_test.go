@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -40,9 +41,9 @@ func newThirdParty(t *testing.T, seed uint64) *thirdParty {
 	p := &thirdParty{rng: newRand(seed, 77), heard: map[string][]callHeard{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /do/{id}", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"ref":%q}`, p.note(r.PathValue("id"), false))
+		fmt.Fprintf(w, `{"ref":%q}`, p.note(r.Context(), r.PathValue("id"), false))
 	})
-	mux.HandleFunc("POST /undo/{id}", func(_ http.ResponseWriter, r *http.Request) { p.note(r.PathValue("id"), true) })
+	mux.HandleFunc("POST /undo/{id}", func(_ http.ResponseWriter, r *http.Request) { p.note(r.Context(), r.PathValue("id"), true) })
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	p.url = s.URL
@@ -51,7 +52,7 @@ func newThirdParty(t *testing.T, seed uint64) *thirdParty {
 
 // note notes a call, takes its time, so that a kill may come before the answer, and
 // returns what the call is called.
-func (p *thirdParty) note(id string, undo bool) string {
+func (p *thirdParty) note(ctx context.Context, id string, undo bool) string {
 	parts := strings.Split(id, ".") // COMMAND.RUN.CALL
 	p.mu.Lock()
 	saga := strings.Join(parts[:2], ".")
@@ -62,7 +63,7 @@ func (p *thirdParty) note(id string, undo bool) string {
 	}
 	d := time.Duration(p.rng.IntN(6)) * time.Millisecond
 	p.mu.Unlock()
-	time.Sleep(d)
+	pause(ctx, d)
 	return id
 }
 
