@@ -12,11 +12,14 @@ import (
 	"github.com/edda-io/edda/internal/pgtest"
 )
 
-// OnBoth runs a test on each kind of database, named sqlite and postgres.
+// OnBoth runs a test on each kind of database, named sqlite and postgres, at the same time.
 func OnBoth(t *testing.T, f func(t *testing.T, db driver.DB)) {
 	t.Helper()
 	for _, kind := range []string{"sqlite", "postgres"} {
-		t.Run(kind, func(t *testing.T) { f(t, Open(t, kind)) })
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			f(t, Open(t, kind))
+		})
 	}
 }
 
