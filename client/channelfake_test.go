@@ -12,6 +12,11 @@ import (
 type fakeChannels struct {
 	eddav1.UnimplementedChannelServiceServer
 	*fakeSagas
+	subscribe func(r *eddav1.SubscribeRequest, send func(*eddav1.LiveMessages) error) error
+}
+
+func (f *fakeChannels) Subscribe(r *eddav1.SubscribeRequest, s eddav1.ChannelService_SubscribeServer) error {
+	return f.subscribe(r, s.Send)
 }
 
 func (f *fakeChannels) SetChannel(ctx context.Context, r *eddav1.SetChannelRequest) (*eddav1.SetChannelResponse, error) {

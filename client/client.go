@@ -6,9 +6,9 @@
 //	conn, err := client.Dial("http://127.0.0.1:7400", client.Options{})
 //	c := conn.Client() // as node.Client()
 //
-// It sets, looks up, lists and removes channels as an [edda.ChannelBackend] does, and an
-// append with a Channel publishes; whoever wants to subscribe does so over HTTP or
-// WebSocket.
+// It sets, looks up, lists and removes channels as an [edda.ChannelBackend] does, an append
+// with a Channel publishes, and [Conn.Listen] subscribes; for presence, and subscriptions whose
+// patterns change, there are HTTP and WebSocket.
 //
 // Calls, sends and appends travel together on a few connections, as many at a time as are
 // waiting. They return the same replies and the same [edda.Error] as in process,

@@ -22,11 +22,14 @@ import (
 // fakeChannels is a backend that knows one channel, and notes what it is asked to do.
 type fakeChannels struct {
 	edda.ChannelBackend
-	channel *edda.Channel
+	channel      *edda.Channel
+	subscription edda.Subscription // that there is; nil: nothing to subscribe to
 
 	mu    sync.Mutex // guards what follows
 	asked []string
 	spec  edda.ChannelSpec
+
+	subscribed *edda.Subscribe
 }
 
 // take returns what the backend was asked to since it was called last.

@@ -8587,6 +8587,227 @@ func (*DeleteChannelResponse) Descriptor() ([]byte, []int) {
 	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{114}
 }
 
+type SubscribeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: "default"
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`       // this or channel
+	Channel       string                 `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	Patterns      []string               `protobuf:"bytes,4,rep,name=patterns,proto3" json:"patterns,omitempty"`    // of types of messages, those that match any; none: all
+	From          string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`            // empty: "end"; "start", a time or a resume point
+	Ephemeral     bool                   `protobuf:"varint,6,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"` // each pattern, or none that stands for all, counts for one message
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscribeRequest) Reset() {
+	*x = SubscribeRequest{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[115]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscribeRequest) ProtoMessage() {}
+
+func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[115]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
+func (*SubscribeRequest) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{115}
+}
+
+func (x *SubscribeRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *SubscribeRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *SubscribeRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *SubscribeRequest) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+func (x *SubscribeRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *SubscribeRequest) GetEphemeral() bool {
+	if x != nil {
+		return x.Ephemeral
+	}
+	return false
+}
+
+// LiveMessages are the next messages, in order of their offsets in each shard.
+type LiveMessages struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*LiveMessage         `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`   // the resume point after them: who subscribes with it gets what comes next
+	Gap           bool                   `protobuf:"varint,3,opt,name=gap,proto3" json:"gap,omitempty"`    // messages before these may have been removed before they could be sent
+	Spent         []string               `protobuf:"bytes,4,rep,name=spent,proto3" json:"spent,omitempty"` // ephemeral patterns that have had their message, the last of these; "" is the one for all
+	Over          bool                   `protobuf:"varint,5,opt,name=over,proto3" json:"over,omitempty"`  // no pattern is left, and the stream ends
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveMessages) Reset() {
+	*x = LiveMessages{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveMessages) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveMessages) ProtoMessage() {}
+
+func (x *LiveMessages) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveMessages.ProtoReflect.Descriptor instead.
+func (*LiveMessages) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{116}
+}
+
+func (x *LiveMessages) GetMessages() []*LiveMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *LiveMessages) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *LiveMessages) GetGap() bool {
+	if x != nil {
+		return x.Gap
+	}
+	return false
+}
+
+func (x *LiveMessages) GetSpent() []string {
+	if x != nil {
+		return x.Spent
+	}
+	return nil
+}
+
+func (x *LiveMessages) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
+type LiveMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       *StreamMessage         `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Stream        string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"` // where it is stored; empty: it was published to the channel itself
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`     // the resume point after it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveMessage) Reset() {
+	*x = LiveMessage{}
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[117]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveMessage) ProtoMessage() {}
+
+func (x *LiveMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_rpc_edda_v1_edda_proto_msgTypes[117]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveMessage.ProtoReflect.Descriptor instead.
+func (*LiveMessage) Descriptor() ([]byte, []int) {
+	return file_rpc_edda_v1_edda_proto_rawDescGZIP(), []int{117}
+}
+
+func (x *LiveMessage) GetMessage() *StreamMessage {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *LiveMessage) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *LiveMessage) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 var File_rpc_edda_v1_edda_proto protoreflect.FileDescriptor
 
 const file_rpc_edda_v1_edda_proto_rawDesc = "" +
@@ -9276,7 +9497,24 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\x14ListChannelsResponse\x12,\n" +
 	"\bchannels\x18\x01 \x03(\v2\x10.edda.v1.ChannelR\bchannels\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\"\x17\n" +
-	"\x15DeleteChannelResponse*A\n" +
+	"\x15DeleteChannelResponse\"\xb0\x01\n" +
+	"\x10SubscribeRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x18\n" +
+	"\achannel\x18\x03 \x01(\tR\achannel\x12\x1a\n" +
+	"\bpatterns\x18\x04 \x03(\tR\bpatterns\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12\x1c\n" +
+	"\tephemeral\x18\x06 \x01(\bR\tephemeral\"\x90\x01\n" +
+	"\fLiveMessages\x120\n" +
+	"\bmessages\x18\x01 \x03(\v2\x14.edda.v1.LiveMessageR\bmessages\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x10\n" +
+	"\x03gap\x18\x03 \x01(\bR\x03gap\x12\x14\n" +
+	"\x05spent\x18\x04 \x03(\tR\x05spent\x12\x12\n" +
+	"\x04over\x18\x05 \x01(\bR\x04over\"k\n" +
+	"\vLiveMessage\x120\n" +
+	"\amessage\x18\x01 \x01(\v2\x16.edda.v1.StreamMessageR\amessage\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from*A\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_ORDERED\x10\x01\x12\x11\n" +
@@ -9332,14 +9570,15 @@ const file_rpc_edda_v1_edda_proto_rawDesc = "" +
 	"\tReadGroup\x12\x19.edda.v1.ReadGroupRequest\x1a\x13.edda.v1.Deliveries\x12/\n" +
 	"\x03Ack\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled\x122\n" +
 	"\x06Reject\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled\x122\n" +
-	"\x06Extend\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled2\x9f\x02\n" +
+	"\x06Extend\x12\x16.edda.v1.SettleRequest\x1a\x10.edda.v1.Settled2\xe0\x02\n" +
 	"\x0eChannelService\x12E\n" +
 	"\n" +
 	"SetChannel\x12\x1a.edda.v1.SetChannelRequest\x1a\x1b.edda.v1.SetChannelResponse\x123\n" +
 	"\n" +
 	"GetChannel\x12\x13.edda.v1.ChannelRef\x1a\x10.edda.v1.Channel\x12K\n" +
 	"\fListChannels\x12\x1c.edda.v1.ListChannelsRequest\x1a\x1d.edda.v1.ListChannelsResponse\x12D\n" +
-	"\rDeleteChannel\x12\x13.edda.v1.ChannelRef\x1a\x1e.edda.v1.DeleteChannelResponseB,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
+	"\rDeleteChannel\x12\x13.edda.v1.ChannelRef\x1a\x1e.edda.v1.DeleteChannelResponse\x12?\n" +
+	"\tSubscribe\x12\x19.edda.v1.SubscribeRequest\x1a\x15.edda.v1.LiveMessages0\x01B,Z*github.com/edda-io/edda/rpc/edda/v1;eddav1b\x06proto3"
 
 var (
 	file_rpc_edda_v1_edda_proto_rawDescOnce sync.Once
@@ -9354,7 +9593,7 @@ func file_rpc_edda_v1_edda_proto_rawDescGZIP() []byte {
 }
 
 var file_rpc_edda_v1_edda_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 116)
+var file_rpc_edda_v1_edda_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
 var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(Kind)(0),                     // 0: edda.v1.Kind
 	(OnDead)(0),                   // 1: edda.v1.OnDead
@@ -9473,7 +9712,10 @@ var file_rpc_edda_v1_edda_proto_goTypes = []any{
 	(*ListChannelsRequest)(nil),   // 114: edda.v1.ListChannelsRequest
 	(*ListChannelsResponse)(nil),  // 115: edda.v1.ListChannelsResponse
 	(*DeleteChannelResponse)(nil), // 116: edda.v1.DeleteChannelResponse
-	nil,                           // 117: edda.v1.Register.LabelsEntry
+	(*SubscribeRequest)(nil),      // 117: edda.v1.SubscribeRequest
+	(*LiveMessages)(nil),          // 118: edda.v1.LiveMessages
+	(*LiveMessage)(nil),           // 119: edda.v1.LiveMessage
+	nil,                           // 120: edda.v1.Register.LabelsEntry
 }
 var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	3,   // 0: edda.v1.Message.reply_to:type_name -> edda.v1.Address
@@ -9499,7 +9741,7 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	32,  // 20: edda.v1.NodeFrame.members:type_name -> edda.v1.Members
 	33,  // 21: edda.v1.NodeFrame.drain:type_name -> edda.v1.Drain
 	6,   // 22: edda.v1.NodeFrame.error:type_name -> edda.v1.Error
-	117, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
+	120, // 23: edda.v1.Register.labels:type_name -> edda.v1.Register.LabelsEntry
 	13,  // 24: edda.v1.Register.services:type_name -> edda.v1.Service
 	0,   // 25: edda.v1.Service.kind:type_name -> edda.v1.Kind
 	15,  // 26: edda.v1.Service.retry:type_name -> edda.v1.Retry
@@ -9584,89 +9826,93 @@ var file_rpc_edda_v1_edda_proto_depIdxs = []int32{
 	107, // 105: edda.v1.SetChannelRequest.channel:type_name -> edda.v1.ChannelSpec
 	110, // 106: edda.v1.SetChannelResponse.channel:type_name -> edda.v1.Channel
 	110, // 107: edda.v1.ListChannelsResponse.channels:type_name -> edda.v1.Channel
-	8,   // 108: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
-	34,  // 109: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
-	36,  // 110: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
-	38,  // 111: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
-	42,  // 112: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
-	44,  // 113: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
-	43,  // 114: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
-	43,  // 115: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
-	52,  // 116: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
-	54,  // 117: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
-	60,  // 118: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
-	62,  // 119: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
-	62,  // 120: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
-	63,  // 121: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
-	64,  // 122: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
-	66,  // 123: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
-	67,  // 124: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
-	78,  // 125: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
-	80,  // 126: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
-	81,  // 127: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
-	83,  // 128: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
-	70,  // 129: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
-	85,  // 130: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
-	87,  // 131: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
-	88,  // 132: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
-	89,  // 133: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
-	94,  // 134: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
-	97,  // 135: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
-	98,  // 136: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
-	96,  // 137: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
-	101, // 138: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
-	102, // 139: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
-	105, // 140: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
-	105, // 141: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
-	105, // 142: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
-	111, // 143: edda.v1.ChannelService.SetChannel:input_type -> edda.v1.SetChannelRequest
-	113, // 144: edda.v1.ChannelService.GetChannel:input_type -> edda.v1.ChannelRef
-	114, // 145: edda.v1.ChannelService.ListChannels:input_type -> edda.v1.ListChannelsRequest
-	113, // 146: edda.v1.ChannelService.DeleteChannel:input_type -> edda.v1.ChannelRef
-	10,  // 147: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
-	35,  // 148: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
-	37,  // 149: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
-	40,  // 150: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
-	37,  // 151: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
-	45,  // 152: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
-	47,  // 153: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
-	47,  // 154: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
-	53,  // 155: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
-	55,  // 156: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
-	61,  // 157: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
-	55,  // 158: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
-	55,  // 159: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
-	55,  // 160: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
-	65,  // 161: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
-	55,  // 162: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
-	68,  // 163: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
-	79,  // 164: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
-	76,  // 165: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
-	82,  // 166: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
-	84,  // 167: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
-	71,  // 168: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
-	86,  // 169: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
-	86,  // 170: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
-	69,  // 171: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
-	76,  // 172: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
-	95,  // 173: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
-	91,  // 174: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
-	99,  // 175: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
-	100, // 176: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
-	91,  // 177: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
-	103, // 178: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
-	106, // 179: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
-	106, // 180: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
-	106, // 181: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
-	112, // 182: edda.v1.ChannelService.SetChannel:output_type -> edda.v1.SetChannelResponse
-	110, // 183: edda.v1.ChannelService.GetChannel:output_type -> edda.v1.Channel
-	115, // 184: edda.v1.ChannelService.ListChannels:output_type -> edda.v1.ListChannelsResponse
-	116, // 185: edda.v1.ChannelService.DeleteChannel:output_type -> edda.v1.DeleteChannelResponse
-	147, // [147:186] is the sub-list for method output_type
-	108, // [108:147] is the sub-list for method input_type
-	108, // [108:108] is the sub-list for extension type_name
-	108, // [108:108] is the sub-list for extension extendee
-	0,   // [0:108] is the sub-list for field type_name
+	119, // 108: edda.v1.LiveMessages.messages:type_name -> edda.v1.LiveMessage
+	69,  // 109: edda.v1.LiveMessage.message:type_name -> edda.v1.StreamMessage
+	8,   // 110: edda.v1.WorkerService.Work:input_type -> edda.v1.WorkerFrames
+	34,  // 111: edda.v1.EddaService.Send:input_type -> edda.v1.SendRequest
+	36,  // 112: edda.v1.EddaService.Call:input_type -> edda.v1.CallRequest
+	38,  // 113: edda.v1.EddaService.Batch:input_type -> edda.v1.BatchRequests
+	42,  // 114: edda.v1.EddaService.Wait:input_type -> edda.v1.WaitRequest
+	44,  // 115: edda.v1.EddaService.Parts:input_type -> edda.v1.PartsRequest
+	43,  // 116: edda.v1.EddaService.Get:input_type -> edda.v1.GetRequest
+	43,  // 117: edda.v1.EddaService.Cancel:input_type -> edda.v1.GetRequest
+	52,  // 118: edda.v1.SagaService.CreateSaga:input_type -> edda.v1.CreateSagaRequest
+	54,  // 119: edda.v1.SagaService.GetSaga:input_type -> edda.v1.GetSagaRequest
+	60,  // 120: edda.v1.SagaService.ListSagas:input_type -> edda.v1.ListSagasRequest
+	62,  // 121: edda.v1.SagaService.StartSaga:input_type -> edda.v1.SagaRef
+	62,  // 122: edda.v1.SagaService.CancelSaga:input_type -> edda.v1.SagaRef
+	63,  // 123: edda.v1.SagaService.AddSteps:input_type -> edda.v1.AddStepsRequest
+	64,  // 124: edda.v1.SagaService.FinishStep:input_type -> edda.v1.FinishStepRequest
+	66,  // 125: edda.v1.SagaService.Compensate:input_type -> edda.v1.CompensateRequest
+	67,  // 126: edda.v1.SagaService.PruneSagas:input_type -> edda.v1.PruneSagasRequest
+	78,  // 127: edda.v1.StreamService.SetStream:input_type -> edda.v1.SetStreamRequest
+	80,  // 128: edda.v1.StreamService.GetStream:input_type -> edda.v1.GetStreamRequest
+	81,  // 129: edda.v1.StreamService.ListStreams:input_type -> edda.v1.ListStreamsRequest
+	83,  // 130: edda.v1.StreamService.DeleteStream:input_type -> edda.v1.StreamRef
+	70,  // 131: edda.v1.StreamService.Append:input_type -> edda.v1.AppendRequest
+	85,  // 132: edda.v1.StreamService.ReadStream:input_type -> edda.v1.ReadStreamRequest
+	87,  // 133: edda.v1.StreamService.Tail:input_type -> edda.v1.TailRequest
+	88,  // 134: edda.v1.StreamService.AwaitMessage:input_type -> edda.v1.AwaitMessageRequest
+	89,  // 135: edda.v1.StreamService.TrimStream:input_type -> edda.v1.TrimStreamRequest
+	94,  // 136: edda.v1.StreamService.SetGroup:input_type -> edda.v1.SetGroupRequest
+	97,  // 137: edda.v1.StreamService.GetGroup:input_type -> edda.v1.GetGroupRequest
+	98,  // 138: edda.v1.StreamService.ListGroups:input_type -> edda.v1.ListGroupsRequest
+	96,  // 139: edda.v1.StreamService.DeleteGroup:input_type -> edda.v1.GroupRef
+	101, // 140: edda.v1.StreamService.ResetGroup:input_type -> edda.v1.ResetGroupRequest
+	102, // 141: edda.v1.StreamService.ReadGroup:input_type -> edda.v1.ReadGroupRequest
+	105, // 142: edda.v1.StreamService.Ack:input_type -> edda.v1.SettleRequest
+	105, // 143: edda.v1.StreamService.Reject:input_type -> edda.v1.SettleRequest
+	105, // 144: edda.v1.StreamService.Extend:input_type -> edda.v1.SettleRequest
+	111, // 145: edda.v1.ChannelService.SetChannel:input_type -> edda.v1.SetChannelRequest
+	113, // 146: edda.v1.ChannelService.GetChannel:input_type -> edda.v1.ChannelRef
+	114, // 147: edda.v1.ChannelService.ListChannels:input_type -> edda.v1.ListChannelsRequest
+	113, // 148: edda.v1.ChannelService.DeleteChannel:input_type -> edda.v1.ChannelRef
+	117, // 149: edda.v1.ChannelService.Subscribe:input_type -> edda.v1.SubscribeRequest
+	10,  // 150: edda.v1.WorkerService.Work:output_type -> edda.v1.NodeFrames
+	35,  // 151: edda.v1.EddaService.Send:output_type -> edda.v1.Ack
+	37,  // 152: edda.v1.EddaService.Call:output_type -> edda.v1.CallResponse
+	40,  // 153: edda.v1.EddaService.Batch:output_type -> edda.v1.BatchResponses
+	37,  // 154: edda.v1.EddaService.Wait:output_type -> edda.v1.CallResponse
+	45,  // 155: edda.v1.EddaService.Parts:output_type -> edda.v1.PartsResponse
+	47,  // 156: edda.v1.EddaService.Get:output_type -> edda.v1.RequestInfo
+	47,  // 157: edda.v1.EddaService.Cancel:output_type -> edda.v1.RequestInfo
+	53,  // 158: edda.v1.SagaService.CreateSaga:output_type -> edda.v1.SagaAck
+	55,  // 159: edda.v1.SagaService.GetSaga:output_type -> edda.v1.Saga
+	61,  // 160: edda.v1.SagaService.ListSagas:output_type -> edda.v1.ListSagasResponse
+	55,  // 161: edda.v1.SagaService.StartSaga:output_type -> edda.v1.Saga
+	55,  // 162: edda.v1.SagaService.CancelSaga:output_type -> edda.v1.Saga
+	55,  // 163: edda.v1.SagaService.AddSteps:output_type -> edda.v1.Saga
+	65,  // 164: edda.v1.SagaService.FinishStep:output_type -> edda.v1.StepAnswer
+	55,  // 165: edda.v1.SagaService.Compensate:output_type -> edda.v1.Saga
+	68,  // 166: edda.v1.SagaService.PruneSagas:output_type -> edda.v1.PruneSagasResponse
+	79,  // 167: edda.v1.StreamService.SetStream:output_type -> edda.v1.SetStreamResponse
+	76,  // 168: edda.v1.StreamService.GetStream:output_type -> edda.v1.Stream
+	82,  // 169: edda.v1.StreamService.ListStreams:output_type -> edda.v1.ListStreamsResponse
+	84,  // 170: edda.v1.StreamService.DeleteStream:output_type -> edda.v1.DeleteStreamResponse
+	71,  // 171: edda.v1.StreamService.Append:output_type -> edda.v1.AppendResponse
+	86,  // 172: edda.v1.StreamService.ReadStream:output_type -> edda.v1.StreamPage
+	86,  // 173: edda.v1.StreamService.Tail:output_type -> edda.v1.StreamPage
+	69,  // 174: edda.v1.StreamService.AwaitMessage:output_type -> edda.v1.StreamMessage
+	76,  // 175: edda.v1.StreamService.TrimStream:output_type -> edda.v1.Stream
+	95,  // 176: edda.v1.StreamService.SetGroup:output_type -> edda.v1.SetGroupResponse
+	91,  // 177: edda.v1.StreamService.GetGroup:output_type -> edda.v1.Group
+	99,  // 178: edda.v1.StreamService.ListGroups:output_type -> edda.v1.ListGroupsResponse
+	100, // 179: edda.v1.StreamService.DeleteGroup:output_type -> edda.v1.DeleteGroupResponse
+	91,  // 180: edda.v1.StreamService.ResetGroup:output_type -> edda.v1.Group
+	103, // 181: edda.v1.StreamService.ReadGroup:output_type -> edda.v1.Deliveries
+	106, // 182: edda.v1.StreamService.Ack:output_type -> edda.v1.Settled
+	106, // 183: edda.v1.StreamService.Reject:output_type -> edda.v1.Settled
+	106, // 184: edda.v1.StreamService.Extend:output_type -> edda.v1.Settled
+	112, // 185: edda.v1.ChannelService.SetChannel:output_type -> edda.v1.SetChannelResponse
+	110, // 186: edda.v1.ChannelService.GetChannel:output_type -> edda.v1.Channel
+	115, // 187: edda.v1.ChannelService.ListChannels:output_type -> edda.v1.ListChannelsResponse
+	116, // 188: edda.v1.ChannelService.DeleteChannel:output_type -> edda.v1.DeleteChannelResponse
+	118, // 189: edda.v1.ChannelService.Subscribe:output_type -> edda.v1.LiveMessages
+	150, // [150:190] is the sub-list for method output_type
+	110, // [110:150] is the sub-list for method input_type
+	110, // [110:110] is the sub-list for extension type_name
+	110, // [110:110] is the sub-list for extension extendee
+	0,   // [0:110] is the sub-list for field type_name
 }
 
 func init() { file_rpc_edda_v1_edda_proto_init() }
@@ -9730,7 +9976,7 @@ func file_rpc_edda_v1_edda_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rpc_edda_v1_edda_proto_rawDesc), len(file_rpc_edda_v1_edda_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   116,
+			NumMessages:   119,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

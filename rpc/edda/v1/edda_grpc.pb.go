@@ -1721,6 +1721,7 @@ const (
 	ChannelService_GetChannel_FullMethodName    = "/edda.v1.ChannelService/GetChannel"
 	ChannelService_ListChannels_FullMethodName  = "/edda.v1.ChannelService/ListChannels"
 	ChannelService_DeleteChannel_FullMethodName = "/edda.v1.ChannelService/DeleteChannel"
+	ChannelService_Subscribe_FullMethodName     = "/edda.v1.ChannelService/Subscribe"
 )
 
 // ChannelServiceClient is the client API for ChannelService service.
@@ -1740,6 +1741,10 @@ type ChannelServiceClient interface {
 	// DeleteChannel removes a channel with what was published to it, and ends its
 	// subscriptions. The streams that feed it stay.
 	DeleteChannel(ctx context.Context, in *ChannelRef, opts ...grpc.CallOption) (*DeleteChannelResponse, error)
+	// Subscribe returns the messages of a channel, or of all shards of a stream, as they come,
+	// for as long as the caller stays. The first answer comes at once, without a message; from
+	// then on nothing is missed.
+	Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LiveMessages], error)
 }
 
 type channelServiceClient struct {
@@ -1790,6 +1795,25 @@ func (c *channelServiceClient) DeleteChannel(ctx context.Context, in *ChannelRef
 	return out, nil
 }
 
+func (c *channelServiceClient) Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LiveMessages], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ChannelService_ServiceDesc.Streams[0], ChannelService_Subscribe_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SubscribeRequest, LiveMessages]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ChannelService_SubscribeClient = grpc.ServerStreamingClient[LiveMessages]
+
 // ChannelServiceServer is the server API for ChannelService service.
 // All implementations must embed UnimplementedChannelServiceServer
 // for forward compatibility.
@@ -1807,6 +1831,10 @@ type ChannelServiceServer interface {
 	// DeleteChannel removes a channel with what was published to it, and ends its
 	// subscriptions. The streams that feed it stay.
 	DeleteChannel(context.Context, *ChannelRef) (*DeleteChannelResponse, error)
+	// Subscribe returns the messages of a channel, or of all shards of a stream, as they come,
+	// for as long as the caller stays. The first answer comes at once, without a message; from
+	// then on nothing is missed.
+	Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[LiveMessages]) error
 	mustEmbedUnimplementedChannelServiceServer()
 }
 
@@ -1828,6 +1856,9 @@ func (UnimplementedChannelServiceServer) ListChannels(context.Context, *ListChan
 }
 func (UnimplementedChannelServiceServer) DeleteChannel(context.Context, *ChannelRef) (*DeleteChannelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteChannel not implemented")
+}
+func (UnimplementedChannelServiceServer) Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[LiveMessages]) error {
+	return status.Error(codes.Unimplemented, "method Subscribe not implemented")
 }
 func (UnimplementedChannelServiceServer) mustEmbedUnimplementedChannelServiceServer() {}
 func (UnimplementedChannelServiceServer) testEmbeddedByValue()                        {}
@@ -1922,6 +1953,17 @@ func _ChannelService_DeleteChannel_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ChannelService_Subscribe_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(SubscribeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ChannelServiceServer).Subscribe(m, &grpc.GenericServerStream[SubscribeRequest, LiveMessages]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ChannelService_SubscribeServer = grpc.ServerStreamingServer[LiveMessages]
+
 // ChannelService_ServiceDesc is the grpc.ServiceDesc for ChannelService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1946,6 +1988,12 @@ var ChannelService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ChannelService_DeleteChannel_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Subscribe",
+			Handler:       _ChannelService_Subscribe_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "rpc/edda/v1/edda.proto",
 }
