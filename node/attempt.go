@@ -84,7 +84,7 @@ func (p *partition) start(r *request.Request, slot *host) {
 	l.closing, l.version, l.absent = false, slot.version, 0
 	a := &Attempt{
 		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, step: r.Step, delivery: r.Delivery, number: r.Attempts, hash: r.Hash,
-		accepted: timeOf(r.AcceptedAt), msg: r.Message, started: time.Now(), limit: attemptTimeoutOf(r, slot.svc.view()),
+		accepted: timeOf(r.AcceptedAt), msg: r.Decoded(), started: time.Now(), limit: attemptTimeoutOf(r, slot.svc.view()),
 	}
 	if r.Kind == edda.Ordered {
 		a.state = p.requests.View(r)

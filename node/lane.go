@@ -151,7 +151,6 @@ func (p *partition) recovered(then func([]request.Effect, error)) {
 	o := record.Owned{Epoch: uint64(p.epoch), Node: p.n.info.ID}
 	p.propose(o.AppendTo(nil), proposal{then: then})
 	for r := range p.requests.All() {
-		stampMessage(r)
 		switch {
 		case r.Fence != 0:
 			p.attemptFailed(r, record.Failure{Reason: edda.NodeLost, Message: "the node was lost during the attempt"}, 0, time.Unix(0, 0), nil)

@@ -245,12 +245,9 @@ func (n *Node) DeadLetters(ctx context.Context, f DeadLetterFilter, page Page) (
 
 // letterView shows a dead letter with its message.
 func (p *partition) letterView(r *request.Request) (*edda.DeadLetter, error) {
-	msg := r.Message
-	if msg == nil {
-		var err error
-		if msg, err = request.Message(p.table, r.Seq); err != nil {
-			return nil, errInternal("read dead letter "+r.ID.String(), err)
-		}
+	msg, err := r.Load(p.table)
+	if err != nil {
+		return nil, errInternal("read dead letter "+r.ID.String(), err)
 	}
 	return &edda.DeadLetter{
 		ID: r.ID, Namespace: r.To.Namespace, Service: r.To.Name, Key: r.To.Key, Method: r.Method, Reason: r.Failure.Reason,

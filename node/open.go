@@ -240,6 +240,9 @@ func (n *Node) replay(ctx context.Context, starts []engine.Start) error {
 		close(q)
 	}
 	wg.Wait()
+	for _, p := range n.parts {
+		p.requests.Pack()
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}

@@ -40,12 +40,9 @@ func (p *partition) refuseStep(r *request.Request, l *live) bool {
 	}
 	err := checkKind(r.To, r.Method, v)
 	if err == nil && !v.hosted {
-		msg := r.Message
-		if msg == nil {
-			var broken error
-			if msg, broken = request.Message(p.table, r.Seq); broken != nil {
-				return false // its attempt will meet that too, and say so
-			}
+		msg, broken := r.Load(p.table)
+		if broken != nil {
+			return false // its attempt will meet that too, and say so
 		}
 		err = checkSchema(msg, v)
 	}

@@ -28,12 +28,9 @@ func (m *Machine) DeliveryEnded(r *request.Request) error {
 	if r.State != edda.StateDead || r.Delivery.Retried {
 		return nil
 	}
-	msg := r.Message
-	if msg == nil {
-		var err error
-		if msg, err = request.Message(m.env.Table, r.Seq); err != nil {
-			return err
-		}
+	msg, err := r.Load(m.env.Table)
+	if err != nil {
+		return err
 	}
 	if msg.ReplyTo.Name == "" {
 		return nil

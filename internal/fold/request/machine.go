@@ -313,7 +313,7 @@ func (m *Machine) admit(req *Request, refused record.Failure, start bool) {
 const overhead = 512
 
 func (r *Request) memory() int {
-	if r.Message == nil {
+	if r.Message == nil && r.encoded == nil {
 		return overhead + r.parts.memory()
 	}
 	return overhead + int(r.size) + r.parts.memory()

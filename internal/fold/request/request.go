@@ -74,7 +74,8 @@ type Request struct {
 	// handles. Then nothing is kept of it when it has ended, but a dead letter, and it
 	// never fails: it dies, because nobody is there to be told.
 	Delivery *record.Delivery
-	// Message is nil once it lies in the table alone; see Machine.Message.
+	// Message is nil while nobody needs it decoded, or when it lies in the table alone;
+	// see Decoded and Load.
 	Message *edda.Message
 
 	// Aux is the node's: what it hangs on to while the request is unfinished. It is

@@ -498,18 +498,4 @@ func (m *Machine) Load() error {
 	return m.loadOpen()
 }
 
-// Message reads the message of a request from the table, where it lies once
-// Request.Message is nil. It is safe for concurrent use.
-func Message(t store.Table, seq uint64) (*edda.Message, error) {
-	b, found, err := t.Get(fold.RowNumber(rowMessage, seq))
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, fmt.Errorf("the table has no message of request %d", seq)
-	}
-	msg := new(edda.Message)
-	return msg, msg.UnmarshalBinary(b)
-}
-
 var _ fold.Machine = (*Machine)(nil)

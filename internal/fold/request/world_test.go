@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine"
@@ -213,6 +214,16 @@ func (w *world) crash() {
 			w.tb.Fatalf("replay of record %d brings about\n%swant\n%s", i+1, got, w.said[i])
 		}
 	}
+	bytes := w.req.Bytes()
+	w.req.Pack()
+	for _, r := range w.req.open {
+		if r.Message != nil && r.encoded != nil {
+			w.tb.Fatalf("%s has its message twice in memory", idName(r.ID))
+		}
+	}
+	if got := w.req.Bytes(); got != bytes {
+		w.tb.Fatalf("packed, %d bytes wait; %d before", got, bytes)
+	}
 }
 
 // effects takes the effects, and what sagas were told, as text, a line each.
@@ -299,14 +310,16 @@ func (w *world) view(r *Request) view {
 		v.Queued, v.Head, v.Stopped = r.Queued(), r.Head(), r.Stopped()
 	}
 	if !r.State.Ended() || r.Letter {
-		msg := r.Message
-		if msg == nil {
-			var err error
-			if msg, err = Message(w.tree, r.Seq); err != nil {
-				w.tb.Fatalf("message of %s: %v", idName(r.ID), err)
-			}
+		msg, err := r.Load(w.tree)
+		if err != nil {
+			w.tb.Fatalf("message of %s: %v", idName(r.ID), err)
 		}
-		v.Message = string(mustEncode(msg))
+		if !msg.Time.IsZero() && msg.Time.UnixNano() != r.AcceptedAt {
+			w.tb.Fatalf("the message of %s is of %v, and was accepted at %d", idName(r.ID), msg.Time, r.AcceptedAt)
+		}
+		plain := *msg
+		plain.Time = time.Time{}
+		v.Message = string(mustEncode(&plain))
 	}
 	v.Parts = w.parts(r)
 	return v
