@@ -93,6 +93,10 @@ var rooms = []room{
 	{dir: "cqrs/internal/merge", imports: []string{"cqrs/internal/rawjson", "cqrs/internal/settings"}, stdlib: true},
 	{dir: "cqrs/internal/dbtest", imports: []string{"cqrs", "internal/pgtest"}}, // for tests
 	{dir: "cqrs/internal/ledger", imports: []string{".", "cqrs/driver", "cqrs/internal/rawjson"}, stdlib: true},
+	{dir: "cqrs/internal/observe", imports: []string{"."}, never: []string{sdk}},
+	{dir: "cqrs/internal/relay", imports: []string{
+		".", "cqrs/driver", "cqrs/internal/ledger", "cqrs/internal/observe", "internal/jsondata",
+	}},
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",

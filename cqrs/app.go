@@ -16,6 +16,8 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
+	"github.com/edda-io/edda/cqrs/internal/observe"
+	"github.com/edda-io/edda/cqrs/internal/relay"
 )
 
 // Defaults of Options.
@@ -81,7 +83,8 @@ type App struct {
 	table *table
 	log   *slog.Logger
 
-	observer *observer
+	observer *observe.Observer
+	relayed  *relay.Metrics
 
 	life    *lifecycle
 	callers callers
@@ -103,11 +106,15 @@ func New(db driver.DB, o Options, bs ...*Broadcaster) (*App, error) {
 	if err := errors.Join(err, o.validate(bs), checkChannels(bs)); err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name, Reason: edda.ReasonOf(err), Err: err}
 	}
-	v, err := newObserver(&o)
+	v, err := observe.New(observe.Options{
+		App: o.Name, Slow: o.SlowAfter, Logger: o.Logger, Registerer: o.Registerer, TracerProvider: o.TracerProvider,
+	})
+	metrics, wrong := relay.NewMetrics(o.Registerer)
+	err = errors.Join(err, wrong)
 	if err != nil {
 		return nil, &edda.Error{Op: "make app " + o.Name + ": register its metrics", Reason: edda.BadValue, Err: err}
 	}
-	return &App{db: db, o: o, rows: newEventRows(o.Codec), table: t, log: o.Logger, observer: v, life: newLifecycle()}, nil
+	return &App{db: db, o: o, rows: newEventRows(o.Codec), table: t, log: o.Logger, observer: v, relayed: metrics, life: newLifecycle()}, nil
 }
 
 func (o Options) withDefaults() Options {
@@ -162,10 +169,10 @@ func (a *App) ownMethods() []func(*edda.Service) {
 
 // component runs beside the commands, from Start to Stop.
 type component interface {
-	// run returns soon after ctx has ended.
-	run(ctx context.Context)
-	// wake says that events were committed. It does not block.
-	wake()
+	// Run returns soon after ctx has ended.
+	Run(ctx context.Context)
+	// Wake says that events were committed. It does not block.
+	Wake()
 }
 
 // components are what Start runs. Relay and eventual handlers are not there with Options.NoRelay.
@@ -178,7 +185,7 @@ func (a *App) components() []component {
 	if a.o.NoRelay {
 		return []component{a.late}
 	}
-	return []component{a.late, newRelay(a)}
+	return []component{a.late, a.newRelay()}
 }
 
 // Start checks the database, or brings it to the newest form, and starts what runs beside
@@ -206,9 +213,10 @@ func (a *App) Start(ctx context.Context, backend Backend) error {
 	}
 	return a.life.start(op, func(ctx context.Context, wg *sync.WaitGroup) {
 		a.rows.stored.Numbered = a.db.Dialect().Settled == ""
-		a.backend, a.parts = backend, a.components()
+		a.backend = backend
+		a.parts = a.components()
 		for _, c := range a.parts {
-			wg.Go(func() { c.run(ctx) })
+			wg.Go(func() { c.Run(ctx) })
 		}
 	})
 }
@@ -222,6 +230,6 @@ func (a *App) Stop(ctx context.Context) error { return a.life.stop(ctx) }
 // committed wakes what waits for events.
 func (a *App) committed() {
 	for _, c := range a.parts {
-		c.wake()
+		c.Wake()
 	}
 }

@@ -13,13 +13,14 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
+	"github.com/edda-io/edda/cqrs/internal/observe"
 )
 
 // attempts runs f, which is a handler, as often as its policy says, each time under its
 // timeout. What it is run on is for people. A handler that goes on after the end of its context is waited for, since nobody else
 // may use the transaction, and has failed all the same.
-func (a *App) attempts(ctx context.Context, m *match, on observation, f func(ctx context.Context) error) error {
-	on.kind, on.name = m.h.kind, m.h.name
+func (a *App) attempts(ctx context.Context, m *match, on observe.What, f func(ctx context.Context) error) error {
+	on.Kind, on.Name = string(m.h.kind), m.h.name
 	for n := 1; ; n++ {
 		err := a.observed(ctx, on, func(ctx context.Context) error { return a.attempt(ctx, m, f) })
 		if err == nil {
@@ -36,6 +37,11 @@ func (a *App) attempts(ctx context.Context, m *match, on observation, f func(ctx
 			timer.Stop()
 		}
 	}
+}
+
+// observed runs f, and keeps what there is to see of it.
+func (a *App) observed(ctx context.Context, what observe.What, f func(ctx context.Context) error) error {
+	return a.observer.Watch(ctx, what, f)
 }
 
 // attempt runs f once, and makes an error of its panic.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/observe"
 )
 
 // The methods of the service cqrs.NAME that the saga of a command calls. Its last step is
@@ -62,7 +63,7 @@ func (a *App) saga(ctx context.Context, x *execution) (*edda.SagaSpec, error) {
 	c := x.command
 	s := &edda.SagaSpec{
 		Namespace: a.o.Namespace, ID: sagaID(c.ID, x.run), Name: sagaName(x.spec.Type), Start: true,
-		Principal: c.Principal, CorrelationID: c.CorrelationID, TraceParent: cmp.Or(traceParentOf(ctx), c.TraceParent),
+		Principal: c.Principal, CorrelationID: c.CorrelationID, TraceParent: cmp.Or(observe.TraceParentOf(ctx), c.TraceParent),
 	}
 	var before []string
 	for i := range x.spec.Calls {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
+	"github.com/edda-io/edda/cqrs/internal/observe"
 )
 
 // callMethods adds what the saga of a command calls to the service of the app.
@@ -75,7 +76,7 @@ func (a *App) handleCall(ctx *edda.Context, m *edda.Message) (*edda.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	inner, leave := a.join(withTraceParent(ctx, m.TraceParent), r.in.SagaID)
+	inner, leave := a.join(observe.WithTraceParent(ctx, m.TraceParent), r.in.SagaID)
 	defer leave()
 	told := r.x.command.Data.raw
 	res := &callResult{}
@@ -139,7 +140,7 @@ func (r *stepRun) giveUp(why error) (failed, err error) {
 // has to be undone, or an error of the step.
 func (r *stepRun) call(ctx context.Context, c *Call) (result json.RawMessage, failed, err error) {
 	var v any
-	on := observation{kind: kindCall, broadcaster: r.x.of.broadcaster.name, typ: r.x.command.Type, command: r.x.command.ID}
+	on := observe.What{Kind: observe.Call, Broadcaster: r.x.of.broadcaster.name, Type: r.x.command.Type, Command: r.x.command.ID}
 	err = r.a.limited(ctx, c, on, func(ctx context.Context) (err error) {
 		v, err = c.Do(ctx, r.x.called(c))
 		return err
@@ -233,9 +234,9 @@ func (a *App) handleUndo(ctx *edda.Context, m *edda.Message) (*edda.Reply, error
 	if err := u.setResult(in.Dependencies); err != nil {
 		return nil, err
 	}
-	inner, leave := a.join(withTraceParent(ctx, m.TraceParent), "")
+	inner, leave := a.join(observe.WithTraceParent(ctx, m.TraceParent), "")
 	defer leave()
-	on := observation{kind: kindUndo, broadcaster: of.broadcaster.name, typ: u.Type, command: u.Command}
+	on := observe.What{Kind: observe.Undo, Broadcaster: of.broadcaster.name, Type: u.Type, Command: u.Command}
 	return nil, a.limited(inner, c, on, func(ctx context.Context) error { return c.Undo(ctx, &u.Called) })
 }
 
@@ -275,7 +276,7 @@ func (a *App) handleCommit(ctx *edda.Context, m *edda.Message) (*edda.Reply, err
 	if ctx.Redelivered() {
 		out, err = a.recoverCommit(ctx, r.x)
 	} else {
-		out, err = r.commit(withTraceParent(ctx, m.TraceParent))
+		out, err = r.commit(observe.WithTraceParent(ctx, m.TraceParent))
 	}
 	switch {
 	case err == nil:
@@ -305,14 +306,14 @@ func (r *stepRun) refuse(err error, sure bool) error {
 }
 
 // limited runs a function of a call under its timeout, and makes an error of its panic.
-func (a *App) limited(ctx context.Context, c *Call, on observation, f func(ctx context.Context) error) error {
-	on.name = c.Name
+func (a *App) limited(ctx context.Context, c *Call, on observe.What, f func(ctx context.Context) error) error {
+	on.Name = c.Name
 	return a.observed(ctx, on, func(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.timeout(), tooLongError{c.timeout()})
 		defer cancel()
 		defer func() {
 			if v := recover(); v != nil {
-				err = a.panicked(ctx, string(on.kind), c.Name, v)
+				err = a.panicked(ctx, on.Kind, c.Name, v)
 			}
 		}()
 		if err = f(ctx); err == nil {

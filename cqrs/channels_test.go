@@ -118,14 +118,18 @@ func TestEventsThatCannotBeRelayed(t *testing.T) {
 		} {
 			e := madeEvent(int(madeEvents.Add(1)), 3)
 			c.change(e)
-			err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error { return newEventRows(Codec{}).insertEvents(ctx, tx, []*Event{e}) })
+			err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error {
+				return newEventRows(Codec{}).insertEvents(ctx, tx, []*Event{e})
+			})
 			if edda.ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%s: got %v, want %s and %q", name, err, c.reason, c.text)
 			}
 		}
 		long := madeEvent(int(madeEvents.Add(1)), 3)
 		long.Key, long.Data = strings.Repeat("k", edda.MaxKeyBytes), edda.JSON(strings.Repeat("x", MaxEventBytes-1000))
-		if err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error { return newEventRows(Codec{}).insertEvents(ctx, tx, []*Event{long}) }); err != nil {
+		if err := db.Transact(t.Context(), driver.TxOptions{}, func(ctx context.Context, tx *Tx) error {
+			return newEventRows(Codec{}).insertEvents(ctx, tx, []*Event{long})
+		}); err != nil {
 			t.Fatal(err)
 		}
 		n := newRelayNode(t)

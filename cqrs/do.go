@@ -10,6 +10,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
+	"github.com/edda-io/edda/cqrs/internal/observe"
 )
 
 // Do runs a command: validators, before hooks, reversible calls, after hooks, and the
@@ -176,7 +177,7 @@ func (a *App) replay(ctx context.Context, r *ledger.Command) (*Outcome, error) {
 
 // run runs a command from its first validators to its outcome.
 func (a *App) run(ctx context.Context, x *execution) (out *Outcome, err error) {
-	err = a.observed(withTraceParent(ctx, x.command.TraceParent), x.observation(), func(ctx context.Context) error {
+	err = a.observed(observe.WithTraceParent(ctx, x.command.TraceParent), x.observation(), func(ctx context.Context) error {
 		if err := a.before(ctx, x); err != nil {
 			return err
 		}
@@ -190,8 +191,8 @@ func (a *App) run(ctx context.Context, x *execution) (out *Outcome, err error) {
 	return out, err
 }
 
-func (x *execution) observation() observation {
-	return observation{kind: kindCommand, broadcaster: x.of.broadcaster.name, name: x.spec.Type, typ: x.command.Type, command: x.command.ID}
+func (x *execution) observation() observe.What {
+	return observe.What{Kind: observe.Command, Broadcaster: x.of.broadcaster.name, Name: x.spec.Type, Type: x.command.Type, Command: x.command.ID}
 }
 
 // before runs validators and before hooks.

@@ -51,16 +51,16 @@ func newEventual(a *App, broadcasters []string) *eventual {
 	return v
 }
 
-// wake implements component.
-func (v *eventual) wake() {
+// Wake implements component.
+func (v *eventual) Wake() {
 	select {
 	case v.woken <- struct{}{}:
 	default:
 	}
 }
 
-// run implements component.
-func (v *eventual) run(ctx context.Context) {
+// Run implements component.
+func (v *eventual) Run(ctx context.Context) {
 	if len(v.lanes) == 0 || !v.register(ctx) {
 		return
 	}

@@ -40,7 +40,7 @@ func (w *world) runLate() (stop func()) {
 	w.parts = []component{w.late}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { w.late.run(ctx) })
+	wg.Go(func() { w.late.Run(ctx) })
 	stop = func() {
 		cancel()
 		wg.Wait()

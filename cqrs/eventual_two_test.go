@@ -205,7 +205,7 @@ func (w *world) process(db driver.DB, bs ...*Broadcaster) *App {
 	a.parts = []component{a.late}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { a.late.run(ctx) })
+	wg.Go(func() { a.late.Run(ctx) })
 	w.t.Cleanup(func() {
 		cancel()
 		wg.Wait()

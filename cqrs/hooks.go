@@ -11,6 +11,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/merge"
+	"github.com/edda-io/edda/cqrs/internal/observe"
 )
 
 // validate asks the validators that match the command's type. One that none matches is
@@ -65,7 +66,7 @@ func (a *App) hooks(ctx context.Context, q Querier, x *execution, l Lifecycle) e
 
 func (a *App) hook(ctx context.Context, q Querier, x *execution, m *match) error {
 	var result Data
-	on := observation{broadcaster: x.of.broadcaster.name, typ: x.command.Type, command: x.command.ID}
+	on := observe.What{Broadcaster: x.of.broadcaster.name, Type: x.command.Type, Command: x.command.ID}
 	err := a.attempts(ctx, m, on, func(ctx context.Context) (err error) {
 		if err := expects("expects_input", m.c.ExpectsInput, x.command.Data.Object()); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
+	"github.com/edda-io/edda/cqrs/internal/observe"
 )
 
 // attemptError is an error of a handler's, as a pointer: it is compared.
@@ -100,7 +101,7 @@ func (r *laneRun) callBatch(ctx context.Context, batch []matched) error {
 // attempt runs f once, as the handler, and takes its time. The event is for people: of a batch it is the
 // first one.
 func (l *lane) attempt(ctx context.Context, how *match, e *Event, f func(ctx context.Context) error) error {
-	what := observation{kind: l.h.kind, broadcaster: e.Broadcaster, name: l.h.name, typ: e.Type, command: e.CommandID, event: e.ID}
+	what := observe.What{Kind: string(l.h.kind), Broadcaster: e.Broadcaster, Name: l.h.name, Type: e.Type, Command: e.CommandID, Event: e.ID}
 	return l.v.a.observed(ctx, what, func(ctx context.Context) error { return l.v.a.attempt(ctx, how, f) })
 }
 

@@ -40,33 +40,6 @@ func BenchmarkRelay(b *testing.B) {
 	})
 }
 
-// BenchmarkRelayRead is the reading alone.
-func BenchmarkRelayRead(b *testing.B) {
-	benchBoth(b, func(b *testing.B, db driver.DB) {
-		const events = 20_000
-		makeEvents(b, db, events, 1000, 5000)
-		b.ReportAllocs()
-		for b.Loop() {
-			after, n := Position{}, 0
-			for {
-				some, _, err := readRelayed(context.Background(), db.Reader(), db.Dialect(), eventRows{}, after, 1)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if len(some) == 0 {
-					break
-				}
-				n += len(some)
-				after = some[len(some)-1].position
-			}
-			if n != events {
-				b.Fatal(n)
-			}
-		}
-		b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	})
-}
-
 func benchBoth(b *testing.B, f func(b *testing.B, db driver.DB)) {
 	for name, open := range map[string]func() (driver.DB, error){
 		"sqlite": func() (driver.DB, error) {

@@ -7,13 +7,14 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
+	"github.com/edda-io/edda/cqrs/internal/relay"
 )
 
 // eventRows writes and reads events. The zero value has no codec, and refuses nothing.
 type eventRows struct{ stored ledger.Events }
 
 func newEventRows(c Codec) eventRows {
-	r := eventRows{ledger.Events{Check: func(e *ledger.Event, bytes int) error { return (*Event)(e).checkRelay(bytes) }}}
+	r := eventRows{ledger.Events{Check: relay.Check}}
 	if c.Encode == nil {
 		return r
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/cqrs/internal/merge"
+	"github.com/edda-io/edda/cqrs/internal/observe"
 	"github.com/edda-io/edda/cqrs/internal/rawjson"
 	"github.com/edda-io/edda/pattern"
 )
@@ -112,7 +113,7 @@ func (t *tree) event(ctx context.Context, e *Event, depth int) error {
 // handle runs a handler on an event, and merges what it returns into that.
 func (t *tree) handle(ctx context.Context, m *match, e *Event, depth int) error {
 	var r returned
-	on := observation{broadcaster: e.Broadcaster, typ: e.Type, command: e.CommandID, event: e.ID}
+	on := observe.What{Broadcaster: e.Broadcaster, Type: e.Type, Command: e.CommandID, Event: e.ID}
 	err := t.a.attempts(ctx, m, on, func(ctx context.Context) (err error) {
 		r = returned{}
 		if err := expects("expects_input", m.c.ExpectsInput, e.Object); err != nil {

@@ -1,4 +1,4 @@
-package cqrs
+package relay
 
 import (
 	"context"
@@ -16,24 +16,23 @@ import (
 
 // Bounds of a read of the relay.
 const (
-	relayReadEvents = 4096
-	relayReadBytes  = 4 << 20 // one event aside
-	// relayReadDecoded is how many events whose data a codec keeps.
-	relayReadDecoded = 256
+	maxRead      = 4096
+	maxReadBytes = 4 << 20 // one event aside
+	// maxReadDecoded is how many events whose data a codec keeps.
+	maxReadDecoded = 256
 )
 
-// readRelayed reads the settled events after a place, in order, as messages for so many
-// shards. Full says that there may be more.
-func readRelayed(ctx context.Context, q Querier, d *driver.Dialect, er eventRows, after Position, shards int) (events []relayed, full bool, err error) {
-	if er.stored.Decode != nil {
-		return readDecoded(ctx, q, d, er, after, shards)
+// readRelayed reads the settled events after a place, in order, as messages for their shards. Full says that there may be more.
+func readRelayed(ctx context.Context, q driver.Querier, d *driver.Dialect, o *Options, after ledger.Position) (events []relayed, full bool, err error) {
+	if o.Events.Decode != nil {
+		return readDecoded(ctx, q, d, o, after)
 	}
-	statement, args := "SELECT tx, seq, "+ledger.EventColumns+" FROM edda_events WHERE seq > $1 ORDER BY seq LIMIT $2", []any{after.Seq, relayReadEvents}
+	statement, args := "SELECT tx, seq, "+ledger.EventColumns+" FROM edda_events WHERE seq > $1 ORDER BY seq LIMIT $2", []any{after.Seq, maxRead}
 	if d.Settled != "" {
 		statement = "SELECT tx, seq, " + ledger.EventColumns + " FROM edda_events WHERE (tx, seq) > ($1, $2) AND " + d.Settled + " ORDER BY tx, seq LIMIT $3"
-		args = []any{after.Tx, after.Seq, relayReadEvents}
+		args = []any{after.Tx, after.Seq, maxRead}
 	}
-	r := newRelayReader(shards)
+	r := newReader(o.Shards)
 	if err := r.read(ctx, q, statement, args...); err != nil {
 		return nil, false, fmt.Errorf("read events: %w", err)
 	}
@@ -42,29 +41,29 @@ func readRelayed(ctx context.Context, q Querier, d *driver.Dialect, er eventRows
 			return nil, false, fmt.Errorf("read the items of event %s: %w", r.found[i].message.ID, err)
 		}
 	}
-	return r.found, len(r.found) == relayReadEvents || r.bytes >= relayReadBytes, nil
+	return r.found, len(r.found) == maxRead || r.bytes >= maxReadBytes, nil
 }
 
 // readDecoded is readRelayed where the database does not have the data as JSON.
-func readDecoded(ctx context.Context, q Querier, d *driver.Dialect, er eventRows, after Position, shards int) ([]relayed, bool, error) {
-	events, err := er.selectEvents(ctx, q, d, ledger.Range{After: after, Limit: relayReadDecoded, Settled: true})
+func readDecoded(ctx context.Context, q driver.Querier, d *driver.Dialect, o *Options, after ledger.Position) ([]relayed, bool, error) {
+	events, err := o.Events.Select(ctx, q, d, ledger.Range{After: after, Limit: maxReadDecoded, Settled: true})
 	if err != nil {
 		return nil, false, err
 	}
 	found := make([]relayed, len(events))
 	for i, e := range events {
-		m := relayMessage(e.ID.String(), e.Type, e.Object, e.Key, e.Broadcaster, e.CorrelationID, e.Version)
+		m := messageOf(e.ID.String(), e.Type, e.Object, e.Key, e.Broadcaster, e.CorrelationID, e.Version)
 		m.CausationID, m.Time = e.CausationID, e.CreatedAt
-		if m.Payload, err = json.Marshal(e); err != nil {
+		if m.Payload, err = o.Payload(e); err != nil {
 			return nil, false, fmt.Errorf("event %s: %w", e.ID, err)
 		}
-		found[i] = relayed{position: e.Position, shard: shardOf(m.Key, shards), message: m}
+		found[i] = relayed{position: e.Position, shard: shardOf(m.Key, o.Shards), message: m}
 	}
-	return found, len(found) == relayReadDecoded, nil
+	return found, len(found) == maxReadDecoded, nil
 }
 
-// relayReader makes messages of rows. What the database has as JSON is copied as it is.
-type relayReader struct {
+// reader makes messages of rows. What the database has as JSON is copied as it is.
+type reader struct {
 	shards int
 	found  []relayed
 	bytes  int
@@ -87,8 +86,8 @@ type relayReader struct {
 	dest                            []any
 }
 
-func newRelayReader(shards int) *relayReader {
-	r := &relayReader{shards: shards}
+func newReader(shards int) *reader {
+	r := &reader{shards: shards}
 	r.dest = []any{
 		&r.tx, &r.seq, &r.id, &r.command, &r.causation, &r.level, &r.correlation, &r.correlationType, &r.correlationPattern, &r.broadcaster,
 		&r.typ, &r.pattern, &r.object, &r.key, &r.primaryKeys, &r.data, &r.metadata, &r.version, &r.app, &r.before, &r.saga, &r.after,
@@ -97,13 +96,13 @@ func newRelayReader(shards int) *relayReader {
 	return r
 }
 
-func (r *relayReader) read(ctx context.Context, q Querier, statement string, args ...any) error {
+func (r *reader) read(ctx context.Context, q driver.Querier, statement string, args ...any) error {
 	rows, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }() // where an error is told already
-	for r.bytes < relayReadBytes && rows.Next() {
+	for r.bytes < maxReadBytes && rows.Next() {
 		if err := rows.Scan(r.dest...); err != nil {
 			return err
 		}
@@ -118,9 +117,9 @@ func (r *relayReader) read(ctx context.Context, q Querier, statement string, arg
 }
 
 // take makes a message of the row.
-func (r *relayReader) take() error {
-	e := Event{Object: string(r.object)}
-	m := relayMessage(string(r.id), string(r.typ), e.Object, string(r.key), string(r.broadcaster), string(r.correlation), uint64(r.version))
+func (r *reader) take() error {
+	e := ledger.Event{Object: string(r.object)}
+	m := messageOf(string(r.id), string(r.typ), e.Object, string(r.key), string(r.broadcaster), string(r.correlation), uint64(r.version))
 	if len(r.causation) > 0 {
 		if err := m.CausationID.UnmarshalText(r.causation); err != nil {
 			return fmt.Errorf("event %s: %w", m.ID, err)
@@ -132,18 +131,18 @@ func (r *relayReader) take() error {
 		r.lists = append(r.lists, len(r.found))
 	}
 	r.bytes += len(m.Payload)
-	r.found = append(r.found, relayed{position: Position{Tx: r.tx, Seq: r.seq}, shard: shardOf(m.Key, r.shards), message: m})
+	r.found = append(r.found, relayed{position: ledger.Position{Tx: r.tx, Seq: r.seq}, shard: shardOf(m.Key, r.shards), message: m})
 	return nil
 }
 
-// relaySlab is how much memory payloads share.
-const relaySlab = 256 << 10
+// slabBytes is how much memory payloads share.
+const slabBytes = 256 << 10
 
 // payload is the event's JSON, as json.Marshal writes an Event, but for the items of a list.
-func (r *relayReader) payload(m *edda.StreamMessage) []byte {
+func (r *reader) payload(m *edda.StreamMessage) []byte {
 	room := 1024 + len(r.data) + len(r.metadata) + len(r.primaryKeys) + len(r.explain) + len(r.chain) + len(r.before) + len(r.saga) + len(r.after)
 	if cap(r.slab)-len(r.slab) < room {
-		r.slab = make([]byte, 0, max(relaySlab, room))
+		r.slab = make([]byte, 0, max(slabBytes, room))
 	}
 	at := len(r.slab)
 	b := append(r.slab, '{')
@@ -177,7 +176,7 @@ func (r *relayReader) payload(m *edda.StreamMessage) []byte {
 	b = append(b, `,"created_at":"`...)
 	b = m.Time.AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","position":"`...)
-	b = append(b, Position{Tx: r.tx, Seq: r.seq}.String()...)
+	b = append(b, ledger.Position{Tx: r.tx, Seq: r.seq}.String()...)
 	b = append(b, '"', '}')
 	if cap(b) == cap(r.slab) {
 		r.slab = b
@@ -217,7 +216,7 @@ func appendJSON(b []byte, name string, value sql.RawBytes) []byte {
 }
 
 // addItems adds the aggregates of a list to its message.
-func (r *relayReader) addItems(ctx context.Context, q Querier, m *edda.StreamMessage) error {
+func (r *reader) addItems(ctx context.Context, q driver.Querier, m *edda.StreamMessage) error {
 	e := &ledger.Event{}
 	if err := e.ID.UnmarshalText([]byte(m.ID)); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package cqrs
+package relay
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"github.com/edda-io/edda"
 )
 
-// relayShard is what waits for one shard of the stream.
-type relayShard struct {
+// shardQueue is what waits for one shard of the stream.
+type shardQueue struct {
 	name  string
 	queue []edda.StreamMessage
 	busy  bool // an append is under way
@@ -34,25 +34,25 @@ type appendDone struct {
 }
 
 // startAppend appends what waits for a shard, if nothing is under way there.
-func (s *relaySession) startAppend(ctx context.Context, shard int) {
+func (s *session) startAppend(ctx context.Context, shard int) {
 	sh := &s.shards[shard]
 	if sh.busy || len(sh.queue) == 0 {
 		return
 	}
 	sh.busy = true
-	a := &edda.Append{Namespace: s.a.o.Namespace, Stream: s.stream, Shard: sh.name, Producer: s.row.Producer, Messages: sh.batch()}
+	a := &edda.Append{Namespace: s.o.Namespace, Stream: s.o.Stream, Shard: sh.name, Producer: s.row.Producer, Messages: sh.batch()}
 	s.wg.Go(func() {
-		ack, err := s.a.backend.Append(ctx, a)
+		ack, err := s.o.Backend.Append(ctx, a)
 		s.done <- appendDone{shard: shard, messages: a.Messages, ack: ack, err: err}
 	})
 }
 
 // batch takes what goes into the next append.
-func (sh *relayShard) batch() []edda.StreamMessage {
+func (sh *shardQueue) batch() []edda.StreamMessage {
 	n, bytes := 0, 0
-	for n < len(sh.queue) && n < relayBatch && (n == 0 || sh.met) {
+	for n < len(sh.queue) && n < maxBatch && (n == 0 || sh.met) {
 		bytes += sh.queue[n].BinarySize()
-		if n > 0 && bytes > relayBatchBytes {
+		if n > 0 && bytes > maxBatchBytes {
 			break
 		}
 		n++
@@ -65,7 +65,7 @@ func (sh *relayShard) batch() []edda.StreamMessage {
 }
 
 // route has an event sent, unless the shard has it.
-func (s *relaySession) route(shard int, m *edda.StreamMessage) error {
+func (s *session) route(shard int, m *edda.StreamMessage) error {
 	sh := &s.shards[shard]
 	switch ahead := &sh.ahead; {
 	case ahead.Number == 0:
@@ -87,11 +87,11 @@ func (s *relaySession) route(shard int, m *edda.StreamMessage) error {
 	return nil
 }
 
-func (s *relaySession) mark(number uint64) { s.window[number-s.acked.Number-1].acked = true }
+func (s *session) mark(number uint64) { s.window[number-s.acked.Number-1].acked = true }
 
 // allThere is called when all that the read with this number could see was routed: what a shard
 // has of this producer the database must have too.
-func (s *relaySession) allThere(read uint64) error {
+func (s *session) allThere(read uint64) error {
 	for i := range s.shards {
 		if sh := &s.shards[i]; sh.ahead.Number > 0 && sh.reads < read {
 			return s.restoredError(sh.name, sh.ahead, "")
@@ -104,7 +104,7 @@ func (s *relaySession) allThere(read uint64) error {
 var errNoProducers = errors.New("the node knows nothing of producers that number their messages: it is of an earlier release than this program")
 
 // appended takes the end of an append.
-func (s *relaySession) appended(ctx context.Context, d appendDone) error {
+func (s *session) appended(ctx context.Context, d appendDone) error {
 	sh := &s.shards[d.shard]
 	sh.busy = false
 	if d.err != nil {
@@ -128,7 +128,7 @@ func (s *relaySession) appended(ctx context.Context, d appendDone) error {
 			fresh--
 		}
 	}
-	s.m.events.WithLabelValues(s.a.o.Name).Add(float64(fresh))
+	s.o.Metrics.events.WithLabelValues(s.o.App).Add(float64(fresh))
 	if fresh == 0 {
 		s.reload = true // somebody else is at it
 	}
@@ -138,7 +138,7 @@ func (s *relaySession) appended(ctx context.Context, d appendDone) error {
 
 // verify checks that the last message of this producer in a shard is the event which has that
 // number here.
-func (s *relaySession) verify(sh *relayShard, d *appendDone) error {
+func (s *session) verify(sh *shardQueue, d *appendDone) error {
 	last := d.ack.Last
 	if last.Number == 0 && !d.ack.Items[0].Replayed {
 		return errNoProducers
@@ -159,7 +159,7 @@ func (s *relaySession) verify(sh *relayShard, d *appendDone) error {
 }
 
 // behind notes that a shard has come further than what was sent here, which it has passed over.
-func (s *relaySession) behind(shard int, sent []edda.StreamMessage, last edda.Numbered) error {
+func (s *session) behind(shard int, sent []edda.StreamMessage, last edda.Numbered) error {
 	sh := &s.shards[shard]
 	waiting := sh.queue
 	s.pending -= len(waiting)

@@ -1,4 +1,4 @@
-package cqrs
+package relay
 
 import (
 	"context"
@@ -9,28 +9,29 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
-// relayRow is a row of edda_relays: how far the events of a database have come on the way to
+// progress is a row of edda_relays: how far the events of a database have come on the way to
 // a stream.
-type relayRow struct {
+type progress struct {
 	Name string
 	// Producer names who numbers the messages: this row, which is a part of this database.
 	Producer string
 	// Position is that of the last event that is known to be in the stream, and Number how many
 	// there are up to it.
-	Position Position
+	Position ledger.Position
 	Number   uint64
 }
 
-// readyRelay returns the row, which it makes when there is none.
-func readyRelay(ctx context.Context, db driver.DB, name string) (*relayRow, error) {
-	r, err := selectRelay(ctx, db.Reader(), name)
+// readyProgress returns the row, which it makes when there is none.
+func readyProgress(ctx context.Context, db driver.DB, name string) (*progress, error) {
+	r, err := selectProgress(ctx, db.Reader(), name)
 	if err != nil || r != nil {
 		return r, err
 	}
 	now := time.Now()
-	err = db.Direct(ctx, func(ctx context.Context, tx *Tx) error {
+	err = db.Direct(ctx, func(ctx context.Context, tx *driver.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO edda_relays (name, producer, tx, seq, number, updated_at)"+
 			" VALUES ($1, $2, 0, 0, 0, $3) ON CONFLICT (name) DO NOTHING", name, edda.NewID(0, now).String(), now.UnixMicro())
 		return err
@@ -38,15 +39,15 @@ func readyRelay(ctx context.Context, db driver.DB, name string) (*relayRow, erro
 	if err != nil {
 		return nil, fmt.Errorf("write the row of relay %s: %w", name, err)
 	}
-	if r, err = selectRelay(ctx, db.Reader(), name); err == nil && r == nil {
+	if r, err = selectProgress(ctx, db.Reader(), name); err == nil && r == nil {
 		err = fmt.Errorf("the row of relay %s is gone", name)
 	}
 	return r, err
 }
 
-// selectRelay returns a relay's row; nil when there is none.
-func selectRelay(ctx context.Context, q Querier, name string) (*relayRow, error) {
-	r := relayRow{Name: name}
+// selectProgress returns a relay's row; nil when there is none.
+func selectProgress(ctx context.Context, q driver.Querier, name string) (*progress, error) {
+	r := progress{Name: name}
 	var number int64
 	err := q.QueryRowContext(ctx, "SELECT producer, tx, seq, number FROM edda_relays WHERE name = $1", name).
 		Scan(&r.Producer, &r.Position.Tx, &r.Position.Seq, &number)
@@ -60,10 +61,10 @@ func selectRelay(ctx context.Context, q Querier, name string) (*relayRow, error)
 	return &r, nil
 }
 
-// moveRelay notes how far the relay has come, unless another process has noted more, or the
+// moveProgress notes how far the relay has come, unless another process has noted more, or the
 // producer is another one.
-func moveRelay(ctx context.Context, db driver.DB, r *relayRow) error {
-	err := db.Direct(ctx, func(ctx context.Context, tx *Tx) error {
+func moveProgress(ctx context.Context, db driver.DB, r *progress) error {
+	err := db.Direct(ctx, func(ctx context.Context, tx *driver.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE edda_relays SET tx = $3, seq = $4, number = $5, updated_at = $6"+
 			" WHERE name = $1 AND producer = $2 AND number < $5",
 			r.Name, r.Producer, r.Position.Tx, r.Position.Seq, int64(r.Number), time.Now().UnixMicro())
@@ -75,9 +76,9 @@ func moveRelay(ctx context.Context, db driver.DB, r *relayRow) error {
 	return nil
 }
 
-// relayLag returns how many events there are after a place, settled or not, and when the first
+// lag returns how many events there are after a place, settled or not, and when the first
 // of them was made; at most lagMost are counted.
-func relayLag(ctx context.Context, q Querier, after Position) (events int, since time.Time, err error) {
+func lag(ctx context.Context, q driver.Querier, after ledger.Position) (events int, since time.Time, err error) {
 	err = q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM edda_events WHERE (tx, seq) > ($1, $2) LIMIT $3) AS behind",
 		after.Tx, after.Seq, lagMost).Scan(&events)
 	if err != nil || events == 0 {

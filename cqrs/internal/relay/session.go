@@ -1,4 +1,4 @@
-package cqrs
+package relay
 
 import (
 	"context"
@@ -6,35 +6,37 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // Bounds of what is under way.
 const (
-	// relayWindow is how many events wait, or are being appended, at which no more are read.
-	relayWindow = 4 * relayReadEvents
-	// relayBatch and relayBatchBytes bound one append, one event aside.
-	relayBatch      = 4096
-	relayBatchBytes = 4 << 20
+	// maxWindow is how many events wait, or are being appended, at which no more are read.
+	maxWindow = 4 * maxRead
+	// maxBatch and maxBatchBytes bound one append, one event aside.
+	maxBatch      = 4096
+	maxBatchBytes = 4 << 20
 )
 
-// relaySession relays from a place on until something fails. One goroutine, that of run, has all
+// session relays from a place on until something fails. One goroutine, that of run, has all
 // of its state; others read, append and note for it, and hand it what came of it.
 //
 //	read ─▶ events ─▶ shards ─▶ append, one at a time each ─▶ acked ─▶ note
 //
 // It reads ahead only while it is behind: else it reads what has come while the last appends were
 // under way, so that batches grow with the load.
-type relaySession struct {
-	*relay
-	row    relayRow // as it is in the database, as far as this process knows
-	shards []relayShard
+type session struct {
+	*Relay
+	row    progress // as it is in the database, as far as this process knows
+	shards []shardQueue
 	wg     sync.WaitGroup
 
 	// Events are numbered as they are read: read is the place of the last one.
-	read    relayRow
+	read    progress
 	window  []inFlight // those after acked, up to read
 	pending int        // how many of them wait, or are being appended
-	acked   relayRow
+	acked   progress
 	reads   uint64 // how many reads were begun
 	reading bool
 	full    bool          // the last read has found as much as it could
@@ -42,7 +44,7 @@ type relaySession struct {
 	reload  bool          // another process may have come further
 	waiting time.Duration // for events that are not settled
 
-	noting    *relayRow // is being noted; nil for none
+	noting    *progress // is being noted; nil for none
 	noteAt    time.Time // when to note again; zero: there is nothing to note
 	measuring atomic.Bool
 
@@ -53,7 +55,7 @@ type relaySession struct {
 
 // inFlight is an event that was read.
 type inFlight struct {
-	position Position
+	position ledger.Position
 	acked    bool
 }
 
@@ -62,24 +64,24 @@ type foundEvents struct {
 	events    []relayed
 	full      bool
 	unsettled bool // there are events whose place is not final
-	row       *relayRow
+	row       *progress
 	read      uint64
 	err       error
 }
 
-func newRelaySession(r *relay, row *relayRow) *relaySession {
-	s := &relaySession{
-		relay: r, row: *row, read: *row, acked: *row, news: true, shards: make([]relayShard, r.a.o.Shards),
-		found: make(chan foundEvents, 1), done: make(chan appendDone, r.a.o.Shards), noted: make(chan error, 1),
+func newSession(r *Relay, row *progress) *session {
+	s := &session{
+		Relay: r, row: *row, read: *row, acked: *row, news: true, shards: make([]shardQueue, r.o.Shards),
+		found: make(chan foundEvents, 1), done: make(chan appendDone, r.o.Shards), noted: make(chan error, 1),
 	}
 	for i := range s.shards {
-		s.shards[i].name = shardName(i, r.a.o.Shards)
+		s.shards[i].name = shardName(i, r.o.Shards)
 	}
 	return s
 }
 
 // run returns the first error, after all that it has begun has ended and the place was noted.
-func (s *relaySession) run(ctx context.Context) error {
+func (s *session) run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer s.lastNote(ctx) // after end and Wait
 	defer s.wg.Wait()
@@ -115,7 +117,7 @@ func (s *relaySession) run(ctx context.Context) error {
 }
 
 // timer rings when events may be settled that were not, or the place is to be noted.
-func (s *relaySession) timer() (<-chan time.Time, func()) {
+func (s *session) timer() (<-chan time.Time, func()) {
 	wait := time.Duration(-1)
 	if s.waiting > 0 && !s.reading {
 		wait = s.waiting
@@ -133,21 +135,21 @@ func (s *relaySession) timer() (<-chan time.Time, func()) {
 }
 
 // start begins whatever can begin.
-func (s *relaySession) start(ctx context.Context) {
+func (s *session) start(ctx context.Context) {
 	for i := range s.shards {
 		s.startAppend(ctx, i)
 	}
-	if s.news && !s.reading && (s.pending == 0 || s.full && s.pending < relayWindow) {
+	if s.news && !s.reading && (s.pending == 0 || s.full && s.pending < maxWindow) {
 		s.startRead(ctx)
 	}
 	if s.noting == nil && !s.noteAt.IsZero() && !time.Now().Before(s.noteAt) {
 		row := s.acked
 		s.noting = &row
-		s.wg.Go(func() { s.noted <- moveRelay(ctx, s.a.db, &row) })
+		s.wg.Go(func() { s.noted <- moveProgress(ctx, s.o.DB, &row) })
 	}
 }
 
-func (s *relaySession) startRead(ctx context.Context) {
+func (s *session) startRead(ctx context.Context) {
 	s.reads++
 	f := foundEvents{read: s.reads}
 	reload := s.reload && len(s.window) == 0
@@ -160,40 +162,40 @@ func (s *relaySession) startRead(ctx context.Context) {
 }
 
 // find reads what is after a place, or after that of another process which has come further.
-func (s *relaySession) find(ctx context.Context, after relayRow, reload bool, f *foundEvents) (err error) {
-	q, d := s.a.db.Reader(), s.a.db.Dialect()
+func (s *session) find(ctx context.Context, after progress, reload bool, f *foundEvents) (err error) {
+	q, d := s.o.DB.Reader(), s.o.DB.Dialect()
 	if reload {
-		f.row, err = selectRelay(ctx, q, s.name)
+		f.row, err = selectProgress(ctx, q, s.name)
 		switch {
 		case err != nil:
 			return err
 		case f.row == nil || f.row.Producer != after.Producer:
-			return errRelayMoved
+			return errMoved
 		case f.row.Number > after.Number:
 			after = *f.row
 		}
 	}
-	if f.events, f.full, err = readRelayed(ctx, q, d, s.a.rows, after.Position, len(s.shards)); err != nil {
+	if f.events, f.full, err = readRelayed(ctx, q, d, &s.o, after.Position); err != nil {
 		return err
 	}
 	if len(f.events) == 0 && d.Settled != "" {
-		_, f.unsettled, err = s.a.newest(ctx)
+		_, f.unsettled, err = ledger.Newest(ctx, q, d)
 	}
 	return err
 }
 
-// errRelayMoved says that somebody has changed the row.
-var errRelayMoved = errors.New("the row of the relay was changed: it is read anew")
+// errMoved says that somebody has changed the row.
+var errMoved = errors.New("the row of the relay was changed: it is read anew")
 
 // take hands what a read has found to the shards.
-func (s *relaySession) take(f foundEvents) error {
+func (s *session) take(f foundEvents) error {
 	s.reading = false
 	if f.err != nil {
 		return f.err
 	}
 	if f.row != nil {
 		if f.row.Number < s.row.Number {
-			return errRelayMoved
+			return errMoved
 		}
 		s.adopt(f.row)
 	}
@@ -225,7 +227,7 @@ func (s *relaySession) take(f foundEvents) error {
 }
 
 // adopt goes on where another process has come to.
-func (s *relaySession) adopt(row *relayRow) {
+func (s *session) adopt(row *progress) {
 	s.row = *row
 	if row.Number <= s.read.Number { // nothing is in flight: it is this process that is further
 		return
@@ -239,7 +241,7 @@ func (s *relaySession) adopt(row *relayRow) {
 }
 
 // advance moves the place behind all that are acknowledged without a gap.
-func (s *relaySession) advance() {
+func (s *session) advance() {
 	n := 0
 	for n < len(s.window) && s.window[n].acked {
 		s.acked.Position = s.window[n].position
@@ -253,40 +255,40 @@ func (s *relaySession) advance() {
 		s.window = nil
 	}
 	if s.noteAt.IsZero() {
-		s.noteAt = time.Now().Add(relayNote)
+		s.noteAt = time.Now().Add(noteAfter)
 	}
 }
 
-func (s *relaySession) wasNoted() {
+func (s *session) wasNoted() {
 	if s.row.Number < s.noting.Number {
 		s.row = *s.noting
 	}
 	s.noting, s.noteAt = nil, time.Time{}
 	if s.row.Number < s.acked.Number {
-		s.noteAt = time.Now().Add(relayNote)
+		s.noteAt = time.Now().Add(noteAfter)
 	}
 }
 
 // lastNote notes the place when nothing runs any more. What is not noted is sent again by
 // the next session, and passed over.
-func (s *relaySession) lastNote(ctx context.Context) {
+func (s *session) lastNote(ctx context.Context) {
 	if s.acked.Number <= s.row.Number {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayLast)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastNoteWithin)
 	defer cancel()
-	_ = moveRelay(ctx, s.a.db, &s.acked)
+	_ = moveProgress(ctx, s.o.DB, &s.acked)
 }
 
 // measure keeps the metrics of how far behind it is.
-func (s *relaySession) measure(ctx context.Context) {
-	if s.a.o.Registerer == nil || !s.measuring.CompareAndSwap(false, true) {
+func (s *session) measure(ctx context.Context) {
+	if !s.o.Metrics.kept || !s.measuring.CompareAndSwap(false, true) {
 		return
 	}
-	after, app := s.acked.Position, s.a.o.Name
+	after, app := s.acked.Position, s.o.App
 	s.wg.Go(func() {
 		defer s.measuring.Store(false)
-		events, since, err := relayLag(ctx, s.a.db.Reader(), after)
+		events, since, err := lag(ctx, s.o.DB.Reader(), after)
 		if err != nil {
 			return // reading says so
 		}
@@ -294,7 +296,7 @@ func (s *relaySession) measure(ctx context.Context) {
 		if events > 0 {
 			age = max(time.Since(since).Seconds(), 0)
 		}
-		s.m.lagEvents.WithLabelValues(app).Set(float64(events))
-		s.m.lagSeconds.WithLabelValues(app).Set(age)
+		s.o.Metrics.lagEvents.WithLabelValues(app).Set(float64(events))
+		s.o.Metrics.lagSeconds.WithLabelValues(app).Set(age)
 	})
 }

@@ -1,4 +1,4 @@
-package cqrs
+package observe
 
 import (
 	"bytes"
@@ -22,18 +22,18 @@ import (
 
 // watched is an app that only observes, and what it has observed.
 type watched struct {
-	*App
-	log      *bytes.Buffer
+	*Observer
+	written  *bytes.Buffer
 	registry *prometheus.Registry
 	spans    *tracetest.SpanRecorder
 }
 
-func watch(t *testing.T) *watched {
+func watching(t *testing.T) *watched {
 	t.Helper()
-	w := &watched{log: &bytes.Buffer{}, registry: prometheus.NewRegistry(), spans: tracetest.NewSpanRecorder()}
+	w := &watched{written: &bytes.Buffer{}, registry: prometheus.NewRegistry(), spans: tracetest.NewSpanRecorder()}
 	o := Options{
-		Name: "shop", SlowAfter: time.Second, Registerer: w.registry,
-		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		App: "shop", Slow: time.Second, Registerer: w.registry,
+		Logger: slog.New(slog.NewTextHandler(w.written, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
 			}
@@ -41,44 +41,44 @@ func watch(t *testing.T) *watched {
 		}})),
 		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w.spans)),
 	}
-	v, err := newObserver(&o)
+	v, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.App = &App{o: o, observer: v}
+	w.Observer = v
 	return w
 }
 
 func TestObservedIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t)
-		what := observation{kind: KindProjector, broadcaster: "Users", name: "Profiles.save", typ: "user.42.created", event: edda.ID{15: 1}, command: edda.ID{15: 2}}
+		w := watching(t)
+		what := What{Kind: "projector", Broadcaster: "Users", Name: "Profiles.save", Type: "user.42.created", Event: edda.ID{15: 1}, Command: edda.ID{15: 2}}
 		for _, took := range []time.Duration{999 * time.Millisecond, time.Second} {
-			if err := w.observed(t.Context(), what, func(context.Context) error { time.Sleep(took); return nil }); err != nil {
+			if err := w.Watch(t.Context(), what, func(context.Context) error { time.Sleep(took); return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}
 		want := `level=WARN msg="slow projector" app=shop broadcaster=Users name=Profiles.save type=user.42.created ` +
 			"command=00000000-0000-0000-0000-000000000002 event=00000000-0000-0000-0000-000000000001 duration=1s\n"
-		if got := w.log.String(); got != want {
+		if got := w.written.String(); got != want {
 			t.Errorf("the log says\n%swant\n%s", got, want)
 		}
 	})
 }
 
 func TestObservedMetrics(t *testing.T) {
-	w := watch(t)
+	w := watching(t)
 	fails := errors.New("no")
-	run := func(what observation, err error) {
-		if got := w.observed(t.Context(), what, func(context.Context) error { return err }); !errors.Is(got, err) {
+	run := func(what What, err error) {
+		if got := w.Watch(t.Context(), what, func(context.Context) error { return err }); !errors.Is(got, err) {
 			t.Errorf("the error is %v, want %v", got, err)
 		}
 	}
-	hook := observation{kind: KindHook, broadcaster: "Users", name: "Users.isUnique"}
+	hook := What{Kind: "hook", Broadcaster: "Users", Name: "Users.isUnique"}
 	run(hook, nil)
 	run(hook, fails)
 	run(hook, fails)
-	run(observation{kind: kindCommand, broadcaster: "Users", name: "create.user"}, nil)
+	run(What{Kind: Command, Broadcaster: "Users", Name: "create.user"}, nil)
 	for name, want := range map[string]int{"edda_cqrs_handler_seconds": 2, "edda_cqrs_command_seconds": 1} {
 		if got, err := testutil.GatherAndCount(w.registry, name); err != nil || got != want {
 			t.Errorf("%s has %d series, %v, want %d", name, got, err, want)
@@ -109,17 +109,17 @@ func TestObservedMetrics(t *testing.T) {
 
 // What runs within something else is a child of it, and both belong to the caller's trace.
 func TestObservedSpans(t *testing.T) {
-	w := watch(t)
+	w := watching(t)
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	ctx := withTraceParent(t.Context(), parent)
-	err := w.observed(ctx, observation{kind: kindCommand, name: "create.user", typ: "create.user", command: edda.ID{1}}, func(ctx context.Context) error {
-		if got := withTraceParent(ctx, parent); got != ctx {
+	ctx := WithTraceParent(t.Context(), parent)
+	err := w.Watch(ctx, What{Kind: Command, Name: "create.user", Type: "create.user", Command: edda.ID{1}}, func(ctx context.Context) error {
+		if got := WithTraceParent(ctx, parent); got != ctx {
 			t.Error("a trace context takes the place of a span")
 		}
-		if got := traceParentOf(ctx); !strings.HasPrefix(got, "00-0af7651916cd43dd8448eb211c80319c-") || got == parent {
+		if got := TraceParentOf(ctx); !strings.HasPrefix(got, "00-0af7651916cd43dd8448eb211c80319c-") || got == parent {
 			t.Errorf("the trace context within is %q", got)
 		}
-		return w.observed(ctx, observation{kind: KindHook, name: "Users.isUnique"}, func(context.Context) error {
+		return w.Watch(ctx, What{Kind: "hook", Name: "Users.isUnique"}, func(context.Context) error {
 			return &edda.Error{Reason: edda.Conflict, Err: errors.New("ada is there")}
 		})
 	})
@@ -153,14 +153,14 @@ func TestObservedSpans(t *testing.T) {
 }
 
 func TestObservedPanic(t *testing.T) {
-	w := watch(t)
+	w := watching(t)
 	func() {
 		defer func() {
 			if recover() != "oh" {
 				t.Error("the panic is gone")
 			}
 		}()
-		_ = w.observed(t.Context(), observation{kind: KindHook, name: "a"}, func(context.Context) error { panic("oh") })
+		_ = w.Watch(t.Context(), What{Kind: "hook", Name: "a"}, func(context.Context) error { panic("oh") })
 	}()
 	if s := w.spans.Ended(); len(s) != 1 || s[0].Status().Code != codes.Error {
 		t.Errorf("the spans are %v, want a failed one", s)
@@ -169,13 +169,12 @@ func TestObservedPanic(t *testing.T) {
 
 // Without a provider there is no span, and a caller's goes through.
 func TestObservedWithoutTracer(t *testing.T) {
-	v, err := newObserver(&Options{SlowAfter: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	v, err := New(Options{Slow: time.Hour, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &App{observer: v}
-	ctx := withTraceParent(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	if err := a.observed(ctx, observation{kind: KindHook, name: "a"}, func(within context.Context) error {
+	ctx := WithTraceParent(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	if err := v.Watch(ctx, What{Kind: "hook", Name: "a"}, func(within context.Context) error {
 		if trace.SpanContextFromContext(within).SpanID().String() != "b7ad6b7169203331" {
 			t.Error("the caller's span is gone")
 		}
@@ -183,7 +182,7 @@ func TestObservedWithoutTracer(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got := traceParentOf(t.Context()); got != "" {
+	if got := TraceParentOf(t.Context()); got != "" {
 		t.Errorf("the trace context of no span is %q", got)
 	}
 }
@@ -191,13 +190,13 @@ func TestObservedWithoutTracer(t *testing.T) {
 func TestObserversShareARegistry(t *testing.T) {
 	r := prometheus.NewRegistry()
 	for _, name := range []string{"a", "b"} {
-		if _, err := newObserver(&Options{Name: name, Registerer: r}); err != nil {
+		if _, err := New(Options{App: name, Registerer: r}); err != nil {
 			t.Errorf("app %s: %v", name, err)
 		}
 	}
 	taken := prometheus.NewRegistry()
 	taken.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "edda_cqrs_handler_seconds", Help: "not ours"}))
-	if _, err := newObserver(&Options{Registerer: taken}); err == nil {
+	if _, err := New(Options{Registerer: taken}); err == nil {
 		t.Error("a metric of the same name is no error")
 	}
 }
