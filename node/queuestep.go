@@ -10,6 +10,7 @@ import (
 
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
+	"github.com/edda-io/edda/internal/sagaid"
 )
 
 // stepMessage handles a message of a stream on which messages finish steps. One that
@@ -21,7 +22,7 @@ func (n *Node) stepMessage(ctx *edda.Context, m *edda.Message) (*edda.Reply, err
 		return nil, nil
 	}
 	id, step, key := h[0].Value, h[1].Value, h[2].Value
-	ref, err := sagaRef(m.To.Namespace, id)
+	ref, err := sagaid.Ref(m.To.Namespace, id)
 	if err != nil {
 		return nil, nil
 	}

@@ -12,6 +12,11 @@ import (
 
 var _ edda.SagaBackend = (*Node)(nil)
 
+// sagaHome returns the partition of a saga.
+func (n *Node) sagaHome(ref sagafold.Ref) *partition {
+	return n.homeOf(sagafold.Hash(ref.Namespace, ref.ID))
+}
+
 // sagaChange is a record about a saga on its way in, and whoever waits for what
 // becomes of it.
 type sagaChange struct {

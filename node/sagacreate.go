@@ -12,6 +12,7 @@ import (
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/sagaid"
 )
 
 // CreateSaga makes a saga durable. See edda.SagaBackend.
@@ -27,7 +28,7 @@ func (n *Node) CreateSaga(ctx context.Context, s *edda.SagaSpec) (ack *edda.Saga
 	}
 	created := record.NewSagaCreated(s)
 	if created.ID = s.ID; created.ID == "" {
-		created.ID = n.newSagaID(s)
+		created.ID = sagaid.New(s, len(n.parts))
 	}
 	if s.IdempotencyKey != "" {
 		created.Fingerprint = sagaFingerprint(s, created)

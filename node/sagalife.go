@@ -7,12 +7,13 @@ import (
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/sagaid"
 )
 
 // StartSaga starts a saga that was created. See edda.SagaBackend.
 func (n *Node) StartSaga(ctx context.Context, namespace, id string) (*edda.Saga, error) {
 	op := "start saga " + id
-	ref, err := sagaRef(namespace, id)
+	ref, err := sagaid.Ref(namespace, id)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func (n *Node) StartSaga(ctx context.Context, namespace, id string) (*edda.Saga,
 // CancelSaga undoes a saga. See edda.SagaBackend.
 func (n *Node) CancelSaga(ctx context.Context, namespace, id string) (*edda.Saga, error) {
 	op := "cancel saga " + id
-	ref, err := sagaRef(namespace, id)
+	ref, err := sagaid.Ref(namespace, id)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
+	"github.com/edda-io/edda/internal/sagaid"
 )
 
 // Sagas returns a page of sagas without their steps. See edda.SagaBackend.
@@ -76,7 +77,7 @@ func (n *Node) sagaLists(op string, f *edda.SagaFilter, before sagafold.Cursor) 
 		}
 		return all, nil
 	}
-	ref, err := sagaRef(f.Namespace, f.ID)
+	ref, err := sagaid.Ref(f.Namespace, f.ID)
 	if err != nil {
 		return nil, err
 	}

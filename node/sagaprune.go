@@ -7,6 +7,7 @@ import (
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/sagaid"
 )
 
 // PruneSagas removes ended sagas. See edda.SagaBackend.
@@ -38,7 +39,7 @@ const pruneChunk = 100
 func (n *Node) removeSagas(ctx context.Context, l *sagaList) (removed int, err error) {
 	var changes []*sagaChange
 	for _, s := range l.sagas {
-		if !s.State.Ended() || strings.Contains(s.ID, sagaFamily) || s.State == edda.SagaCompensationFailed && l.filter.State == "" && l.filter.ID == "" {
+		if !s.State.Ended() || strings.Contains(s.ID, sagaid.Family) || s.State == edda.SagaCompensationFailed && l.filter.State == "" && l.filter.ID == "" {
 			continue
 		}
 		rec := record.SagaChanged{Namespace: s.Namespace, ID: s.ID}

@@ -10,12 +10,13 @@ import (
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
 	"github.com/edda-io/edda/internal/record"
+	"github.com/edda-io/edda/internal/sagaid"
 )
 
 // AddSteps adds steps to a saga. See edda.SagaBackend.
 func (n *Node) AddSteps(ctx context.Context, namespace, id string, steps []edda.StepSpec) (*edda.Saga, error) {
 	op := "add steps to saga " + id
-	ref, err := sagaRef(namespace, id)
+	ref, err := sagaid.Ref(namespace, id)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func depth(steps []edda.StepSpec) (most int) {
 // FinishStep completes or fails a running step. See edda.SagaBackend.
 func (n *Node) FinishStep(ctx context.Context, namespace, id, step string, r edda.StepResult) (*edda.StepAnswer, error) {
 	op := fmt.Sprintf("finish step %s of saga %s", step, id)
-	ref, err := sagaRef(namespace, id)
+	ref, err := sagaid.Ref(namespace, id)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func noStep(op, step string) *edda.Error {
 // Compensate acts on a compensation that has failed. See edda.SagaBackend.
 func (n *Node) Compensate(ctx context.Context, namespace, id, step string, a edda.CompensationAction) (*edda.Saga, error) {
 	op := fmt.Sprintf("%s the compensation of step %s of saga %s", a, step, id)
-	ref, err := sagaRef(namespace, id)
+	ref, err := sagaid.Ref(namespace, id)
 	if err != nil {
 		return nil, err
 	}

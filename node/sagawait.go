@@ -6,6 +6,7 @@ import (
 
 	"github.com/edda-io/edda"
 	sagafold "github.com/edda-io/edda/internal/fold/saga"
+	"github.com/edda-io/edda/internal/sagaid"
 )
 
 // sagaWaiter is somebody who waits for a saga's end.
@@ -15,7 +16,7 @@ type sagaWaiter struct {
 
 // Saga returns what is known of a saga. See edda.SagaBackend.
 func (n *Node) Saga(ctx context.Context, namespace, id string) (*edda.Saga, error) {
-	ref, err := sagaRef(namespace, id)
+	ref, err := sagaid.Ref(namespace, id)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +27,7 @@ func (n *Node) Saga(ctx context.Context, namespace, id string) (*edda.Saga, erro
 // edda.SagaBackend.
 func (n *Node) WaitSaga(ctx context.Context, namespace, id string) (*edda.Saga, error) {
 	op := "wait for saga " + id
-	ref, err := sagaRef(namespace, id)
+	ref, err := sagaid.Ref(namespace, id)
 	if err != nil {
 		return nil, err
 	}
