@@ -87,7 +87,6 @@ func TestCRUD(t *testing.T) {
 
 func TestHelloOverWebSocket(t *testing.T) {
 	web := startProgram(t, "web", "-listen", "127.0.0.1:0", "-dir", t.TempDir())
-	do(t, http.MethodPut, web.url+"/v1/streams/hello.replies", "{}", nil)
 	args := []string{filepath.Join("websocket", "hello.js"), `{"a":1}`}
 	node := program(t, "node")
 	if out, err := exec.CommandContext(t.Context(), node, "-p", "typeof WebSocket").Output(); err == nil && strings.TrimSpace(string(out)) == "undefined" {
