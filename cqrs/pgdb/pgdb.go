@@ -46,9 +46,12 @@ const (
 
 const defaultCancelTimeout = 5 * time.Second
 
+// minConns is what migrations take: they hold one connection, and ask by another.
+const minConns = 2
+
 // Options of a database. The zero value works.
 type Options struct {
-	// MaxConns is how many connections may be open at once. DefaultMaxConns when zero.
+	// MaxConns is how many connections may be open at once, at least two. DefaultMaxConns when zero.
 	MaxConns int
 	// RetryLimit is for how long a transaction is run again while others are in its way.
 	// DefaultRetryLimit when zero.
@@ -130,8 +133,8 @@ func (o *Options) complete() error {
 		o.cancelTimeout = defaultCancelTimeout
 	}
 	switch {
-	case o.MaxConns < 0:
-		return fmt.Errorf("the option MaxConns is %d, and must not be negative", o.MaxConns)
+	case o.MaxConns < minConns:
+		return fmt.Errorf("the option MaxConns is %d, and must be at least %d", o.MaxConns, minConns)
 	case o.RetryLimit < 0:
 		return fmt.Errorf("the option RetryLimit is %v, and must not be negative", o.RetryLimit)
 	case o.CommitTimeout < 0:

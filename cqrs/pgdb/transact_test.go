@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -227,5 +228,16 @@ func TestOpenRefuses(t *testing.T) {
 				t.Log(err)
 			}
 		})
+	}
+}
+
+// With one connection, Start would wait for another one for ever.
+func TestMigrateTakesTwoConnections(t *testing.T) {
+	if d, err := Open(t.Context(), pgtest.Open(t), Options{MaxConns: 1}); err == nil || !strings.Contains(err.Error(), "MaxConns is 1, and must be at least 2") {
+		t.Errorf("opened with one connection: %v, %v", d, err)
+	}
+	d := opened(t, pgtest.Open(t), Options{MaxConns: 2})
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
