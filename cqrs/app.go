@@ -51,7 +51,7 @@ type Options struct {
 	Retention edda.Retention
 	// NoRelay runs neither relay nor eventual handlers here: another process does.
 	NoRelay bool
-	// NoMigrations says that the tables are there already: Start checks them only.
+	// NoMigrations says that the tables are there already: Start makes none, and fails without them.
 	NoMigrations bool
 	// Isolation is that of the commands' transactions; see driver.TxOptions.
 	Isolation Isolation
@@ -209,6 +209,9 @@ func (a *App) Start(ctx context.Context, backend Backend) error {
 		}
 		return ledger.WriteHandlers(ctx, tx, a.o.Name, rows, time.Now())
 	}); err != nil {
+		if a.o.NoMigrations {
+			err = fmt.Errorf("the tables must be there, with NoMigrations somebody else makes them: %w", err)
+		}
 		return &edda.Error{Op: op, Reason: edda.Unavailable, Err: err}
 	}
 	return a.life.start(op, func(ctx context.Context, wg *sync.WaitGroup) {

@@ -2,12 +2,14 @@ package cqrs
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/driver"
 )
 
 func TestLifecycle(t *testing.T) {
@@ -78,6 +80,21 @@ func TestAwaitStart(t *testing.T) {
 		time.AfterFunc(time.Second, func() { _ = l.stop(t.Context()) })
 		if err := l.awaitStart(t.Context()); err != nil {
 			t.Errorf("stopped before it started: %v", err)
+		}
+	})
+}
+
+func TestStartWithoutTablesSaysWhoMakesThem(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		if _, err := db.(sqlDB).SQL().ExecContext(t.Context(), "DROP TABLE edda_handlers"); err != nil {
+			t.Fatal(err)
+		}
+		a, err := New(db, Options{NoRelay: true, NoMigrations: true}, newUsers())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Start(t.Context(), nil); edda.ReasonOf(err) != edda.Unavailable || !strings.Contains(err.Error(), "with NoMigrations somebody else makes them: ") {
+			t.Errorf("got %v", err)
 		}
 	})
 }
