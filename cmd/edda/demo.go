@@ -48,10 +48,11 @@ func (a *app) demo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See a node at work, then play with it",
-		Long: `Starts a node with the example services in a temporary directory, sends it a
-short story over HTTP, prints what happened and what to try next, and stays up
-until Ctrl-C. With --once it ends after the story; the exit code is 1 when
-anything went otherwise than told.`,
+		Long: `Starts a node with the example services, and a club that people join by
+commands, in a temporary directory, sends it a short story over HTTP, prints
+what happened and what to try next, and stays up until Ctrl-C. With --once it
+ends after the story; the exit code is 1 when anything went otherwise than
+told.`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{noNode: "true"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
