@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -27,6 +25,7 @@ import (
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
 	"github.com/edda-io/edda/internal/follow"
 	"github.com/edda-io/edda/internal/methodschema"
+	"github.com/edda-io/edda/internal/nodedir"
 	"github.com/edda-io/edda/internal/record"
 	"github.com/edda-io/edda/internal/store"
 )
@@ -103,7 +102,7 @@ func (n *Node) openDisk() error {
 		n.info.ID = edda.NewID(0, time.Now()).String()
 	} else {
 		for _, d := range []string{"log", "store"} {
-			if err := makeDir(o.FS, o.FS.PathJoin(dir, d)); err != nil {
+			if err := nodedir.Make(o.FS, o.FS.PathJoin(dir, d)); err != nil {
 				return fmt.Errorf("make directory %q: %w", dir, err)
 			}
 		}
@@ -115,7 +114,7 @@ func (n *Node) openDisk() error {
 			return err
 		}
 		n.engine = l
-		if n.info.ID, err = nodeID(o.FS, dir); err != nil {
+		if n.info.ID, err = nodedir.ID(o.FS, dir); err != nil {
 			return errors.Join(err, l.Close())
 		}
 	}
@@ -390,19 +389,4 @@ func (s *service) is(set *record.ServiceSet) bool {
 	return s.registered && a.Kind == set.Kind && slices.Equal(a.Methods, set.Methods) && methodschema.Same(a.Schemas, set.Schemas) &&
 		a.Concurrency == set.Concurrency && a.AttemptTimeout == set.AttemptTimeout && a.Retry == set.Retry && a.OnDead == set.OnDead &&
 		sameEndpoint(a.Endpoint, set.Endpoint)
-}
-
-// nodeID returns the id of the directory's node, made at the first start.
-func nodeID(fsys vfs.FS, dir string) (string, error) {
-	name := fsys.PathJoin(dir, "node-id")
-	b, err := readFile(fsys, name)
-	if err == nil {
-		id, err := edda.ParseID(string(b))
-		return id.String(), err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read %s: %w", filepath.Base(name), err)
-	}
-	id := edda.NewID(0, time.Now()).String()
-	return id, writeFile(fsys, dir, name, []byte(id))
 }

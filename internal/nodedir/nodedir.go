@@ -1,18 +1,26 @@
-package node
+// Package nodedir keeps what a node's directory has beside the log and the store: that it
+// is there, and whose it is. What a function has returned without an error outlives the
+// loss of power. Only one process may have the directory, which the log sees to, and only
+// one goroutine.
+package nodedir
 
 import (
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/edda-io/edda"
 )
 
-// makeDir makes a directory, with those above it, so that the loss of power does
+// Make makes a directory, with those above it, so that the loss of power does
 // not take it back with everything in it. What is there already may have been
 // made right before a crash, and is synced as well where that is allowed.
-func makeDir(fsys vfs.FS, dir string) error {
+func Make(fsys vfs.FS, dir string) error {
 	parent := fsys.PathDir(dir)
 	if parent == dir {
 		return nil
@@ -23,13 +31,28 @@ func makeDir(fsys vfs.FS, dir string) error {
 		}
 		return nil
 	}
-	if err := makeDir(fsys, parent); err != nil {
+	if err := Make(fsys, parent); err != nil {
 		return err
 	}
 	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	return syncDir(fsys, parent)
+}
+
+// ID returns the id of the directory's node, made at the first start.
+func ID(fsys vfs.FS, dir string) (string, error) {
+	name := fsys.PathJoin(dir, "node-id")
+	b, err := readFile(fsys, name)
+	if err == nil {
+		id, err := edda.ParseID(string(b))
+		return id.String(), err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read %s: %w", filepath.Base(name), err)
+	}
+	id := edda.NewID(0, time.Now()).String()
+	return id, writeFile(fsys, dir, name, []byte(id))
 }
 
 func syncDir(fsys vfs.FS, dir string) error {
