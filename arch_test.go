@@ -66,7 +66,7 @@ var rooms = []room{
 	{dir: "engine/filelog", imports: []string{".", "engine", "internal/wire", "internal/directio"}, never: disk},
 	{dir: "node", imports: []string{
 		".", "engine", "internal/wire", "internal/record", "internal/fold", "internal/store", "internal/jsondata",
-		"internal/rendezvous", "internal/methodschema", "internal/guard", "internal/slot", "internal/metric", "internal/follow", "internal/sagaid", "internal/nodedir", "internal/lazyctx", "internal/seldom", "internal/live", "pattern",
+		"internal/rendezvous", "internal/methodschema", "internal/guard", "internal/slot", "internal/metric", "internal/follow", "internal/sagaid", "internal/nodedir", "internal/msgtrace", "internal/lazyctx", "internal/seldom", "internal/live", "pattern",
 	}, never: append([]string{sdk}, disk...)},
 	{dir: "auth", imports: []string{"."}},
 	{dir: "internal/testca", stdlib: true},
@@ -81,7 +81,7 @@ var rooms = []room{
 	{dir: "internal/inputschema", imports: []string{".", "internal/jsondata"}},
 	{dir: "internal/methodschema", imports: []string{".", "internal/record", "internal/inputschema", "internal/guard"}, never: world},
 	{dir: "internal/nodedir", imports: []string{"."}, never: disk},
-	{dir: imports: []string{"."}, never: append([]string{sdk}, world...)},
+	{dir: "internal/msgtrace", imports: []string{"."}, never: append([]string{sdk}, world...)},
 	{dir: "internal/sagaid", imports: []string{".", "internal/fold"}, never: disk},
 	{dir: "internal/follow", imports: []string{"internal/fold"}, never: world},
 	{dir: "internal/metric", imports: []string{".", "internal/live"}, never: world},

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/msgtrace"
 )
 
 // traceSaga begins the span of a saga that comes in, and makes it the parent of the
@@ -14,8 +15,8 @@ import (
 // caller's span. The function ends it.
 func (n *Node) traceSaga(ctx context.Context, s *edda.SagaSpec) func(*edda.SagaAck, error) {
 	m := &edda.Message{TraceParent: s.TraceParent, TraceState: s.TraceState}
-	ctx, span := n.tracer.Start(withTraceOf(ctx, m), "create saga "+s.Name, trace.WithSpanKind(trace.SpanKindProducer)) //nolint:spancheck // whoever gets the function ends it
-	putTrace(ctx, m)
+	ctx, span := n.tracer.Start(msgtrace.Under(ctx, m), "create saga "+s.Name, trace.WithSpanKind(trace.SpanKindProducer)) //nolint:spancheck // whoever gets the function ends it
+	msgtrace.Put(ctx, m)
 	s.TraceParent, s.TraceState = m.TraceParent, m.TraceState
 	return func(ack *edda.SagaAck, err error) { //nolint:spancheck // it ends the span
 		if !span.IsRecording() {
@@ -23,7 +24,7 @@ func (n *Node) traceSaga(ctx context.Context, s *edda.SagaSpec) func(*edda.SagaA
 		}
 		span.SetAttributes(attribute.String("messaging.system", "edda"), attribute.String("edda.namespace", s.Namespace), attribute.Int("edda.saga.steps", len(s.Steps)))
 		if err != nil {
-			failSpan(span, edda.ReasonOf(err), err.Error())
+			msgtrace.Fail(span, edda.ReasonOf(err), err.Error())
 		} else {
 			span.SetAttributes(attribute.String("edda.saga.id", ack.ID), attribute.Bool("edda.joined", ack.Joined))
 		}
