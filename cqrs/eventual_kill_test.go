@@ -60,7 +60,7 @@ func TestEventualChild(t *testing.T) {
 func TestEventualHandlersOfKilledProcesses(t *testing.T) {
 	rounds := 4
 	if os.Getenv("EDDA_LONG") != "" {
-		rounds = 200
+		rounds = 100
 	}
 	for name, where := range map[string]func() string{
 		"sqlite":   func() string { return "file:" + filepath.Join(t.TempDir(), "edda.db") },

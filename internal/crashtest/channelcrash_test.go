@@ -9,7 +9,7 @@ import "testing"
 // be; what handlers have published is there once for each request, in order of its key;
 // and a channel is what it was set to last.
 func TestCrashChannels(t *testing.T) {
-	crashEverySync(t, either(1, 6), func() subject { return &channelLedger{} })
+	crashEverySync(t, either(1, 3), func() subject { return &channelLedger{} })
 }
 
 // TestFaultChannels is TestFaultEveryOperation for channels.

@@ -168,7 +168,7 @@ func linearizable(t *testing.T, seed uint64, all []*operation) (unknown int) {
 func TestLinear(t *testing.T) {
 	seed := newSeed(t)
 	total, open := 0, 0
-	for i := range either(uint64(40), 1000) {
+	for i := range either(uint64(40), 600) {
 		h := linearRun(t, seed+i)
 		open += linearizable(t, seed+i, h.ops)
 		total += len(h.ops)

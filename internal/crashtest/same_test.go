@@ -20,7 +20,7 @@ import (
 // letters are the same in the end.
 func TestCrashChangesNothing(t *testing.T) {
 	seed := newSeed(t)
-	for i := range either(uint64(4), 150) {
+	for i := range either(uint64(4), 80) {
 		seed := seed + i
 		memory := &scriptRun{t: t, options: node.Options{Durability: edda.Memory, Partitions: 4, Services: services()}}
 		memory.play(seed)

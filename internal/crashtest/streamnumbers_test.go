@@ -19,7 +19,7 @@ import (
 // send it again from any point on that they like: it is there once, in order, also when
 // retention has removed it or its id is forgotten.
 func TestCrashNumbers(t *testing.T) {
-	crashEverySync(t, either(1, 6), func() subject { return &numberLedger{sent: map[string]uint64{}} })
+	crashEverySync(t, either(1, 3), func() subject { return &numberLedger{sent: map[string]uint64{}} })
 }
 
 // TestFaultNumbers is TestFaultEveryOperation for them.

@@ -125,7 +125,7 @@ func TestKillWorkers(t *testing.T) {
 		wg.Go(func() { c.err = c.run(ctx) })
 	}
 	kills, stops := 0, 0
-	for i := range either(4, 60) {
+	for i := range either(4, 28) {
 		w := workers[rng.IntN(len(workers))]
 		if i%4 == 3 {
 			stops++
@@ -192,7 +192,7 @@ func TestRollingRestartOfWorkers(t *testing.T) {
 			}
 		})
 	}
-	for range either(1, 10) {
+	for range either(1, 4) {
 		for _, w := range workers {
 			w.signal(syscall.SIGTERM)
 			w.ended(false)

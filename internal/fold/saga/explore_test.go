@@ -72,7 +72,7 @@ func (x *explorer) explore(spec *edda.SagaSpec, left budget) {
 
 func (x *explorer) visit(n *node, actions []action) {
 	x.nodes++
-	if every := 12; x.nodes%every == 1 || long() && x.nodes%every < 4 {
+	if every := 12; x.nodes%every == 1 || long() && x.nodes%every == 7 {
 		x.nothings(n)
 	}
 	for _, a := range actions {

@@ -4,11 +4,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"math/bits"
+	"math/rand/v2"
 	"runtime/debug"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/edda-io/edda"
 )
@@ -100,15 +99,16 @@ var (
 
 // Every order of what can happen to a saga of few steps is right. By default that is
 // each saga of at most two steps, and some larger ones, with one kind of what can
-// happen beside at a time. EDDA_LONG=1 explores the small ones with all of it, those of
-// three steps, and an eighth of those of four, with two kinds each, and some of them
-// with all: of those with more than two steps one half, chosen at random each time.
+// happen beside at a time. EDDA_LONG=1 explores the small ones with each kind, those of
+// three steps, and an eighth of those of four, with two kinds each; and some of all with
+// all kinds, or with more of one. Of all that but the small ones with each kind it is one quarter,
+// chosen at random each time.
 func TestExplore(t *testing.T) {
 	collectLess(t)
-	half := *exploreHalf
-	if long() && half < 0 {
-		half = int(time.Now().UnixNano() >> 10 & 1)
-		t.Logf("repeat with -explore.half=%d", half)
+	quarter := *exploreQuarter
+	if long() && quarter < 0 {
+		quarter = rand.IntN(quarters)
+		t.Logf("repeat with -explore.quarter=%d", quarter)
 	}
 	var all []shape
 	for n := 1; n <= 3; n++ {
@@ -121,12 +121,17 @@ func TestExplore(t *testing.T) {
 	for at, s := range all {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			t.Parallel()
-			s.explore(t, at, half)
+			s.explore(t, at, quarter)
 		})
 	}
 }
 
-var exploreHalf = flag.Int("explore.half", -1, "which half of the large sagas is explored at full length, 0 or 1; by default it is chosen at random")
+const quarters = 4
+
+var exploreQuarter = flag.Int("explore.quarter", -1, "which quarter of the large sagas is explored at full length, 0 to 3; by default it is chosen at random")
+
+// quarterOf spreads numbers over the quarters so that each has some of each kind.
+func quarterOf(n int) int { return int(uint32(n) * 2654435761 >> 30) }
 
 // collectLess has less garbage collected until the test ends, which takes a third less
 // time.
@@ -136,7 +141,7 @@ func collectLess(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 }
 
-func (s shape) explore(t *testing.T, at, half int) {
+func (s shape) explore(t *testing.T, at, quarter int) {
 	t.Helper()
 	var total tally
 	for i, v := range s.variants() {
@@ -151,15 +156,14 @@ func (s shape) explore(t *testing.T, at, half int) {
 			continue
 		}
 		for j, b := range budgets {
-			mine := bits.OnesCount(uint(i*len(budgets)+j))%2 == half // has some of each kind
-			if few || (turn+j)%3 == 0 && mine {
+			if few || (turn+j)%3 == 0 && quarterOf(i*len(budgets)+j) == quarter {
 				total.explore(t, s.spec(v), b, turn+j)
 			}
 		}
-		if few || turn%32 == 0 && (turn/32+at)%2 == half {
+		if few && quarterOf(turn) == quarter || turn%32 == 0 && (turn/32+at)%quarters == quarter {
 			total.explore(t, s.spec(v), allBudgets, turn)
 		}
-		if few {
+		if few && quarterOf(turn) == quarter {
 			total.explore(t, s.spec(v), budget{adds: 2, cancels: 1}, turn+1)
 		}
 	}
@@ -174,7 +178,7 @@ func (c *tally) explore(t *testing.T, spec *edda.SagaSpec, left budget, turn int
 	t.Helper()
 	x := &explorer{tb: t, how: plain + memory(turn%int(memories)), reserve: turn/int(memories)%2 == 0, most: 150}
 	if long() {
-		x.most = 20_000
+		x.most = 5_000
 	}
 	x.explore(spec, left)
 	c.sagas, c.states, c.moves = c.sagas+1, c.states+x.nodes, c.moves+x.edges
