@@ -100,6 +100,7 @@ var rooms = []room{
 	{dir: "cqrs/internal/relay", imports: []string{
 		".", "cqrs/driver", "cqrs/internal/ledger", "cqrs/internal/observe", "internal/jsondata",
 	}},
+	{dir: "cqrs/internal/eventual", imports: []string{".", "cqrs/driver", "cqrs/internal/ledger"}, stdlib: true},
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",

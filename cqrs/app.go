@@ -15,6 +15,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
+	"github.com/edda-io/edda/cqrs/internal/eventual"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/cqrs/internal/observe"
 	"github.com/edda-io/edda/cqrs/internal/relay"
@@ -89,9 +90,9 @@ type App struct {
 	life    *lifecycle
 	callers callers
 	rows    eventRows
-	backend Backend     // set by Start
-	parts   []component // set by Start
-	late    *eventual   // set by Start
+	backend Backend         // set by Start
+	parts   []component     // set by Start
+	late    *eventual.Lanes // set by Start
 }
 
 // New returns an app that is not started. Its error is a *edda.Error that says everything that is
@@ -181,7 +182,7 @@ func (a *App) components() []component {
 	if !a.o.NoRelay {
 		served = slices.DeleteFunc(slices.Clone(a.table.names), func(b string) bool { return !a.serves(b) })
 	}
-	a.late = newEventual(a, served)
+	a.late = a.newLanes(served)
 	if a.o.NoRelay {
 		return []component{a.late}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // maxPageBytes bounds the events of a page that is sent as a reply.
@@ -158,7 +159,7 @@ func (a *App) controlEvents(ctx *edda.Context, in *filterInput) (*EventPage, err
 	}
 	size := 0
 	for i, e := range page.Items {
-		if size += e.size() + 512; size > maxPageBytes && i > 0 {
+		if size += (*ledger.Event)(e).Size() + 512; size > maxPageBytes && i > 0 {
 			page.Items, page.Next = page.Items[:i], page.Items[i-1].Position.String()
 			break
 		}

@@ -36,7 +36,7 @@ func startLate(t testing.TB, db driver.DB, bs ...*Broadcaster) *world {
 
 // runLate runs the eventual handlers until the test ends.
 func (w *world) runLate() (stop func()) {
-	w.late = newEventual(w.App, w.table.names)
+	w.late = w.newLanes(w.table.names)
 	w.parts = []component{w.late}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var wg sync.WaitGroup
@@ -86,7 +86,7 @@ func (w *world) until(what string, f func() bool) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("never: %s", what)
 		}
-		pause(w.t.Context(), time.Millisecond, nil)
+		w.pause(w.t.Context(), time.Millisecond, nil)
 	}
 }
 

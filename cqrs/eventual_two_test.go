@@ -201,7 +201,7 @@ func (w *world) process(db driver.DB, bs ...*Broadcaster) *App {
 	if err := a.Start(w.t.Context(), nil); err != nil {
 		w.t.Fatal(err)
 	}
-	a.late = newEventual(a, slices.Clone(a.table.names))
+	a.late = a.newLanes(slices.Clone(a.table.names))
 	a.parts = []component{a.late}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var wg sync.WaitGroup

@@ -111,10 +111,8 @@ func (p *Projection) fill(r *ledger.Place) {
 func (a *App) lag(ctx context.Context, p *Projection, head Position) error {
 	place := p.Position
 	if a.isStarted() {
-		if l := a.late.by[p.Handler]; l != nil {
-			if here, _ := l.at(); place.Before(here) { // past events that are not for it
-				place = here
-			}
+		if here, ok := a.late.At(p.Handler); ok && place.Before(here) {
+			place = here
 		}
 	}
 	if !place.Before(head) {
@@ -164,14 +162,6 @@ func (a *App) setState(ctx context.Context, op, handler, state string) error {
 	})
 }
 
-// lane is that of a handler in this process, nil when it does not run here.
-func (a *App) lane(handler string) *lane {
-	if !a.isStarted() {
-		return nil
-	}
-	return a.late.by[handler]
-}
-
 // change changes a handler's row, and what belongs to it, with its lock, and lets the handler know.
 func (a *App) change(ctx context.Context, op, handler string, f func(ctx context.Context, tx *Tx, r *ledger.Place) error) error {
 	free, err := a.holdLanes(ctx, handler)
@@ -197,8 +187,8 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 		if r == nil || strings.HasPrefix(handler, rebuildPrefix) {
 			return a.noRow(handler)
 		}
-		if l := a.lane(handler); l != nil {
-			l.keep(r)
+		if a.isStarted() {
+			a.late.Keep(r)
 		}
 		if err := f(ctx, tx, r); err != nil {
 			return err
@@ -214,29 +204,10 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 // holdLanes keeps the lanes of handlers from work, as far as they are in this process. When they are let go
 // they read the database again.
 func (a *App) holdLanes(ctx context.Context, handlers ...string) (free func(), err error) {
-	var held []*lane
-	free = func() {
-		for _, l := range held {
-			l.forget()
-			l.free()
-		}
-	}
 	if !a.isStarted() {
-		return free, nil
+		return func() {}, nil
 	}
-	slices.Sort(handlers)
-	for _, h := range handlers {
-		l := a.late.by[h]
-		if l == nil {
-			continue
-		}
-		if !l.hold(ctx) {
-			free()
-			return nil, ctx.Err()
-		}
-		held = append(held, l)
-	}
-	return free, nil
+	return a.late.Hold(ctx, handlers...)
 }
 
 // noRow says why a handler has no row.

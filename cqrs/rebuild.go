@@ -166,6 +166,12 @@ type projecting struct {
 	id          string
 }
 
+// matched is an event, and how a projector runs on it.
+type matched struct {
+	*match
+	e *Event
+}
+
 // skip is an event that is parked in the live projection, and failed here too.
 type skip struct {
 	handler string

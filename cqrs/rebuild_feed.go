@@ -140,7 +140,7 @@ func (f *feed) read(ctx context.Context, s *segment, sizes chan<- int) {
 	s.read = len(events)
 	bytes := 0
 	for _, e := range events {
-		bytes += e.size()
+		bytes += (*ledger.Event)(e).Size()
 	}
 	select {
 	case sizes <- bytes / len(events):

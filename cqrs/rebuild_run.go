@@ -9,6 +9,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/double"
+	"github.com/edda-io/edda/cqrs/internal/eventual"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
@@ -178,7 +179,7 @@ func (r *rebuild) apply(ctx context.Context, tx *Tx, some []matched) (skips []ma
 			failure = r.callAll(ctx, doubled, some)
 			return failure
 		})
-		if err == nil || failure == nil || inTheWay(err) || ctx.Err() != nil || len(some) == 0 {
+		if err == nil || failure == nil || eventual.InTheWay(err) || ctx.Err() != nil || len(some) == 0 {
 			return nil, err
 		}
 	}
@@ -211,7 +212,7 @@ func (r *rebuild) one(ctx context.Context, tx, doubled *Tx, m matched, behind ma
 		failure = r.call(ctx, doubled, m)
 		return failure
 	})
-	if err == nil || failure == nil || inTheWay(err) || ctx.Err() != nil {
+	if err == nil || failure == nil || eventual.InTheWay(err) || ctx.Err() != nil {
 		return false, err
 	}
 	row, look := ledger.ParkedAt(ctx, tx, id, m.e.Position)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/edda-io/edda/cqrs/internal/eventual"
 	"github.com/edda-io/edda/pattern"
 )
 
@@ -42,7 +43,8 @@ type channelRoutes struct {
 // match is a handler, and how it runs where a route of it matches.
 type match struct {
 	h     *handler
-	c     *Config // with all defaults
+	how   *eventual.How // of an eventual handler
+	c     *Config       // with all defaults
 	route *route
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/eventual"
 	"github.com/edda-io/edda/cqrs/internal/merge"
 	"github.com/edda-io/edda/pattern"
 )
@@ -276,6 +277,7 @@ func (h *handler) route(on Route, order int) (*route, error) {
 	}
 	r := &route{match: match{h: h, c: c}, pattern: p, order: order}
 	r.route = r
+	r.how = &eventual.How{Retry: c.Retry, OnDead: c.OnDead, Config: &r.match}
 	return r, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/eventual"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
@@ -47,8 +48,11 @@ func waitReason(err error) edda.Reason {
 func (a *App) await(ctx context.Context, handler string, p Position) error {
 	select {
 	case <-a.life.started:
-		if l := a.late.by[handler]; l != nil {
-			return l.await(ctx, p)
+		if here, err := a.late.Await(ctx, handler, p, a.life.stopping); here {
+			if errors.Is(err, eventual.ErrStopped) {
+				return a.ended(ctx)
+			}
+			return err
 		}
 	default:
 	}
@@ -59,7 +63,7 @@ func (a *App) await(ctx context.Context, handler string, p Position) error {
 			return err
 		}
 		if row != nil && !row.Before(p) {
-			done, err := a.isHandled(ctx, handler, p)
+			done, err := eventual.Handled(ctx, a.db.Reader(), handler, p)
 			if done || err != nil {
 				return err
 			}
@@ -90,39 +94,6 @@ func (a *App) ended(ctx context.Context) error {
 		return err
 	}
 	return &edda.Error{Reason: edda.Unavailable, Err: errors.New("the app was stopped")}
-}
-
-// isHandled reports whether an event that a handler has passed is not parked.
-func (a *App) isHandled(ctx context.Context, handler string, p Position) (bool, error) {
-	r, err := ledger.ParkedAt(ctx, a.db.Reader(), handler, p)
-	if err != nil || r == nil {
-		return r == nil, err
-	}
-	if r.State == ledger.Waiting {
-		return false, nil
-	}
-	return true, &edda.Error{Reason: edda.Dead, Attempts: r.Attempts, Err: fmt.Errorf("event %s is a dead letter: %s", r.EventID, r.Error)}
-}
-
-// await returns once the lane is not before p.
-func (l *lane) await(ctx context.Context, p Position) error {
-	for {
-		l.mu.Lock()
-		there := l.adopted && !l.place.Before(p)
-		everParked, changed := l.generation > ledger.FirstGeneration, l.changed
-		l.mu.Unlock()
-		if there {
-			if !everParked {
-				return nil
-			}
-			if done, err := l.v.a.isHandled(ctx, l.id, p); done || err != nil {
-				return err
-			}
-		}
-		if !l.v.a.pause(ctx, lookEvery, changed) {
-			return l.v.a.ended(ctx)
-		}
-	}
 }
 
 // isStrong reports whether a handler has no eventual routes; the error says that there is no handler of

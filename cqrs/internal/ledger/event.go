@@ -77,6 +77,15 @@ func (e *Event) Aggregates() []Aggregate {
 	return all
 }
 
+// Size is about what an event takes in memory.
+func (e *Event) Size() int {
+	n := 512 + len(e.Data) + len(e.Explain)
+	for _, v := range e.Metadata {
+		n += len(v)
+	}
+	return n + 64*len(e.Items)
+}
+
 // Events are the rows of events, and what is done with events on the way into them and out. The
 // zero value keeps them as they are.
 type Events struct {

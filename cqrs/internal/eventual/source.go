@@ -1,4 +1,4 @@
-package cqrs
+package eventual
 
 import (
 	"context"
@@ -19,36 +19,36 @@ const (
 // it, share what was read, so that an event is read and decoded once, and an end that was seen is
 // not looked at again before there is news. It is safe for concurrent use.
 type source struct {
-	read func(ctx context.Context, after Position, limit int) ([]*Event, error)
+	read func(ctx context.Context, after ledger.Position, limit int) ([]*ledger.Event, error)
 
 	mu       sync.Mutex // guards what follows
 	news     uint64     // rises when there may be more events
 	chunks   []*chunk   // the last used at the end
-	flights  map[Position]*flight
-	end      Position // nothing was after it when news was endNews
+	flights  map[ledger.Position]*flight
+	end      ledger.Position // nothing was after it when news was endNews
 	endNews  uint64
 	perEvent int // bytes, of the last read
 }
 
 // chunk is a run of events; nothing is between after and the first.
 type chunk struct {
-	after  Position
-	events []*Event
+	after  ledger.Position
+	events []*ledger.Event
 }
 
 // flight is a read under way.
 type flight struct {
 	news   uint64 // as the read began
 	done   chan struct{}
-	events []*Event // nobody changes what follows after done
+	events []*ledger.Event // nobody changes what follows after done
 	err    error
 }
 
-func newSource(read func(ctx context.Context, after Position, limit int) ([]*Event, error)) *source {
-	return &source{read: read, news: 1, flights: map[Position]*flight{}}
+func newSource(read func(ctx context.Context, after ledger.Position, limit int) ([]*ledger.Event, error)) *source {
+	return &source{read: read, news: 1, flights: map[ledger.Position]*flight{}}
 }
 
-func (c *chunk) last() Position { return c.events[len(c.events)-1].Position }
+func (c *chunk) last() ledger.Position { return c.events[len(c.events)-1].Position }
 
 // fresh says that there may be more events than were read.
 func (s *source) fresh() {
@@ -59,7 +59,7 @@ func (s *source) fresh() {
 
 // after returns events that follow a place, in order and without a gap; none when it is the end.
 // They are shared: nobody may change them, nor the slice.
-func (s *source) after(ctx context.Context, p Position) ([]*Event, error) {
+func (s *source) after(ctx context.Context, p ledger.Position) ([]*ledger.Event, error) {
 	s.mu.Lock()
 	if events := s.known(p); len(events) > 0 || (s.end == p && s.endNews == s.news) {
 		s.mu.Unlock()
@@ -88,13 +88,13 @@ func (s *source) after(ctx context.Context, p Position) ([]*Event, error) {
 }
 
 // known returns what is remembered after a place.
-func (s *source) known(p Position) []*Event {
+func (s *source) known(p ledger.Position) []*ledger.Event {
 	for i, c := range slices.Backward(s.chunks) {
 		if p.Before(c.after) || !p.Before(c.last()) {
 			continue
 		}
 		s.chunks = append(slices.Delete(s.chunks, i, i+1), c)
-		at, there := slices.BinarySearchFunc(c.events, p, func(e *Event, p Position) int { return ledger.Compare(e.Position, p) })
+		at, there := slices.BinarySearchFunc(c.events, p, func(e *ledger.Event, p ledger.Position) int { return ledger.Compare(e.Position, p) })
 		if there {
 			at++
 		}
@@ -104,7 +104,7 @@ func (s *source) known(p Position) []*Event {
 }
 
 // landed remembers what a read has found.
-func (s *source) landed(p Position, f *flight) {
+func (s *source) landed(p ledger.Position, f *flight) {
 	if s.flights[p] == f {
 		delete(s.flights, p)
 	}
@@ -118,7 +118,7 @@ func (s *source) landed(p Position, f *flight) {
 	f.events = slices.Clip(f.events)
 	bytes := 0
 	for _, e := range f.events {
-		bytes += e.size()
+		bytes += e.Size()
 	}
 	s.perEvent = bytes / len(f.events)
 	// At the end of the log come a few at a time.
@@ -137,13 +137,4 @@ func (s *source) landed(p Position, f *flight) {
 // limit is how many events to read at once.
 func (s *source) limit() int {
 	return min(max(sourceBytes/max(s.perEvent, 1), 1), sourceEvents)
-}
-
-// size is about what an event takes in memory.
-func (e *Event) size() int {
-	n := 512 + len(e.Data) + len(e.Explain)
-	for _, v := range e.Metadata {
-		n += len(v)
-	}
-	return n + 64*len(e.Items)
 }

@@ -1,4 +1,4 @@
-package cqrs
+package eventual
 
 import (
 	"context"
@@ -6,12 +6,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
 // handle runs the handler on new events, in one transaction. The place is after them then, or
 // after those that there was time for.
-func (l *lane) handle(ctx context.Context, batch []matched, upto Position) error {
+func (l *lane) handle(ctx context.Context, batch []Task, upto ledger.Position) error {
 	began := time.Now()
 	done, err := l.transact(ctx, func(ctx context.Context, r *laneRun) error {
 		if err := r.all(ctx, batch); err != nil {
@@ -50,7 +51,7 @@ func (l *lane) again(ctx context.Context, due []*ledger.Parked) error {
 			if err != nil {
 				return err
 			}
-			if m.match == nil { // the event is gone, or no longer for this handler
+			if m.How == nil { // the event is gone, or no longer for this handler
 				if err := r.unpark(ctx, row); err != nil {
 					return err
 				}
@@ -69,37 +70,37 @@ func (l *lane) again(ctx context.Context, due []*ledger.Parked) error {
 }
 
 // load reads a parked event.
-func (l *lane) load(ctx context.Context, q Querier, row *ledger.Parked) (matched, error) {
-	e, err := l.v.a.rows.eventByID(ctx, q, row.EventID)
+func (l *lane) load(ctx context.Context, q driver.Querier, row *ledger.Parked) (Task, error) {
+	e, err := l.v.o.Events.ByID(ctx, q, row.EventID)
 	if err != nil || e == nil {
-		return matched{row: row}, err
+		return Task{row: row}, err
 	}
-	return matched{match: l.match(e), e: e, row: row}, nil
+	return Task{How: l.h.Match(e), Event: e, row: row}, nil
 }
 
 // laneRun is a transaction of a lane under way. It is made anew when the transaction is run again.
 type laneRun struct {
 	l      *lane
-	tx     *Tx
+	tx     *driver.Tx
 	row    *ledger.Place
 	parked parkedSet
 	began  time.Time
 	// shared says that parked is the lane's own still.
 	shared bool
-	saved  bool      // events were stored
-	ran    int       // events
-	dead   int       // dead letters more
-	left   *Position // where it has stopped before the end
+	saved  bool             // events were stored
+	ran    int              // events
+	dead   int              // dead letters more
+	left   *ledger.Position // where it has stopped before the end
 }
 
 // transact runs f with the handler's row locked, and remembers what it has changed once it is stored.
 func (l *lane) transact(ctx context.Context, f func(ctx context.Context, r *laneRun) error) (*laneRun, error) {
 	var done *laneRun
-	a := l.v.a
+	o := &l.v.o
 	place, generation := l.at()
-	err := a.db.Transact(ctx, a.txOptions(), func(ctx context.Context, tx *Tx) error {
-		ctx = context.WithValue(ctx, openTx{}, a)
-		row, err := ledger.LockPlace(ctx, tx, a.db.Dialect(), l.id)
+	err := o.DB.Transact(ctx, o.TxOptions, func(ctx context.Context, tx *driver.Tx) error {
+		ctx = o.Within(ctx)
+		row, err := ledger.LockPlace(ctx, tx, o.DB.Dialect(), l.id)
 		switch {
 		case err != nil:
 			return err
@@ -121,7 +122,7 @@ func (l *lane) transact(ctx context.Context, f func(ctx context.Context, r *lane
 		return nil, err
 	}
 	if done.saved {
-		a.committed()
+		o.Stored()
 	}
 	l.parked = done.parked
 	clear(l.verdicts)
@@ -141,8 +142,8 @@ func (r *laneRun) paused() bool { return r.row.State == ledger.Paused }
 
 // all runs the handler on events, in order. When it does not come to the end, left says how far it has
 // come.
-func (r *laneRun) all(ctx context.Context, batch []matched) error {
-	if r.l.h.batch != nil {
+func (r *laneRun) all(ctx context.Context, batch []Task) error {
+	if r.l.h.Batch {
 		return r.together(ctx, batch)
 	}
 	for len(batch) > 0 {
@@ -151,7 +152,7 @@ func (r *laneRun) all(ctx context.Context, batch []matched) error {
 			return err
 		}
 		if n < len(batch) && r.over() {
-			r.left = &batch[n-1].e.Position
+			r.left = &batch[n-1].Event.Position
 			return nil
 		}
 		batch = batch[n:]
@@ -160,7 +161,7 @@ func (r *laneRun) all(ctx context.Context, batch []matched) error {
 }
 
 // some runs the handler on some of the events, at least one, and says on how many.
-func (r *laneRun) some(ctx context.Context, batch []matched) (int, error) {
+func (r *laneRun) some(ctx context.Context, batch []Task) (int, error) {
 	if r.special(batch[0]) {
 		return 1, r.carefully(ctx, batch[0], nil)
 	}
@@ -179,13 +180,13 @@ func (r *laneRun) some(ctx context.Context, batch []matched) (int, error) {
 
 // special reports whether the handler is not simply run on an event: one that waits behind others, or
 // has ended a transaction.
-func (r *laneRun) special(m matched) bool {
-	return r.l.verdicts[m.e.Position] != nil || m.row == nil && r.parked.holds(m.e)
+func (r *laneRun) special(m Task) bool {
+	return r.l.verdicts[m.Event.Position] != nil || m.row == nil && r.parked.holds(m.Event)
 }
 
 // quickly runs the handler on events in one savepoint, until its time is over. It says on how many, or
 // how the one after them has failed; then all are undone.
-func (r *laneRun) quickly(ctx context.Context, batch []matched) (n int, failure, err error) {
+func (r *laneRun) quickly(ctx context.Context, batch []Task) (n int, failure, err error) {
 	failure, err = r.try(ctx, &batch[0], func() error {
 		for n < len(batch) && (n == 0 || !r.special(batch[n]) && !r.over()) {
 			if err := r.call(ctx, batch[n]); err != nil {
@@ -196,7 +197,7 @@ func (r *laneRun) quickly(ctx context.Context, batch []matched) (n int, failure,
 		return nil
 	})
 	if broken, ok := errors.AsType[*brokenError](err); ok {
-		broken.at = batch[min(n, len(batch)-1)].e.Position
+		broken.at = batch[min(n, len(batch)-1)].Event.Position
 	}
 	if failure == nil && err == nil {
 		r.ran += n
@@ -206,10 +207,10 @@ func (r *laneRun) quickly(ctx context.Context, batch []matched) (n int, failure,
 
 // carefully runs the handler on one event in a savepoint, unless its failure is known already, or it
 // must wait.
-func (r *laneRun) carefully(ctx context.Context, m matched, failure error) (err error) {
-	held := m.row == nil && r.parked.holds(m.e)
+func (r *laneRun) carefully(ctx context.Context, m Task, failure error) (err error) {
+	held := m.row == nil && r.parked.holds(m.Event)
 	if failure == nil {
-		failure = r.l.verdicts[m.e.Position]
+		failure = r.l.verdicts[m.Event.Position]
 	}
 	if failure == nil && !held {
 		failure, err = r.try(ctx, &m, func() error { return r.call(ctx, m) })
@@ -221,9 +222,9 @@ func (r *laneRun) carefully(ctx context.Context, m matched, failure error) (err 
 }
 
 // settle notes what became of an event, unless it has to wait behind others.
-func (r *laneRun) settle(ctx context.Context, m matched, failure error) error {
+func (r *laneRun) settle(ctx context.Context, m Task, failure error) error {
 	switch {
-	case m.row == nil && r.parked.holds(m.e):
+	case m.row == nil && r.parked.holds(m.Event):
 		return r.park(ctx, r.parkedRow(m))
 	case failure != nil:
 		return r.fail(ctx, m, failure)
@@ -237,7 +238,7 @@ func (r *laneRun) settle(ctx context.Context, m matched, failure error) error {
 
 // together runs a handler of batches on events. Of one that fails the halves are run, and so on, until
 // it is known which event is to blame.
-func (r *laneRun) together(ctx context.Context, batch []matched) error {
+func (r *laneRun) together(ctx context.Context, batch []Task) error {
 	for len(batch) > 0 && !r.paused() {
 		n := slices.IndexFunc(batch, r.special)
 		if n < 0 {
@@ -253,15 +254,15 @@ func (r *laneRun) together(ctx context.Context, batch []matched) error {
 			return err
 		}
 		if r.paused() && r.left == nil && n < len(batch) {
-			r.left = &batch[n-1].e.Position
+			r.left = &batch[n-1].Event.Position
 		}
 		batch = batch[n:]
 	}
 	return nil
 }
 
-func (r *laneRun) halve(ctx context.Context, batch []matched) error {
-	failure, err := r.try(ctx, &batch[0], func() error { return r.callBatch(ctx, batch) })
+func (r *laneRun) halve(ctx context.Context, batch []Task) error {
+	failure, err := r.try(ctx, &batch[0], func() error { return r.call(ctx, batch...) })
 	switch {
 	case err != nil:
 		if broken, ok := errors.AsType[*brokenError](err); ok && len(batch) > 1 {
@@ -280,7 +281,7 @@ func (r *laneRun) halve(ctx context.Context, batch []matched) error {
 	}
 	if r.paused() {
 		if r.left == nil {
-			r.left = &batch[half-1].e.Position
+			r.left = &batch[half-1].Event.Position
 		}
 		return nil
 	}

@@ -1,4 +1,4 @@
-package cqrs
+package eventual
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 // processNext runs a processor on the next event, and moves the place behind it. Its command commits in a
 // transaction of its own, before that: it has an id that follows from event and handler, so that it
 // is done once, whoever dies when.
-func (l *lane) processNext(ctx context.Context, batch []matched, upto Position) error {
+func (l *lane) processNext(ctx context.Context, batch []Task, upto ledger.Position) error {
 	m := batch[0]
 	if len(batch) > 1 {
-		upto = m.e.Position
+		upto = m.Event.Position
 	}
 	failure, err := l.process(ctx, m)
 	if err != nil {
@@ -31,18 +31,18 @@ func (l *lane) processNext(ctx context.Context, batch []matched, upto Position) 
 
 // processAgain runs a processor on a parked event.
 func (l *lane) processAgain(ctx context.Context, row *ledger.Parked) error {
-	m, err := l.load(ctx, l.v.a.db.Reader(), row)
+	m, err := l.load(ctx, l.v.o.DB.Reader(), row)
 	if err != nil {
 		return err
 	}
 	var failure error
-	if m.match != nil {
+	if m.How != nil {
 		if failure, err = l.process(ctx, m); err != nil {
 			return err
 		}
 	}
 	_, err = l.transact(ctx, func(ctx context.Context, r *laneRun) error {
-		if m.match == nil { // the event is gone, or no longer for this handler
+		if m.How == nil { // the event is gone, or no longer for this handler
 			return r.unpark(ctx, row)
 		}
 		return r.settle(ctx, m, failure)
@@ -52,43 +52,19 @@ func (l *lane) processAgain(ctx context.Context, row *ledger.Parked) error {
 
 // process runs a processor on an event, and its command. A failure is theirs; err says that it is not
 // known what has become of it, or that it was not tried.
-func (l *lane) process(ctx context.Context, m matched) (failure, err error) {
-	if m.row == nil && l.parked.holds(m.e) {
+func (l *lane) process(ctx context.Context, m Task) (failure, err error) {
+	if m.row == nil && l.parked.holds(m.Event) {
 		return nil, nil // it is parked
 	}
 	if err := l.ours(ctx); err != nil {
 		return nil, err
 	}
-	a := l.v.a
-	id := childID(m.e, l.id)
+	id := childID(m.Event, l.id)
 	// What a processor that died here has done counts, also where it would say something else now.
-	if row, err := ledger.SelectCommand(ctx, a.db.Reader(), id); err != nil || row != nil && row.Status == ledger.Committed {
+	if row, err := ledger.SelectCommand(ctx, l.v.o.DB.Reader(), id); err != nil || row != nil && row.Status == ledger.Committed {
 		return nil, err
 	}
-	own := false // the failure is the processor's own, whatever its reason
-	failure = l.attempt(ctx, m.match, m.e, func(ctx context.Context) error {
-		if err := expects("expects_input", m.c.ExpectsInput, m.e.Object); err != nil {
-			return err
-		}
-		c, err := l.h.process(ctx, a.db.Reader(), m.e)
-		if err != nil || c == nil {
-			own = err != nil
-			return err
-		}
-		if err := c.checkDispatched(m.c); err != nil {
-			return err
-		}
-		c.ID = id
-		c.causedBy(m.e)
-		o, err := a.Do(ctx, c)
-		if err != nil {
-			return err
-		}
-		if o.Event == nil {
-			return expects("expects_response", m.c.ExpectsResponse, "")
-		}
-		return expects("expects_response", m.c.ExpectsResponse, o.Event.Object)
-	})
+	own, failure := l.h.Process(ctx, m, id)
 	switch reason := edda.ReasonOf(failure); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -102,7 +78,7 @@ func (l *lane) process(ctx context.Context, m matched) (failure, err error) {
 // ours checks that the handler is where this process thinks, before something is done that the
 // handler's own transaction does not undo.
 func (l *lane) ours(ctx context.Context) error {
-	row, err := ledger.SelectPlace(ctx, l.v.a.db.Reader(), l.id)
+	row, err := ledger.SelectPlace(ctx, l.v.o.DB.Reader(), l.id)
 	if err != nil {
 		return err
 	}
@@ -115,7 +91,7 @@ func (l *lane) ours(ctx context.Context) error {
 
 // childID is the id of the command that a processor makes of an event: always the same one. It sorts
 // with the event's, and lives where that does.
-func childID(e *Event, handler string) edda.ID {
+func childID(e *ledger.Event, handler string) edda.ID {
 	h := sha256.New()
 	h.Write(e.ID[:])
 	h.Write([]byte(handler))

@@ -1,4 +1,4 @@
-package cqrs
+package eventual
 
 import (
 	"math/rand/v2"
@@ -13,7 +13,7 @@ func TestParkedSetLetsTheFirstOfAnAggregateGo(t *testing.T) {
 	now := time.Unix(1000, 0)
 	a, b := ledger.Aggregate{Object: "User", Key: "a"}, ledger.Aggregate{Object: "User", Key: "b"}
 	row := func(seq int64, state string, next time.Time, held ...ledger.Aggregate) *ledger.Parked {
-		return &ledger.Parked{Position: Position{Seq: seq}, State: state, NextAt: next, Held: held}
+		return &ledger.Parked{Position: ledger.Position{Seq: seq}, State: state, NextAt: next, Held: held}
 	}
 	for name, c := range map[string]struct {
 		rows []*ledger.Parked
@@ -59,11 +59,11 @@ func TestParkedSetForgetsWhatIsRemoved(t *testing.T) {
 	for range 5000 {
 		seq := r.Int64N(20)
 		if r.IntN(2) == 0 {
-			s.remove(Position{Seq: seq})
+			s.remove(ledger.Position{Seq: seq})
 			delete(there, seq)
 		} else {
 			state := []string{ledger.Waiting, ledger.Stopped, ledger.Dead}[r.IntN(3)]
-			row := &ledger.Parked{Position: Position{Seq: seq}, State: state, Held: []ledger.Aggregate{keys[r.IntN(3)]}}
+			row := &ledger.Parked{Position: ledger.Position{Seq: seq}, State: state, Held: []ledger.Aggregate{keys[r.IntN(3)]}}
 			before := s.clone()
 			s.put(row)
 			if n := len(before.rows); n != len(there) {
@@ -78,7 +78,7 @@ func TestParkedSetForgetsWhatIsRemoved(t *testing.T) {
 			for _, row := range there {
 				want = want || row.Held[0] == k
 			}
-			if got := s.holds(&Event{Object: k.Object, Key: k.Key}); got != want {
+			if got := s.holds(&ledger.Event{Object: k.Object, Key: k.Key}); got != want {
 				t.Fatalf("%v is held: %v, want %v", k, got, want)
 			}
 		}

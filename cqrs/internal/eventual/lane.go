@@ -1,4 +1,4 @@
-package cqrs
+package eventual
 
 import (
 	"context"
@@ -29,9 +29,8 @@ const (
 
 // lane runs one eventual handler. Its goroutine is the only one that changes it.
 type lane struct {
-	v  *eventual
-	b  string // the broadcaster
-	h  *handler
+	v  *Lanes
+	h  *Handler
 	id string // BROADCASTER/NAME
 	// budget is about how long a transaction may take.
 	budget time.Duration
@@ -42,14 +41,14 @@ type lane struct {
 	size   int // of the next batch
 	// verdicts are the failures of events that ended their transaction, so that it had to be run
 	// again without them; broken counts how often the one named has done so.
-	verdicts map[Position]error
-	broken   map[Position]int
+	verdicts map[ledger.Position]error
+	broken   map[ledger.Position]int
 	retry    time.Duration // 0 after what went well
 
-	mu         sync.Mutex // guards what follows
-	adopted    bool       // what follows was read from the database
-	place      Position   // what is at or before it is done or parked
-	saved      Position   // as it is in the database
+	mu         sync.Mutex      // guards what follows
+	adopted    bool            // what follows was read from the database
+	place      ledger.Position // what is at or before it is done or parked
+	saved      ledger.Position // as it is in the database
 	generation int64
 	state      string
 	dead       int           // dead letters
@@ -57,15 +56,15 @@ type lane struct {
 	err        error         // of the last transaction that failed
 }
 
-func newLane(v *eventual, broadcaster string, h *handler) *lane {
+func newLane(v *Lanes, h *Handler) *lane {
 	budget := 100 * time.Millisecond
-	if v.a.db.Dialect().ForUpdate == "" { // commands wait for it
+	if v.o.DB.Dialect().ForUpdate == "" { // commands wait for it
 		budget = 5 * time.Millisecond
 	}
 	return &lane{
-		v: v, b: broadcaster, h: h, id: handlerID(broadcaster, h), budget: budget, size: firstBatch,
+		v: v, h: h, id: h.ID, budget: budget, size: firstBatch,
 		rung: make(chan struct{}, 1), turns: make(chan struct{}, 1), changed: make(chan struct{}),
-		verdicts: map[Position]error{}, broken: map[Position]int{},
+		verdicts: map[ledger.Position]error{}, broken: map[ledger.Position]int{},
 	}
 }
 
@@ -107,7 +106,7 @@ func (l *lane) update(f func()) {
 }
 
 // at returns the lane's place.
-func (l *lane) at() (Position, int64) {
+func (l *lane) at() (ledger.Position, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.place, l.generation
@@ -120,7 +119,7 @@ func (l *lane) unsaved() bool {
 	return l.adopted && l.saved.Before(l.place)
 }
 
-func (l *lane) wasSaved(p Position) {
+func (l *lane) wasSaved(p ledger.Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.saved.Before(p) {
@@ -210,13 +209,13 @@ func (l *lane) failed(ctx context.Context, err error) time.Duration {
 	l.mu.Lock()
 	l.err = err
 	l.mu.Unlock()
-	l.v.a.log.WarnContext(ctx, "an eventual handler could not go on", "handler", l.id, "err", err, "again_in", l.retry)
+	l.v.o.Logger.WarnContext(ctx, "an eventual handler could not go on", "handler", l.id, "err", err, "again_in", l.retry)
 	return l.retry
 }
 
 // brokenError says that a handler's failure has ended the transaction.
 type brokenError struct {
-	at    Position
+	at    ledger.Position
 	final bool // it is the handler's doing: its time was over
 	err   error
 }
@@ -238,14 +237,14 @@ func (l *lane) judge(e *brokenError) bool {
 
 // adopt reads what the database says of the handler.
 func (l *lane) adopt(ctx context.Context) error {
-	q := l.v.a.db.Reader()
+	q := l.v.o.DB.Reader()
 	// The row comes first: if the parked events change after it, so does its generation.
 	row, err := ledger.SelectPlace(ctx, q, l.id)
 	if err != nil {
 		return err
 	}
 	if row == nil { // somebody has deleted it
-		err := l.v.a.db.Transact(ctx, l.v.a.txOptions(), func(ctx context.Context, tx *Tx) error {
+		err := l.v.o.DB.Transact(ctx, l.v.o.TxOptions, func(ctx context.Context, tx *driver.Tx) error {
 			return ledger.InsertPlaces(ctx, tx, []string{l.id}, time.Now())
 		})
 		if err == nil {
@@ -279,44 +278,29 @@ func (l *lane) adopt(ctx context.Context) error {
 }
 
 // readParked reads a handler's parked events. It also returns how many are dead letters.
-func readParked(ctx context.Context, q Querier, handler string) (set parkedSet, dead int, err error) {
+func readParked(ctx context.Context, q driver.Querier, handler string) (set parkedSet, dead int, err error) {
 	rows, err := ledger.SelectParked(ctx, q, ledger.ParkedRange{Handler: handler, States: []string{ledger.Waiting, ledger.Stopped}})
 	if err != nil {
 		return set, 0, err
 	}
 	for _, r := range rows {
-		e := &Event{ID: r.EventID, Object: r.Object, Key: r.Key}
+		e := &ledger.Event{ID: r.EventID, Object: r.Object, Key: r.Key}
 		if e.List() {
-			if err := ledger.SelectItems(ctx, q, (*ledger.Event)(e)); err != nil {
+			if err := ledger.SelectItems(ctx, q, e); err != nil {
 				return set, 0, err
 			}
 		}
-		r.Held = (*ledger.Event)(e).Aggregates()
+		r.Held = e.Aggregates()
 		set.put(r)
 	}
 	err = q.QueryRowContext(ctx, "SELECT count(*) FROM edda_parked WHERE handler = $1 AND state <> $2", handler, ledger.Waiting).Scan(&dead)
 	return set, dead, err
 }
 
-// matched is an event, and how the handler runs on it.
-type matched struct {
-	*match
-	e   *Event
-	row *ledger.Parked // of a parked event
-}
-
-// match says how the handler runs on an event; nil when it does not.
-func (l *lane) match(e *Event) *match {
-	if e.Broadcaster != l.b {
-		return nil
-	}
-	return l.v.a.table.later(l.b, l.h, e.Type)
-}
-
 // work handles the parked events that are due, or the next events.
 func (l *lane) work(ctx context.Context) (time.Duration, error) {
 	due, next := l.parked.due(time.Now(), dueAtOnce)
-	if len(due) > 0 && l.h.kind == KindProcessor {
+	if len(due) > 0 && l.h.Process != nil {
 		return 0, l.processAgain(ctx, due[0])
 	}
 	if len(due) > 0 {
@@ -339,21 +323,21 @@ func (l *lane) work(ctx context.Context) (time.Duration, error) {
 		l.update(func() { l.place = upto })
 		return 0, nil
 	}
-	if l.h.kind == KindProcessor {
+	if l.h.Process != nil {
 		return 0, l.processNext(ctx, batch, upto)
 	}
 	return 0, l.handle(ctx, batch, upto)
 }
 
 // pick takes the events that are for the handler, and says how far it has looked.
-func (l *lane) pick(events []*Event) (batch []matched, upto Position) {
+func (l *lane) pick(events []*ledger.Event) (batch []Task, upto ledger.Position) {
 	for _, e := range events {
 		if len(batch) == l.size {
 			break
 		}
 		upto = e.Position
-		if m := l.match(e); m != nil {
-			batch = append(batch, matched{match: m, e: e})
+		if how := l.h.Match(e); how != nil {
+			batch = append(batch, Task{How: how, Event: e})
 		}
 	}
 	return batch, upto

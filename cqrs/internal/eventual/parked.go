@@ -1,4 +1,4 @@
-package cqrs
+package eventual
 
 import (
 	"maps"
@@ -20,8 +20,8 @@ func (s *parkedSet) clone() parkedSet {
 	return parkedSet{rows: slices.Clone(s.rows), held: maps.Clone(s.held)}
 }
 
-func (s *parkedSet) find(p Position) (int, bool) {
-	return slices.BinarySearchFunc(s.rows, p, func(r *ledger.Parked, p Position) int { return ledger.Compare(r.Position, p) })
+func (s *parkedSet) find(p ledger.Position) (int, bool) {
+	return slices.BinarySearchFunc(s.rows, p, func(r *ledger.Parked, p ledger.Position) int { return ledger.Compare(r.Position, p) })
 }
 
 // put adds a row, or puts it in place of that of the same event. One whose aggregate goes on is
@@ -41,7 +41,7 @@ func (s *parkedSet) put(r *ledger.Parked) {
 	}
 }
 
-func (s *parkedSet) remove(p Position) {
+func (s *parkedSet) remove(p ledger.Position) {
 	i, there := s.find(p)
 	if !there {
 		return
@@ -55,11 +55,11 @@ func (s *parkedSet) remove(p Position) {
 }
 
 // holds reports whether an event must wait behind one of its aggregate.
-func (s *parkedSet) holds(e *Event) bool {
+func (s *parkedSet) holds(e *ledger.Event) bool {
 	if len(s.held) == 0 {
 		return false
 	}
-	return slices.ContainsFunc((*ledger.Event)(e).Aggregates(), func(a ledger.Aggregate) bool { return s.held[a] > 0 })
+	return slices.ContainsFunc(e.Aggregates(), func(a ledger.Aggregate) bool { return s.held[a] > 0 })
 }
 
 // due returns the rows whose time has come, in their order, at most limit, and the time of the
