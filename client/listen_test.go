@@ -198,7 +198,7 @@ func TestListenSlowly(t *testing.T) {
 	c := dial(t, serve(t, n), client.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	const many, bytes = 200, 256 << 10 // 50 MiB, more than windows and rings hold
+	const many, bytes = 80, 256 << 10 // 20 MiB, more than windows and rings hold
 	next, begun := 0, false
 	for b, err := range c.Listen(ctx, edda.Subscribe{Channel: "floor"}) {
 		if err != nil {
