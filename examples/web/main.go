@@ -52,7 +52,7 @@ func run(ctx context.Context, listen, dir string, worldless bool) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := n.SetStream(ctx, edda.StreamSpec{Name: "hello.replies"}); err != nil {
+	if _, _, err := n.SetStream(ctx, edda.StreamSpec{Name: "hello.replies", Retention: edda.Retention{Age: time.Hour}}); err != nil {
 		return err // it is listened to before the first hello
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
