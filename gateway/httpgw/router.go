@@ -97,7 +97,7 @@ func (rs *router) find(x *exchange) error {
 		return err
 	}
 	if s.n > maxSegments || !rs.match(x, s.seg[:s.n]) {
-		return refuse(edda.NoRoute, "there is no such route")
+		return refuse(edda.NoRoute, "there is no such route: /openapi.json lists those of the node")
 	}
 	return x.checkNames()
 }
