@@ -33,7 +33,7 @@ func newBenchCommand() *cobra.Command {
 		Short: "Measure how fast this machine lets Edda be",
 		Long: "Bench measures rows, each as a ratio to a floor taken in the same run: one flush,\n" +
 			"a batch writer that only appends and flushes, a bare HTTP echo.\n\n" +
-			"Rows: " + strings.Join(bench.Names(), ", ") + ".",
+			wrap("Rows: "+strings.Join(bench.Names(), ", ")+".", helpWidth),
 		Example:     "  edda bench\n  edda bench --only call --in-flight 1024 --duration 10s --json",
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{noNode: "true"},
@@ -52,6 +52,29 @@ func newBenchCommand() *cobra.Command {
 	fl.BoolVar(&f.check, "check", false, "exit with 1 when a target is missed")
 	c.AddCommand(newBenchChildCommand())
 	return c
+}
+
+// helpWidth is how wide the lines of help texts are.
+const helpWidth = 84
+
+// wrap breaks a text at spaces into lines of at most width bytes, longer words aside.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case column == 0:
+		case column+1+len(word) > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
 }
 
 func (f *benchFlags) run(c *cobra.Command) (err error) {

@@ -62,6 +62,7 @@ func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, erro
 	}
 	switch len(apps) {
 	case 0:
+		a.target = edda.Address{Name: servicePrefix + "NAME"}
 		return "", &edda.Error{Reason: edda.UnknownService, Err: errors.New("the node knows of no app: none has a service cqrs.NAME")}
 	case 1:
 		return servicePrefix + apps[0], nil

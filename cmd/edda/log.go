@@ -35,6 +35,9 @@ func logDir(dir string) (string, error) {
 	case !info.IsDir():
 		return "", wrongUse("%s is not a directory: name a node's data directory", dir)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "meta")); errors.Is(err, os.ErrNotExist) {
+		return "", wrongUse("%s holds no log: name a node's data directory", dir)
+	}
 	return dir, nil
 }
 
@@ -78,7 +81,8 @@ func (a *app) logDump() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&partition, "partition", -1, "only the records of partition `N`")
+	cmd.Flags().IntVar(&partition, "partition", -1, "only the records of partition `N` (default all)")
+	cmd.Flags().Lookup("partition").DefValue = "0" // -1 would be shown
 	return cmd
 }
 

@@ -189,11 +189,16 @@ func (a *app) hint(e *edda.Error) string {
 		}
 		return "start a node with: " + a.program + " dev --example\nor say where one is with --url or EDDA_URL"
 	case edda.NoService, edda.UnknownService:
+		if strings.HasPrefix(service, servicePrefix) {
+			return "what there is: " + a.spell("services ls") + "\nan app to try: go run ./examples/createuser"
+		}
 		return "what there is: " + a.spell("services ls") + "\nservices to try: " + a.program + " dev --example"
 	case edda.NoMethod:
 		return "its methods: " + a.spell("services show", service)
 	case edda.WrongKind:
 		return "an ordered service is called as SERVICE/KEY, a balanced one as SERVICE"
+	case edda.BadMediaType:
+		return "DATA that is not JSON is sent as text: write it as '{\"n\":1}', or name its type with --content-type"
 	case edda.NoCredentials:
 		return "show a token with --token or EDDA_TOKEN, or a certificate with --client-cert and --client-key"
 	case edda.Timeout:

@@ -125,7 +125,7 @@ a time and in order, and keeps reply and state together.
   ` + a.program + ` demo             see it happen
   ` + a.program + ` dev --example    a node to work against
   ` + a.program + ` serve            a node in production`,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -180,11 +180,17 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	return g
 }
 
+// noSuchCommand refuses a command that a group has not, and names those that look like it,
+// else all.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
+	cmd.SuggestionsMinimumDistance = 2
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		return fmt.Errorf("%s has no command %q, but %s", cmd.CommandPath(), args[0], strings.Join(similar, ", "))
+	}
+	return fmt.Errorf("%s has no command %q: it has %s", cmd.CommandPath(), args[0], commands(cmd))
 }
 
 // noNode marks commands that talk to no node, and groups of them.

@@ -27,8 +27,11 @@ func TestWrongUse(t *testing.T) {
 		args    string
 		want    string
 	}{
-		{"unknown command", nil, "frob", `unknown command "frob"`},
-		{"unknown command of a group", nil, "requests frob", `edda requests has no command "frob"`},
+		{"unknown command", nil, "frob", `edda has no command "frob": it has bench, call, channels, cqrs, `},
+		{"misspelt command", nil, "strems ls", `edda has no command "strems", but streams`},
+		{"unknown command of a group", nil, "requests frob", `edda requests has no command "frob": it has `},
+		{"misspelt command of a group", nil, "cqrs deadletters", `edda cqrs has no command "deadletters": it has dead, event, events`},
+		{"log of something else", nil, "log dump " + t.TempDir(), "holds no log: name a node's data directory"},
 		{"group alone", nil, "services", "edda services needs a command: ls, pause, put, resume, resume-key, rm, show"},
 		{"unknown flag", nil, "call users/1 login --frob", "unknown flag: --frob"},
 		{"too few arguments", nil, "call users/1", "got 1 argument, must be as in edda call SERVICE"},
@@ -217,5 +220,35 @@ func TestInterrupted(t *testing.T) {
 func TestTextOfOthersIsHarmless(t *testing.T) {
 	if got, want := plain("a\x1b[31mb\nc\xff"), "a\uFFFD[31mb c\uFFFD"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What a setting's help says goes on from the setting before, so they stand in their order.
+func TestHelpOfSettingsIsInTheirOrder(t *testing.T) {
+	var out bytes.Buffer
+	if code := run(t.Context(), invocation{args: []string{"serve", "--help"}, program: "edda", stdin: strings.NewReader(""), stdout: &out, stderr: &out}); code != exitDone {
+		t.Fatalf("got exit code %d: %s", code, &out)
+	}
+	_, flags, _ := strings.Cut(out.String(), "\nFlags:\n")
+	last := 0
+	for _, flag := range []string{"--config", "--listen", "--dir", "--tls-cert", "--tls-key", "--auth-service", "--auth-namespace", "--limits-partition-requests", "--limits-partition-bytes"} {
+		at := strings.Index(flags, "  "+flag+" ")
+		if at < last {
+			t.Errorf("%s is out of order in\n%s", flag, &out)
+		}
+		last = at
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", ""},
+		{"one two", "one two"},
+		{"one two three", "one two\nthree"},
+		{"unbreakable one", "unbreakable\none"},
+	} {
+		if got := wrap(c.text, 7); got != c.want {
+			t.Errorf("wrap %q: got %q, want %q", c.text, got, c.want)
+		}
 	}
 }

@@ -34,8 +34,11 @@ var others = map[string]bool{
 // that happens to be called edda.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)`)
 
-// AddFlags adds a flag for each setting of a command, and --config.
+// AddFlags adds a flag for each setting of a command, and --config. Help shows them in the
+// order of the settings, since what some say goes on from the one before.
 func AddFlags(flags *pflag.FlagSet, c Command) {
+	flags.SortFlags = false
+	flags.String(configFlag, "", "read settings from the YAML `FILE` (or EDDA_CONFIG)")
 	for _, d := range definitions(c) {
 		name := FlagName(d.name)
 		if d.value == "false" {
@@ -47,7 +50,6 @@ func AddFlags(flags *pflag.FlagSet, c Command) {
 	for _, t := range mappings {
 		flags.StringArray(t.flag, nil, t.usage)
 	}
-	flags.String(configFlag, "", "read settings from the YAML `FILE` (or EDDA_CONFIG)")
 }
 
 // loader merges the sources and remembers which one had the last word.
