@@ -46,6 +46,17 @@ func TestTraceGoesOn(t *testing.T) {
 	}
 }
 
+// The state that a message came with belongs to its trace: one that is put into another
+// has it no more.
+func TestAnotherTrace(t *testing.T) {
+	ctx, s := sdk.NewTracerProvider().Tracer("test").Start(t.Context(), "accept")
+	defer s.End()
+	m := &edda.Message{TraceParent: parent, TraceState: "a=b"}
+	if msgtrace.Put(ctx, m); m.TraceParent[3:35] != s.SpanContext().TraceID().String() || m.TraceState != "" {
+		t.Errorf("got %q and %q", m.TraceParent, m.TraceState)
+	}
+}
+
 // A trace context that is none is passed over.
 func TestBadTraceContext(t *testing.T) {
 	for _, text := range []string{"", "no", parent[:20]} {
