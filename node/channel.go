@@ -85,7 +85,7 @@ func (n *Node) SetChannel(ctx context.Context, spec edda.ChannelSpec) (ch *edda.
 	var heard <-chan struct{}
 	err = n.changeChannel(ctx, n.channelHome(set.Namespace, set.Name), "set channel "+set.Name, set.AppendTo(nil), func(e *channelfold.Effect) {
 		ch, created = channelView(e.Channel), e.Created
-		heard = n.topics.set(channelTopic(e.Channel))
+		heard = n.topics.Set(channelTopic(e.Channel))
 	})
 	if err != nil {
 		return nil, false, err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/edda-io/edda"
 	channelfold "github.com/edda-io/edda/internal/fold/channel"
@@ -184,54 +183,9 @@ func (n *Node) Presence(ctx context.Context, namespace, channel string) ([]edda.
 	return n.hub.Presence(namespace, channel), nil
 }
 
-// topicSetter tells the hub of channels that were changed, in the order of the changes:
-// the hub asks the partitions, which therefore cannot tell it themselves.
-type topicSetter struct {
-	mu   sync.Mutex // guards what follows
-	sets []topicSet
-	over bool
-	wake chan struct{}
-}
-
-type topicSet struct {
-	t    hub.Topic
-	done chan struct{}
-}
-
-// set has the hub told, and returns a channel that is closed once it was.
-func (ts *topicSetter) set(t hub.Topic) <-chan struct{} {
-	done := make(chan struct{})
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.over {
-		close(done) // nobody listens any more
-		return done
-	}
-	ts.sets = append(ts.sets, topicSet{t, done})
-	select {
-	case ts.wake <- struct{}{}:
-	default: // it has a signal
-	}
-	return done
-}
-
-// run is the goroutine of the setter.
-func (ts *topicSetter) run(n *Node) {
-	for over := false; !over; {
-		select {
-		case <-ts.wake:
-		case <-n.halt:
-			over = true
-		}
-		ts.mu.Lock()
-		sets := ts.sets
-		ts.sets, ts.over = nil, over
-		ts.mu.Unlock()
-		for _, s := range sets {
-			if err := n.hub.Set(context.Background(), s.t); err != nil && !n.draining.Load() {
-				n.log.Warn("those who listen to a channel do not hear of its change", "channel", s.t.Name, "namespace", s.t.Namespace, "error", err)
-			}
-			close(s.done)
-		}
+// topicNotSet logs that the hub has not heard of a change of a channel.
+func (n *Node) topicNotSet(t hub.Topic, err error) {
+	if !n.draining.Load() {
+		n.log.Warn("those who listen to a channel do not hear of its change", "channel", t.Name, "namespace", t.Namespace, "error", err)
 	}
 }

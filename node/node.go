@@ -55,7 +55,7 @@ type Node struct {
 	streamAppends sync.Pool // of *streamAppend
 	ringer        *follow.Ringer
 	hub           *hub.Hub
-	topics        topicSetter
+	topics        *hub.Setter
 	dropped       seldom.Gate // of appends of handlers
 
 	logBytes atomic.Int64 // appended since the last checkpoint

@@ -24,6 +24,7 @@ import (
 	servicefold "github.com/edda-io/edda/internal/fold/service"
 	streamfold "github.com/edda-io/edda/internal/fold/stream"
 	"github.com/edda-io/edda/internal/follow"
+	hub "github.com/edda-io/edda/internal/live"
 	"github.com/edda-io/edda/internal/methodschema"
 	"github.com/edda-io/edda/internal/nodedir"
 	"github.com/edda-io/edda/internal/record"
@@ -50,8 +51,8 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	n.registry.init()
 	n.workers.all = map[string]*Worker{}
 	n.ringer = follow.NewRinger()
-	n.topics.wake = make(chan struct{}, 1)
 	n.hub = n.newHub()
+	n.topics = hub.NewSetter(n.hub)
 	n.endpoints.all = map[edda.Address]*endpoint{}
 	if n.metrics, err = newMetrics(n); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
@@ -282,7 +283,7 @@ func (n *Node) begin(ctx context.Context) error {
 	}
 	n.loops.Go(n.runCheckpoints)
 	n.loops.Go(func() { n.ringer.Run(n.halt) })
-	n.loops.Go(func() { n.topics.run(n) })
+	n.loops.Go(func() { n.topics.Run(n.halt, n.topicNotSet) })
 	for range n.parts {
 		select {
 		case err := <-owned:
