@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -68,7 +69,7 @@ func (m members) read(path string, b []byte) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if m[name] == nil {
-			return refuse(edda.UnknownField, "unknown member "+strconv.Quote(path+name))
+			return refuse(edda.UnknownField, "unknown member "+strconv.Quote(path+name)+m.there())
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
@@ -77,6 +78,14 @@ func (m members) read(path string, b []byte) error {
 		}
 	}
 	return nil
+}
+
+// there says which members there are.
+func (m members) there() string {
+	if len(m) == 0 {
+		return "; there are none"
+	}
+	return "; there are " + strings.Join(slices.Sorted(maps.Keys(m)), ", ")
 }
 
 func badMember(name, want string) error {

@@ -214,7 +214,7 @@ func TestSagaRefusals(t *testing.T) {
 		{"DELETE", "/v1/sagas?state=done", "", edda.BadValue, "state must be one of", nil},
 		{"DELETE", "/v1/sagas?sate=cancelled&age=1", "", edda.BadValue, "there is no parameter age, only name, state, since, until", nil},
 		{"DELETE", "/v1/sagas", `{"state":"cancelled"}`, edda.UnknownField, `"state"`, nil},
-		{"POST", "/v1/sagas/trip/start", `{"now":true}`, edda.UnknownField, `unknown member "now"`, nil},
+		{"POST", "/v1/sagas/trip/start", `{"now":true}`, edda.UnknownField, `unknown member "now"; there are none`, nil},
 		{"POST", "/v1/sagas/trip/cancel", `[]`, edda.BadJSON, "the body must be a JSON object, or empty", nil},
 		{"POST", "/v1/sagas/trip/steps", `"a"`, edda.BadJSON, "the body must be a step or an array of steps", nil},
 		{"POST", "/v1/sagas/trip/steps", "", edda.BadJSON, "the body must be a step or an array of steps", nil},

@@ -85,7 +85,7 @@ func TestStreamRefusals(t *testing.T) {
 		detail               string
 		headers              []string
 	}{
-		{"PUT", "/v1/streams/orders", `{"shard":["a"]}`, edda.UnknownField, `unknown member "shard"`, nil},
+		{"PUT", "/v1/streams/orders", `{"shard":["a"]}`, edda.UnknownField, `unknown member "shard"; there are dedupe, retention, shards`, nil},
 		{"PUT", "/v1/streams/orders", `{"shards":"a"}`, edda.BadValue, "shards must be an array of names", nil},
 		{"PUT", "/v1/streams/orders", `{"retention":5}`, edda.BadValue, "retention must be an object", nil},
 		{"PUT", "/v1/streams/orders", `{"retention":{"age":"0s"}}`, edda.BadValue, "retention.age must be a duration above zero", nil},
