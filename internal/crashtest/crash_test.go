@@ -139,7 +139,7 @@ func (k *crash) examine(t *testing.T, d edda.Durability, s subject) {
 // Durability os promises that for the death of the process alone; after a loss
 // of power the end may be missing, of the whole log, and never half a request.
 func TestCrashEverySync(t *testing.T) {
-	crashEverySync(t, either(2, 9), func() subject { return &ledger{} })
+	crashEverySync(t, either(2, 7), func() subject { return &ledger{} })
 }
 
 // crashEverySync runs campaigns with a new subject each.

@@ -49,7 +49,7 @@ func (f *fault) String() string {
 // ends; what was acknowledged is on the disk, also when the power is lost then;
 // and nothing is there that was refused.
 func TestFaultEveryOperation(t *testing.T) {
-	faultEveryOperation(t, either(int64(7), 1), either(uint64(1), 3), func() subject { return &ledger{} })
+	faultEveryOperation(t, either(int64(7), 1), either(uint64(1), 2), func() subject { return &ledger{} })
 }
 
 // faultEveryOperation fails every stepth operation, under a number of seeds.
