@@ -112,6 +112,50 @@ func TestRelayOfARestoredDatabase(t *testing.T) {
 	})
 }
 
+// Where an app meets another node, nothing is relayed there, and all of it still goes to the
+// first; until a person says that the other node takes its place, with all events or with those
+// from here on.
+func TestRelayAtAnotherNode(t *testing.T) {
+	for _, c := range []struct {
+		statement string
+		fewer     int // events that the other stream does not have
+	}{
+		{`DELETE FROM edda_relays WHERE name = 'default/cqrs'`, 0},
+		{`UPDATE edda_relays SET stream_at = \d+ WHERE name = 'default/cqrs'`, 40},
+	} {
+		t.Run(c.statement[:6], func(t *testing.T) {
+			onBoth(t, func(t *testing.T, db driver.DB) {
+				first, other := newRelayNode(t), newRelayNode(t)
+				makeEvents(t, db, 30, 7, 500)
+				a, stop := startRelay(t, db, first, Options{})
+				isRelayed(t, db, first, 1)
+				book := newLogBook()
+				b, _ := startRelay(t, db, other, Options{Logger: slog.New(slog.NewTextHandler(book, nil))})
+				line := book.await(t, "events are not relayed")
+				makeEvents(t, db, 10, 7, 500)
+				a.committed()
+				b.committed()
+				isRelayed(t, db, first, 1)
+				if got := streamed(t, other, 1, 0); total(got) != 0 {
+					t.Errorf("%d events have come to the other node, want none", total(got))
+				}
+				stop()
+				update := regexp.MustCompile(c.statement).FindString(line)
+				if update == "" {
+					t.Fatalf("the log says %s", line)
+				}
+				execute(t, db, update)
+				makeEvents(t, db, 5, 7, 500)
+				b.committed()
+				book.await(t, "relayed again")
+				if got := streamed(t, other, 1, 45-c.fewer); total(got) != 45-c.fewer {
+					t.Errorf("%d events have come to the other node, want %d", total(got), 45-c.fewer)
+				}
+			})
+		})
+	}
+}
+
 func total(ms map[string][]edda.StreamMessage) (n int) {
 	for _, m := range ms {
 		n += len(m)

@@ -22,18 +22,21 @@ type progress struct {
 	// there are up to it.
 	Position ledger.Position
 	Number   uint64
+	// StreamAt is when the stream was created that they are in, in microseconds since 1970: by
+	// that it is told from the stream of that name at another node.
+	StreamAt int64
 }
 
-// readyProgress returns the row, which it makes when there is none.
-func readyProgress(ctx context.Context, db driver.DB, name string) (*progress, error) {
+// readyProgress returns the row, which it makes for the stream when there is none.
+func readyProgress(ctx context.Context, db driver.DB, name string, streamAt int64) (*progress, error) {
 	r, err := selectProgress(ctx, db.Reader(), name)
 	if err != nil || r != nil {
 		return r, err
 	}
 	now := time.Now()
 	err = db.Direct(ctx, func(ctx context.Context, tx *driver.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO edda_relays (name, producer, tx, seq, number, updated_at)"+
-			" VALUES ($1, $2, 0, 0, 0, $3) ON CONFLICT (name) DO NOTHING", name, edda.NewID(0, now).String(), now.UnixMicro())
+		_, err := tx.ExecContext(ctx, "INSERT INTO edda_relays (name, producer, tx, seq, number, stream_at, updated_at)"+
+			" VALUES ($1, $2, 0, 0, 0, $3, $4) ON CONFLICT (name) DO NOTHING", name, edda.NewID(0, now).String(), streamAt, now.UnixMicro())
 		return err
 	})
 	if err != nil {
@@ -49,8 +52,8 @@ func readyProgress(ctx context.Context, db driver.DB, name string) (*progress, e
 func selectProgress(ctx context.Context, q driver.Querier, name string) (*progress, error) {
 	r := progress{Name: name}
 	var number int64
-	err := q.QueryRowContext(ctx, "SELECT producer, tx, seq, number FROM edda_relays WHERE name = $1", name).
-		Scan(&r.Producer, &r.Position.Tx, &r.Position.Seq, &number)
+	err := q.QueryRowContext(ctx, "SELECT producer, tx, seq, number, stream_at FROM edda_relays WHERE name = $1", name).
+		Scan(&r.Producer, &r.Position.Tx, &r.Position.Seq, &number, &r.StreamAt)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil

@@ -112,18 +112,23 @@ func (r *Relay) Run(ctx context.Context) {
 
 // begin makes what there must be, and relays until something fails.
 func (r *Relay) begin(ctx context.Context) error {
+	st, err := r.makeStream(ctx)
+	if err != nil {
+		return err
+	}
 	if !r.ready {
-		if err := r.makeStream(ctx); err != nil {
-			return err
-		}
 		if err := r.o.Prepare(ctx); err != nil {
 			return err
 		}
 		r.ready = true
 	}
-	row, err := readyProgress(ctx, r.o.DB, r.name)
-	if err != nil {
+	at := st.CreatedAt.UnixMicro()
+	row, err := readyProgress(ctx, r.o.DB, r.name, at)
+	switch {
+	case err != nil:
 		return err
+	case row.StreamAt != at:
+		return r.elsewhereError(row, at)
 	}
 	return newSession(r, row).run(ctx)
 }
@@ -136,13 +141,13 @@ func (r *Relay) goesOn(ctx context.Context) {
 }
 
 // makeStream makes the stream, unless it is there: then it is as somebody wants it.
-func (r *Relay) makeStream(ctx context.Context) error {
-	_, err := r.o.Backend.Stream(ctx, r.o.Namespace, r.o.Stream)
+func (r *Relay) makeStream(ctx context.Context) (*edda.Stream, error) {
+	st, err := r.o.Backend.Stream(ctx, r.o.Namespace, r.o.Stream)
 	if edda.ReasonOf(err) != edda.NoStream {
-		return err
+		return st, err
 	}
-	_, _, err = r.o.Backend.SetStream(ctx, edda.StreamSpec{Namespace: r.o.Namespace, Name: r.o.Stream, Retention: r.o.Retention})
-	return err
+	st, _, err = r.o.Backend.SetStream(ctx, edda.StreamSpec{Namespace: r.o.Namespace, Name: r.o.Stream, Retention: r.o.Retention})
+	return st, err
 }
 
 // Metrics are what there is to see of relays. Make them with NewMetrics.
@@ -186,6 +191,17 @@ func (r *Relay) pause(ctx context.Context, d time.Duration) bool {
 	case <-t.C:
 		return ctx.Err() == nil
 	}
+}
+
+// elsewhereError says that the events have come to another stream so far. Were they to come to
+// this one from here on, each would lack what the other has.
+func (r *Relay) elsewhereError(row *progress, at int64) error {
+	made := func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano) }
+	return &edda.Error{Op: "relay events of " + r.o.App, Reason: edda.Conflict, Err: fmt.Errorf(
+		"stream %s of this node was created at %s, and the events of this database have come to one created at %s so far: at another node, or before it was deleted or the node's directory lost. "+
+			"Nothing is relayed here, or each would lack events of the other. All processes of an app use one node; an app with a node of its own needs Options.Name of its own. "+
+			"If this stream takes the place of the other, have it all events: DELETE FROM edda_relays WHERE name = '%s'; or those from here on: UPDATE edda_relays SET stream_at = %d WHERE name = '%s'",
+		r.o.Stream, made(at), made(row.StreamAt), r.name, at, r.name)}
 }
 
 // restoredError says that the stream has what the database has not.

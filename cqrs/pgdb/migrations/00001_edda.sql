@@ -113,6 +113,7 @@ CREATE TABLE IF NOT EXISTS edda_relays (
     tx bigint NOT NULL,
     seq bigint NOT NULL,
     number bigint NOT NULL,
+    stream_at bigint NOT NULL,
     updated_at bigint NOT NULL
 );
 

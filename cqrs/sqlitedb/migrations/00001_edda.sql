@@ -110,6 +110,7 @@ CREATE TABLE IF NOT EXISTS edda_relays (
     tx INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     number INTEGER NOT NULL,
+    stream_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
