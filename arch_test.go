@@ -101,6 +101,9 @@ var rooms = []room{
 		".", "cqrs/driver", "cqrs/internal/ledger", "cqrs/internal/observe", "internal/jsondata",
 	}},
 	{dir: "cqrs/internal/eventual", imports: []string{".", "cqrs/driver", "cqrs/internal/ledger"}, stdlib: true},
+	{dir: "cqrs/internal/rebuild", imports: []string{
+		".", "cqrs/driver", "cqrs/internal/ledger", "cqrs/internal/double", "cqrs/internal/eventual",
+	}, stdlib: true},
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",

@@ -22,9 +22,12 @@ func (a *App) newLanes(broadcasters []string) *eventual.Lanes {
 	}
 	return eventual.New(eventual.Options{
 		DB: a.db, TxOptions: a.txOptions(), Events: a.rows.stored, Logger: a.log, Stored: a.committed, Repeats: repeats,
-		Within: func(ctx context.Context) context.Context { return context.WithValue(ctx, openTx{}, a) },
+		Within: a.within,
 	}, all)
 }
+
+// within is the context of a transaction that is open for handlers.
+func (a *App) within(ctx context.Context) context.Context { return context.WithValue(ctx, openTx{}, a) }
 
 // lateHandler is a handler as its lane runs it.
 func (a *App) lateHandler(broadcaster string, h *handler) eventual.Handler {

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
+	"github.com/edda-io/edda/cqrs/internal/rebuild"
 )
 
 // Projection is how a projector is getting on, or another handler that is eventual.
@@ -85,7 +85,7 @@ func (a *App) projections(ctx context.Context) ([]Projection, error) {
 		all = append(all, p)
 	}
 	for _, r := range rows {
-		if !known[r.Handler] && !strings.HasPrefix(r.Handler, rebuildPrefix) {
+		if !known[r.Handler] && !rebuild.IsRow(r.Handler) {
 			all = append(all, Projection{Handler: r.Handler})
 		}
 	}
@@ -184,7 +184,7 @@ func (a *App) change(ctx context.Context, op, handler string, f func(ctx context
 		if err != nil {
 			return err
 		}
-		if r == nil || strings.HasPrefix(handler, rebuildPrefix) {
+		if r == nil || rebuild.IsRow(handler) {
 			return a.noRow(handler)
 		}
 		if a.isStarted() {

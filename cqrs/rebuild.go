@@ -2,25 +2,15 @@ package cqrs
 
 import (
 	"context"
+	"database/sql"
 	"errors"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
-	"github.com/edda-io/edda/cqrs/internal/double"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
-)
-
-const (
-	// rebuildPrefix begins the names of the rows of edda_positions that the tables under a rebuild have.
-	rebuildPrefix = "#rebuild/"
-	// rebuildStale is after what time without a word a rebuild's process is taken for dead.
-	rebuildStale = 30 * time.Second
-	// rebuildRest is how many events at most are left for the last transaction.
-	rebuildRest = 2000
+	"github.com/edda-io/edda/cqrs/internal/rebuild"
 )
 
 // RebuildOptions say how to rebuild. The zero value changes nothing but what is equal.
@@ -102,24 +92,27 @@ func (a *App) Rebuild(ctx context.Context, handler string, o RebuildOptions) (*R
 	ctx, cancel := a.untilStop(ctx)
 	defer cancel()
 	began := time.Now()
-	r, err := a.newRebuild(handler, o)
+	run, done, err := a.newRebuild(handler, o)
 	if err == nil {
-		err = r.run(ctx)
-	}
-	if r != nil {
-		r.result.Took = time.Since(began)
+		err = run.Claim(ctx)
 	}
 	if err == nil {
-		return &r.result, nil
+		var found *rebuild.Result
+		found, err = run.Run(ctx)
+		done.fill(found)
+		done.Took = time.Since(began)
+	}
+	if err == nil {
+		return done, nil
 	}
 	e := &edda.Error{Op: op, Reason: waitReason(err), Err: err}
 	if ctx.Err() != nil {
 		e.Reason = reasonOf(ctx.Err())
 	}
-	if r == nil || len(r.result.Tables) == 0 {
+	if done == nil || len(done.Tables) == 0 {
 		return nil, e
 	}
-	return &r.result, e
+	return done, e
 }
 
 // untilStop is a context that ends when the app is stopped. The function returned ends it too, and must be
@@ -141,59 +134,47 @@ func (a *App) untilStop(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// rebuild is a rebuild under way.
-type rebuild struct {
-	a        *App
-	o        RebuildOptions
-	members  []projecting
-	strong   bool
-	names    []Table       // sorted
-	tables   *double.Set   // with their doubles, once it is claimed
-	own      int64         // the generation of the rows, by which they are known as this rebuild's
-	place    Position      // what was rebuilt so far
-	size     int           // of the next transaction, in events
-	budget   time.Duration // of a transaction
-	skipped  map[skip]bool
-	behind   map[skippedKey]bool // aggregates of what was skipped
-	result   Rebuilt
-	progress RebuildProgress
-}
-
-// projecting is a projector whose tables are rebuilt.
-type projecting struct {
-	broadcaster string
-	h           *handler
-	id          string
-}
-
-// matched is an event, and how a projector runs on it.
-type matched struct {
-	*match
-	e *Event
-}
-
-// skip is an event that is parked in the live projection, and failed here too.
-type skip struct {
-	handler string
-	at      Position
-}
-
-type skippedKey struct {
-	handler string
-	ledger.Aggregate
-}
-
-// newRebuild finds what is rebuilt together.
-func (a *App) newRebuild(handler string, o RebuildOptions) (*rebuild, error) {
-	r := &rebuild{a: a, o: o, skipped: map[skip]bool{}, behind: map[skippedKey]bool{}, size: 512}
-	if r.budget = time.Second; a.db.Dialect().ForUpdate == "" { // commands wait for it
-		r.budget = 20 * time.Millisecond
-	}
+// newRebuild finds what is rebuilt together, and begins to tell of it.
+func (a *App) newRebuild(handler string, o RebuildOptions) (*rebuild.Rebuild, *Rebuilt, error) {
 	strong, err := a.isStrong(handler)
 	if err != nil {
-		return nil, &edda.Error{Reason: edda.BadName, Err: err}
+		return nil, nil, &edda.Error{Reason: edda.BadName, Err: err}
 	}
-	r.strong = strong
+	names, err := a.tablesOf(handler)
+	if err != nil {
+		return nil, nil, err
+	}
+	members := a.projectorsOf(names)
+	how := rebuild.Options{
+		DB: a.db, TxOptions: driver.TxOptions{Isolation: sql.LevelRepeatableRead}, Events: a.rows.stored, Logger: a.log,
+		Within: a.within, Hold: a.holdLanes, Reason: reasonOf, Strong: strong, Replace: o.Replace, Ignore: o.Ignore, TakeOver: o.TakeOver,
+	}
+	if len(a.table.names) > 1 && !slices.ContainsFunc(members, func(m projecting) bool { return m.broadcaster != members[0].broadcaster }) {
+		how.Broadcaster = members[0].broadcaster
+	}
+	if o.Progress != nil {
+		how.Progress = func(p rebuild.Progress) { o.Progress(RebuildProgress(p)) }
+	}
+	told := &Rebuilt{}
+	projectors := make([]rebuild.Projector, len(members))
+	for i, m := range members {
+		late := slices.Contains(a.table.eventual(m.broadcaster), m.h)
+		if late && a.table.isBoth(m.broadcaster, m.h) || late == strong {
+			return nil, nil, badValue("", "%s writes the same tables, and one is strong, the other eventual: what is in the tables does not follow from the events alone", m.id())
+		}
+		projectors[i] = a.rebuildProjector(m)
+		told.Handlers = append(told.Handlers, m.id())
+	}
+	var tables []string
+	for t := range names {
+		tables = append(tables, string(t))
+	}
+	r, err := rebuild.New(how, tables, projectors)
+	return r, told, err
+}
+
+// tablesOf are the tables of a projector that can be rebuilt.
+func (a *App) tablesOf(handler string) (map[Table]bool, error) {
 	names := map[Table]bool{}
 	for b, h := range a.table.handlers() {
 		if handlerID(b, h) != handler {
@@ -206,38 +187,71 @@ func (a *App) newRebuild(handler string, o RebuildOptions) (*rebuild, error) {
 			names[t] = true
 		}
 	}
-	r.gather(names)
-	for _, m := range r.members {
-		late := slices.Contains(a.table.eventual(m.broadcaster), m.h)
-		if late && a.table.isBoth(m.broadcaster, m.h) || late == r.strong {
-			return nil, badValue("", "%s writes the same tables, and one is strong, the other eventual: what is in the tables does not follow from the events alone", m.id)
-		}
-		r.result.Handlers = append(r.result.Handlers, m.id)
-	}
-	r.names = slices.Sorted(maps.Keys(names))
-	for _, t := range r.names {
-		if err := double.Check(string(t)); err != nil {
-			return nil, &edda.Error{Reason: edda.BadValue, Err: err}
-		}
-	}
-	return r, nil
+	return names, nil
 }
 
-// gather finds all projectors that write one of the tables, and all their tables.
-func (r *rebuild) gather(names map[Table]bool) {
+// fill takes what a rebuild has found.
+func (r *Rebuilt) fill(found *rebuild.Result) {
+	r.Events, r.Position, r.Replaced = found.Events, found.Position, found.Replaced
+	for i, c := range found.Tables {
+		t := RebuiltTable{Table: Table(c.Table), Rows: c.Rows, Checksum: c.Checksum, RebuiltRows: c.DoubleRows, RebuiltChecksum: c.DoubleChecksum}
+		if found.Replaced {
+			t.Changed = found.Changed[i]
+		}
+		r.Tables = append(r.Tables, t)
+	}
+}
+
+// projecting is a projector whose tables are rebuilt.
+type projecting struct {
+	broadcaster string
+	h           *handler
+}
+
+func (m *projecting) id() string { return handlerID(m.broadcaster, m.h) }
+
+// projectorsOf finds all projectors that write one of the tables, and adds all their tables.
+func (a *App) projectorsOf(names map[Table]bool) (members []projecting) {
 	for more := true; more; {
 		more = false
-		for b, h := range r.a.table.handlers() {
+		for b, h := range a.table.handlers() {
 			mine := slices.ContainsFunc(h.tables, func(t Table) bool { return names[t] })
-			if !mine || slices.ContainsFunc(r.members, func(m projecting) bool { return m.h == h }) {
+			if !mine || slices.ContainsFunc(members, func(m projecting) bool { return m.h == h }) {
 				continue
 			}
-			r.members = append(r.members, projecting{b, h, handlerID(b, h)})
+			members = append(members, projecting{b, h})
 			for _, t := range h.tables {
 				names[t] = true
 			}
 			more = true
 		}
+	}
+	return members
+}
+
+// rebuildProjector is a projector as a rebuild runs it.
+func (a *App) rebuildProjector(m projecting) rebuild.Projector {
+	return rebuild.Projector{
+		ID: m.id(), Broadcaster: m.broadcaster, Batch: m.h.batch != nil,
+		Match: func(typ string) (how any, priority int) {
+			if on := a.table.on(m.broadcaster, m.h, typ); on != nil {
+				return on, on.c.Priority
+			}
+			return nil, 0
+		},
+		Handle: func(ctx context.Context, tx *Tx, tasks []rebuild.Task) error {
+			return a.attempt(ctx, tasks[0].How.(*match), func(ctx context.Context) error {
+				if m.h.batch == nil {
+					_, err := m.h.project(ctx, tx, (*Event)(tasks[0].Event))
+					return err
+				}
+				events := make([]*Event, len(tasks))
+				for i, t := range tasks {
+					events[i] = (*Event)(t.Event)
+				}
+				return m.h.batch(ctx, tx, events)
+			})
+		},
 	}
 }
 
@@ -245,106 +259,6 @@ func (r *rebuild) gather(names map[Table]bool) {
 func (t *table) isBoth(broadcaster string, h *handler) bool {
 	all := t.broadcasters[broadcaster].events.of[h]
 	return slices.ContainsFunc(all, func(r *route) bool { return r.c.Consistency != all[0].c.Consistency })
-}
-
-// run rebuilds.
-func (r *rebuild) run(ctx context.Context) error {
-	if err := r.claim(ctx); err != nil {
-		return err
-	}
-	err := r.replay(ctx)
-	if err != nil {
-		r.abandon(ctx)
-	}
-	return err
-}
-
-// replay runs the projectors on all events, and then ends the rebuild.
-func (r *rebuild) replay(ctx context.Context) error {
-	for {
-		target, err := r.target(ctx)
-		if err != nil {
-			return err
-		}
-		r.progress.Head = target
-		if err := r.upTo(ctx, target); err != nil {
-			return err
-		}
-		err = r.finish(ctx)
-		if !errors.Is(err, errRest) {
-			return err
-		}
-		if again, err := r.target(ctx); err != nil || again == target {
-			return errors.Join(err, badValue("", "the handlers %s are too far apart: let them come to the same place first", strings.Join(r.result.Handlers, ", ")))
-		}
-	}
-}
-
-// errRest says that there are more events than the last transaction should handle.
-var errRest = errors.New("too many events are left")
-
-// target is up to where to go before the last transaction: the newest event, or where the eventual
-// handlers are.
-func (r *rebuild) target(ctx context.Context) (Position, error) {
-	if r.strong {
-		head, _, err := r.a.newest(ctx)
-		return head, err
-	}
-	var least *ledger.Place
-	for _, m := range r.members {
-		row, err := ledger.SelectPlace(ctx, r.a.db.Reader(), m.id)
-		if err != nil {
-			return Position{}, err
-		}
-		if row == nil { // it has not run yet
-			return Position{}, nil
-		}
-		if least == nil || row.Before(least.Position) {
-			least = row
-		}
-	}
-	return least.Position, nil
-}
-
-// upTo runs the projectors on the events up to a place.
-func (r *rebuild) upTo(ctx context.Context, target Position) error {
-	f := &feed{a: r.a, take: r.take}
-	if len(r.a.table.names) > 1 && !slices.ContainsFunc(r.members, func(m projecting) bool { return m.broadcaster != r.members[0].broadcaster }) {
-		f.broadcaster = r.members[0].broadcaster
-	}
-	for s, err := range f.events(ctx, r.place, target) {
-		if err != nil {
-			return err
-		}
-		if err := r.handle(ctx, s.matched, s.until); err != nil {
-			return err
-		}
-		if r.o.Progress != nil {
-			r.o.Progress(r.progress)
-		}
-	}
-	return nil
-}
-
-// take finds how the projectors run on events: on each by priority, then as they were registered.
-func (r *rebuild) take(events []*Event) []matched {
-	all := make([]matched, 0, len(events))
-	for _, e := range events {
-		e.Live = false
-		first := len(all)
-		for _, m := range r.members {
-			if m.broadcaster != e.Broadcaster {
-				continue
-			}
-			if how := r.a.table.on(m.broadcaster, m.h, e.Type); how != nil {
-				all = append(all, matched{match: how, e: e})
-			}
-		}
-		if len(all)-first > 1 {
-			slices.SortStableFunc(all[first:], func(a, b matched) int { return a.c.Priority - b.c.Priority })
-		}
-	}
-	return all
 }
 
 // on says how a handler of events runs on a type, whatever its consistency; nil when it does not.
@@ -360,16 +274,9 @@ func (t *table) on(broadcaster string, h *handler, typ string) *match {
 // rebuildOf is the progress of the rebuild of a handler's tables; nil when there is none.
 func rebuildOf(h *handler, rows map[string]*ledger.Place) *RebuildProgress {
 	for _, t := range h.tables {
-		if r := rows[rebuildPrefix+string(t)]; r != nil {
+		if r := rows[rebuild.Row(string(t))]; r != nil {
 			return &RebuildProgress{Position: r.Position, Events: r.Events, UpdatedAt: r.UpdatedAt}
 		}
 	}
 	return nil
-}
-
-// txOptions are those of a rebuild: nobody else writes the doubles.
-func (r *rebuild) txOptions() driver.TxOptions {
-	o := r.a.txOptions()
-	o.Isolation = repeatableRead
-	return o
 }

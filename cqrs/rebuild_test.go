@@ -238,9 +238,9 @@ func TestRebuildSkipsWhatIsParkedAndFailsAgain(t *testing.T) {
 func TestOneRebuildAtATime(t *testing.T) {
 	onConsistencies(t, func(t *testing.T, w *world, _ *atomic.Pointer[string]) {
 		w.wait(countsHandler, w.user("a", "1").Position)
-		died, err := w.newRebuild(countsHandler, RebuildOptions{})
+		died, _, err := w.newRebuild(countsHandler, RebuildOptions{})
 		if err == nil {
-			err = died.claim(t.Context())
+			err = died.Claim(t.Context())
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -251,14 +251,12 @@ func TestOneRebuildAtATime(t *testing.T) {
 		if _, err := w.Rebuild(t.Context(), countsHandler, RebuildOptions{}); edda.ReasonOf(err) != edda.Conflict {
 			t.Errorf("a second rebuild says %v", err)
 		}
-		w.exec("UPDATE edda_positions SET updated_at = $1 WHERE handler LIKE '#%'", time.Now().Add(-2*rebuildStale).UnixMicro())
+		w.exec("UPDATE edda_positions SET updated_at = $1 WHERE handler LIKE '#%'", time.Now().Add(-time.Minute).UnixMicro())
 		w.rebuilt(countsHandler, RebuildOptions{})
-		if err := died.replay(t.Context()); edda.ReasonOf(err) != edda.Conflict {
+		if _, err := died.Run(t.Context()); edda.ReasonOf(err) != edda.Conflict {
 			t.Errorf("the one that was given up says %v", err)
 		}
-		died.abandon(t.Context())
-
-		if err := died.claim(t.Context()); err != nil {
+		if err := died.Claim(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.rebuilt(countsHandler, RebuildOptions{TakeOver: true})

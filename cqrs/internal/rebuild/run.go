@@ -1,66 +1,58 @@
-package cqrs
+package rebuild
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/double"
 	"github.com/edda-io/edda/cqrs/internal/eventual"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
-const repeatableRead = sql.LevelRepeatableRead
-
-// claim makes the doubles, and the rows by which other processes know of the rebuild.
-func (r *rebuild) claim(ctx context.Context) error {
-	return r.a.db.Transact(ctx, r.txOptions(), func(ctx context.Context, tx *Tx) error {
+// Claim makes the doubles, and the rows by which other processes know of the rebuild. The error is a
+// *edda.Error, Conflict, for another one that is under way; BadValue for tables that cannot be rebuilt; or
+// the database's.
+func (r *Rebuild) Claim(ctx context.Context) error {
+	return r.o.DB.Transact(ctx, r.o.TxOptions, func(ctx context.Context, tx *driver.Tx) error {
 		r.own = time.Now().UnixMicro()
 		for _, t := range r.names {
-			row, err := ledger.SelectPlace(ctx, tx, rebuildPrefix+string(t))
+			row, err := ledger.SelectPlace(ctx, tx, Row(t))
 			if err != nil {
 				return err
 			}
-			if row != nil && time.Since(row.UpdatedAt) < rebuildStale && !r.o.TakeOver {
-				return &edda.Error{Reason: edda.Conflict, RetryAfter: rebuildStale, Err: fmt.Errorf(
+			if row != nil && time.Since(row.UpdatedAt) < stale && !r.o.TakeOver {
+				return &edda.Error{Reason: edda.Conflict, RetryAfter: stale, Err: fmt.Errorf(
 					"table %s is being rebuilt: %d events so far, the last at %s", t, row.Events, row.UpdatedAt.Format(time.RFC3339))}
 			}
 			if row != nil {
 				r.own = max(r.own, row.Generation+1)
 			}
-			if err := double.Drop(ctx, tx, r.a.db.Dialect(), string(t), row != nil); err != nil {
+			if err := double.Drop(ctx, tx, r.o.DB.Dialect(), t, row != nil); err != nil {
 				return err
 			}
 		}
 		for _, t := range r.names {
-			if err := ledger.PutPlace(ctx, tx, rebuildPrefix+string(t), ledger.Rebuilding, r.own, time.Now()); err != nil {
+			if err := ledger.PutPlace(ctx, tx, Row(t), ledger.Rebuilding, r.own, time.Now()); err != nil {
 				return err
 			}
 		}
 		var err error
-		if r.tables, err = double.Open(ctx, tx, r.a.db.Dialect(), r.tableNames(), r.o.Ignore); err != nil {
+		if r.tables, err = double.Open(ctx, tx, r.o.DB.Dialect(), r.names, r.o.Ignore); err != nil {
 			return err
 		}
 		return r.tables.Create(ctx, tx)
 	})
 }
 
-func (r *rebuild) tableNames() []string {
-	names := make([]string, len(r.names))
-	for i, t := range r.names {
-		names[i] = string(t)
-	}
-	return names
-}
-
 // note writes the progress, and fails when another rebuild has taken over.
-func (r *rebuild) note(ctx context.Context, tx *Tx, p Position, events int64) error {
+func (r *Rebuild) note(ctx context.Context, tx *driver.Tx, p ledger.Position, events int64) error {
 	for _, t := range r.names {
 		result, err := tx.ExecContext(ctx, "UPDATE edda_positions SET tx = $3, seq = $4, events = $5, updated_at = $6"+
-			" WHERE handler = $1 AND generation = $2", rebuildPrefix+string(t), r.own, p.Tx, p.Seq, events, time.Now().UnixMicro())
+			" WHERE handler = $1 AND generation = $2", Row(t), r.own, p.Tx, p.Seq, events, time.Now().UnixMicro())
 		if err != nil {
 			return err
 		}
@@ -72,27 +64,27 @@ func (r *rebuild) note(ctx context.Context, tx *Tx, p Position, events int64) er
 }
 
 // abandon removes the doubles, if they are this rebuild's still. What it cannot remove the next one does.
-func (r *rebuild) abandon(ctx context.Context) {
+func (r *Rebuild) abandon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err := r.a.db.Transact(ctx, r.txOptions(), func(ctx context.Context, tx *Tx) error {
+	err := r.o.DB.Transact(ctx, r.o.TxOptions, func(ctx context.Context, tx *driver.Tx) error {
 		if err := r.note(ctx, tx, r.place, r.result.Events); err != nil {
 			return err
 		}
 		return r.clear(ctx, tx)
 	})
 	if err != nil && edda.ReasonOf(err) != edda.Conflict {
-		r.a.log.WarnContext(ctx, "what a rebuild has left is not removed yet", "handlers", r.result.Handlers, "err", err)
+		r.o.Logger.WarnContext(ctx, "what a rebuild has left is not removed yet", "handlers", r.ids, "err", err)
 	}
 }
 
 // clear removes doubles and rows.
-func (r *rebuild) clear(ctx context.Context, tx *Tx) error {
+func (r *Rebuild) clear(ctx context.Context, tx *driver.Tx) error {
 	if err := r.tables.Drop(ctx, tx); err != nil {
 		return err
 	}
 	for _, t := range r.names {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM edda_positions WHERE handler = $1", rebuildPrefix+string(t)); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM edda_positions WHERE handler = $1", Row(t)); err != nil {
 			return err
 		}
 	}
@@ -101,16 +93,16 @@ func (r *rebuild) clear(ctx context.Context, tx *Tx) error {
 
 // handle runs the projectors on events, in transactions that take about the budget. Nothing is between the
 // last of them and until.
-func (r *rebuild) handle(ctx context.Context, all []matched, until Position) error {
+func (r *Rebuild) handle(ctx context.Context, all []Task, until ledger.Position) error {
 	for {
 		n := min(r.size, len(all))
 		// What several projectors do with an event is done together.
-		for n > 0 && n < len(all) && all[n].e == all[n-1].e {
+		for n > 0 && n < len(all) && all[n].Event == all[n-1].Event {
 			n++
 		}
 		place := until
 		if n < len(all) {
-			place = all[n-1].e.Position
+			place = all[n-1].Event.Position
 		}
 		began := time.Now()
 		err := r.store(ctx, all[:n], place)
@@ -130,9 +122,9 @@ func (r *rebuild) handle(ctx context.Context, all []matched, until Position) err
 }
 
 // store runs the projectors on some events in a transaction.
-func (r *rebuild) store(ctx context.Context, some []matched, place Position) error {
-	var skips []matched
-	err := r.a.db.Transact(ctx, r.txOptions(), func(ctx context.Context, tx *Tx) (err error) {
+func (r *Rebuild) store(ctx context.Context, some []Task, place ledger.Position) error {
+	var skips []Task
+	err := r.o.DB.Transact(ctx, r.o.TxOptions, func(ctx context.Context, tx *driver.Tx) (err error) {
 		if err := r.note(ctx, tx, place, r.result.Events+int64(len(some))); err != nil {
 			return err
 		}
@@ -149,29 +141,20 @@ func (r *rebuild) store(ctx context.Context, some []matched, place Position) err
 	return nil
 }
 
-func (r *rebuild) skip(skips []matched) {
+func (r *Rebuild) skip(skips []Task) {
 	for _, m := range skips {
-		id := r.idOf(m.h)
-		r.skipped[skip{id, m.e.Position}] = true
-		for _, a := range (*ledger.Event)(m.e).Aggregates() {
+		id := m.p.ID
+		r.skipped[skip{id, m.Event.Position}] = true
+		for _, a := range m.Event.Aggregates() {
 			r.behind[skippedKey{id, a}] = true
 		}
 	}
 }
 
-func (r *rebuild) idOf(h *handler) string {
-	for _, m := range r.members {
-		if m.h == h {
-			return m.id
-		}
-	}
-	return ""
-}
-
 // apply runs the projectors on events: all at once if that goes well, else one by one, to find the one that
 // fails. It returns those that are parked in the live projection, and were skipped.
-func (r *rebuild) apply(ctx context.Context, tx *Tx, some []matched) (skips []matched, err error) {
-	ctx = context.WithValue(ctx, openTx{}, r.a)
+func (r *Rebuild) apply(ctx context.Context, tx *driver.Tx, some []Task) (skips []Task, err error) {
+	ctx = r.o.Within(ctx)
 	doubled := tx.WithTables(r.tables.Names())
 	if len(r.behind) == 0 {
 		var failure error
@@ -197,11 +180,11 @@ func (r *rebuild) apply(ctx context.Context, tx *Tx, some []matched) (skips []ma
 }
 
 // one runs a projector on one event.
-func (r *rebuild) one(ctx context.Context, tx, doubled *Tx, m matched, behind map[skippedKey]bool) (skipped bool, err error) {
-	id := r.idOf(m.h)
-	for _, a := range (*ledger.Event)(m.e).Aggregates() {
+func (r *Rebuild) one(ctx context.Context, tx, doubled *driver.Tx, m Task, behind map[skippedKey]bool) (skipped bool, err error) {
+	id := m.p.ID
+	for _, a := range m.Event.Aggregates() {
 		if k := (skippedKey{id, a}); r.behind[k] || behind[k] {
-			row, err := ledger.ParkedAt(ctx, tx, id, m.e.Position)
+			row, err := ledger.ParkedAt(ctx, tx, id, m.Event.Position)
 			if err != nil || row != nil {
 				return row != nil, err
 			}
@@ -215,24 +198,20 @@ func (r *rebuild) one(ctx context.Context, tx, doubled *Tx, m matched, behind ma
 	if err == nil || failure == nil || eventual.InTheWay(err) || ctx.Err() != nil {
 		return false, err
 	}
-	row, look := ledger.ParkedAt(ctx, tx, id, m.e.Position)
+	row, look := ledger.ParkedAt(ctx, tx, id, m.Event.Position)
 	if look != nil || row == nil {
-		return false, &edda.Error{Reason: reasonOf(failure), Err: fmt.Errorf("%s on event %s (%s, at %s): %w", id, m.e.ID, m.e.Type, m.e.Position, failure)}
+		return false, &edda.Error{Reason: r.o.Reason(failure), Err: fmt.Errorf("%s on event %s (%s, at %s): %w", id, m.Event.ID, m.Event.Type, m.Event.Position, failure)}
 	}
-	for _, a := range (*ledger.Event)(m.e).Aggregates() {
+	for _, a := range m.Event.Aggregates() {
 		behind[skippedKey{id, a}] = true
 	}
 	return true, nil
 }
 
 // callAll runs the projectors on events, in order.
-func (r *rebuild) callAll(ctx context.Context, doubled *Tx, some []matched) error {
-	if len(some) > 0 && len(r.members) == 1 && some[0].h.batch != nil {
-		events := make([]*Event, len(some))
-		for i, m := range some {
-			events[i] = m.e
-		}
-		return r.a.attempt(ctx, some[0].match, func(ctx context.Context) error { return some[0].h.batch(ctx, doubled, events) })
+func (r *Rebuild) callAll(ctx context.Context, doubled *driver.Tx, some []Task) error {
+	if len(some) > 0 && len(r.members) == 1 && r.members[0].Batch {
+		return r.members[0].Handle(ctx, doubled, some)
 	}
 	for _, m := range some {
 		if err := r.call(ctx, doubled, m); err != nil {
@@ -242,12 +221,6 @@ func (r *rebuild) callAll(ctx context.Context, doubled *Tx, some []matched) erro
 	return nil
 }
 
-func (r *rebuild) call(ctx context.Context, doubled *Tx, m matched) error {
-	return r.a.attempt(ctx, m.match, func(ctx context.Context) error {
-		if m.h.batch != nil {
-			return m.h.batch(ctx, doubled, []*Event{m.e})
-		}
-		_, err := m.h.project(ctx, doubled, m.e)
-		return err
-	})
+func (r *Rebuild) call(ctx context.Context, doubled *driver.Tx, m Task) error {
+	return m.p.Handle(ctx, doubled, []Task{m})
 }

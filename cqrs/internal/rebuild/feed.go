@@ -1,4 +1,4 @@
-package cqrs
+package rebuild
 
 import (
 	"context"
@@ -20,25 +20,23 @@ const (
 
 // feed hands out events in their order, in segments that several readers read and decode ahead.
 type feed struct {
-	a *App
-	// broadcaster is whose events; "" for all.
-	broadcaster string
+	o *Options
 	// take decides what to keep of a segment. It is called by several goroutines.
-	take func(events []*Event) []matched
+	take func(events []*ledger.Event) []Task
 }
 
 // segment is a run of events that a reader has read.
 type segment struct {
-	after, until Position
+	after, until ledger.Position
 	read         int // events
-	matched      []matched
+	matched      []Task
 	err          error
 	done         chan struct{}
 }
 
 // events hands out what follows a place, until the end, or a place. Each segment says until where it
 // goes. Readers are ended, and waited for, when the caller stops.
-func (f *feed) events(ctx context.Context, after, until Position) iter.Seq2[*segment, error] {
+func (f *feed) events(ctx context.Context, after, until ledger.Position) iter.Seq2[*segment, error] {
 	return func(yield func(*segment, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var wg sync.WaitGroup
@@ -73,7 +71,7 @@ func (f *feed) events(ctx context.Context, after, until Position) iter.Seq2[*seg
 }
 
 // split finds where segments end, and hands them to the readers.
-func (f *feed) split(ctx context.Context, after, until Position, todo, ordered chan<- *segment, sizes <-chan int) {
+func (f *feed) split(ctx context.Context, after, until ledger.Position, todo, ordered chan<- *segment, sizes <-chan int) {
 	defer close(ordered)
 	defer close(todo)
 	n := feedEvents
@@ -113,16 +111,16 @@ func (f *feed) split(ctx context.Context, after, until Position, todo, ordered c
 }
 
 // boundary is the place of the n'th event after a place, or of the last one.
-func (f *feed) boundary(ctx context.Context, after, until Position, n int) (p Position, end bool, err error) {
+func (f *feed) boundary(ctx context.Context, after, until ledger.Position, n int) (p ledger.Position, end bool, err error) {
 	if !after.Before(until) {
 		return until, true, nil
 	}
-	d := f.a.db.Dialect()
+	d := f.o.DB.Dialect()
 	if d.Settled == "" { // there are few gaps
-		p = Position{Seq: min(after.Seq+int64(n), until.Seq)}
+		p = ledger.Position{Seq: min(after.Seq+int64(n), until.Seq)}
 		return p, false, nil
 	}
-	err = f.a.db.Reader().QueryRowContext(ctx, "SELECT tx, seq FROM edda_events WHERE (tx, seq) > ($1, $2) AND (tx, seq) <= ($3, $4)"+
+	err = f.o.DB.Reader().QueryRowContext(ctx, "SELECT tx, seq FROM edda_events WHERE (tx, seq) > ($1, $2) AND (tx, seq) <= ($3, $4)"+
 		" ORDER BY tx, seq LIMIT 1 OFFSET $5", after.Tx, after.Seq, until.Tx, until.Seq, n-1).Scan(&p.Tx, &p.Seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return until, false, nil
@@ -133,14 +131,14 @@ func (f *feed) boundary(ctx context.Context, after, until Position, n int) (p Po
 // read reads a segment.
 func (f *feed) read(ctx context.Context, s *segment, sizes chan<- int) {
 	defer close(s.done)
-	events, err := f.a.rows.selectEvents(ctx, f.a.db.Reader(), f.a.db.Dialect(), ledger.Range{After: s.after, Until: s.until, Broadcaster: f.broadcaster})
+	events, err := f.o.Events.Select(ctx, f.o.DB.Reader(), f.o.DB.Dialect(), ledger.Range{After: s.after, Until: s.until, Broadcaster: f.o.Broadcaster})
 	if s.err = err; err != nil || len(events) == 0 {
 		return
 	}
 	s.read = len(events)
 	bytes := 0
 	for _, e := range events {
-		bytes += (*ledger.Event)(e).Size()
+		bytes += e.Size()
 	}
 	select {
 	case sizes <- bytes / len(events):
