@@ -93,7 +93,7 @@ func withDatabase(dsn, name string) string {
 
 // onServer runs a statement that is for the server, on a connection of its own.
 func onServer(ctx context.Context, dsn, statement string) error {
-	db, err := pgdb.Open(ctx, dsn, pgdb.Options{MaxConns: 1})
+	db, err := pgdb.Open(ctx, dsn, pgdb.Options{MaxConns: 2})
 	if err != nil {
 		return err
 	}
