@@ -180,7 +180,7 @@ func (r *frameReader) member(name string) (err error) {
 	m := membersByName[name]
 	switch {
 	case m == 0:
-		return r.unknown()
+		return r.unknown("") // what there may be depends on the op, which may come later
 	case r.seen&m != 0:
 		return r.bad("given once")
 	}

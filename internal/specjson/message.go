@@ -74,6 +74,9 @@ func (r *reader) message(namespace string) (m edda.StreamMessage, err error) {
 	return m, err
 }
 
+// messageMembers are those that a message may have.
+const messageMembers = "causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type"
+
 // messageText reads the members that are text of somebody's own.
 func (r *reader) messageText(m *edda.StreamMessage, name string) error {
 	switch name {
@@ -94,7 +97,7 @@ func (r *reader) messageText(m *edda.StreamMessage, name string) error {
 	case "tracestate":
 		return chosen(r, &m.TraceState)
 	default:
-		return r.unknown()
+		return r.unknown(messageMembers)
 	}
 }
 

@@ -61,7 +61,7 @@ func TestMessagesRefused(t *testing.T) {
 		`[{"number":0}]`:                   {edda.BadValue, "[0].number must be a whole number above zero"},
 		`[{"number":"1"}]`:                 {edda.BadValue, "[0].number must be a whole number above zero"},
 		`[{},1]`:                           {edda.BadValue, "[1] must be an object"},
-		`[{},{"shard":"a"}]`:               {edda.UnknownField, `unknown member "[1].shard"`},
+		`[{},{"shard":"a"}]`:               {edda.UnknownField, `unknown member "[1].shard"; there are causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type`},
 		`[{"principal":"root"}]`:           {edda.UnknownField, `unknown member "[0].principal"`},
 		`[{"ID":"a"}]`:                     {edda.UnknownField, `unknown member "[0].ID"`},
 		`[{"id":""}]`:                      {edda.BadValue, "[0].id must be left out or not empty"},

@@ -71,9 +71,14 @@ func (r *reader) bad(want string) error {
 	return refuse(edda.BadValue, at+" must be "+want)
 }
 
-// unknown refuses the member whose value is being read.
-func (r *reader) unknown() error {
-	return refuse(edda.UnknownField, "unknown member "+strconv.Quote(r.here()))
+// unknown refuses the member whose value is being read, and says which there are, if that
+// is given.
+func (r *reader) unknown(there string) error {
+	detail := "unknown member " + strconv.Quote(r.here())
+	if there != "" {
+		detail += "; there are " + there
+	}
+	return refuse(edda.UnknownField, detail)
 }
 
 // peek returns the first byte of the next value, or the next mark between values.

@@ -32,7 +32,7 @@ func (r *reader) retry() (p edda.RetryPolicy, err error) {
 			}
 			return err
 		default:
-			return r.unknown()
+			return r.unknown("backoff, delay, jitter, max, maxDelay")
 		}
 	})
 	return p, err

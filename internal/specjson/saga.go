@@ -23,7 +23,7 @@ func Saga(b []byte) (*edda.SagaSpec, error) {
 		case "start":
 			return r.flag(&s.Start)
 		default:
-			return r.sagaMember(s, name)
+			return r.sagaMember(s, name, "id, start, ")
 		}
 	})
 	if err != nil {
@@ -50,8 +50,9 @@ func Steps(b []byte) ([]edda.StepSpec, error) {
 	}
 }
 
-// sagaMember reads what sagas and those that are steps have in common.
-func (r *reader) sagaMember(s *edda.SagaSpec, name string) (err error) {
+// sagaMember reads what sagas and those that are steps have in common. Besides says what
+// else there could be.
+func (r *reader) sagaMember(s *edda.SagaSpec, name, besides string) (err error) {
 	switch name {
 	case "name":
 		return chosen(r, &s.Name)
@@ -64,7 +65,7 @@ func (r *reader) sagaMember(s *edda.SagaSpec, name string) (err error) {
 		s.Steps, err = r.stepList()
 		return err
 	default:
-		return r.unknown()
+		return r.unknown(besides + "deadline, name, onFailure, steps")
 	}
 }
 
@@ -109,21 +110,23 @@ func (r *reader) step() (s edda.StepSpec, err error) {
 			return r.positive(&s.AttemptTimeout)
 		case "compensate":
 			s.Compensate = new(edda.Task)
-			return r.object(func(name string) error { return r.taskMember(s.Compensate, name) })
+			return r.object(func(name string) error { return r.taskMember(s.Compensate, name, "") })
 		case "saga":
 			s.Saga = new(edda.SagaSpec)
-			return r.object(func(name string) error { return r.sagaMember(s.Saga, name) })
+			return r.object(func(name string) error { return r.sagaMember(s.Saga, name, "") })
 		case "queue":
 			s.Queue = new(edda.QueueSpec)
 			return r.object(func(name string) error { return r.queueMember(s.Queue, name) })
 		default:
-			return r.taskMember(&s.Task, name)
+			return r.taskMember(&s.Task, name, "after, attemptTimeout, compensate, id, queue, saga, ")
 		}
 	})
 	return s, err
 }
 
-func (r *reader) taskMember(t *edda.Task, name string) (err error) {
+// taskMember reads what steps and compensations have in common. Besides says what else there
+// could be.
+func (r *reader) taskMember(t *edda.Task, name, besides string) (err error) {
 	switch name {
 	case "service":
 		return chosen(r, &t.Service)
@@ -138,7 +141,7 @@ func (r *reader) taskMember(t *edda.Task, name string) (err error) {
 		t.Retry, err = r.retry()
 		return err
 	default:
-		return r.unknown()
+		return r.unknown(besides + "args, key, method, retry, service")
 	}
 }
 
@@ -153,7 +156,7 @@ func (r *reader) queueMember(q *edda.QueueSpec, name string) error {
 	case "failure":
 		return chosen(r, &q.Failure)
 	default:
-		return r.unknown()
+		return r.unknown("failure, shard, stream, success")
 	}
 }
 
