@@ -93,8 +93,8 @@ var refusals = []struct {
 	{`null`, edda.BadJSON, "the body must be an object"},
 	{`1`, edda.BadJSON, "the body must be an object"},
 	{`{"nam":"a"}`, edda.UnknownField, `unknown member "nam"; there are id, start, deadline, name, onFailure, steps`},
-	{`{"":1}`, edda.UnknownField, `unknown member "\"\""`},
-	{`{"namespace":"a"}`, edda.UnknownField, `unknown member "namespace"`},
+	{`{"":1}`, edda.UnknownField, `unknown member "\"\""; there are id, start, deadline, name, onFailure, steps`},
+	{`{"namespace":"a"}`, edda.UnknownField, `unknown member "namespace"; there are id, start, deadline, name, onFailure, steps`},
 	{`{"id":""}`, edda.BadValue, "id must be left out or not empty"},
 	{`{"id":null}`, edda.BadValue, "id must be a string"},
 	{`{"name":1}`, edda.BadValue, "name must be a string"},
@@ -134,7 +134,7 @@ var refusals = []struct {
 	{`{"steps":[{"queue":{"shard":""}}]}`, edda.BadValue, "steps[0].queue.shard must be left out or not empty"},
 	{`{"steps":[{"saga":[]}]}`, edda.BadValue, "steps[0].saga must be an object"},
 	{`{"steps":[{"saga":{"start":true}}]}`, edda.UnknownField, `unknown member "steps[0].saga.start"; there are deadline, name, onFailure, steps`},
-	{`{"steps":[{"saga":{"steps":[{},{"saga":{"steps":[{"x":1}]}}]}}]}`, edda.UnknownField, `unknown member "steps[0].saga.steps[1].saga.steps[0].x"`},
+	{`{"steps":[{"saga":{"steps":[{},{"saga":{"steps":[{"x":1}]}}]}}]}`, edda.UnknownField, `unknown member "steps[0].saga.steps[1].saga.steps[0].x"; there are after, attemptTimeout, compensate, id, queue, saga, args, key, method, retry, service`},
 }
 
 func TestRefusals(t *testing.T) {
