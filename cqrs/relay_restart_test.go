@@ -134,6 +134,7 @@ func TestRelayMany(t *testing.T) {
 		_, stop := startRelay(t, db, n, Options{Shards: 4, Registerer: one})
 		_, other := startRelay(t, db, n, Options{Shards: 4, Registerer: two})
 		isRelayed(t, db, n, 4)
+		isNoted(t, db, *manyEvents)
 		other()
 		stop()
 		var noted, behind int

@@ -139,6 +139,7 @@ func TestRelayAtAnotherNode(t *testing.T) {
 				if got := streamed(t, other, 1, 0); total(got) != 0 {
 					t.Errorf("%d events have come to the other node, want none", total(got))
 				}
+				isNoted(t, db, 40)
 				stop()
 				update := regexp.MustCompile(c.statement).FindString(line)
 				if update == "" {

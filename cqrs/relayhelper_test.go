@@ -77,6 +77,27 @@ func startRelay(t testing.TB, db driver.DB, backend Backend, o Options, bs ...*B
 	return a, stop
 }
 
+// isNoted returns once the relay has noted so many events as relayed, which it does soon after
+// they are in the stream; not if it is stopped in between.
+func isNoted(t testing.TB, db driver.DB, want int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var got int
+		err := db.Reader().QueryRowContext(ctx, "SELECT number FROM edda_relays WHERE name = 'default/cqrs'").Scan(&got)
+		switch {
+		case err != nil:
+			t.Fatalf("%d of %d events are noted: %v", got, want, err)
+		case got == want:
+			return
+		}
+		<-tick.C
+	}
+}
+
 // madeEvents counts them over all tests.
 var madeEvents atomic.Uint64
 
