@@ -42,8 +42,8 @@ func (s *told) deliver(n, at int, start bool) error {
 
 func (s *told) DeliveryEnded(r *Request) error {
 	s.said = appendDelivered(s.said, r.Delivery, r.State, r.Failure.Reason, r.Attempts)
-	if r.State == edda.StateDead && r.Message == nil {
-		if _, err := Message(s.m.env.Table, r.Seq); err != nil {
+	if r.State == edda.StateDead {
+		if _, err := r.Load(s.m.env.Table); err != nil {
 			return err
 		}
 	}
