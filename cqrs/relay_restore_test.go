@@ -114,22 +114,22 @@ func TestRelayOfARestoredDatabase(t *testing.T) {
 
 // Where an app meets another node, nothing is relayed there, and all of it still goes to the
 // first; until a person says that the other node takes its place, with all events or with those
-// from here on.
+// from here on. Then the first one has no more.
 func TestRelayAtAnotherNode(t *testing.T) {
 	for _, c := range []struct {
-		statement string
-		fewer     int // events that the other stream does not have
+		name, statement string
+		want            int // how many of the 45 events the other stream has in the end
 	}{
-		{`DELETE FROM edda_relays WHERE name = 'default/cqrs'`, 0},
-		{`UPDATE edda_relays SET stream_at = \d+ WHERE name = 'default/cqrs'`, 40},
+		{"all", `UPDATE edda_relays SET stream_at = \d+, producer = '[0-9a-f-]+', tx = 0, seq = 0, number = 0 WHERE name = 'default/cqrs'`, 45},
+		{"further", `UPDATE edda_relays SET stream_at = \d+ WHERE name = 'default/cqrs'`, 5},
 	} {
-		t.Run(c.statement[:6], func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, db driver.DB) {
 				first, other := newRelayNode(t), newRelayNode(t)
 				makeEvents(t, db, 30, 7, 500)
-				a, stop := startRelay(t, db, first, Options{})
+				stopped, book := newLogBook(), newLogBook()
+				a, _ := startRelay(t, db, first, Options{Logger: slog.New(slog.NewTextHandler(stopped, nil))})
 				isRelayed(t, db, first, 1)
-				book := newLogBook()
 				b, _ := startRelay(t, db, other, Options{Logger: slog.New(slog.NewTextHandler(book, nil))})
 				line := book.await(t, "events are not relayed")
 				makeEvents(t, db, 10, 7, 500)
@@ -140,21 +140,43 @@ func TestRelayAtAnotherNode(t *testing.T) {
 					t.Errorf("%d events have come to the other node, want none", total(got))
 				}
 				isNoted(t, db, 40)
-				stop()
 				update := regexp.MustCompile(c.statement).FindString(line)
 				if update == "" {
 					t.Fatalf("the log says %s", line)
 				}
 				execute(t, db, update)
+				stopped.await(t, "at another node") // though it has relayed so far
 				makeEvents(t, db, 5, 7, 500)
+				a.committed()
 				b.committed()
 				book.await(t, "relayed again")
-				if got := streamed(t, other, 1, 45-c.fewer); total(got) != 45-c.fewer {
-					t.Errorf("%d events have come to the other node, want %d", total(got), 45-c.fewer)
+				if got := streamed(t, other, 1, c.want); total(got) != c.want {
+					t.Errorf("%d events have come to the other node, want %d", total(got), c.want)
+				}
+				isNoted(t, db, 45)
+				if got := streamed(t, first, 1, 40); total(got) != 40 {
+					t.Errorf("%d events have come to the first node, want 40", total(got))
 				}
 			})
 		})
 	}
+}
+
+// A stream that is deleted under a relay and made anew by somebody is not gone on with.
+func TestRelayOfADeletedStream(t *testing.T) {
+	onBoth(t, func(t *testing.T, db driver.DB) {
+		n, book := newRelayNode(t), newLogBook()
+		makeEvents(t, db, 30, 7, 500)
+		a, _ := startRelay(t, db, n, Options{Logger: slog.New(slog.NewTextHandler(book, nil))})
+		isRelayed(t, db, n, 1)
+		if err := n.DeleteStream(t.Context(), "", a.EventStream()); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := n.SetStream(t.Context(), edda.StreamSpec{Name: a.EventStream()}); err != nil {
+			t.Fatal(err)
+		}
+		book.await(t, "before it was deleted")
+	})
 }
 
 func total(ms map[string][]edda.StreamMessage) (n int) {

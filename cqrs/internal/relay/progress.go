@@ -65,12 +65,12 @@ func selectProgress(ctx context.Context, q driver.Querier, name string) (*progre
 }
 
 // moveProgress notes how far the relay has come, unless another process has noted more, or the
-// producer is another one.
+// producer or the stream is another one.
 func moveProgress(ctx context.Context, db driver.DB, r *progress) error {
 	err := db.Direct(ctx, func(ctx context.Context, tx *driver.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE edda_relays SET tx = $3, seq = $4, number = $5, updated_at = $6"+
-			" WHERE name = $1 AND producer = $2 AND number < $5",
-			r.Name, r.Producer, r.Position.Tx, r.Position.Seq, int64(r.Number), time.Now().UnixMicro())
+			" WHERE name = $1 AND producer = $2 AND stream_at = $7 AND number < $5",
+			r.Name, r.Producer, r.Position.Tx, r.Position.Seq, int64(r.Number), time.Now().UnixMicro(), r.StreamAt)
 		return err
 	})
 	if err != nil {

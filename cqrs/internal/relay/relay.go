@@ -112,7 +112,7 @@ func (r *Relay) Run(ctx context.Context) {
 
 // begin makes what there must be, and relays until something fails.
 func (r *Relay) begin(ctx context.Context) error {
-	st, err := r.makeStream(ctx)
+	at, err := r.makeStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,6 @@ func (r *Relay) begin(ctx context.Context) error {
 		}
 		r.ready = true
 	}
-	at := st.CreatedAt.UnixMicro()
 	row, err := readyProgress(ctx, r.o.DB, r.name, at)
 	switch {
 	case err != nil:
@@ -140,14 +139,17 @@ func (r *Relay) goesOn(ctx context.Context) {
 	}
 }
 
-// makeStream makes the stream, unless it is there: then it is as somebody wants it.
-func (r *Relay) makeStream(ctx context.Context) (*edda.Stream, error) {
+// makeStream makes the stream, unless it is there: then it is as somebody wants it. It returns
+// when the stream was created, as progress has it.
+func (r *Relay) makeStream(ctx context.Context) (at int64, err error) {
 	st, err := r.o.Backend.Stream(ctx, r.o.Namespace, r.o.Stream)
-	if edda.ReasonOf(err) != edda.NoStream {
-		return st, err
+	if edda.ReasonOf(err) == edda.NoStream {
+		st, _, err = r.o.Backend.SetStream(ctx, edda.StreamSpec{Namespace: r.o.Namespace, Name: r.o.Stream, Retention: r.o.Retention})
 	}
-	st, _, err = r.o.Backend.SetStream(ctx, edda.StreamSpec{Namespace: r.o.Namespace, Name: r.o.Stream, Retention: r.o.Retention})
-	return st, err
+	if err != nil {
+		return 0, err
+	}
+	return st.CreatedAt.UnixMicro(), nil
 }
 
 // Metrics are what there is to see of relays. Make them with NewMetrics.
@@ -200,8 +202,9 @@ func (r *Relay) elsewhereError(row *progress, at int64) error {
 	return &edda.Error{Op: "relay events of " + r.o.App, Reason: edda.Conflict, Err: fmt.Errorf(
 		"stream %s of this node was created at %s, and the events of this database have come to one created at %s so far: at another node, or before it was deleted or the node's directory lost. "+
 			"Nothing is relayed here, or each would lack events of the other. All processes of an app use one node; an app with a node of its own needs Options.Name of its own. "+
-			"If this stream takes the place of the other, have it all events: DELETE FROM edda_relays WHERE name = '%s'; or those from here on: UPDATE edda_relays SET stream_at = %d WHERE name = '%s'",
-		r.o.Stream, made(at), made(row.StreamAt), r.name, at, r.name)}
+			"If this stream takes the place of the other, have it all events: UPDATE edda_relays SET stream_at = %d, producer = '%s', tx = 0, seq = 0, number = 0 WHERE name = '%s'; "+
+			"or those from here on: UPDATE edda_relays SET stream_at = %d WHERE name = '%s'",
+		r.o.Stream, made(at), made(row.StreamAt), at, edda.NewID(0, time.Now()), r.name, at, r.name)}
 }
 
 // restoredError says that the stream has what the database has not.

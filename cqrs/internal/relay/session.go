@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -169,10 +170,13 @@ func (s *session) find(ctx context.Context, after progress, reload bool, f *foun
 		switch {
 		case err != nil:
 			return err
-		case f.row == nil || f.row.Producer != after.Producer:
+		case f.row == nil || f.row.Producer != after.Producer || f.row.StreamAt != after.StreamAt:
 			return errMoved
 		case f.row.Number > after.Number:
 			after = *f.row
+		}
+		if at, err := s.makeStream(ctx); err != nil || at != after.StreamAt {
+			return cmp.Or(err, errMoved) // who begins anew says what is wrong
 		}
 	}
 	if f.events, f.full, err = readRelayed(ctx, q, d, &s.o, after.Position); err != nil {
