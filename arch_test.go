@@ -78,6 +78,7 @@ var rooms = []room{
 	{dir: "internal/rpcconn", imports: []string{".", "internal/wire", "internal/certwhy"}, never: disk},
 	{dir: "internal/certwhy", stdlib: true},
 	{dir: "internal/seldom", stdlib: true},
+	{dir: "internal/collector", imports: []string{}, never: world},
 	{dir: "internal/inputschema", imports: []string{".", "internal/jsondata"}},
 	{dir: "internal/methodschema", imports: []string{".", "internal/record", "internal/inputschema", "internal/guard"}, never: world},
 	{dir: "internal/nodedir", imports: []string{"."}, never: disk},
@@ -96,9 +97,9 @@ var rooms = []room{
 	{dir: "cqrs/internal/merge", imports: []string{"cqrs/internal/rawjson", "cqrs/internal/settings"}, stdlib: true},
 	{dir: "cqrs/internal/dbtest", imports: []string{"cqrs", "internal/pgtest"}}, // for tests
 	{dir: "cqrs/internal/ledger", imports: []string{".", "cqrs/driver", "cqrs/internal/rawjson"}, stdlib: true},
-	{dir: "cqrs/internal/observe", imports: []string{"."}, never: []string{sdk}},
+	{dir: "cqrs/internal/observe", imports: []string{".", "internal/collector"}, never: []string{sdk}},
 	{dir: "cqrs/internal/relay", imports: []string{
-		".", "cqrs/driver", "cqrs/internal/ledger", "cqrs/internal/observe", "internal/jsondata",
+		".", "cqrs/driver", "cqrs/internal/ledger", "internal/collector", "internal/jsondata",
 	}},
 	{dir: "cqrs/internal/eventual", imports: []string{".", "cqrs/driver", "cqrs/internal/ledger"}, stdlib: true},
 	{dir: "cqrs/internal/rebuild", imports: []string{
@@ -106,7 +107,7 @@ var rooms = []room{
 	}, stdlib: true},
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
-	{dir: "gateway", imports: []string{".", "auth", "node", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
+	{dir: "gateway", imports: []string{".", "auth", "node", "internal/collector", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
 		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "route",
 	}, never: []string{sdk}},
 	{dir: "web", stdlib: true}, // nothing but files

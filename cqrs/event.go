@@ -73,7 +73,7 @@ type Event struct {
 
 // List reports whether Data is a list.
 func (e *Event) List() bool {
-	return len(e.Object) > len(listSuffix) && e.Object[len(e.Object)-len(listSuffix):] == listSuffix
+	return (*ledger.Event)(e).List()
 }
 
 // Decode reads Data into v.

@@ -261,7 +261,7 @@ func (x *execution) newEvent() (*Event, error) {
 		CorrelationID: c.CorrelationID, CorrelationType: c.Type, CorrelationPattern: x.spec.Type,
 		Broadcaster: x.of.broadcaster.name, Type: typ, Pattern: c.EventType,
 		Object: c.Data.Object(), Key: x.key(), PrimaryKeys: c.Data.primary(), Data: c.Data.raw, Metadata: metadata,
-		AppVersion: x.spec.AppVersion, Before: chain(x.before), Saga: chain(x.saga), After: chain(x.after), Chain: []string{},
+		AppVersion: x.spec.AppVersion, Before: ledger.Chain(x.before), Saga: ledger.Chain(x.saga), After: ledger.Chain(x.after), Chain: []string{},
 		Explain: c.Explain, Live: true, CreatedAt: x.createdAt, Includes: maps.Clone(x.includes),
 	}, nil
 }

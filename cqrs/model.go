@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/cqrs/internal/rawjson"
 )
 
@@ -56,7 +57,7 @@ type object interface{ core() *model }
 
 func (m *model) core() *model { return m }
 
-const listSuffix = ".list"
+const listSuffix = ledger.ListSuffix
 
 // NewModel returns a model. It panics when the options are malformed: a model is made
 // once, when the program starts.

@@ -67,14 +67,6 @@ func eventsOf(rows []*ledger.Event, err error) ([]*Event, error) {
 	return events, nil
 }
 
-// chain is a chain that is an empty list rather than null.
-func chain(names []string) []string {
-	if names == nil {
-		return []string{}
-	}
-	return names
-}
-
 // newest is the place of the newest event that is settled, and whether there are others.
 func (a *App) newest(ctx context.Context) (head Position, unsettled bool, err error) {
 	return ledger.Newest(ctx, a.db.Reader(), a.db.Dialect())

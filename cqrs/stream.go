@@ -9,19 +9,19 @@ import (
 
 // MaxEventBytes bounds data, metadata, explanation and chains of an event together, so that
 // its message is one that a node takes: 3 MiB.
-const MaxEventBytes = 3 << 20
+const MaxEventBytes = relay.MaxEventBytes
 
 // Headers of the messages that events are on their stream, whose payload is the event's JSON.
 const (
-	HeaderBroadcaster = "Edda-Broadcaster"
-	HeaderObject      = "Edda-Object"
-	HeaderVersion     = "Edda-Version"
+	HeaderBroadcaster = relay.HeaderBroadcaster // Edda-Broadcaster
+	HeaderObject      = relay.HeaderObject      // Edda-Object
+	HeaderVersion     = relay.HeaderVersion     // Edda-Version
 )
 
 // EventStream is the stream that the app's events are relayed to.
 func (a *App) EventStream() string { return a.o.Name + ".events" }
 
-// relay.New makes what carries the app's events to their stream.
+// newRelay makes what carries the app's events to their stream.
 func (a *App) newRelay() *relay.Relay {
 	return relay.New(relay.Options{
 		DB: a.db, Events: a.rows.stored, Payload: func(e *ledger.Event) ([]byte, error) { return json.Marshal((*Event)(e)) },

@@ -20,6 +20,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/collector"
 	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
@@ -173,10 +174,11 @@ func (g *Gateway) measure(r prometheus.Registerer) (err error) {
 	if g.metrics, err = httpio.NewMetrics(r); err != nil {
 		return err
 	}
-	g.slow, err = httpio.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
+	var errs []error
+	g.slow = collector.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "edda_http_slow_readers_total", Help: "Readers of a channel's events that were cut off because they took too little.",
-	}))
-	return err
+	}), &errs)
+	return errors.Join(errs...)
 }
 
 // exchange is one request on its way through the gateway.

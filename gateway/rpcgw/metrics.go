@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/collector"
 )
 
 // metrics are the gateway's own. Labels are methods that are registered, and codes,
@@ -61,26 +62,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"direction"}),
 	}
 	m.meters.Store(&map[string]*meter{})
-	err := errors.Join(register(r, &m.requests), register(r, &m.seconds), register(r, &m.streams), register(r, &m.frames), register(r, &m.messages))
-	if err != nil {
+	var errs []error
+	m.requests, m.seconds = collector.Register(r, m.requests, &errs), collector.Register(r, m.seconds, &errs)
+	m.streams, m.frames = collector.Register(r, m.streams, &errs), collector.Register(r, m.frames, &errs)
+	m.messages = collector.Register(r, m.messages, &errs)
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	m.framesIn, m.framesOut = m.frames.WithLabelValues("in"), m.frames.WithLabelValues("out")
 	m.messagesIn, m.messagesOut = m.messages.WithLabelValues("in"), m.messages.WithLabelValues("out")
 	return m, nil
-}
-
-// register registers a collector, or puts in its place the one that another gateway
-// of the process registered before.
-func register[C prometheus.Collector](r prometheus.Registerer, c *C) error {
-	err := r.Register(*c)
-	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if old, same := there.ExistingCollector.(C); same {
-			*c = old
-			return nil
-		}
-	}
-	return err
 }
 
 // meter holds the metrics of one method, found already.

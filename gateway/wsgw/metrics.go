@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/collector"
 )
 
 // metrics are the gateway's own. No label comes from what a client makes up.
@@ -22,10 +23,10 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	var errs []error
 	gauge := func(name, help string) prometheus.Gauge {
-		return register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}), &errs)
+		return collector.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}), &errs)
 	}
 	counters := func(name, help, label string) *prometheus.CounterVec {
-		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label}), &errs)
+		return collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label}), &errs)
 	}
 	frames := counters("edda_websocket_frames_total", "Frames of WebSocket connections, by direction.", "direction")
 	bytes := counters("edda_websocket_bytes_total", "Bytes of WebSocket connections, by direction.", "direction")
@@ -40,22 +41,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		bytesIn: bytes.WithLabelValues("in"), bytesOut: bytes.WithLabelValues("out"),
 	}
 	return m, errors.Join(errs...)
-}
-
-// register registers a collector, or returns the one that another gateway of the process
-// registered before.
-func register[C prometheus.Collector](r prometheus.Registerer, c C, errs *[]error) C {
-	if r == nil {
-		return c
-	}
-	err := r.Register(c)
-	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if old, same := there.ExistingCollector.(C); same {
-			return old
-		}
-	}
-	*errs = append(*errs, err)
-	return c
 }
 
 func (m *metrics) opened() { m.connections.Inc() }

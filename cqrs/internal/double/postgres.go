@@ -58,12 +58,12 @@ func (d postgres) shape(ctx context.Context, tx *driver.Tx, s *shape, oid int64,
 	if _, name, _ := parse(s.table); len(strings.Trim(name, `"`))+len(suffix) > longest {
 		return errors.New("its name is too long: that of its double, with __2 at the end, must have at most 63 bytes")
 	}
-	triggers, err := column1(ctx, tx, "SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::bigint::oid AND NOT tgisinternal", oid)
+	triggers, err := textsOf(ctx, tx, "SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::bigint::oid AND NOT tgisinternal", oid)
 	if err != nil || len(triggers) > 0 {
 		return errors.Join(err, refuseTriggers(triggers))
 	}
 	s.sql = []string{"CREATE TABLE " + Name(s.table) + " (LIKE " + s.table + " INCLUDING ALL)"}
-	keys, err := column1(ctx, tx, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::bigint::oid AND contype = 'f' ORDER BY conname", oid)
+	keys, err := textsOf(ctx, tx, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::bigint::oid AND contype = 'f' ORDER BY conname", oid)
 	if err != nil {
 		return err
 	}
@@ -73,13 +73,13 @@ func (d postgres) shape(ctx context.Context, tx *driver.Tx, s *shape, oid int64,
 	if err := d.columns(ctx, tx, s, oid); err != nil {
 		return err
 	}
-	if s.key, err = column1(ctx, tx, "SELECT a.attname::text FROM pg_index AS i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)"+
+	if s.key, err = textsOf(ctx, tx, "SELECT a.attname::text FROM pg_index AS i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)"+
 		" JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"+
 		" WHERE i.indrelid = $1::bigint::oid AND i.indisprimary AND k.n <= i.indnkeyatts ORDER BY k.n", oid); err != nil {
 		return err
 	}
 	s.id = strconv.FormatInt(oid, 10)
-	others, err := column1(ctx, tx, "SELECT DISTINCT conrelid::bigint || ' ' || conrelid::regclass::text FROM pg_constraint"+
+	others, err := textsOf(ctx, tx, "SELECT DISTINCT conrelid::bigint || ' ' || conrelid::regclass::text FROM pg_constraint"+
 		" WHERE contype = 'f' AND confrelid = $1::bigint::oid AND conrelid <> confrelid", oid)
 	if err != nil {
 		return err

@@ -55,14 +55,14 @@ func (d sqlite) shape(ctx context.Context, tx *driver.Tx, s *shape, doubles map[
 	withoutRowID := strings.Contains(strings.ToUpper(made), "WITHOUT ROWID")
 	index := func(s string) string { return s + suffix }
 	s.sql = []string{renameTables(made, doubles, index)}
-	others, err := column1(ctx, tx, "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = $1 COLLATE NOCASE ORDER BY rowid", name)
+	others, err := textsOf(ctx, tx, "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = $1 COLLATE NOCASE ORDER BY rowid", name)
 	if err != nil {
 		return err
 	}
 	for _, statement := range others {
 		s.sql = append(s.sql, renameTables(statement, doubles, index))
 	}
-	triggers, err := column1(ctx, tx, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = $1 COLLATE NOCASE", name)
+	triggers, err := textsOf(ctx, tx, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = $1 COLLATE NOCASE", name)
 	if err != nil || len(triggers) > 0 {
 		return errors.Join(err, refuseTriggers(triggers))
 	}
@@ -70,7 +70,7 @@ func (d sqlite) shape(ctx context.Context, tx *driver.Tx, s *shape, doubles map[
 		return err
 	}
 	s.id = strings.ToLower(name)
-	from, err := column1(ctx, tx, `SELECT DISTINCT lower(m.name) FROM sqlite_schema AS m, pragma_foreign_key_list(m.name) AS f`+
+	from, err := textsOf(ctx, tx, `SELECT DISTINCT lower(m.name) FROM sqlite_schema AS m, pragma_foreign_key_list(m.name) AS f`+
 		` WHERE m.type = 'table' AND f."table" = $1 COLLATE NOCASE AND m.name <> $1 COLLATE NOCASE`, name)
 	if err != nil {
 		return err
@@ -123,8 +123,8 @@ func (sqlite) columns(ctx context.Context, tx *driver.Tx, s *shape, name string,
 	return rows.Err()
 }
 
-// column1 reads texts.
-func column1(ctx context.Context, tx *driver.Tx, query string, args ...any) (all []string, err error) {
+// textsOf reads texts.
+func textsOf(ctx context.Context, tx *driver.Tx, query string, args ...any) (all []string, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (sqlite) create(ctx context.Context, tx *driver.Tx, all []*shape) error {
 }
 
 func (d sqlite) drop(ctx context.Context, tx *driver.Tx, t string, ours bool) error {
-	there, err := column1(ctx, tx, "SELECT name FROM sqlite_schema WHERE name = $1 COLLATE NOCASE", d.plain(Name(t)))
+	there, err := textsOf(ctx, tx, "SELECT name FROM sqlite_schema WHERE name = $1 COLLATE NOCASE", d.plain(Name(t)))
 	if err != nil || len(there) == 0 {
 		return err
 	}

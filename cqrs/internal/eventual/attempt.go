@@ -98,7 +98,7 @@ func (r *laneRun) fail(ctx context.Context, m Task, failure error) error {
 	return r.park(ctx, row)
 }
 
-// ledger.Parked is the row of an event that has none, or a copy of the one it has.
+// parkedRow is a row for an event that has none, or a copy of the one it has.
 func (r *laneRun) parkedRow(m Task) *ledger.Parked {
 	if m.row != nil {
 		row := *m.row

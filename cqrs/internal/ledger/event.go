@@ -58,15 +58,15 @@ type Item struct {
 	Version uint64 `json:"version"`
 }
 
-// listSuffix is what the objects of lists end with.
-const listSuffix = ".list"
+// ListSuffix is what the objects of lists end with.
+const ListSuffix = ".list"
 
 // List reports whether it is about a list.
-func (e *Event) List() bool { return strings.HasSuffix(e.Object, listSuffix) }
+func (e *Event) List() bool { return strings.HasSuffix(e.Object, ListSuffix) }
 
 // Aggregates are those that it is about: those of its items when it is about several.
 func (e *Event) Aggregates() []Aggregate {
-	object := strings.TrimSuffix(e.Object, listSuffix)
+	object := strings.TrimSuffix(e.Object, ListSuffix)
 	if len(e.Items) == 0 {
 		return []Aggregate{{object, e.Key}}
 	}
@@ -155,7 +155,7 @@ func (er Events) insertSomeEvents(ctx context.Context, tx *driver.Tx, events []*
 
 func (er Events) appendEvent(ctx context.Context, args []any, e *Event) ([]any, error) {
 	texts, bytes := make([]any, 0, 6), len(e.Data)+len(e.Explain)
-	for _, v := range []any{e.PrimaryKeys, e.Metadata, named(e.Before), named(e.Saga), named(e.After), named(e.Chain)} {
+	for _, v := range []any{e.PrimaryKeys, e.Metadata, Chain(e.Before), Chain(e.Saga), Chain(e.After), Chain(e.Chain)} {
 		b, err := json.Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", e.ID, err)
@@ -195,8 +195,8 @@ func nullText(b []byte) any {
 	return string(b)
 }
 
-// named is a chain that is an empty list rather than null.
-func named(names []string) []string {
+// Chain is a chain of handlers that is an empty list rather than null.
+func Chain(names []string) []string {
 	if names == nil {
 		return []string{}
 	}
@@ -218,7 +218,7 @@ func insertItems(ctx context.Context, tx *driver.Tx, events []*Event) error {
 
 func insertSomeItems(ctx context.Context, tx *driver.Tx, e *Event, from, n int) error {
 	const columns = 5
-	object := strings.TrimSuffix(e.Object, listSuffix)
+	object := strings.TrimSuffix(e.Object, ListSuffix)
 	args := make([]any, 0, n*columns)
 	for i, item := range e.Items[from : from+n] {
 		args = append(args, e.ID.String(), from+i, object, item.Key, int64(item.Version))

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/collector"
 )
 
 // tracerName is the instrumentation scope of the spans.
@@ -68,32 +69,16 @@ func New(o Options) (*Observer, error) {
 	buckets := []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 10, 30}
 	var errs []error
 	v := &Observer{app: o.App, slow: o.Slow, log: o.Logger}
-	v.seconds = Register(o.Registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	v.seconds = collector.Register(o.Registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "edda_cqrs_handler_seconds", Help: "How long hooks, calls and handlers of events ran, each attempt.", Buckets: buckets,
 	}, []string{"app", "broadcaster", "kind", "handler", "result"}), &errs)
-	v.commands = Register(o.Registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	v.commands = collector.Register(o.Registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "edda_cqrs_command_seconds", Help: "How long commands took, all of their parts included.", Buckets: buckets,
 	}, []string{"app", "broadcaster", "command", "result"}), &errs)
 	if o.TracerProvider != nil {
 		v.tracer = o.TracerProvider.Tracer(tracerName)
 	}
 	return v, errors.Join(errs...)
-}
-
-// Register registers a collector, or returns the one that another app of the process registered
-// before. What goes wrong it appends to errs. Without a Registerer it does nothing.
-func Register[C prometheus.Collector](r prometheus.Registerer, c C, errs *[]error) C {
-	if r == nil {
-		return c
-	}
-	err := r.Register(c)
-	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if old, same := there.ExistingCollector.(C); same {
-			return old
-		}
-	}
-	*errs = append(*errs, err)
-	return c
 }
 
 // Watch runs f and returns its error. What it took is a metric and a span, whose context f gets,

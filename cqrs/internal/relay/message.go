@@ -12,14 +12,15 @@ import (
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
-// maxEventBytes is cqrs.MaxEventBytes.
-const maxEventBytes = 3 << 20
+// MaxEventBytes bounds data, metadata, explanation and chains of an event together, so that
+// its message is one that a node takes.
+const MaxEventBytes = 3 << 20
 
-// Headers of the messages, as cqrs names them.
+// Headers of the messages.
 const (
-	headerBroadcaster = "Edda-Broadcaster"
-	headerObject      = "Edda-Object"
-	headerVersion     = "Edda-Version"
+	HeaderBroadcaster = "Edda-Broadcaster"
+	HeaderObject      = "Edda-Object"
+	HeaderVersion     = "Edda-Version"
 )
 
 // relayed is an event on its way.
@@ -32,9 +33,9 @@ type relayed struct {
 // Check refuses an event that no stream would take: bytes is what data, metadata, explanation and
 // chains have together. The error is a *edda.Error, TooLarge or BadValue.
 func Check(e *ledger.Event, bytes int) error {
-	if bytes > maxEventBytes {
+	if bytes > MaxEventBytes {
 		return &edda.Error{Op: "store event " + e.Type, Reason: edda.TooLarge,
-			Err: fmt.Errorf("data, metadata, explanation and chains have %d bytes, at most %d are allowed together", bytes, maxEventBytes)}
+			Err: fmt.Errorf("data, metadata, explanation and chains have %d bytes, at most %d are allowed together", bytes, MaxEventBytes)}
 	}
 	m := messageOf(e.ID.String(), e.Type, e.Object, e.Key, e.Broadcaster, e.CorrelationID, e.Version)
 	if err := (&edda.Append{Stream: "s", Messages: []edda.StreamMessage{m}}).Validate(); err != nil {
@@ -48,8 +49,8 @@ func messageOf(id, typ, object, key, broadcaster, correlation string, version ui
 	return edda.StreamMessage{
 		ID: id, Type: typ, Key: keyOf(object, key), ContentType: "application/json", CorrelationID: correlation,
 		Headers: edda.Headers{
-			{Name: headerBroadcaster, Value: broadcaster}, {Name: headerObject, Value: object},
-			{Name: headerVersion, Value: strconv.FormatUint(version, 10)},
+			{Name: HeaderBroadcaster, Value: broadcaster}, {Name: HeaderObject, Value: object},
+			{Name: HeaderVersion, Value: strconv.FormatUint(version, 10)},
 		},
 	}
 }
@@ -57,7 +58,7 @@ func messageOf(id, typ, object, key, broadcaster, correlation string, version ui
 // keyOf is what the stream's groups keep the order for: the aggregate, or something that
 // stands for it where it cannot be a key.
 func keyOf(object, key string) string {
-	k := strings.TrimSuffix(object, ".list") + "/" + key
+	k := strings.TrimSuffix(object, ledger.ListSuffix) + "/" + key
 	if edda.CheckKey(k) == nil {
 		return k
 	}

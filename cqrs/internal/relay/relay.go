@@ -21,7 +21,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
-	"github.com/edda-io/edda/cqrs/internal/observe"
+	"github.com/edda-io/edda/internal/collector"
 )
 
 // Waits of the relay.
@@ -167,16 +167,16 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	app := []string{"app"}
 	m := &Metrics{
 		kept: r != nil,
-		events: observe.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		events: collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "edda_cqrs_relayed_events_total", Help: "Events that this process has brought to their stream.",
 		}, app), &errs),
-		failures: observe.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		failures: collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "edda_cqrs_relay_failures_total", Help: "How often the relay had to stop and begin again.",
 		}, app), &errs),
-		lagEvents: observe.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		lagEvents: collector.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "edda_cqrs_relay_lag_events", Help: "Events that are stored and not known to be in their stream; at most a million are counted.",
 		}, app), &errs),
-		lagSeconds: observe.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		lagSeconds: collector.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "edda_cqrs_relay_lag_seconds", Help: "How old the first of them is.",
 		}, app), &errs),
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/edda-io/edda/internal/collector"
 	"github.com/edda-io/edda/internal/seldom"
 )
 
@@ -32,27 +33,9 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route"}),
 	}
-	var err error
-	if m.requests, err = Register(r, m.requests); err != nil {
-		return nil, err
-	}
-	m.seconds, err = Register(r, m.seconds)
-	return m, err
-}
-
-// Register registers a collector, or returns the one that another gateway of the
-// process registered before. Nil keeps it nowhere.
-func Register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
-	if r == nil {
-		return c, nil
-	}
-	err := r.Register(c)
-	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if old, same := there.ExistingCollector.(C); same {
-			return old, nil
-		}
-	}
-	return c, err
+	var errs []error
+	m.requests, m.seconds = collector.Register(r, m.requests, &errs), collector.Register(r, m.seconds, &errs)
+	return m, errors.Join(errs...)
 }
 
 // Meter holds the metrics of one route, found already.
