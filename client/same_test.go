@@ -375,7 +375,7 @@ func largeState(t *testing.T, c *edda.Client) {
 
 func delay(t *testing.T, c *edda.Client) {
 	m := msg("counter/a", "add", `{"n":1}`)
-	m.ContentType, m.Due = "application/json", time.Now().Add(50*time.Millisecond)
+	m.ContentType, m.Due = "application/json", time.Now().Add(300*time.Millisecond)
 	ack, err := c.Send(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)

@@ -162,7 +162,7 @@ func TestDeadlockIsRunAgain(t *testing.T) {
 }
 
 func TestRunAgainUntilTheLimit(t *testing.T) {
-	d := opened(t, pgtest.Open(t), Options{RetryLimit: 20 * time.Millisecond})
+	d := opened(t, pgtest.Open(t), Options{RetryLimit: 200 * time.Millisecond})
 	calls := 0
 	always := func(ctx context.Context, tx *driver.Tx) error {
 		calls++

@@ -3,12 +3,15 @@ package sqlitedb
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"modernc.org/sqlite"
 
 	"github.com/edda-io/edda/cqrs/driver"
 )
@@ -75,12 +78,11 @@ func names(t *testing.T, d *DB) string {
 
 // member is a transaction of a group, and what became of it.
 type member struct {
-	name    string
-	f       fn // on top of inserting the name
-	timeout time.Duration
-	o       driver.TxOptions
-	calls   int
-	err     error
+	name  string
+	f     fn // on top of inserting the name
+	o     driver.TxOptions
+	calls int
+	err   error
 }
 
 // group runs members one after the other behind a transaction that holds the writer until
@@ -102,11 +104,6 @@ func group(t *testing.T, d *DB, members ...*member) {
 		wg.Go(func() {
 			m.err = d.Transact(t.Context(), m.o, func(ctx context.Context, tx *driver.Tx) error {
 				m.calls++
-				if m.timeout > 0 {
-					var cancel func()
-					ctx, cancel = context.WithTimeout(ctx, m.timeout)
-					defer cancel()
-				}
 				if err := insert(m.name)(ctx, tx); err != nil || m.f == nil {
 					return err
 				}
@@ -122,9 +119,22 @@ func group(t *testing.T, d *DB, members ...*member) {
 	close(leave)
 }
 
-// slowly writes for ever.
-func slowly(ctx context.Context, tx *driver.Tx) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO names (name) WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r) SELECT 'x' || max(i) FROM r")
+// running is told that an interrupted statement has begun.
+var running = make(chan struct{})
+
+// tellRunning makes the SQL function that tells it, for connections that are made afterwards.
+var tellRunning = sync.OnceValue(func() error {
+	return sqlite.RegisterScalarFunction("running", 0, func(*sqlite.FunctionContext, []sqldriver.Value) (sqldriver.Value, error) {
+		running <- struct{}{}
+		return int64(0), nil
+	})
+})
+
+// interrupted writes for ever, until its context is cancelled in the midst of the statement.
+func interrupted(ctx context.Context, tx *driver.Tx) error {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { <-running; cancel() }()
+	_, err := tx.ExecContext(ctx, "INSERT INTO names (name) WITH RECURSIVE r(i) AS (SELECT running() UNION ALL SELECT i + 1 FROM r) SELECT 'x' || max(i) FROM r")
 	return err
 }
 
@@ -152,10 +162,9 @@ func TestGroupSharesACommit(t *testing.T) {
 // One member's failure is nobody else's.
 func TestGroupMemberFails(t *testing.T) {
 	for name, c := range map[string]struct {
-		f       fn
-		timeout time.Duration
-		want    func(err error) bool
-		calls   [3]int // of the first, the failing and the last member
+		f     fn
+		want  func(err error) bool
+		calls [3]int // of the first, the failing and the last member
 	}{
 		"error": {
 			f:     func(context.Context, *driver.Tx) error { return errTest },
@@ -173,31 +182,28 @@ func TestGroupMemberFails(t *testing.T) {
 			calls: [3]int{1, 1, 1},
 		},
 		"interrupted write": {
-			f:       slowly,
-			timeout: 5 * time.Millisecond,
-			want:    func(err error) bool { return errors.Is(err, context.DeadlineExceeded) },
-			calls:   [3]int{2, 1, 1},
+			f:     interrupted,
+			want:  func(err error) bool { return errors.Is(err, context.Canceled) },
+			calls: [3]int{2, 1, 1},
 		},
 		"interrupted write whose error is hidden": {
 			f: func(ctx context.Context, tx *driver.Tx) error {
-				_ = slowly(ctx, tx)
-				if err := insert("after")(context.WithoutCancel(ctx), tx); !errors.Is(err, driver.ErrRolledBack) {
+				_ = interrupted(ctx, tx)
+				if err := insert("after")(ctx, tx); !errors.Is(err, driver.ErrRolledBack) {
 					return errTest
 				}
 				return nil
 			},
-			timeout: 5 * time.Millisecond,
-			want:    func(err error) bool { return errors.Is(err, driver.ErrRolledBack) },
-			calls:   [3]int{2, 1, 1},
+			want:  func(err error) bool { return errors.Is(err, driver.ErrRolledBack) },
+			calls: [3]int{2, 1, 1},
 		},
 		"interrupted write in a savepoint": {
 			f: func(ctx context.Context, tx *driver.Tx) error {
-				_ = tx.Savepoint(ctx, func() error { return slowly(ctx, tx) })
+				_ = tx.Savepoint(ctx, func() error { return interrupted(ctx, tx) })
 				return nil
 			},
-			timeout: 5 * time.Millisecond,
-			want:    func(err error) bool { return errors.Is(err, driver.ErrRolledBack) },
-			calls:   [3]int{2, 1, 1},
+			want:  func(err error) bool { return errors.Is(err, driver.ErrRolledBack) },
+			calls: [3]int{2, 1, 1},
 		},
 		"COMMIT": {
 			f: func(ctx context.Context, tx *driver.Tx) error {
@@ -224,8 +230,11 @@ func TestGroupMemberFails(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if err := tellRunning(); err != nil {
+				t.Fatal(err)
+			}
 			d := open(t, Options{})
-			first, failing, last := &member{name: "first"}, &member{name: "failing", f: c.f, timeout: c.timeout}, &member{name: "last"}
+			first, failing, last := &member{name: "first"}, &member{name: "failing", f: c.f}, &member{name: "last"}
 			group(t, d, first, failing, last)
 			if first.err != nil || last.err != nil || !c.want(failing.err) {
 				t.Errorf("got the errors %v, %v and %v", first.err, failing.err, last.err)
@@ -289,13 +298,13 @@ func TestBusy(t *testing.T) {
 	if err := d.Transact(t.Context(), driver.TxOptions{}, insert("late")); !errors.Is(err, driver.ErrBusy) {
 		t.Errorf("got error %v, want ErrBusy", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience/10)
+	d.queue.w.busy = time.Minute
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := d.Transact(ctx, driver.TxOptions{}, insert("cancelled")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got error %v, want that of the context", err)
 	}
 	done := make(chan error)
-	d.queue.w.busy = time.Minute
 	go func() { done <- d.Transact(t.Context(), driver.TxOptions{}, insert("patient")) }()
 	if _, err := other.ExecContext(t.Context(), "INSERT INTO names (name) VALUES ('other')"); err != nil {
 		t.Error(err)
