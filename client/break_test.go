@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,12 +130,16 @@ func TestConnectionsBreak(t *testing.T) {
 	c := dial(t, w.url(), client.Options{}).Client()
 	stop := make(chan struct{})
 	var cutting sync.WaitGroup
+	var answers atomic.Int64
 	cutting.Go(func() {
-		for {
+		for last := int64(0); ; {
 			select {
 			case <-stop:
 				return
 			case <-time.After(60 * time.Millisecond):
+			}
+			if now := answers.Load(); now > last { // however slow the machine is, something gets through
+				last = now
 				w.cut()
 			}
 		}
@@ -157,6 +162,7 @@ func TestConnectionsBreak(t *testing.T) {
 				switch reason := edda.ReasonOf(err); {
 				case err == nil, reason == edda.NoWorker: // stored, and done when there is a worker
 					sure[k]++
+					answers.Add(1)
 				case reason == edda.OutcomeUnknown:
 					perhaps[k]++
 				case reason != edda.Unavailable:
@@ -207,7 +213,7 @@ func TestSilentConnection(t *testing.T) {
 	w.stick(true)
 	start := time.Now()
 	wantReason(t, add(200*time.Millisecond), edda.OutcomeUnknown)
-	if took := time.Since(start); took > patience {
+	if took := time.Since(start); took > patience/2 {
 		t.Errorf("a caller with 200 ms of patience waits for %v", took)
 	}
 	wantReason(t, add(2*patience), edda.OutcomeUnknown)

@@ -86,9 +86,10 @@ func serve(t *testing.T, n *node.Node) (url string) {
 func host(t *testing.T, url string, services ...*edda.Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	connected := make(chan string, 10)
+	connected := make(chan string, 1)
 	done := make(chan error, 1)
-	o := worker.Options{OnConnect: func(node string) { connected <- node }}
+	first := sync.OnceFunc(func() { close(connected) })
+	o := worker.Options{OnConnect: func(string) { first() }}
 	go func() { done <- o.Run(ctx, url, services...) }()
 	t.Cleanup(func() {
 		cancel()

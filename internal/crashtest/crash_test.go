@@ -169,10 +169,17 @@ func campaign(t *testing.T, d edda.Durability, l subject, seed uint64) int {
 	rng := newRand(seed, 0)
 	last := &crash{fs: newDisk(t), percent: 100, goesOn: true}
 	var crashes, syncs, rotated, recycled, tables int
+	patient := false
 	const generations = 4
 	for g := range generations {
 		c := &crasher{t: t, mem: last.fs, durability: d, subject: l, weak: last.weak, rng: newRand(seed, uint64(g)+1), watch: newStopwatch()}
-		c.generation(last, seed+uint64(g)<<32, rng.IntN(2) == 0)
+		// One of two is patient, so that there is enough to trim.
+		if g%2 == 0 {
+			patient = rng.IntN(2) == 0
+		} else {
+			patient = !patient
+		}
+		c.generation(last, seed+uint64(g)<<32, patient)
 		crashes += c.n
 		syncs, rotated, recycled, tables = syncs+c.syncs, rotated+c.rotated, recycled+c.recycled, tables+c.tables
 		last = c.next
