@@ -34,7 +34,8 @@ const (
 	lookEvery = time.Second
 	// lookSoon and lookLate bound the wait for events that are committed, and not settled yet.
 	lookSoon, lookLate = time.Millisecond, 50 * time.Millisecond
-	// The wait after an error, which doubles with each.
+	// The wait after an error, which doubles with each; while it is the same, the log has it
+	// as often as the longest wait.
 	retryFirst, retryMax = 100 * time.Millisecond, 5 * time.Second
 )
 
@@ -85,6 +86,7 @@ func (r *Relay) Wake() {
 // Run carries events until ctx ends.
 func (r *Relay) Run(ctx context.Context) {
 	wait := time.Duration(0)
+	var told time.Time
 	for {
 		began := time.Now()
 		err := r.begin(ctx)
@@ -96,12 +98,17 @@ func (r *Relay) Run(ctx context.Context) {
 		}
 		wait = min(max(2*wait, retryFirst), retryMax)
 		again := wait
-		if e, ok := errors.AsType[*edda.Error](err); ok {
+		switch e, ok := errors.AsType[*edda.Error](err); {
+		case ok && e.Reason == edda.Conflict: // somebody mends it, and looks whether it helps
+			again = min(again, lookEvery)
+		case ok:
 			again = max(again, e.RetryAfter)
 		}
 		again += rand.N(again/2 + 1) // so that many relays do not come back together
 		r.o.Metrics.failures.WithLabelValues(r.o.App).Inc()
-		if r.failed.Swap(&err) == nil || wait == retryMax {
+		last := r.failed.Swap(&err)
+		if last == nil || edda.ReasonOf(*last) != edda.ReasonOf(err) || time.Since(told) > retryMax {
+			told = time.Now()
 			r.o.Logger.ErrorContext(ctx, "events are not relayed", "app", r.o.App, "stream", r.o.Stream, "err", err, "again_in", again)
 		}
 		if !r.pause(ctx, again) {
