@@ -62,12 +62,12 @@ func TestEventualHandlersOfKilledProcesses(t *testing.T) {
 	if os.Getenv("EDDA_LONG") != "" {
 		rounds = 100
 	}
-	for name, where := range map[string]func() string{
-		"sqlite":   func() string { return "file:" + filepath.Join(t.TempDir(), "edda.db") },
-		"postgres": func() string { return pgtest.Open(t) },
+	for name, where := range map[string]func(t *testing.T) string{
+		"sqlite":   func(t *testing.T) string { t.Helper(); return "file:" + filepath.Join(t.TempDir(), "edda.db") },
+		"postgres": func(t *testing.T) string { t.Helper(); return pgtest.Open(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			database := where()
+			database := where(t)
 			db, err := openAny(t.Context(), database)
 			if err != nil {
 				t.Fatal(err)

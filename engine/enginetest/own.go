@@ -138,7 +138,7 @@ func testOwnCancelled(t *testing.T, h Harness) {
 
 // testStress does everything at once, for the race detector and for deadlocks.
 func testStress(t *testing.T, h Harness) {
-	const writers, rounds = 8, 40
+	const writers, rounds = 8, 20
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	e := h.Engine

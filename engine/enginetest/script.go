@@ -20,7 +20,7 @@ var seedFlag = flag.Uint64("enginetest.seed", 0, "seed of the random script; 0 d
 
 // Size of a random run.
 const (
-	scripts     = 25
+	scripts     = 10
 	scriptSteps = 120
 )
 

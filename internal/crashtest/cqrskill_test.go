@@ -28,8 +28,8 @@ import (
 // process, which stays. In the end each command is committed, with all of its calls, or
 // is not stored, and each of its calls that was made is undone, the later one first.
 func TestKillCommands(t *testing.T) {
-	t.Run("node and app", func(t *testing.T) { killCommands(t, either(4, 30), false) })
-	t.Run("app alone", func(t *testing.T) { killCommands(t, either(2, 30), true) })
+	t.Run("node and app", func(t *testing.T) { killCommands(t, either(2, 30), false) })
+	t.Run("app alone", func(t *testing.T) { killCommands(t, either(1, 30), true) })
 }
 
 const commandClients = 8

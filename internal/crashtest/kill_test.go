@@ -23,7 +23,7 @@ import (
 // HTTP. They repeat what has no answer, under the same idempotency key, until it
 // has one. In the end every counter is what was acknowledged.
 func TestKill(t *testing.T) {
-	t.Run("fsync", func(t *testing.T) { killLoop(t, "fsync", either(3, 20)) })
+	t.Run("fsync", func(t *testing.T) { killLoop(t, "fsync", either(2, 20)) })
 	t.Run("os", func(t *testing.T) { killLoop(t, "os", either(1, 10)) })
 }
 

@@ -21,7 +21,7 @@ import (
 // and subscribers listen to a channel and to streams over WebSockets and server-sent
 // events. In the end each has heard every offset once and in order.
 func TestKillLive(t *testing.T) {
-	t.Run("fsync", func(t *testing.T) { killLive(t, "fsync", either(2, 8)) })
+	t.Run("fsync", func(t *testing.T) { killLive(t, "fsync", either(1, 8)) })
 	t.Run("os", func(t *testing.T) { killLive(t, "os", either(1, 4)) })
 }
 

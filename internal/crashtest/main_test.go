@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"testing"
 )
 
@@ -21,6 +22,7 @@ const helperVariable = "EDDA_CRASHTEST_HELPER"
 func TestMain(m *testing.M) {
 	name := os.Getenv(helperVariable)
 	if name == "" {
+		debug.SetGCPercent(200) // the disks in memory are many, small and soon gone
 		code := m.Run()
 		if buildDir != "" {
 			_ = os.RemoveAll(buildDir)

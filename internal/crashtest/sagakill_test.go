@@ -23,7 +23,7 @@ import (
 // In the end every saga has succeeded or is compensated, as it should be, and what it
 // has done to keyed state it has done once, and undone once in the right order.
 func TestKillSagas(t *testing.T) {
-	t.Run("fsync", func(t *testing.T) { killSagas(t, "fsync", either(3, 12)) })
+	t.Run("fsync", func(t *testing.T) { killSagas(t, "fsync", either(2, 12)) })
 	t.Run("os", func(t *testing.T) { killSagas(t, "os", either(1, 8)) })
 }
 

@@ -22,7 +22,7 @@ import (
 // HTTP, members read, acknowledge, reject and forget, a worker hosts consumers that
 // append to other streams, and readers follow the tail by Last-Event-ID.
 func TestKillStreams(t *testing.T) {
-	t.Run("fsync", func(t *testing.T) { killStreams(t, "fsync", either(2, 8)) })
+	t.Run("fsync", func(t *testing.T) { killStreams(t, "fsync", either(1, 8)) })
 	t.Run("os", func(t *testing.T) { killStreams(t, "os", either(1, 4)) })
 }
 

@@ -125,7 +125,7 @@ func TestKillWorkers(t *testing.T) {
 		wg.Go(func() { c.err = c.run(ctx) })
 	}
 	kills, stops := 0, 0
-	for i := range either(4, 60) {
+	for i := range either(2, 60) {
 		w := workers[rng.IntN(len(workers))]
 		if i%4 == 3 {
 			stops++

@@ -39,6 +39,9 @@ func TestOpenAfterAnotherTest(t *testing.T) {
 			}
 		})
 	}
+	if len(left) == 0 && !t.Failed() {
+		t.Skip("SKIPPED, like its parts")
+	}
 	if len(left) != 1 {
 		t.Errorf("%d databases were made, want 1", len(left))
 	}

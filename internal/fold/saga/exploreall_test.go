@@ -175,7 +175,7 @@ type tally struct{ sagas, states, moves, cut int }
 // explore explores a saga; turn chooses what makes no difference.
 func (c *tally) explore(t *testing.T, spec *edda.SagaSpec, left budget, turn int) {
 	t.Helper()
-	x := &explorer{tb: t, how: plain + memory(turn%int(memories)), reserve: turn/int(memories)%2 == 0, most: 150}
+	x := &explorer{tb: t, how: plain + memory(turn%int(memories)), reserve: turn/int(memories)%2 == 0, most: 75}
 	if long() {
 		x.most = 20_000
 	}
