@@ -32,7 +32,7 @@ var scrubbed = []struct {
 	{regexp.MustCompile(`--from p[A-Za-z0-9_-]+`), "--from POINT"},
 	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SECRET"},
 	{regexp.MustCompile(`(?m)(after |within |for |AGE +|<br/>)(?:<|#lt;)?[\d.]+m?s($|[ ";])`), "${1}TOOK$2"},
-	{regexp.MustCompile(`<?[\d.]+m?s │`), "TOOK │"},
+	{regexp.MustCompile(`<?[\d.]+m?s +│`), "TOOK │"},
 	{regexp.MustCompile(`\+<?[\d.]+m?s`), "+TOOK"},
 	{regexp.MustCompile(`(?m)(took +)<?[\d.]+m?s$`), "${1}TOOK"},
 	{lease, "LEASE"},
