@@ -478,13 +478,10 @@ func TestCommitElsewhere(t *testing.T) {
 				}
 				return nil
 			})
-			began := time.Now()
+			// That Do returns at all says that it does not wait for the undoing.
 			_, err := other.Do(t.Context(), h.create(id))
 			if edda.ReasonOf(err) != edda.NotAllowed || !strings.Contains(err.Error(), "who are you") {
 				t.Errorf("Do returned %v (%s)", err, edda.ReasonOf(err))
-			}
-			if took := time.Since(began); took > 10*slowestLook {
-				t.Errorf("it took %s, as long as the undoing does", took)
 			}
 			undoing.Store(false)
 			h.heard(id, 1, "do join", "do mail", "undo mail", "undo join")

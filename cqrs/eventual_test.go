@@ -374,19 +374,22 @@ func TestPausedHandlersWaitAndGoOn(t *testing.T) {
 }
 
 func TestHandlersThatBreakTheirTransaction(t *testing.T) {
-	for name, fail := range map[string]func(ctx context.Context, e *Event) error{
-		"panic":   func(context.Context, *Event) error { panic("no") },
-		"timeout": func(ctx context.Context, _ *Event) error { <-ctx.Done(); return ctx.Err() },
+	for name, c := range map[string]struct {
+		fail    func(ctx context.Context, e *Event) error
+		timeout time.Duration // holds for those that do not fail too
+	}{
+		"panic":   {fail: func(context.Context, *Event) error { panic("no") }},
+		"timeout": {func(ctx context.Context, _ *Event) error { <-ctx.Done(); return ctx.Err() }, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onKinds(t, func(t *testing.T, db driver.DB, add func(*Broadcaster, func(context.Context, *Event) error, Route)) {
 				b := newUsers()
 				add(b, func(ctx context.Context, e *Event) error {
 					if e.Key == "bad" {
-						return fail(ctx, e)
+						return c.fail(ctx, e)
 					}
 					return nil
-				}, On("*", Config{Consistency: Eventual, Retry: quick(2), Timeout: 30 * time.Millisecond}))
+				}, On("*", Config{Consistency: Eventual, Retry: quick(2), Timeout: c.timeout}))
 				w := start(t, db, b)
 				w.exec(journal)
 				w.user("a", "a0")

@@ -114,7 +114,11 @@ func TestStrongHandlersFail(t *testing.T) {
 					b := newUsers()
 					b.Projector("Log.write", logs("saw"), nil, On("*", Config{Priority: 1}))
 					b.Processor("Friends.make", makesFriend, On("user.*", Config{Priority: 2}))
-					on := On("user.*", Config{Priority: 3, Timeout: 50 * time.Millisecond})
+					timeout := time.Duration(0) // the default
+					if c.reason == edda.Timeout {
+						timeout = 50 * time.Millisecond
+					}
+					on := On("user.*", Config{Priority: 3, Timeout: timeout})
 					switch kind {
 					case KindProjector:
 						b.Projector("Odd.fails", func(ctx context.Context, tx *Tx, e *Event) (Data, error) { return Data{}, c.f(ctx, tx) }, nil, on)
@@ -124,7 +128,7 @@ func TestStrongHandlersFail(t *testing.T) {
 						b.Dispatcher("Odd.fails", func(ctx context.Context, q Querier, e *Event) ([]*Derived, error) { return nil, c.f(ctx, q.(*Tx)) }, on)
 					case KindHook: // of a command that follows
 						b.Hook("Odd.fails", func(ctx context.Context, q Querier, _ *Command) (Data, error) { return Data{}, c.f(ctx, q.(*Tx)) },
-							On("create.friend", Config{Timeout: 50 * time.Millisecond}))
+							On("create.friend", Config{Timeout: timeout}))
 					}
 					b.Projector("Profile.save", profiles, nil, On("user.*", Config{}))
 					w := start(t, db, b)

@@ -89,8 +89,12 @@ func TestHooksFail(t *testing.T) {
 			for _, l := range []Lifecycle{Before, After} {
 				t.Run(name+" "+string(l), func(t *testing.T) {
 					var r recorder
+					timeout := time.Duration(0) // the default
+					if c.reason == edda.Timeout {
+						timeout = 20 * time.Millisecond
+					}
 					b := newUsers()
-					b.Hook("Users.isUnique", c.hook, On("*", Config{Lifecycle: l, Timeout: 20 * time.Millisecond}))
+					b.Hook("Users.isUnique", c.hook, On("*", Config{Lifecycle: l, Timeout: timeout}))
 					b.Hook("Users.next", r.hook("next"), On("*", Config{Lifecycle: After}))
 					b.Projector("Log.write", logs("saw"), nil, On("*", Config{}))
 					w := start(t, db, b)

@@ -38,7 +38,7 @@ func (b *logBook) Write(p []byte) (int, error) {
 // await returns the first line that has a text.
 func (b *logBook) await(t testing.TB, want string) string {
 	t.Helper()
-	limit := time.After(15 * time.Second)
+	limit := time.After(100 * time.Second)
 	for {
 		b.mu.Lock()
 		text, written := b.text.String(), b.written

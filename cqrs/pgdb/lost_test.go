@@ -32,15 +32,17 @@ func fates(word string, first ...pgtest.Fate) func(statement string) pgtest.Fate
 func TestConnectionIsLostAtCommit(t *testing.T) {
 	for name, c := range map[string]struct {
 		fate   pgtest.Fate
+		o      Options
 		stored int
 	}{
-		"before": {pgtest.CutBefore, 0},
-		"after":  {pgtest.CutAfter, 1},
-		"held":   {pgtest.Hold, 1},
+		"before": {pgtest.CutBefore, Options{}, 0},
+		"after":  {pgtest.CutAfter, Options{}, 1},
+		"held":   {pgtest.Hold, Options{CommitTimeout: time.Second, cancelTimeout: 50 * time.Millisecond}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := pgtest.NewProxy(t, pgtest.Open(t))
-			d := opened(t, p.DSN(), Options{CommitTimeout: 50 * time.Millisecond, cancelTimeout: 50 * time.Millisecond})
+			dsn := pgtest.Open(t)
+			p := pgtest.NewProxy(t, dsn)
+			d, direct := opened(t, p.DSN(), c.o), opened(t, dsn, Options{})
 			p.Decide(fates("COMMIT", c.fate))
 			calls := 0
 			err := d.transact(t.Context(), func(ctx context.Context, tx *driver.Tx) error {
@@ -50,11 +52,11 @@ func TestConnectionIsLostAtCommit(t *testing.T) {
 			if !errors.Is(err, driver.ErrUnknown) || calls != 1 {
 				t.Errorf("got error %v after %d calls, want ErrUnknown", err, calls)
 			}
-			want(t, d, c.stored)
+			want(t, direct, c.stored)
 			if err := d.transact(t.Context(), func(ctx context.Context, tx *driver.Tx) error { return count(ctx, tx, 1) }); err != nil {
 				t.Error(err)
 			}
-			want(t, d, c.stored+1)
+			want(t, direct, c.stored+1)
 		})
 	}
 }

@@ -128,7 +128,8 @@ func TestSerializable(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if n := calls.Load(); n != wantCalls {
+			// One that is run again may meet the other while that is still about to end.
+			if n := calls.Load(); n < wantCalls || level == sql.LevelRepeatableRead && n != wantCalls {
 				t.Errorf("got %d calls, want %d", n, wantCalls)
 			}
 		})
@@ -169,14 +170,21 @@ func TestRunAgainUntilTheLimit(t *testing.T) {
 		_, err := tx.ExecContext(ctx, "DO $$ BEGIN RAISE EXCEPTION 'test' USING ERRCODE = '40001'; END $$")
 		return err
 	}
-	if err := d.transact(t.Context(), always); !errors.Is(err, driver.ErrBusy) || calls < 2 {
+	if err := d.transact(t.Context(), always); !errors.Is(err, driver.ErrBusy) {
 		t.Errorf("got error %v after %d calls, want ErrBusy", err, calls)
 	}
 	d.o.RetryLimit = time.Hour
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := d.transact(ctx, always); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got error %v, want that of the context", err)
+	calls = 0
+	err := d.transact(ctx, func(ctx context.Context, tx *driver.Tx) error {
+		if calls == 2 {
+			cancel()
+		}
+		return always(ctx, tx)
+	})
+	if !errors.Is(err, context.Canceled) || calls != 3 {
+		t.Errorf("got error %v after %d calls, want that of the context after 3", err, calls)
 	}
 }
 
