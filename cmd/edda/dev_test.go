@@ -9,21 +9,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 func TestDrainLetsHandlersFinish(t *testing.T) {
+	t.Parallel() // it naps
 	node := dev(t, "--example", "--dir", t.TempDir())
 	replied := make(chan result, 1)
 	go func() {
-		replied <- command(t, []string{"EDDA_URL=" + node.url}, "", "call", "slow", "nap", `{"ms":300}`)
+		replied <- command(t, []string{"EDDA_URL=" + node.url}, "", "call", "slow", "nap", `{"ms":5000}`)
 	}()
-	untilInFlight(t, node.url, "slow")
+	untilInFlight(t, node.url, "slow", replied)
 	if r := node.stop(); r.code != exitDone || r.errOut != "" {
 		t.Errorf("dev left exit code %d and %q, want 0 and nothing", r.code, r.errOut)
 	}
-	if r := <-replied; r.code != exitDone || r.out != "{\"ms\":300}\n" {
+	if r := <-replied; r.code != exitDone || r.out != "{\"ms\":5000}\n" {
 		t.Errorf("the caller got %+v, want the reply", r)
 	}
 	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "services", "ls"); r.code != exitFailed {
@@ -31,8 +33,9 @@ func TestDrainLetsHandlersFinish(t *testing.T) {
 	}
 }
 
-// untilInFlight waits until a handler of the service runs.
-func untilInFlight(t *testing.T, url, service string) {
+// untilInFlight waits until a handler of the service runs. An answer that comes through
+// replied, which may be nil, means that it will not be seen to.
+func untilInFlight(t *testing.T, url, service string, replied <-chan result) {
 	t.Helper()
 	c, err := eddahttp.New(url, eddahttp.Options{})
 	if err != nil {
@@ -46,6 +49,11 @@ func untilInFlight(t *testing.T, url, service string) {
 		if s.InFlight > 0 {
 			return
 		}
+		select {
+		case r := <-replied:
+			t.Fatalf("it was over before it was seen to run: %+v", r)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 
@@ -56,7 +64,7 @@ func TestDrainIsBounded(t *testing.T) {
 	if r.code != exitDone {
 		t.Fatalf("got %+v", r)
 	}
-	untilInFlight(t, node.url, "slow")
+	untilInFlight(t, node.url, "slow", nil)
 	if r := node.stop(); r.code != exitDone {
 		t.Errorf("dev left %+v, want exit code 0", r)
 	}

@@ -139,7 +139,7 @@ func (s *socket) send(frame string) {
 	}
 }
 
-// read returns the next frame that is one of these operations.
+// read returns the next frame that is this operation. No reply may come before it.
 func (s *socket) read(op string) string {
 	s.t.Helper()
 	for {
@@ -148,8 +148,12 @@ func (s *socket) read(op string) string {
 			s.t.Fatalf("waiting for %s: %v", op, err)
 		}
 		var frame struct{ Op string }
-		if json.Unmarshal(b, &frame) == nil && frame.Op == op {
+		switch {
+		case json.Unmarshal(b, &frame) != nil:
+		case frame.Op == op:
 			return string(b)
+		case frame.Op == "reply":
+			s.t.Fatalf("waiting for %s: the handler ended first: %s", op, b)
 		}
 	}
 }
@@ -166,7 +170,7 @@ func TestSocketsAreDrained(t *testing.T) {
 	if got := s.read("message"); !strings.Contains(got, `"hello"`) {
 		t.Errorf("got %s", got)
 	}
-	s.send(`{"op":"call","ref":2,"service":"slow","method":"work","data":{"ms":700}}`)
+	s.send(`{"op":"call","ref":2,"service":"slow","method":"work","data":{"ms":5000}}`)
 	s.read("ack")
 	stopped := make(chan result)
 	go func() { stopped <- node.stop() }()

@@ -49,7 +49,7 @@ func TestSignals(t *testing.T) {
 	if r.code != exitDone {
 		t.Fatalf("got %+v", r)
 	}
-	untilInFlight(t, url, "slow")
+	untilInFlight(t, url, "slow", nil)
 
 	cmd.Process.Signal(syscall.SIGTERM)
 	until(t, lines, "draining")
