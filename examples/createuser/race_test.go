@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs"
@@ -109,7 +108,7 @@ func TestCommitsFailAmongOthers(t *testing.T) {
 func TestCallerLeaves(t *testing.T) {
 	for _, step := range []string{"before", "call", "called", "after", "profile", "friends"} {
 		t.Run(step, func(t *testing.T) {
-			onEachWith(t, time.Minute, func(w *world) {
+			onEach(t, func(w *world) {
 				w.flow.trouble.hangs = make(chan struct{}, 100)
 				w.flow.trouble.again = make(chan struct{})
 				ctx, leave := context.WithCancel(w.Context())

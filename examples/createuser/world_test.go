@@ -23,10 +23,13 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 30 * time.Second
 
+// short is a timeout for steps that hang. On a busy machine others may take longer, too.
+const short = 300 * time.Millisecond
+
 // onEach runs a test on each database.
 func onEach(t *testing.T, f func(w *world)) {
 	t.Helper()
-	onEachWith(t, 300*time.Millisecond, f)
+	onEachWith(t, time.Minute, f)
 }
 
 // onEachWith is onEach with a timeout for hooks and handlers.
