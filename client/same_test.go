@@ -128,7 +128,7 @@ var cases = []sameCase{
 	with("delay", delay, counter),
 	with("order", order, func() *edda.Service { return service("log", edda.Ordered, appendLog) }),
 	with("parts", parts, func() *edda.Service { return service("tell", edda.Balanced, tell) }),
-	with("progress", progress, slow),
+	with("progress", progress, slow, stuck),
 	{"sends", sends},
 	{"ends early", endsEarly},
 	{"calls from handlers", calls},
@@ -375,16 +375,25 @@ func largeState(t *testing.T, c *edda.Client) {
 }
 
 func delay(t *testing.T, c *edda.Client) {
-	m := msg("counter/a", "add", `{"n":1}`)
-	m.ContentType, m.Due = "application/json", time.Now().Add(300*time.Millisecond)
-	ack, err := c.Send(t.Context(), m)
-	if err != nil {
-		t.Fatal(err)
+	add := func(key string, delay time.Duration) (edda.ID, time.Time) {
+		t.Helper()
+		m := msg("counter/"+key, "add", `{"n":1}`)
+		m.ContentType, m.Due = "application/json", time.Now().Add(delay)
+		ack, err := c.Send(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ack.ID, m.Due
 	}
-	if q, err := c.Request(t.Context(), ack.ID); err != nil || q.State != edda.Accepted || !q.NextAttemptAt.Equal(m.Due.UTC().Round(0)) {
-		t.Errorf("request is %+v, %v, want one that is due at %v", q, err, m.Due)
+	id, due := add("far", time.Hour)
+	if q, err := c.Request(t.Context(), id); err != nil || q.State != edda.Accepted || !q.NextAttemptAt.Equal(due.UTC().Round(0)) {
+		t.Errorf("request is %+v, %v, want one that is due at %v", q, err, due)
 	}
-	if r, err := c.Wait(t.Context(), ack.ID); err != nil || string(r.Payload) != `{"n":1}` || time.Now().Before(m.Due) {
+	if q, err := c.Cancel(t.Context(), id); err != nil || q.State != edda.StateCancelled {
+		t.Errorf("cancelled: %+v, %v", q, err)
+	}
+	id, due = add("near", 300*time.Millisecond)
+	if r, err := c.Wait(t.Context(), id); err != nil || string(r.Payload) != `{"n":1}` || time.Now().Before(due) {
 		t.Errorf("reply is %+v, %v", r, err)
 	}
 }
@@ -447,10 +456,14 @@ func parts(t *testing.T, c *edda.Client) {
 	}
 }
 
-// slow takes longer than an attempt may, and says that it gets on, or not.
+// attemptTimeout is how long an attempt of slow, and of stuck, may take without progress.
+const attemptTimeout = 150 * time.Millisecond
+
+// slow takes longer than an attempt may, and says that it gets on. An attempt is lost
+// where the machine does not get on.
 func slow() *edda.Service {
 	s := service("slow", edda.Balanced, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
-		end := time.After(300 * time.Millisecond)
+		end := time.After(2 * attemptTimeout)
 		beat := time.NewTicker(10 * time.Millisecond)
 		defer beat.Stop()
 		for {
@@ -460,30 +473,42 @@ func slow() *edda.Service {
 			case <-c.Done():
 				return nil, c.Err()
 			case <-beat.C:
-				if m.Type == "on" {
-					c.Progress()
-				}
+				c.Progress()
 			}
 		}
 	})
-	s.AttemptTimeout = 150 * time.Millisecond
+	s.AttemptTimeout = attemptTimeout
+	s.Retry = edda.RetryPolicy{Max: -1, Delay: time.Millisecond}
+	return s
+}
+
+// stuck says nothing, and never ends.
+func stuck() *edda.Service {
+	s := service("stuck", edda.Balanced, func(c *edda.Context, _ *edda.Message) (*edda.Reply, error) {
+		<-c.Done()
+		return nil, c.Err()
+	})
+	s.AttemptTimeout = attemptTimeout
 	s.Retry = edda.RetryPolicy{Max: 1}
 	return s
 }
 
 func progress(t *testing.T, c *edda.Client) {
-	if _, err := c.Call(t.Context(), msg("slow", "on", "")); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := c.Call(ctx, msg("slow", "go", "")); err != nil {
 		t.Error(err)
 	}
-	_, err := c.Call(t.Context(), msg("slow", "off", ""))
+	_, err := c.Call(ctx, msg("stuck", "go", ""))
 	wantError(t, err, edda.Dead, 1, "took longer than 150ms")
 }
 
 // What a handler sends is sent when it returns a reply, and only then.
 func sends() ([]*edda.Service, func(*testing.T, *edda.Client)) {
+	const delay = 20 * time.Millisecond
 	got := make(chan *edda.Message, 10)
 	from := service("from", edda.Ordered, func(c *edda.Context, m *edda.Message) (*edda.Reply, error) {
-		err := errors.Join(c.Send(msg("to/1", m.Type, "now")), c.SendAfter(20*time.Millisecond, "to/2", m.Type, "later"))
+		err := errors.Join(c.Send(msg("to/1", m.Type, "now")), c.SendAfter(delay, "to/2", m.Type, "later"))
 		if m.Type == "fail" {
 			err = edda.Final("NO", "no")
 		}
@@ -496,15 +521,24 @@ func sends() ([]*edda.Service, func(*testing.T, *edda.Client)) {
 	return []*edda.Service{from, to}, func(t *testing.T, c *edda.Client) {
 		_, err := c.Call(t.Context(), msg("from/1", "fail", ""))
 		wantReason(t, err, edda.Failed)
+		called := time.Now()
 		r, err := c.Call(t.Context(), msg("from/1", "ok", ""))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{`1 now`, `2 "later"`} {
+		sent := map[string]string{}
+		for range 2 { // in any order: they go to two keys
 			m := recv(t, got)
-			if text := m.To.Key + " " + string(m.Payload); text != want || m.Type != "ok" || m.CausationID != r.RequestID || m.CorrelationID != r.RequestID.String() {
-				t.Errorf("sent %s: %+v, want %s", text, m, want)
+			sent[m.To.Key] = string(m.Payload)
+			if m.Type != "ok" || m.CausationID != r.RequestID || m.CorrelationID != r.RequestID.String() {
+				t.Errorf("sent %+v", m)
 			}
+			if took := time.Since(called); m.To.Key == "2" && took < delay {
+				t.Errorf("what is sent after %v comes after %v", delay, took)
+			}
+		}
+		if want := map[string]string{"1": "now", "2": `"later"`}; !cmp.Equal(sent, want) {
+			t.Errorf("sent %q, want %q", sent, want)
 		}
 	}
 }
@@ -534,29 +568,70 @@ func endsEarly() ([]*edda.Service, func(*testing.T, *edda.Client)) {
 		_, err = c.Wait(t.Context(), ack.ID)
 		wantError(t, err, edda.Cancelled, 1, "")
 
-		m := msg("hold/1", "go", "deadline")
-		m.Deadline = time.Now().Add(50 * time.Millisecond)
-		_, err = c.Call(t.Context(), m)
-		wantError(t, err, edda.DeadlineExceeded, 1, "")
-		recv(t, began)
-		recv(t, ended)
+		// A deadline may pass before the attempt begins, or before the request is there.
+		begun := false
+		for _, within := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 5 * time.Second, 15 * time.Second} {
+			m := msg("hold/1", "go", "within "+within.String())
+			m.Deadline = time.Now().Add(within)
+			done := make(chan error, 1)
+			go func() {
+				_, err := c.Call(t.Context(), m)
+				done <- err
+			}()
+			for over := false; !begun && !over; {
+				select {
+				case what := <-began:
+					recv(t, ended)
+					begun = what == string(m.Payload) // else one of before, which began late
+				case err := <-done:
+					wantReason(t, err, edda.DeadlineExceeded)
+					over = true
+				}
+			}
+			if begun {
+				wantError(t, recv(t, done), edda.DeadlineExceeded, 1, "")
+				break
+			}
+		}
+		if !begun {
+			t.Fatal("no attempt begins before its deadline")
+		}
 
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
-			<-began
-			cancel()
-		}()
-		_, err = c.Call(ctx, msg("hold/2", "go", "leave"))
+		// The node may be too slow to say what is known of the request.
+		var id edda.ID
+		for round := 0; ; round++ {
+			m := msg(fmt.Sprint("hold/leave", round), "go", "leave")
+			m.ID = edda.NewID(m.To.Hash(), time.Now())
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				for what := range began {
+					if what == "leave" {
+						break
+					}
+				}
+				cancel()
+			}()
+			_, err = c.Call(ctx, m)
+			if id = m.ID; edda.ReasonOf(err) != edda.OutcomeUnknown || round == 20 {
+				break
+			}
+			if _, err := c.Cancel(t.Context(), id); err != nil {
+				t.Error(err)
+			}
+			recv(t, ended)
+		}
 		wantError(t, err, edda.Timeout, 0, "")
-		e, _ := errors.AsType[*edda.Error](err)
-		if q, err := c.Request(t.Context(), e.RequestID); err != nil || q.State.Ended() {
+		if e, ok := errors.AsType[*edda.Error](err); !ok || e.RequestID != id {
+			t.Errorf("error is %+v, want one about %s", e, id)
+		}
+		if q, err := c.Request(t.Context(), id); err != nil || q.State.Ended() {
 			t.Errorf("the request ends with its caller's patience: %+v, %v", q, err)
 		}
-		ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		_, err = c.Wait(ctx, e.RequestID)
+		_, err = c.Wait(ctx, id)
 		wantReason(t, err, edda.Timeout)
-		if _, err := c.Cancel(t.Context(), e.RequestID); err != nil {
+		if _, err := c.Cancel(t.Context(), id); err != nil {
 			t.Error(err)
 		}
 		recv(t, ended)
