@@ -78,20 +78,29 @@ func (c *conn) stillKnown(cred auth.Credential, grant *auth.Grant) bool {
 }
 
 // lookFor asks a client that has said nothing for a while whether it is there, and gives up
-// one that was asked twice.
+// one that has been asked twice and had as long to answer. How long it was silent is not
+// enough to go by: that nobody asked may be this process's own doing.
 func (c *conn) lookFor() {
-	silent := time.Duration(time.Now().UnixNano() - c.wire.heard.Load())
-	ping := c.g.opts.Ping
+	heard, now := c.wire.heard.Load(), time.Now().UnixNano()
+	ping := int64(c.g.opts.Ping)
 	slack := ping / 10
 	c.mu.Lock()
-	deaf := c.outBytes > c.g.opts.MaxBuffered
+	if heard >= c.askedAt {
+		c.asked = 0
+	}
+	deaf := c.outBytes > c.g.opts.MaxBuffered      // nothing is read, and the time of writing is bounded
+	due := now-max(heard, c.askedAt) >= ping-slack // to be asked, or to be given up
+	gone := c.asked == 2
+	if due && !deaf && !gone {
+		c.asked, c.askedAt = c.asked+1, now
+	}
 	c.mu.Unlock()
 	switch {
-	case deaf: // nothing is read, and the time of writing is bounded
-	case silent >= 3*ping-slack:
+	case !due || deaf:
+	case gone:
 		c.seldom("a connection does not answer, and is given up")
 		_ = c.ws.CloseNow()
-	case silent >= ping-slack:
+	default:
 		c.task(c.ping)
 	}
 }

@@ -59,6 +59,9 @@ type conn struct {
 	cred  auth.Credential
 	grant *auth.Grant // nil until it is known who it is
 
+	asked   int   // how often the client was asked whether it is there since it was heard
+	askedAt int64 // when last, in Unix nanoseconds
+
 	refs    map[string]*op // what is under way
 	calls   int            // of refs, that are calls
 	appends int            // of refs, that are appends
