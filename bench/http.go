@@ -56,7 +56,8 @@ func serveNode(n *node.Node, routes httpgw.Routes) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	rpc, err := rpcgw.New(n, rpcgw.Options{})
+	// No row is about workers that fall silent, and with the machine busy they may seem to.
+	rpc, err := rpcgw.New(n, rpcgw.Options{Lifetime: time.Minute})
 	if err != nil {
 		return nil, err
 	}

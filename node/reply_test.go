@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,8 +200,11 @@ func TestCorrelationAndCausation(t *testing.T) {
 			trace         string
 			principal     edda.Principal
 		}
+		var mu sync.Mutex // guards got while handlers run
 		got := map[string]seen{}
 		note := func(m *edda.Message) {
+			mu.Lock()
+			defer mu.Unlock()
 			got[m.Type] = seen{m.ID, m.CausationID, m.Correlation(), m.TraceParent, m.Principal}
 		}
 		var n *node.Node

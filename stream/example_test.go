@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/node"
@@ -47,7 +48,7 @@ func Example() {
 	client, stop := open(greeter)
 	defer stop()
 
-	caller := client.Caller("greetings", stream.CallerOptions{})
+	caller := client.Caller("greetings", stream.CallerOptions{Timeout: time.Minute})
 	howdy, err := stream.Call[Howdy](context.Background(), caller, "hello", Hello{"Ada"})
 	fmt.Println(howdy.Howdy, err)
 	// Output: there, Ada <nil>
@@ -130,7 +131,7 @@ func ExampleCaller() {
 	client, stop := open(bank)
 	defer stop()
 
-	caller := client.Caller("payments", stream.CallerOptions{})
+	caller := client.Caller("payments", stream.CallerOptions{Timeout: time.Minute})
 	_, err := stream.Call[stream.None](context.Background(), caller, "pay", 500)
 	fmt.Println(edda.ReasonOf(err))
 	if h, ok := errors.AsType[*edda.HandlerError](err); ok {
@@ -152,7 +153,7 @@ func ExampleConsumer() {
 	client, stop := open(double, describe)
 	defer stop()
 
-	said, err := stream.Call[string](context.Background(), client.Caller("numbers", stream.CallerOptions{}), "n", 21)
+	said, err := stream.Call[string](context.Background(), client.Caller("numbers", stream.CallerOptions{Timeout: time.Minute}), "n", 21)
 	fmt.Println(said, err)
 	// Output: it is 42 <nil>
 }

@@ -18,16 +18,12 @@ import (
 
 // fault fails the operations from number at on, n of them.
 type fault struct {
-	ops    atomic.Int64
-	at     atomic.Int64
-	n      int64
-	writes bool // count and fail only what writes
+	ops atomic.Int64
+	at  atomic.Int64
+	n   int64
 }
 
-func (f *fault) MaybeError(op errorfs.Op) error {
-	if f.writes && op.Kind.ReadOrWrite() == errorfs.OpIsRead {
-		return nil
-	}
+func (f *fault) MaybeError(errorfs.Op) error {
 	n, at := f.ops.Add(1), f.at.Load()
 	if n >= at && n < at+f.n {
 		return errorfs.ErrInjected
@@ -154,9 +150,31 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// flushFault fails the flushes of the file that is written to next, once it is armed.
+type flushFault struct {
+	armed atomic.Bool
+	path  atomic.Pointer[string]
+}
+
+func (f *flushFault) String() string { return "flushes" }
+
+func (f *flushFault) MaybeError(op errorfs.Op) error {
+	if !f.armed.Load() {
+		return nil
+	}
+	switch op.Kind { //nolint:exhaustive // of many
+	case errorfs.OpFileWriteAt: // spares, which others prepare meanwhile, are filled from the front
+		f.path.CompareAndSwap(nil, &op.Path)
+	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+		if path := f.path.Load(); path != nil && *path == op.Path {
+			return errorfs.ErrInjected
+		}
+	}
+	return nil
+}
+
 func TestFailedFlushStops(t *testing.T) {
-	f := &fault{n: 1, writes: true}
-	f.at.Store(1 << 60)
+	f := new(flushFault)
 	mem := vfs.NewMem()
 	l, err := filelog.Open("data", filelog.Options{FS: errorfs.Wrap(mem, f), Partitions: 2})
 	if err != nil {
@@ -164,7 +182,7 @@ func TestFailedFlushStops(t *testing.T) {
 	}
 	o := own(t, l, 0)
 	put(l, 0, o.Epoch, 1, "kept")
-	f.at.Store(f.ops.Load() + 2) // the write passes, the flush fails
+	f.armed.Store(true) // the write passes, the flush fails
 	if r := put(l, 0, o.Epoch, 2, "unknown"); r.Outcome != engine.Unknown || !errors.Is(r.Err, engine.ErrStopped) {
 		t.Errorf("append with a failed flush ended %v: %v", r.Outcome, r.Err)
 	}
