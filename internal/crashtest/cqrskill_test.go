@@ -38,7 +38,7 @@ func killCommands(t *testing.T, kills int, elsewhere bool) {
 	t.Helper()
 	seed := newSeed(t)
 	rng := newRand(seed, 0)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
+	ctx, cancel := killing(t)
 	defer cancel()
 	third := newThirdParty(t, seed)
 	p := &appProcess{t: t, dir: t.TempDir(), ledger: third.url}

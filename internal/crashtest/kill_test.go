@@ -33,11 +33,21 @@ const (
 	killBound     = 4 * time.Minute
 )
 
+// killing returns the context of a test that kills processes, which ends when that takes too
+// long. What is to be killed is built before.
+func killing(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	if _, err := build(); err != nil {
+		t.Fatal(err)
+	}
+	return context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
+}
+
 func killLoop(t *testing.T, durability string, kills int) {
 	t.Helper()
 	seed := newSeed(t)
 	rng := newRand(seed, 0)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
+	ctx, cancel := killing(t)
 	defer cancel()
 	p := newProcess(t, durability)
 	if err := p.start(ctx); err != nil {

@@ -25,6 +25,15 @@ import (
 // tries another.
 const silence = time.Second
 
+// silence is much longer once the load is over, when it tells of a slow machine: what the
+// network does not let through it soon breaks off.
+func (k *liveKill) silence() time.Duration {
+	if k.load.over.Load() {
+		return 10 * silence
+	}
+	return silence
+}
+
 // hearer subscribes to the channel or to a stream, and subscribes again from where it
 // was, or from a point that it was at before, whenever its connection breaks.
 type hearer struct {
@@ -149,6 +158,7 @@ func (h *hearer) take(m *spoken) error {
 	}
 	h.heard[at] = append(before, heardOne{m.Offset, m.Data.Name})
 	h.from = m.From
+	h.patience.Load().step() // it goes back no more, once there is one
 	if strings.HasPrefix(m.Data.Name, lastName) {
 		h.last[at] = true
 	}
@@ -231,7 +241,7 @@ func (h *hearer) listen(ctx context.Context, at string) error {
 
 // connect opens a WebSocket, nil when that is not possible now.
 func (k *liveKill) connect(ctx context.Context, at string) *websocket.Conn {
-	ctx, leave := context.WithTimeout(ctx, 2*silence)
+	ctx, leave := context.WithTimeout(ctx, 2*k.silence())
 	defer leave()
 	ws, res, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(at, "http")+"/v1/live", &websocket.DialOptions{
 		HTTPClient: k.through, Subprotocols: []string{"edda.v1.json"},
@@ -247,14 +257,14 @@ func (k *liveKill) connect(ctx context.Context, at string) *websocket.Conn {
 }
 
 func (k *liveKill) write(ctx context.Context, ws *websocket.Conn, v any) error {
-	ctx, leave := context.WithTimeout(ctx, silence)
+	ctx, leave := context.WithTimeout(ctx, k.silence())
 	defer leave()
 	return ws.Write(ctx, websocket.MessageText, edda.JSON(v))
 }
 
 // read reads a frame. It is not ok when the connection is broken, or silent.
 func (k *liveKill) read(ctx context.Context, ws *websocket.Conn, v any) (ok bool, err error) {
-	ctx, leave := context.WithTimeout(ctx, silence)
+	ctx, leave := context.WithTimeout(ctx, k.silence())
 	defer leave()
 	_, b, err := ws.Read(ctx)
 	if err != nil {
@@ -279,7 +289,7 @@ func mayRepeat(reason string) bool {
 func (h *hearer) follow(ctx context.Context, at string) error {
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
-	quiet := time.AfterFunc(silence, leave)
+	quiet := time.AfterFunc(h.silence(), leave)
 	defer quiet.Stop()
 	q := url.Values{"from": {"start"}}
 	path := "/v1/channels/" + h.channel
@@ -314,7 +324,7 @@ func (h *hearer) follow(ctx context.Context, at string) error {
 	lines.Buffer(nil, 1<<20)
 	event := map[string]string{}
 	for len(h.last) < h.wants && lines.Scan() {
-		quiet.Reset(silence)
+		quiet.Reset(h.silence())
 		field, value, _ := strings.Cut(lines.Text(), ": ")
 		if field != "" {
 			event[field] = value

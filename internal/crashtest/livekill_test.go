@@ -3,7 +3,6 @@ package crashtest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -28,9 +27,6 @@ func TestKillLive(t *testing.T) {
 const (
 	livePublishers = 4
 	liveCallers    = 4
-	// liveSettle is how long subscribers may take to hear everything once nothing comes
-	// any more and nothing is broken any more.
-	liveSettle = 40 * time.Second
 )
 
 // liveKill is what all share.
@@ -41,6 +37,9 @@ type liveKill struct {
 	ledger     *liveLedger
 	unanswered atomic.Int64
 	stop       context.CancelCauseFunc
+	// patience is with the subscribers, once nothing comes any more and nothing is broken
+	// any more.
+	patience atomic.Pointer[patience]
 
 	hearers []*hearer
 	callers []*liveCaller
@@ -59,10 +58,10 @@ func killLive(t *testing.T, durability string, kills int) {
 	t.Helper()
 	seed := newSeed(t)
 	rng := newRand(seed, 0)
-	ctx, stop := context.WithCancelCause(t.Context())
-	defer stop(nil)
-	ctx, cancel := context.WithTimeoutCause(ctx, killBound, errors.New("the kill loop takes too long"))
+	ctx, cancel := killing(t)
 	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	p := newProcess(t, durability)
 	p.listen = fixedPort(t)
 	if err := p.start(ctx); err != nil {
@@ -89,10 +88,13 @@ func killLive(t *testing.T, durability string, kills int) {
 	speakers.Wait()
 	restart(ctx, t, p)
 	k.network.calm.Store(true)
-	late := time.AfterFunc(liveSettle, func() { stop(errors.New("not all is heard, and nothing comes any more")) })
-	defer late.Stop()
+	late := newPatience(ctx, nil, func(context.Context) string { return "not all is heard" })
+	alive := context.AfterFunc(late, func() { stop(context.Cause(late)) })
+	k.patience.Store(late)
 	k.fail(k.finish(ctx))
 	hearers.Wait()
+	alive()
+	k.fail(late.end())
 	if ctx.Err() == nil {
 		k.fail(k.compare(ctx, conn))
 	}
@@ -224,6 +226,7 @@ func (k *liveKill) finish(ctx context.Context) error {
 		if err := p.post(ctx, []*utterance{u}); err != nil {
 			return err
 		}
+		k.patience.Load().step()
 	}
 	return nil
 }

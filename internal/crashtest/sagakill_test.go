@@ -39,7 +39,7 @@ func killSagas(t *testing.T, durability string, kills int) {
 	t.Helper()
 	seed := newSeed(t)
 	rng := newRand(seed, 0)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
+	ctx, cancel := killing(t)
 	defer cancel()
 	p := newProcess(t, durability)
 	life := startLife(ctx, t, p, journals())

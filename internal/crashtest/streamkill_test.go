@@ -35,7 +35,7 @@ func killStreams(t *testing.T, durability string, kills int) {
 	t.Helper()
 	seed := newSeed(t)
 	rng := newRand(seed, 0)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
+	ctx, cancel := killing(t)
 	defer cancel()
 	p := newProcess(t, durability)
 	p.hosts = nil
@@ -46,7 +46,7 @@ func killStreams(t *testing.T, durability string, kills int) {
 	defer k.load.http.CloseIdleConnections()
 	lives := []*streamJournal{newStreamJournal()}
 	life := startLife(ctx, t, p, lives[0].consumers()...)
-	if err := k.createGroup(ctx); err != nil {
+	if err := k.setGroup(ctx, 300*time.Millisecond, http.StatusCreated); err != nil {
 		t.Fatal(err)
 	}
 	again := func() {
@@ -64,7 +64,7 @@ func killStreams(t *testing.T, durability string, kills int) {
 	}
 	k.load.over.Store(true)
 	producers.Wait()
-	if err := k.settle(ctx); err != nil {
+	if err := errors.Join(k.setGroup(ctx, drainLease, http.StatusOK), k.settle(ctx)); err != nil {
 		t.Fatal(errors.Join(append(k.errs, err)...))
 	}
 	k.drained.Store(true)
@@ -114,11 +114,12 @@ func (k *streamKill) fail(err error) {
 
 var jsonHeader = http.Header{"Content-Type": {"application/json"}}
 
-func (k *streamKill) createGroup(ctx context.Context) error {
-	body := `{"from":"start","processingTimeout":"300ms","idleTimeout":"1s","retry":{"max":-1,"delay":"1ms","maxDelay":"20ms"}}`
+// setGroup creates the group, or changes how long its members have for a message.
+func (k *streamKill) setGroup(ctx context.Context, lease time.Duration, want int) error {
+	body := fmt.Sprintf(`{"from":"start","processingTimeout":"%v","idleTimeout":"%v","retry":{"max":-1,"delay":"1ms","maxDelay":"20ms"}}`, lease, max(lease, time.Second))
 	a, err := k.load.ask(ctx, "PUT", polledPath, body, jsonHeader)
-	if err == nil && a.status != http.StatusCreated {
-		err = fmt.Errorf("create the group: got %v", a)
+	if err == nil && a.status != want {
+		err = fmt.Errorf("set the group: got %v, want %d", a, want)
 	}
 	return err
 }

@@ -73,7 +73,8 @@ func (m *httpMember) run(ctx context.Context) error {
 	return nil
 }
 
-// settle does with messages what members do.
+// settle does with messages what members do. It forgets none once the load is over, when
+// they would be kept for it for long.
 func (m *httpMember) settle(ctx context.Context, has []leased) error {
 	leases := make([]string, len(has))
 	for i := range has {
@@ -81,12 +82,12 @@ func (m *httpMember) settle(ctx context.Context, has []leased) error {
 	}
 	list := string(edda.JSON(leases))
 	how, body := "ack", `{"leases":`+list+`}`
-	switch m.rng.IntN(30) {
-	case 0:
+	switch what := m.rng.IntN(30); {
+	case what == 0 && !m.load.over.Load():
 		return nil // they are forgotten
-	case 1, 2:
+	case what == 1 || what == 2:
 		how, body = "reject", `{"leases":`+list+`,"error":"rejected, as it was told to","for":"5ms"}`
-	case 3:
+	case what == 3 && !m.load.over.Load():
 		if _, err := m.load.ask(ctx, "POST", polledPath+"/extend", `{"leases":`+list+`,"for":"1s"}`, jsonHeader); err != nil {
 			return err
 		}

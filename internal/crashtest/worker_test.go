@@ -111,7 +111,7 @@ func waitForWorkers(ctx context.Context, t *testing.T, l *load, want int) {
 func TestKillWorkers(t *testing.T) {
 	seed := newSeed(t)
 	rng := newRand(seed, 0)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the kill loop takes too long"))
+	ctx, cancel := killing(t)
 	defer cancel()
 	p, workers := farm(ctx, t, 3)
 	load := &load{process: p, http: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: killClients}}}
@@ -160,6 +160,7 @@ func TestKillWorkers(t *testing.T) {
 	if lost+doubled+broken > 0 {
 		t.Error("the state is not what was acknowledged")
 	}
+	waitForWorkers(ctx, t, load, len(workers)) // one that has only just begun would die of the signal
 	for _, w := range workers {
 		w.signal(syscall.SIGTERM)
 		w.ended(false)
@@ -172,7 +173,7 @@ func TestKillWorkers(t *testing.T) {
 // Workers are restarted one after the other, each told to end first: nobody
 // notices, and nothing is tried twice.
 func TestRollingRestartOfWorkers(t *testing.T) {
-	ctx, cancel := context.WithTimeoutCause(t.Context(), killBound, errors.New("the restarts take too long"))
+	ctx, cancel := killing(t)
 	defer cancel()
 	p, workers := farm(ctx, t, 3)
 	load := &load{process: p, http: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: killClients}}}
