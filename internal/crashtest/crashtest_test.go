@@ -80,7 +80,7 @@ func isSync(k errorfs.OpKind) bool {
 
 // stopBound is how long a node may take to open or to stop before that counts
 // as a hang.
-const stopBound = 30 * time.Second
+const stopBound = 2 * callBound
 
 // within fails the test, with the stacks of all goroutines, when f takes so long
 // by the stopwatch that it must be taken for a hang.

@@ -130,6 +130,9 @@ func (h *history) crash(mem *vfs.MemFS, cfg vfs.CrashCloneCfg) *vfs.MemFS {
 	return mem.CrashClone(cfg)
 }
 
+// checkBound is how long the checker may take for one key.
+const checkBound = 3 * time.Minute
+
 // linearizable checks that the operations of each key fit one order, and returns
 // how many of them have no answer.
 func linearizable(t *testing.T, seed uint64, all []*operation) (unknown int) {
@@ -148,7 +151,7 @@ func linearizable(t *testing.T, seed uint64, all []*operation) (unknown int) {
 		byKey[o.key] = append(byKey[o.key], p)
 	}
 	for key, ops := range byKey {
-		switch porcupine.CheckOperationsTimeout(registerModel, ops, 20*time.Second) {
+		switch porcupine.CheckOperationsTimeout(registerModel, ops, checkBound) {
 		case porcupine.Illegal:
 			t.Errorf("seed %d: the history of %s is not linearizable:", seed, key)
 			for _, p := range ops {

@@ -46,8 +46,9 @@ type caller struct {
 	late   sync.WaitGroup // of those that wait for what was sent
 }
 
-// callBound is how long a caller waits for an answer.
-const callBound = 10 * time.Second
+// callBound is how long a caller waits for an answer before that counts as a hang. Where
+// many nodes share few cores each of the answer's steps may wait for one.
+const callBound = time.Minute
 
 // patience returns a context that ends when a caller may not be kept waiting any
 // longer; that is noted as a lie.
