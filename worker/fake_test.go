@@ -3,8 +3,11 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// lifetime is how long the fake node waits for a worker: longer than one takes to
-// connect again.
+// lifetime is how long a fake node waits for a worker: longer than one takes to connect
+// again, where the machine is not busy.
 const lifetime = time.Second / 2
 
 // patience is how long a test waits for what must happen.
@@ -30,10 +33,11 @@ const patience = 20 * time.Second
 // conversation with next, and speaks for itself.
 type fakeNode struct {
 	eddav1.UnimplementedWorkerServiceServer
-	t       *testing.T
-	url     string
-	server  *grpc.Server
-	streams chan *talk
+	t        *testing.T
+	url      string
+	server   *grpc.Server
+	streams  chan *talk
+	lifetime time.Duration // of who registers from now on
 }
 
 // talk is one conversation with a worker.
@@ -50,13 +54,29 @@ func newFakeNode(t *testing.T) *fakeNode {
 	return newFakeNodeAt(t, "127.0.0.1:0")
 }
 
+// freeAddress returns an address that nobody listens on, nor will by chance: on
+// Linux all of 127.0.0.0/8 is this machine, and others use 127.0.0.1.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	host := "127.0.0.1"
+	if runtime.GOOS == "linux" {
+		host = fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func newFakeNodeAt(t *testing.T, addr string) *fakeNode {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &fakeNode{t: t, url: "http://" + l.Addr().String(), server: grpc.NewServer(grpc.MaxRecvMsgSize(8 << 20)), streams: make(chan *talk, 16)}
+	n := &fakeNode{t: t, url: "http://" + l.Addr().String(), server: grpc.NewServer(grpc.MaxRecvMsgSize(8 << 20)), streams: make(chan *talk, 16), lifetime: lifetime}
 	eddav1.RegisterWorkerServiceServer(n.server, n)
 	served := make(chan struct{})
 	go func() {
@@ -129,7 +149,7 @@ func (n *fakeNode) registered() (*talk, *eddav1.Register) {
 		n.t.Fatal("the first frame is not Register")
 	}
 	k.send(&eddav1.NodeFrame{Frame: &eddav1.NodeFrame_Registered{Registered: &eddav1.Registered{
-		WorkerId: r.GetWorkerId(), Heartbeat: int64(20 * time.Millisecond), Lifetime: int64(lifetime), NodeId: "node-1", NodeVersion: "1.2.3",
+		WorkerId: r.GetWorkerId(), Heartbeat: int64(20 * time.Millisecond), Lifetime: int64(n.lifetime), NodeId: "node-1", NodeVersion: "1.2.3",
 	}}})
 	return k, r
 }

@@ -120,11 +120,15 @@ func TestKeysAreLostWithTheConnection(t *testing.T) {
 	n := newFakeNode(t)
 	s := &story{events: make(chan string, 100)}
 	n.run(s.options(), ordered("users", echo))
+	n.lifetime = time.Minute
 	k, _ := n.registered()
 	k.send(dispatch(1, "users/a", "m", ""))
 	k.outcome()
-	k.stop(nil) // at once there again: it is kept
-	n.registered()
+	k.stop(nil) // there again within the lifetime: it is kept
+	n.lifetime = lifetime
+	k, _ = n.registered()
+	k.send(dispatch(2, "users/a", "m", ""))
+	k.outcome() // so it knows the lifetime
 	s.want(t, "gain a")
 	start := time.Now()
 	n.server.Stop()
@@ -148,12 +152,18 @@ func TestIdleKeysAreForgotten(t *testing.T) {
 	}
 	s.want(t, "gain a", "gain b", "gain c")
 	seen := map[string]bool{recv(t, s.events): true, recv(t, s.events): true, recv(t, s.events): true}
-	if !seen["lose b"] || !seen["gain d"] || !seen["lose a"] {
+	if !seen["gain d"] {
 		t.Errorf("happens: %v", seen)
 	}
 	r.cancel()
 	r.ended()
-	s.want(t, "lose c", "lose d")
+	seen[recv(t, s.events)], seen[recv(t, s.events)] = true, true
+	// Which two are lost first depends on when the handlers are done with them.
+	for _, e := range []string{"lose a", "lose b", "lose c", "lose d"} {
+		if !seen[e] {
+			t.Errorf("happens: %v, want %s too", seen, e)
+		}
+	}
 
 	o = s.options()
 	o.KeyIdle = time.Millisecond

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -325,12 +324,7 @@ func (s said) Handle(_ context.Context, r slog.Record) error {
 
 // A worker may start before its node.
 func TestStartsBeforeTheNode(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close() // nobody is there
+	addr := freeAddress(t)
 	log, messages := listen()
 	r := runAt(t, addr, worker.Options{Logger: log}, balanced("echo", echo))
 	if m := recv(t, messages); m != "no connection to the node" {

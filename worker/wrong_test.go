@@ -231,7 +231,7 @@ func TestWrongForNow(t *testing.T) {
 // worker does not: the next one that listens there may be as before. Each cause is
 // told once.
 func TestWrongAfterwards(t *testing.T) {
-	n := newFakeNode(t)
+	n := newFakeNodeAt(t, freeAddress(t))
 	log := lines{slog.DiscardHandler, make(chan line, 1000)}
 	r := n.run(worker.Options{Logger: slog.New(log)}, balanced("echo", echo))
 	n.registered()
