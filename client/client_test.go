@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -163,14 +162,9 @@ func TestBrokenConnection(t *testing.T) {
 // Without a node a request is refused after a while; nothing was stored. One that
 // comes in time takes it.
 func TestNoConnection(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close() // nobody is there
+	addr := freeAddress(t)
 	conn := dial(t, addr, client.Options{ConnectTimeout: 50 * time.Millisecond})
-	_, err = conn.Client().Call(t.Context(), msg("users/1", "say", "a"))
+	_, err := conn.Client().Call(t.Context(), msg("users/1", "say", "a"))
 	wantReason(t, err, edda.Unavailable)
 	_, err = conn.Client().Request(t.Context(), edda.ID{1})
 	wantReason(t, err, edda.Unavailable)

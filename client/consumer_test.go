@@ -162,7 +162,7 @@ func TestMemberProcess(t *testing.T) {
 func TestMemberIsKilled(t *testing.T) {
 	n := open(t)
 	url := serve(t, n)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, _, err := n.SetGroup(ctx, edda.GroupSpec{Stream: "orders", Name: "billing", From: edda.FromStart}); err != nil {
 		t.Fatal(err)

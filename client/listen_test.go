@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/client"
@@ -149,7 +150,7 @@ func TestListenWhileConnectionsBreak(t *testing.T) {
 	}
 	w := newWire(t, serve(t, n))
 	c := dial(t, w.url(), client.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	const many = 500
 	var producing sync.WaitGroup
@@ -196,7 +197,7 @@ func TestListenSlowly(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dial(t, serve(t, n), client.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	const many, bytes = 80, 256 << 10 // 20 MiB, more than windows and rings hold
 	next, begun := 0, false

@@ -163,7 +163,11 @@ func TestSagaCallsGivenUp(t *testing.T) {
 		case "wait":
 			want = ""
 		}
-		wantReason(t, tc.call(ctx, c), want)
+		err := tc.call(ctx, c)
+		for round := 0; tc.name == "wait" && edda.ReasonOf(err) == edda.Timeout && round < 20; round++ {
+			err = tc.call(ctx, c) // the last look is short, but not with everything else
+		}
+		wantReason(t, err, want)
 		cancel()
 	}
 }
@@ -283,12 +287,16 @@ func TestSagasWhileConnectionsBreak(t *testing.T) {
 	c := dial(t, w.url(), client.Options{})
 	stop := make(chan struct{})
 	var cutting, callers sync.WaitGroup
+	var answers atomic.Int64
 	cutting.Go(func() {
-		for {
+		for last := int64(0); ; {
 			select {
 			case <-stop:
 				return
 			case <-time.After(10 * time.Millisecond):
+			}
+			if now := answers.Load(); now > last { // however slow the machine is, something gets through
+				last = now
 				w.cut()
 			}
 		}
@@ -301,6 +309,7 @@ func TestSagasWhileConnectionsBreak(t *testing.T) {
 				switch edda.ReasonOf(err) {
 				case "":
 					sure.Add(1)
+					answers.Add(1)
 				case edda.OutcomeUnknown:
 					perhaps.Add(1)
 				case edda.Unavailable:
@@ -322,7 +331,12 @@ func TestSagasWhileConnectionsBreak(t *testing.T) {
 			for first := true; first || retriable(err); first = false {
 				_, err = c.FinishStep(t.Context(), "", in.SagaID, in.StepID, edda.StepResult{CompletionKey: in.CompletionKey})
 			}
+			answers.Add(1)
 			s, errWait := c.WaitSaga(t.Context(), "", in.SagaID)
+			for retriable(errWait) {
+				s, errWait = c.WaitSaga(t.Context(), "", in.SagaID)
+			}
+			answers.Add(1)
 			if err != nil || errWait != nil || s.State != edda.SagaSucceeded {
 				t.Errorf("saga %s: %v; %v, %v", in.SagaID, err, s, errWait)
 			}

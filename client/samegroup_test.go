@@ -23,7 +23,7 @@ func (p *streamPlay) group(what string, g *edda.Group, err error) {
 
 func (p *streamPlay) deliver(what, member string, most int) []edda.Delivery {
 	p.t.Helper()
-	got, err := p.ReadGroup(p.ctx, edda.GroupRead{GroupRef: billing, Member: member, Max: most, Wait: time.Second})
+	got, err := p.ReadGroup(p.ctx, edda.GroupRead{GroupRef: billing, Member: member, Max: most, Wait: patience})
 	if err != nil {
 		p.err(what, err)
 	}
