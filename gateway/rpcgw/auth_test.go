@@ -3,6 +3,7 @@ package rpcgw_test
 import (
 	"context"
 	"crypto/tls"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,10 +27,15 @@ func grants(t *testing.T) auth.Authenticator {
 		"caller": {Principal: "ada", Rights: auth.Rights{Call: []auth.Pattern{"echo"}}},
 		"other":  {Principal: "bob", Rights: auth.Rights{Call: []auth.Pattern{"*"}}},
 		"worker": {Principal: "w", Rights: auth.Rights{Host: []auth.Pattern{"ec*"}, Read: []auth.Pattern{"orders"}}},
-		"brief":  {Principal: "w", Rights: auth.Rights{Host: []auth.Pattern{"*"}}, Expires: time.Now().Add(time.Second)},
 		"root":   {Principal: "root", Rights: auth.Everything()},
 	}
+	brief := sync.OnceValue(func() *auth.Grant { // from when it is first shown
+		return &auth.Grant{Principal: "w", Rights: auth.Rights{Host: []auth.Pattern{"*"}}, Expires: time.Now().Add(3 * time.Second)}
+	})
 	return auth.Func(func(_ context.Context, c auth.Credential) (*auth.Grant, error) {
+		if c.Token == "brief" {
+			return brief(), nil
+		}
 		if g := known[c.Token]; g != nil {
 			return g, nil
 		}

@@ -1,12 +1,14 @@
 package rpcgw_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,6 +57,37 @@ func serve(t *testing.T, o options) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s, shutdown := listen(t, n, o)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		s.rpc.Drain()
+		brief, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // for handlers that wait
+		defer cancel()
+		if err := n.Stop(brief); err != nil {
+			t.Errorf("stop node: %v", err)
+		}
+		shutdown()
+	})
+	return s
+}
+
+// also serves the node on a port more, by gateways of their own.
+func (s *served) also(t *testing.T) *served {
+	t.Helper()
+	more, shutdown := listen(t, s.node, options{})
+	t.Cleanup(func() {
+		more.rpc.Drain()
+		shutdown()
+	})
+	return more
+}
+
+// listen serves a node on a port until shutdown.
+func listen(t *testing.T, n *node.Node, o options) (s *served, shutdown func()) {
+	t.Helper()
+	// Most workers of tests do not beat, and are not to be given up when a machine is busy.
+	o.Lifetime = cmp.Or(o.Lifetime, max(time.Minute, 3*o.Heartbeat))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -70,23 +103,14 @@ func serve(t *testing.T, o options) *served {
 	server := oneport.New(oneport.Options{HTTP: httpgw.NewServer(web, nil), RPC: rpc, TLS: o.tls})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		rpc.Drain()
-		brief, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // for handlers that wait
-		defer cancel()
-		if err := n.Stop(brief); err != nil {
-			t.Errorf("stop node: %v", err)
-		}
-		short, cancel := context.WithTimeout(ctx, time.Second)
+	return &served{node: n, rpc: rpc, addr: listener.Addr().String(), tls: o.client}, func() {
+		short, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		server.Shutdown(short)
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("serve: %v", err)
 		}
-	})
-	return &served{node: n, rpc: rpc, addr: listener.Addr().String(), tls: o.client}
+	}
 }
 
 // dial returns a connection of its own.
@@ -122,7 +146,16 @@ type link struct {
 	t      *testing.T
 	stream eddav1.WorkerService_WorkClient
 	waits  []*eddav1.NodeFrame // received, not asked for yet
+	coming chan received       // what the stream is being read for; nil when it is not
 	id     string
+
+	sending sync.Mutex
+}
+
+// received is what one look at the stream gave.
+type received struct {
+	in  *eddav1.NodeFrames
+	err error
 }
 
 // open opens a stream without registering.
@@ -161,10 +194,43 @@ func balanced(name string) *eddav1.Service {
 
 func (l *link) send(fs ...*eddav1.WorkerFrame) {
 	l.t.Helper()
-	if err := l.stream.Send(&eddav1.WorkerFrames{Frames: fs}); err != nil {
-		_, err = l.stream.Recv() // the reason
+	if err := l.trySend(fs...); err != nil {
+		for err = nil; err == nil; { // the reason
+			err = l.receive()
+		}
 		l.t.Fatalf("send: %v", err)
 	}
+}
+
+// trySend may be called in the background.
+func (l *link) trySend(fs ...*eddav1.WorkerFrame) error {
+	l.sending.Lock()
+	defer l.sending.Unlock()
+	return l.stream.Send(&eddav1.WorkerFrames{Frames: fs})
+}
+
+// beats has the worker beat for as long as the test runs.
+func (l *link) beats() {
+	stop := make(chan struct{})
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if l.trySend(beat()) != nil {
+					return
+				}
+			case <-stop:
+				return
+			}
+		}
+	})
+	l.t.Cleanup(func() {
+		close(stop)
+		beating.Wait()
+	})
 }
 
 // next returns the first frame that fits, and passes over the others.
@@ -186,23 +252,60 @@ func (l *link) next(what string, fits func(*eddav1.NodeFrame) bool) *eddav1.Node
 
 // receive waits for more frames.
 func (l *link) receive() error {
-	type result struct {
-		in  *eddav1.NodeFrames
-		err error
-	}
-	got := make(chan result, 1)
-	go func() {
-		in, err := l.stream.Recv()
-		got <- result{in, err}
-	}()
 	select {
-	case r := <-got:
-		l.waits = append(l.waits, r.in.GetFrames()...)
-		return r.err
+	case r := <-l.more():
+		return l.have(r)
 	case <-time.After(patience):
 		l.t.Fatal("nothing came over the stream")
 		return nil
 	}
+}
+
+// more is where the next frames come, which are for have.
+func (l *link) more() <-chan received {
+	if l.coming == nil {
+		out := make(chan received, 1)
+		l.coming = out
+		go func() {
+			in, err := l.stream.Recv()
+			out <- received{in, err}
+		}()
+	}
+	return l.coming
+}
+
+func (l *link) have(r received) error {
+	l.coming = nil
+	l.waits = append(l.waits, r.in.GetFrames()...)
+	return r.err
+}
+
+// answer does something about every dispatch until a call has returned: when a machine is
+// busy an attempt may be lost, and the next one must not wait for ever.
+func (l *link) answer(got <-chan answer, do func(d *eddav1.Dispatch)) answer {
+	l.t.Helper()
+	for {
+		for _, f := range l.waits {
+			if d := f.GetDispatch(); d != nil {
+				do(d)
+			}
+		}
+		l.waits = nil
+		select {
+		case a := <-got:
+			return a
+		case r := <-l.more():
+			if err := l.have(r); err != nil {
+				l.t.Fatalf("the stream ended before the call: %v", err)
+			}
+		}
+	}
+}
+
+// says answers every dispatch with a text until a call has returned.
+func (l *link) says(got <-chan answer, text string) answer {
+	l.t.Helper()
+	return l.answer(got, func(d *eddav1.Dispatch) { l.send(reply(d.GetAttemptId(), text)) })
 }
 
 func (l *link) dispatch() *eddav1.Dispatch {
