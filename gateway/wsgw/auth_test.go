@@ -171,13 +171,15 @@ func TestCredentialsAreTakenBack(t *testing.T) {
 }
 
 func TestTheTokenIsSomebodyElsesNow(t *testing.T) {
-	k := newKeys()
-	k.set("t", everything("ada"))
-	c := start(t, Options{Authenticator: k, Ping: 200 * time.Millisecond}).dial(t, "Authorization", "Bearer t")
-	c.alive()
-	k.set("t", everything("bob"))
-	c.want(`{"op":"error","reason":"NO_CREDENTIALS"}`)
-	c.wantClose(closeNotAllowed)
+	inBubble(t, func(t *testing.T, start func(Options, ...*edda.Service) *world) {
+		k := newKeys()
+		k.set("t", everything("ada"))
+		c := start(Options{Authenticator: k, Ping: 200 * time.Millisecond}).dial(t, "Authorization", "Bearer t")
+		c.alive()
+		k.set("t", everything("bob"))
+		c.want(`{"op":"error","reason":"NO_CREDENTIALS"}`)
+		c.wantClose(closeNotAllowed)
+	})
 }
 
 // What the credentials do not allow is answered, and ends the connection.
