@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -196,9 +197,11 @@ func TestAsynchronousCall(t *testing.T) {
 	if at != "/v1/requests/"+doc["id"].(string) || doc["durability"] != "memory" || w.Header().Get("Edda-Request-Id") != doc["id"] {
 		t.Fatalf("got %v, %v", doc, w.Header())
 	}
-	_, w = want(t, g, 202, "GET", at+"/reply", "")
-	if w.Header().Get("Location") != at {
-		t.Errorf("got Location %q, want %q", w.Header().Get("Location"), at)
+	_, w = want(t, g, 202, "POST", "/v1/call/holds/1/x", "", "Prefer: respond-async")
+	held := w.Header().Get("Location")
+	_, w = want(t, g, 202, "GET", held+"/reply", "")
+	if w.Header().Get("Location") != held {
+		t.Errorf("got Location %q, want %q", w.Header().Get("Location"), held)
 	}
 	doc, _ = want(t, g, 200, "GET", at+"?wait=10s", "")
 	if doc["state"] != "succeeded" || doc["service"] != "slow" || doc["method"] != "x" || doc["attempts"] != 1.0 ||
@@ -487,10 +490,17 @@ func TestDelay(t *testing.T) {
 	}
 	want(t, g, 200, "POST", "/v1/call/echo/x", "hi", "Edda-Delay: 10ms")
 	want(t, g, 200, "POST", "/v1/call/echo/x", "hi", "Edda-At: 2020-01-01T00:00:00Z")
-	w = refused(t, g, edda.DeadlineExceeded, "POST", "/v1/call/slow/x", `{"ms":5000}`, "Edda-Deadline: 20ms")
-	if w.Header().Get("Edda-Attempts") == "" {
-		t.Errorf("got %v, want an outcome", w.Header())
-	}
+}
+
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := open(t)
+		begin := time.Now()
+		w := refused(t, g, edda.DeadlineExceeded, "POST", "/v1/call/slow/x", `{"ms":5000}`, "Edda-Deadline: 20ms")
+		if took := time.Since(begin); w.Header().Get("Edda-Attempts") == "" || took != 20*time.Millisecond {
+			t.Errorf("got %v after %v, want an outcome after 20ms", w.Header(), took)
+		}
+	})
 }
 
 func TestNamespaces(t *testing.T) {
