@@ -15,7 +15,7 @@ import (
 // What the client takes for the protocol is what the gateway speaks.
 func TestClientAndGateway(t *testing.T) {
 	js := nodejs(t)
-	addr := serveLive(t, wsgw.Options{Authenticator: &visitors{seen: map[string]time.Time{}}, Ping: 50 * time.Millisecond})
+	addr := serveLive(t, wsgw.Options{Authenticator: &visitors{seen: map[string]time.Time{}}, Ping: 2 * time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, js[0], append(js[1:], "testdata/tour.js", "http://"+addr)...)

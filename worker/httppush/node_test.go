@@ -22,10 +22,16 @@ import (
 // empty, in memory. The caller may stop it before the test ends.
 func open(t *testing.T, dir string, services ...*edda.Service) *node.Node {
 	t.Helper()
+	return openFor(t, 50*time.Millisecond, dir, services...)
+}
+
+// openFor is open with how long requests wait for an endpoint that is not in service.
+func openFor(t *testing.T, noWorkerWait time.Duration, dir string, services ...*edda.Service) *node.Node {
+	t.Helper()
 	o := node.Options{
 		Dir: dir, Partitions: 4, Services: services,
 		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) { return New(spec, Options{}) },
-		Limits:    node.Limits{NoServiceWait: time.Millisecond, NoWorkerWait: 50 * time.Millisecond},
+		Limits:    node.Limits{NoServiceWait: time.Millisecond, NoWorkerWait: noWorkerWait},
 	}
 	if dir == "" {
 		o.Durability = edda.Memory
@@ -109,7 +115,7 @@ func TestKeyedState(t *testing.T) {
 func TestRestartKeepsTheEndpoint(t *testing.T) {
 	dir := t.TempDir()
 	url, seen := recorder(t, counter)
-	n := open(t, dir)
+	n := openFor(t, patience, dir)
 	spec := envelope(users(url))
 	spec.Concurrency, spec.AttemptTimeout, spec.OnDead, spec.Methods = 3, 7*time.Second, edda.StopKey, []string{"add", "get"}
 	spec.Retry = edda.RetryPolicy{Max: 4, Delay: time.Second, Jitter: -1}
@@ -123,7 +129,7 @@ func TestRestartKeepsTheEndpoint(t *testing.T) {
 	made.Secret = ""
 	stop(t, n)
 
-	n = open(t, dir)
+	n = openFor(t, patience, dir)
 	wantCall(t, n, "users/a", "add", "{}", 200, `{"value":2}`)
 	for len(seen) > 0 {
 		if g := <-seen; g.method == "POST" && !verify(key, g) {
@@ -489,10 +495,10 @@ func TestSlowAnswer(t *testing.T) {
 			}
 		}
 	}))
-	spec.AttemptTimeout, spec.Retry = 50*time.Millisecond, edda.RetryPolicy{Max: 2, Delay: time.Millisecond}
+	spec.AttemptTimeout, spec.Retry = time.Second, edda.RetryPolicy{Max: 2, Delay: time.Millisecond}
 	set(t, n, spec)
 	_, err := call(t, n, "users/a", "x", "")
-	if edda.ReasonOf(err) != edda.Dead || !strings.Contains(err.Error(), "50ms") {
+	if edda.ReasonOf(err) != edda.Dead || !strings.Contains(err.Error(), "longer than 1s") {
 		t.Errorf("got %v, want %s and how long an attempt may take", err, edda.Dead)
 	}
 	mu.Lock()
