@@ -1,9 +1,11 @@
 package web_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -33,16 +35,20 @@ func TestClientInAStorm(t *testing.T) {
 	seed := rand.Uint64()
 	blowing.Go(func() { proxy.blow(seed, storm) })
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, js[0], append(js[1:], "testdata/storm.js", "http://"+proxy.l.Addr().String(), strconv.Itoa(n))...)
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
-	calm := time.AfterFunc(10*time.Second, func() { close(storm) })
-	out, err := cmd.Output()
-	if calm.Stop() {
-		close(storm)
-	}
+	over := time.Now().Add(10 * time.Second)
+	out, err := follow(cmd, func() (stop func()) { // once the client has had connections enough
+		calm := time.AfterFunc(time.Until(over), func() { close(storm) })
+		return func() {
+			if calm.Stop() {
+				close(storm)
+			}
+		}
+	})
 	blowing.Wait()
 	var got struct {
 		Connections                    int
@@ -71,6 +77,24 @@ func TestClientInAStorm(t *testing.T) {
 	if got.Connections < 5 {
 		t.Errorf("there were %d connections, want a storm", got.Connections)
 	}
+}
+
+// follow runs a command that writes a line before what it has to say, which is returned.
+// Begun is called after the line, and what it returns at the end.
+func follow(cmd *exec.Cmd, begun func() (end func())) ([]byte, error) {
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		defer begun()()
+		return nil, err
+	}
+	in := bufio.NewReader(pipe)
+	_, _ = in.ReadString('\n')
+	defer begun()()
+	out, err := io.ReadAll(in)
+	return out, errors.Join(err, cmd.Wait())
 }
 
 // serveLive serves live connections to a node with the example services and two channels,
@@ -126,6 +150,7 @@ type pair struct {
 	client, server net.Conn
 	silent         chan struct{} // closed: nothing goes through any more
 	hush           func()
+	left           bool // silent, and not cut: only the client finds that out
 }
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -222,19 +247,28 @@ func (p *proxy) each(f func(*pair)) {
 	}
 }
 
-// blow cuts connections, or has them fall silent, until it is told to stop.
+// blow cuts connections, or has them fall silent, until it is told to stop. Now and then
+// what is silent is left so.
 func (p *proxy) blow(seed uint64, stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	for {
+	for hushed := 0; ; {
 		select {
 		case <-stop:
 			return
 		case <-time.After(time.Duration(30+r.IntN(150)) * time.Millisecond):
 		}
 		if r.IntN(4) == 0 {
-			p.each(func(c *pair) { c.hush() })
+			p.each(func(c *pair) {
+				c.hush()
+				c.left = c.left || hushed%8 == 0
+				hushed++
+			})
 		} else {
-			p.each(func(c *pair) { c.cut() })
+			p.each(func(c *pair) {
+				if !c.left {
+					c.cut()
+				}
+			})
 		}
 	}
 }
