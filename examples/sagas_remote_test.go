@@ -1,7 +1,6 @@
 package examples_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"github.com/edda-io/edda/client"
 	"github.com/edda-io/edda/examples"
 	"github.com/edda-io/edda/saga"
-	"github.com/edda-io/edda/worker"
 )
 
 // definition reads one of the sagas that can be started with edda sagas start.
@@ -133,13 +131,7 @@ func TestSagaFiles(t *testing.T) {
 // The same code as in one process, with a worker and a client in others.
 func TestHammerOverTheNetwork(t *testing.T) {
 	url, _ := serveNode(t, t.TempDir())
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- worker.Run(ctx, url, examples.Smithy()) }()
-	defer func() {
-		cancel()
-		<-ended
-	}()
+	runWorker(t, url, examples.Smithy())
 	conn, err := client.Dial(url, client.Options{})
 	if err != nil {
 		t.Fatal(err)

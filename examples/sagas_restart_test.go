@@ -11,7 +11,6 @@ import (
 	"github.com/edda-io/edda/client"
 	"github.com/edda-io/edda/node"
 	"github.com/edda-io/edda/saga"
-	"github.com/edda-io/edda/worker"
 )
 
 // stopped notes what a service has done, and holds up one of its methods the first
@@ -94,13 +93,9 @@ func TestSagasOutliveTheNode(t *testing.T) {
 func TestTwoProcesses(t *testing.T) {
 	url, _ := serveNode(t, t.TempDir())
 	s := &stopped{}
-	ctx, cancel := context.WithCancel(t.Context())
-	var workers sync.WaitGroup
 	for range 2 {
-		workers.Go(func() { worker.Run(ctx, url, s.service()) })
+		runWorker(t, url, s.service())
 	}
-	defer workers.Wait()
-	defer cancel()
 	conn, err := client.Dial(url, client.Options{})
 	if err != nil {
 		t.Fatal(err)

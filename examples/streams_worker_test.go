@@ -28,18 +28,56 @@ func dial(t *testing.T, url string) *stream.Client {
 	return stream.NewClient(conn)
 }
 
-// runWorker hosts services for a node until the test ends.
+// runWorker hosts services for a node until the test ends. It returns once the node has them.
 func runWorker(t *testing.T, url string, services ...*edda.Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- worker.Run(ctx, url, services...) }()
+	there := make(chan struct{})
+	o := worker.Options{OnConnect: func(string) {
+		select {
+		case <-there: // it was away
+		default:
+			close(there)
+		}
+	}}
+	var why error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		why = o.Run(ctx, url, services...)
+	}()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
+		if <-ended; why != nil {
+			t.Error(why)
 		}
 	})
+	select {
+	case <-there:
+	case <-ended:
+		t.Fatal("the worker ended before the node had its services")
+	case <-time.After(patience):
+		t.Fatalf("the node did not have the services of the worker within %v", patience)
+	}
+}
+
+// grouped waits until each of the streams has a group.
+func grouped(t *testing.T, streams *stream.Client, names ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, name := range names {
+		for {
+			groups, err := streams.Groups(ctx, name)
+			if err != nil && edda.ReasonOf(err) != edda.NoStream {
+				t.Fatalf("waiting for a group of %s: %v", name, err)
+			}
+			if len(groups) > 0 {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 }
 
 // The same types as in one process, with the consumers and the callers in others. The
@@ -52,6 +90,7 @@ func TestStreamsOverTheNetwork(t *testing.T) {
 	if _, _, err := streams.Set(t.Context(), edda.StreamSpec{Name: "greetings"}); err != nil {
 		t.Fatal(err)
 	}
+	grouped(t, streams, "greetings", "orders", "priced", "bills") // they begin at the end
 	heard := make(chan string, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	read := make(chan error, 1)
