@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/edda-io/edda"
 )
 
 // patience bounds each wait for a program; a machine under load is slow.
@@ -154,20 +156,32 @@ func runNodejs(t *testing.T, dir, script, url, id string) *nodejs {
 // until reads what the worker prints up to a line that has the text.
 func (w *nodejs) until(t *testing.T, text string) {
 	t.Helper()
+	w.untilEither(t, text, &nodejs{})
+}
+
+// untilEither is until for what this worker or the other one prints. It reports whether it
+// was this one.
+func (w *nodejs) untilEither(t *testing.T, text string, other *nodejs) bool {
+	t.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
+		var line string
+		var ok bool
+		by := w
 		select {
-		case line, ok := <-w.lines:
-			if !ok {
-				t.Fatalf("the worker has ended, and did not say %q", text)
-			}
-			w.said = append(w.said, line)
-			if strings.Contains(line, text) {
-				return
-			}
+		case line, ok = <-w.lines:
+		case line, ok = <-other.lines:
+			by = other
 		case <-late.C:
 			t.Fatalf("the worker did not say %q within %v", text, patience)
+		}
+		if !ok {
+			t.Fatalf("the worker has ended, and did not say %q", text)
+		}
+		by.said = append(by.said, line)
+		if strings.Contains(line, text) {
+			return by == w
 		}
 	}
 }
@@ -266,12 +280,16 @@ func TestNodejsTestService(t *testing.T) {
 	}
 }
 
+// nap is how long a worker is busy: longer than what is done to it meanwhile takes. The
+// tests that have it nap do so at the same time.
+const nap = `{"ms":5000}`
+
 // slow has a worker be busy for a while, and returns where the answer will come.
 func slow(t *testing.T, url string) <-chan result {
 	t.Helper()
 	answered := make(chan result, 1)
 	go func() { // every test waits for the answer
-		res, err := http.Post(url+"/v1/call/TEST_SERVICE/slow", "application/json", strings.NewReader(`{"ms":2000}`))
+		res, err := http.Post(url+"/v1/call/TEST_SERVICE/slow", "application/json", strings.NewReader(nap))
 		if err != nil {
 			answered <- result{err: err}
 			return
@@ -292,7 +310,7 @@ type result struct {
 // check says what is wrong with the answer to slow.
 func (r result) check(t *testing.T, url string, attempts int) {
 	t.Helper()
-	if r.err != nil || r.status != 200 || r.body != `{"ms":2000}` {
+	if r.err != nil || r.status != 200 || r.body != nap {
 		t.Fatalf("got %+v, want 200 with what was sent", r)
 	}
 	var info struct{ Attempts int }
@@ -302,21 +320,40 @@ func (r result) check(t *testing.T, url string, attempts int) {
 	}
 }
 
+// untilTaken waits until the node knows that a worker has begun with what slow asks for.
+func untilTaken(t *testing.T, url string) {
+	t.Helper()
+	for until := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		var p struct{ Items []struct{ State edda.State } }
+		get(t, url+"/v1/requests?service=TEST_SERVICE", &p)
+		if len(p.Items) == 1 && p.Items[0].State == edda.Taken {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatalf("the node has %+v, want one request that was taken", p.Items)
+		}
+	}
+}
+
 // What a killed worker was doing is done by another one, at once.
 func TestNodejsWorkerIsKilled(t *testing.T) {
+	t.Parallel()
 	dir := nodejsDir(t)
 	url, _ := serveNode(t, t.TempDir())
-	first := startNodejs(t, dir, url, "first")
+	busy, other := startNodejs(t, dir, url, "first"), startNodejs(t, dir, url, "second")
 	answer := slow(t, url)
-	first.until(t, "attempt 1")
-	second := startNodejs(t, dir, url, "second")
-	first.kill()
-	second.until(t, "attempt 2")
+	if !busy.untilEither(t, "attempt 1", other) {
+		busy, other = other, busy
+	}
+	untilTaken(t, url) // else the attempt costs nothing
+	busy.kill()
+	other.until(t, "attempt 2")
 	(<-answer).check(t, url, 2)
 }
 
 // A worker that is told to stop finishes what it does, and takes nothing more.
 func TestNodejsWorkerDrains(t *testing.T) {
+	t.Parallel()
 	dir := nodejsDir(t)
 	url, _ := serveNode(t, t.TempDir())
 	first := startNodejs(t, dir, url, "first")
