@@ -209,7 +209,7 @@ func (b *tab) hears(n int) {
 func TestChatSurvivesItsNode(t *testing.T) {
 	b := startBrowser(t)
 	dir := t.TempDir()
-	chat := startProgram(t, "chat", "-listen", "127.0.0.1:0", "-dir", dir)
+	chat := startProgram(t, "chat", "-listen", fixedPort(t), "-dir", dir)
 	ada, bob := b.open(t, "Ada", chat.url), b.open(t, "Bob", chat.url)
 	both := []*tab{ada, bob}
 	ada.picture("join", 400, 750, "light")

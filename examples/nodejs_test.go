@@ -379,7 +379,7 @@ func TestNodejsWorkerDrains(t *testing.T) {
 // A worker stops also while there is no node.
 func TestNodejsWorkerStopsWithoutANode(t *testing.T) {
 	dir := nodejsDir(t)
-	url, stop := serveNode(t, t.TempDir())
+	url, stop := serveNodeAt(t, t.TempDir(), fixedPort(t))
 	stop() // nobody listens there now
 	w := runNodejs(t, dir, "main.js", url, "js")
 	w.until(t, "connection lost")
@@ -396,7 +396,7 @@ func TestNodejsWorkerStopsWithoutANode(t *testing.T) {
 func TestNodejsWorkerFindsTheNodeAgain(t *testing.T) {
 	dir := nodejsDir(t)
 	data := t.TempDir()
-	url, stop := serveNode(t, data)
+	url, stop := serveNodeAt(t, data, fixedPort(t))
 	w := startNodejs(t, dir, url, "js")
 	if status, answer := post(t, url+"/v1/call/users/ada/allow", `{"email":"a@x"}`); status != 200 || answer != "ok" {
 		t.Fatalf("allow: got %d %s", status, answer)

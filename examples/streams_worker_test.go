@@ -85,7 +85,7 @@ func grouped(t *testing.T, streams *stream.Client, names ...string) {
 // node is started anew in between, and nobody has to do anything about it.
 func TestStreamsOverTheNetwork(t *testing.T) {
 	dir := t.TempDir()
-	url, stop := serveNode(t, dir)
+	url, stop := serveNodeAt(t, dir, fixedPort(t))
 	runWorker(t, url, append(consumers(t, examples.Billing()...), consumers(t, examples.Greeter())...)...)
 	streams := dial(t, url)
 	if _, _, err := streams.Set(t.Context(), edda.StreamSpec{Name: "greetings"}); err != nil {
