@@ -70,6 +70,7 @@ var rooms = []room{
 	}, never: append([]string{sdk}, disk...)},
 	{dir: "auth", imports: []string{"."}},
 	{dir: "internal/testca", stdlib: true},
+	{dir: "internal/freeport", stdlib: true}, // for tests
 	{dir: "eddaproto", imports: []string{"."}},
 	{dir: "rpc", imports: []string{}, never: world},
 	{dir: "worker", imports: []string{".", "internal/wire", "internal/rendezvous", "internal/rpcconn", "internal/inputschema", "internal/lazyctx"}},

@@ -22,6 +22,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/client"
+	"github.com/edda-io/edda/internal/freeport"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
 
@@ -162,7 +163,7 @@ func TestBrokenConnection(t *testing.T) {
 // Without a node a request is refused after a while; nothing was stored. One that
 // comes in time takes it.
 func TestNoConnection(t *testing.T) {
-	addr := freeAddress(t)
+	addr := freeport.Address(t)
 	conn := dial(t, addr, client.Options{ConnectTimeout: 50 * time.Millisecond})
 	_, err := conn.Client().Call(t.Context(), msg("users/1", "say", "a"))
 	wantReason(t, err, edda.Unavailable)

@@ -2,10 +2,7 @@ package client_test
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"net"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -48,22 +45,6 @@ type fakeNode struct {
 func newFakeNode(t *testing.T) *fakeNode {
 	t.Helper()
 	return newFakeNodeAt(t, "127.0.0.1:0")
-}
-
-// freeAddress returns an address that nobody listens on, nor will by chance: on
-// Linux all of 127.0.0.0/8 is this machine, and others use 127.0.0.1.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	host := "127.0.0.1"
-	if runtime.GOOS == "linux" {
-		host = fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func newFakeNodeAt(t *testing.T, addr string, o ...grpc.ServerOption) *fakeNode {

@@ -86,7 +86,7 @@ func serve(t *testing.T, n *node.Node) (url string) {
 func host(t *testing.T, url string, services ...*edda.Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	connected := make(chan string, 1)
+	connected := make(chan struct{})
 	done := make(chan error, 1)
 	first := sync.OnceFunc(func() { close(connected) })
 	o := worker.Options{OnConnect: func(string) { first() }}

@@ -17,6 +17,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/client"
+	"github.com/edda-io/edda/internal/freeport"
 	"github.com/edda-io/edda/internal/testca"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 )
@@ -106,7 +107,7 @@ func TestWrongForGood(t *testing.T) {
 // That nobody listens is said once, however long that lasts, and again after there
 // was a connection.
 func TestWrongForNow(t *testing.T) {
-	n := newFakeNodeAt(t, freeAddress(t))
+	n := newFakeNodeAt(t, freeport.Address(t))
 	n.on(answerAll)
 	log := newWarnings()
 	conn, err := client.Dial(n.url, client.Options{Logger: slog.New(log), ConnectTimeout: 300 * time.Millisecond, Connections: 1})

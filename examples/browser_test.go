@@ -16,6 +16,8 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/edda-io/edda/internal/freeport"
 )
 
 // browser is where tabs are opened.
@@ -209,7 +211,7 @@ func (b *tab) hears(n int) {
 func TestChatSurvivesItsNode(t *testing.T) {
 	b := startBrowser(t)
 	dir := t.TempDir()
-	chat := startProgram(t, "chat", "-listen", fixedPort(t), "-dir", dir)
+	chat := startProgram(t, "chat", "-listen", freeport.Localhost(t), "-dir", dir)
 	ada, bob := b.open(t, "Ada", chat.url), b.open(t, "Bob", chat.url)
 	both := []*tab{ada, bob}
 	ada.picture("join", 400, 750, "light")

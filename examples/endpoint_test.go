@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/gateway/oneport"
 	"github.com/edda-io/edda/gateway/rpcgw"
+	"github.com/edda-io/edda/internal/freeport"
 	"github.com/edda-io/edda/node"
 	"github.com/edda-io/edda/worker/httppush"
 )
@@ -42,22 +42,6 @@ func program(t *testing.T, name string) string {
 func serveNode(t *testing.T, dir string, services ...*edda.Service) (url string, stop func()) {
 	t.Helper()
 	return serveNodeAt(t, dir, "127.0.0.1:0", services...)
-}
-
-// fixedPort returns an address that is free, and that no connection is given by itself
-// while nobody listens there.
-func fixedPort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 20_000 + rand.IntN(12_000)})
-		if err == nil {
-			at := l.Addr().String()
-			_ = l.Close()
-			return at
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // serveNodeAt is serveNode at an address.
@@ -163,7 +147,7 @@ func runClient(t *testing.T, url string) {
 func TestPythonWorkerAndCurlClient(t *testing.T) {
 	dir := t.TempDir()
 	edda, stop := serveNode(t, dir)
-	worker, kill := pythonWorker(t, edda, fixedPort(t))
+	worker, kill := pythonWorker(t, edda, freeport.Localhost(t))
 	runClient(t, edda)
 
 	// The state that the worker keeps with Edda outlives worker and node.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/freeport"
 )
 
 // patience bounds each wait for a program; a machine under load is slow.
@@ -323,13 +324,17 @@ func (r result) check(t *testing.T, url string, attempts int) {
 // untilTaken waits until the node knows that a worker has begun with what slow asks for.
 func untilTaken(t *testing.T, url string) {
 	t.Helper()
-	for until := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	look, late := time.NewTicker(5*time.Millisecond), time.After(patience)
+	defer look.Stop()
+	for {
 		var p struct{ Items []struct{ State edda.State } }
 		get(t, url+"/v1/requests?service=TEST_SERVICE", &p)
 		if len(p.Items) == 1 && p.Items[0].State == edda.Taken {
 			return
 		}
-		if time.Now().After(until) {
+		select {
+		case <-look.C:
+		case <-late:
 			t.Fatalf("the node has %+v, want one request that was taken", p.Items)
 		}
 	}
@@ -379,7 +384,7 @@ func TestNodejsWorkerDrains(t *testing.T) {
 // A worker stops also while there is no node.
 func TestNodejsWorkerStopsWithoutANode(t *testing.T) {
 	dir := nodejsDir(t)
-	url, stop := serveNodeAt(t, t.TempDir(), fixedPort(t))
+	url, stop := serveNodeAt(t, t.TempDir(), freeport.Localhost(t))
 	stop() // nobody listens there now
 	w := runNodejs(t, dir, "main.js", url, "js")
 	w.until(t, "connection lost")
@@ -396,7 +401,7 @@ func TestNodejsWorkerStopsWithoutANode(t *testing.T) {
 func TestNodejsWorkerFindsTheNodeAgain(t *testing.T) {
 	dir := nodejsDir(t)
 	data := t.TempDir()
-	url, stop := serveNodeAt(t, data, fixedPort(t))
+	url, stop := serveNodeAt(t, data, freeport.Localhost(t))
 	w := startNodejs(t, dir, url, "js")
 	if status, answer := post(t, url+"/v1/call/users/ada/allow", `{"email":"a@x"}`); status != 200 || answer != "ok" {
 		t.Fatalf("allow: got %d %s", status, answer)

@@ -14,6 +14,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/client"
 	"github.com/edda-io/edda/examples"
+	"github.com/edda-io/edda/internal/freeport"
 	"github.com/edda-io/edda/stream"
 	"github.com/edda-io/edda/worker"
 )
@@ -67,6 +68,8 @@ func grouped(t *testing.T, streams *stream.Client, names ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
 	for _, name := range names {
 		for {
 			groups, err := streams.Groups(ctx, name)
@@ -76,7 +79,7 @@ func grouped(t *testing.T, streams *stream.Client, names ...string) {
 			if len(groups) > 0 {
 				break
 			}
-			time.Sleep(5 * time.Millisecond)
+			<-look.C
 		}
 	}
 }
@@ -85,7 +88,7 @@ func grouped(t *testing.T, streams *stream.Client, names ...string) {
 // node is started anew in between, and nobody has to do anything about it.
 func TestStreamsOverTheNetwork(t *testing.T) {
 	dir := t.TempDir()
-	url, stop := serveNodeAt(t, dir, fixedPort(t))
+	url, stop := serveNodeAt(t, dir, freeport.Localhost(t))
 	runWorker(t, url, append(consumers(t, examples.Billing()...), consumers(t, examples.Greeter())...)...)
 	streams := dial(t, url)
 	if _, _, err := streams.Set(t.Context(), edda.StreamSpec{Name: "greetings"}); err != nil {
@@ -228,13 +231,15 @@ func TestGroupOfThreeWorkers(t *testing.T) {
 	const keys, each = 30, 10
 	work := streams.Writer("work", stream.WriterOptions{})
 	left := 0 // to be done
-	until := time.Now().Add(patience)
+	more, late := time.NewTicker(5*time.Millisecond), time.After(patience)
+	defer more.Stop()
 	for n := 0; n < keys*each || idle(has) >= 0; n++ { // each gets something to do
 		if n >= keys*each {
-			if time.Now().After(until) {
+			select {
+			case <-more.C:
+			case <-late:
 				t.Fatalf("member %d had nothing to do", idle(has))
 			}
-			time.Sleep(5 * time.Millisecond)
 		}
 		m := edda.StreamMessage{ID: fmt.Sprint(n), Type: "do", Key: fmt.Sprint(n % keys), Payload: fmt.Append(nil, n)}
 		if _, err := work.Append(t.Context(), m); err != nil {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/freeport"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 	"github.com/edda-io/edda/worker"
 )
@@ -324,7 +325,7 @@ func (s said) Handle(_ context.Context, r slog.Record) error {
 
 // A worker may start before its node.
 func TestStartsBeforeTheNode(t *testing.T) {
-	addr := freeAddress(t)
+	addr := freeport.Address(t)
 	log, messages := listen()
 	r := runAt(t, addr, worker.Options{Logger: log}, balanced("echo", echo))
 	if m := recv(t, messages); m != "no connection to the node" {

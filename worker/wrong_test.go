@@ -22,6 +22,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/gateway/oneport"
+	"github.com/edda-io/edda/internal/freeport"
 	"github.com/edda-io/edda/internal/testca"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
 	"github.com/edda-io/edda/worker"
@@ -231,7 +232,7 @@ func TestWrongForNow(t *testing.T) {
 // worker does not: the next one that listens there may be as before. Each cause is
 // told once.
 func TestWrongAfterwards(t *testing.T) {
-	n := newFakeNodeAt(t, freeAddress(t))
+	n := newFakeNodeAt(t, freeport.Address(t))
 	log := lines{slog.DiscardHandler, make(chan line, 1000)}
 	r := n.run(worker.Options{Logger: slog.New(log)}, balanced("echo", echo))
 	n.registered()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/client"
+	"github.com/edda-io/edda/internal/freeport"
 )
 
 // TestKillLive kills the real program again and again, and breaks connections, while
@@ -63,7 +64,7 @@ func killLive(t *testing.T, durability string, kills int) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	p := newProcess(t, durability)
-	p.listen = fixedPort(t)
+	p.listen = freeport.Localhost(t)
 	if err := p.start(ctx); err != nil {
 		t.Fatal(err)
 	}

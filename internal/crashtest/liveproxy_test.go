@@ -196,19 +196,3 @@ func reset(c *net.TCPConn) {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }
-
-// fixedPort returns an address that is free, and that no connection is given by itself
-// while nobody listens there.
-func fixedPort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 20_000 + rand.IntN(12_000)})
-		if err == nil {
-			at := ln.Addr().String()
-			_ = ln.Close()
-			return at
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,28 +17,13 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/freeport"
 	"github.com/edda-io/edda/internal/seldom"
 )
 
 func one(t *testing.T) *fakeAttempt {
 	t.Helper()
 	return attemptAt(t.Context(), &edda.Message{Type: "x", To: edda.Address{Name: "users", Key: "k"}, Payload: []byte("x")}, state{})
-}
-
-// freeAddress returns an address that nobody listens on, nor will by chance: on
-// Linux all of 127.0.0.0/8 is this machine, and others use 127.0.0.1.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	host := "127.0.0.1"
-	if runtime.GOOS == "linux" {
-		host = fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // listenAgain serves at an address that was free, or served before.
@@ -61,7 +43,7 @@ func listenAgain(t *testing.T, address string, h http.HandlerFunc) *httptest.Ser
 
 // An endpoint that is down costs no attempt, and is found when it comes.
 func TestDownAtStart(t *testing.T) {
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	r, w := serveRunner(t, users("http://"+address), Options{})
 	a, b := one(t), one(t)
 	r.start(a)
@@ -217,7 +199,7 @@ func TestChange(t *testing.T) {
 	w.stays(t)
 
 	// One with a health check has to pass it, one without is taken to be there.
-	spec.URL, spec.HealthPath = "http://"+freeAddress(t), "/healthz"
+	spec.URL, spec.HealthPath = "http://"+freeport.Address(t), "/healthz"
 	if err := r.Change(spec); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +250,7 @@ func TestServeWaitsForAttempts(t *testing.T) {
 // An attempt that cannot be made when nobody watches any more is handed back all
 // the same.
 func TestHandedBackAtTheEnd(t *testing.T) {
-	r, err := New(users("http://"+freeAddress(t)), Options{})
+	r, err := New(users("http://"+freeport.Address(t)), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/freeport"
 	"github.com/edda-io/edda/node"
 )
 
@@ -219,7 +220,7 @@ func TestSetEndpointRefuses(t *testing.T) {
 	refused(users("http://user:secret@host/"), edda.BadValue)
 
 	// One that nobody can reach holds its requests, and with them its kind.
-	url := "http://" + freeAddress(t)
+	url := "http://" + freeport.Address(t)
 	set(t, n, users(url))
 	ack, err := n.Client().Send(t.Context(), &edda.Message{To: edda.Address{Name: "users", Key: "a"}, Type: "x"})
 	if err != nil {
@@ -272,7 +273,7 @@ func TestServiceTakesThePlaceOfAnEndpoint(t *testing.T) {
 // when the endpoint comes.
 func TestRequestsWaitForTheEndpoint(t *testing.T) {
 	n := open(t, "")
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	spec := users("http://" + address)
 	spec.Retry = edda.RetryPolicy{Max: 1}
 	set(t, n, spec)
@@ -423,7 +424,7 @@ func TestStopHandsBack(t *testing.T) {
 // request is answered, and what each one did to its key's state is done once.
 func TestEndpointComesAndGoes(t *testing.T) {
 	n := open(t, "")
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	spec := envelope(users("http://" + address))
 	spec.Retry = edda.RetryPolicy{Max: -1, Delay: time.Millisecond, MaxDelay: 10 * time.Millisecond}
 	set(t, n, spec)
@@ -518,7 +519,7 @@ func TestEndpointsUnderStress(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
-	urls := []string{good, slow, "http://" + freeAddress(t)}
+	urls := []string{good, slow, "http://" + freeport.Address(t)}
 	for round := range 5 {
 		n := open(t, "")
 		ctx, cancel := context.WithCancel(t.Context())
