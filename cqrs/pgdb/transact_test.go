@@ -132,6 +132,14 @@ func TestSerializable(t *testing.T) {
 			if n := calls.Load(); n < wantCalls || level == sql.LevelRepeatableRead && n != wantCalls {
 				t.Errorf("got %d calls, want %d", n, wantCalls)
 			}
+			wantLast := 2 // whoever came second has seen the first
+			if level == sql.LevelRepeatableRead {
+				wantLast = 1
+			}
+			var last int
+			if err := d.Reader().QueryRowContext(t.Context(), "SELECT max(n) FROM counters").Scan(&last); err != nil || last != wantLast {
+				t.Errorf("the larger counter is %d, %v, want %d", last, err, wantLast)
+			}
 		})
 	}
 }

@@ -133,7 +133,16 @@ var tellRunning = sync.OnceValue(func() error {
 // interrupted writes for ever, until its context is cancelled in the midst of the statement.
 func interrupted(ctx context.Context, tx *driver.Tx) error {
 	ctx, cancel := context.WithCancel(ctx)
-	go func() { <-running; cancel() }()
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel()
+	waiting.Go(func() {
+		select {
+		case <-running:
+			cancel()
+		case <-ctx.Done(): // it has never begun
+		}
+	})
 	_, err := tx.ExecContext(ctx, "INSERT INTO names (name) WITH RECURSIVE r(i) AS (SELECT running() UNION ALL SELECT i + 1 FROM r) SELECT 'x' || max(i) FROM r")
 	return err
 }
