@@ -185,6 +185,8 @@ const (
 	maxHeaderBytes  = 64 << 10
 	minClientPing   = time.Second
 	readBufferBytes = 4 << 10 // most connections are idle, most of the time
+	streamWindow    = 1 << 20 // what a peer may send before a stream is read
+	connWindow      = 4 << 20
 )
 
 // server returns a gRPC server with all services.
@@ -196,6 +198,9 @@ func (g *Gateway) server(opts ...grpc.ServerOption) *grpc.Server {
 		grpc.WaitForHandlers(true),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ReadBufferSize(readBufferBytes),
+		// Windows of a fixed size, because to find out the best one gRPC answers what comes
+		// with a ping of its own, when whoever is to hear of it should be woken.
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		// A peer that is gone without a word is found out, whatever its streams do.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: g.opts.Ping, Timeout: g.opts.PingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
