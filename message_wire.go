@@ -196,8 +196,10 @@ func (r *Reply) AppendBinary(b []byte) ([]byte, error) {
 	return append(b, r.unknown...), nil
 }
 
-// UnmarshalBinary reads what AppendBinary wrote. The payload aliases b.
+// UnmarshalBinary reads what AppendBinary wrote. The payload aliases b. A content type
+// that r has already is not copied.
 func (r *Reply) UnmarshalBinary(b []byte) error {
+	before := r.ContentType
 	*r = Reply{}
 	rd := wire.NewReader(b)
 	var f wire.Field
@@ -210,7 +212,9 @@ func (r *Reply) UnmarshalBinary(b []byte) error {
 				return fmt.Errorf("reply header: %w", err)
 			}
 		case rContentType:
-			r.ContentType = string(f.Bytes)
+			if r.ContentType = before; before != string(f.Bytes) {
+				r.ContentType = string(f.Bytes)
+			}
 		case rPayload:
 			r.Payload = f.Bytes
 		default:

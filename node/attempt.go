@@ -33,17 +33,19 @@ type Attempt struct {
 	delivery   *record.Delivery // nil unless it is a message of a stream
 	number     int
 	hash       uint64
-	accepted   time.Time
-	msg        *edda.Message // nil: in the table
-	state      *keystate.View
+	accepted   int64
+	msg        *edda.Message    // nil: in the table
+	view       keystate.View    // of an ordered service
+	state      edda.StateReader // it is the view; nil: a balanced service
+	given      edda.Dispatch    // what a handler in this process gets
 	started    time.Time
 	limit      time.Duration
 	timeout    int64 // when the attempt is fenced, in Unix nanoseconds; of the partition's goroutine
 	ctx        lazyctx.Context
 	taken      atomic.Bool
-	hold       edda.WorkerHold
-	settled    atomic.Bool  // somebody has ended it, or given it up
-	lingers    atomic.Int32 // one of the states below
+	hold       *edda.WorkerHold // nil in this process
+	settled    atomic.Bool      // somebody has ended it, or given it up
+	lingers    atomic.Int32     // one of the states below
 	parts      atomic.Pointer[partLine]
 	span       atomic.Pointer[trace.Span] // nil when nobody traces, or not any more
 
@@ -84,10 +86,11 @@ func (p *partition) start(r *request.Request, slot *host) {
 	l.closing, l.version, l.absent = false, slot.version, 0
 	a := &Attempt{
 		p: p, req: r, svc: slot.svc, host: slot, seq: r.Seq, fence: r.Fence, step: r.Step, delivery: r.Delivery, number: r.Attempts, hash: r.Hash,
-		accepted: timeOf(r.AcceptedAt), msg: r.Decoded(), started: time.Now(), limit: attemptTimeoutOf(r, slot.svc.view()),
+		accepted: r.AcceptedAt, msg: r.Decoded(), started: p.arrived, limit: attemptTimeoutOf(r, slot.svc.view()),
 	}
 	if r.Kind == edda.Ordered {
-		a.state = p.requests.View(r)
+		a.view = p.requests.View(r)
+		a.state = &a.view
 	}
 	a.renew(r.Deadline, a.started)
 	l.attempt = a
@@ -141,7 +144,8 @@ func (a *Attempt) invoke() {
 		return
 	}
 	a.trace()
-	out := a.host.def.Invoke(a.Context(), a.Dispatch())
+	a.given = a.dispatch()
+	out := a.host.def.Invoke(a.Context(), &a.given)
 	a.readQueues(&out)
 	a.keep(&out)
 }
@@ -158,7 +162,7 @@ func (a *Attempt) load() bool {
 		return false
 	}
 	if msg.Time.IsZero() { // else whoever made a message of a stream has said when that was
-		msg.Time = a.accepted
+		msg.Time = timeOf(a.accepted)
 	}
 	a.msg = msg
 	return true

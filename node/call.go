@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +43,8 @@ type call struct {
 	place place        // valid from stageAccepted on
 	res   *result      // valid when done was signaled; nil: acknowledged
 	err   *edda.Error  // likewise
-	done  chan struct{}
+	told  atomic.Bool
+	done  chan struct{} // gets one signal
 }
 
 // The stages of a call, as its goroutine and the partition's see them.
@@ -76,6 +78,24 @@ type result struct {
 
 func newCall(waits bool) *call { return &call{waits: waits, done: make(chan struct{}, 1)} }
 
+// bells are the channels of calls whose one signal was taken, for other calls of the
+// same node.
+type bells struct{ pool sync.Pool }
+
+func (b *bells) newCall(waits bool) *call {
+	if done, ok := b.pool.Get().(chan struct{}); ok {
+		return &call{waits: waits, done: done}
+	}
+	return newCall(waits)
+}
+
+// heard takes the channel back from a call whose signal was taken, and returns what
+// the call was refused with.
+func (b *bells) heard(c *call) error {
+	b.pool.Put(c.done)
+	return c.error()
+}
+
 // accepted notes that the request is durable, and wakes a caller who wants no
 // more than that.
 func (c *call) accepted(at place) {
@@ -106,12 +126,11 @@ func (c *call) refuse(err *edda.Error) {
 	c.signal()
 }
 
-// signal wakes the caller. The channel has room for one; a call gets at most one
-// acknowledgement, outcome or error.
+// signal wakes the caller. The first acknowledgement, outcome or error counts: by the
+// second the channel may be another call's.
 func (c *call) signal() {
-	select {
-	case c.done <- struct{}{}:
-	default:
+	if !c.told.Swap(true) {
+		c.done <- struct{}{}
 	}
 }
 
@@ -147,7 +166,7 @@ func (c *call) startsNow() bool {
 
 // Send makes the message durable. See edda.Client.Send.
 func (n *Node) Send(ctx context.Context, m *edda.Message) (*edda.Ack, error) {
-	c := newCall(false)
+	c := n.bells.newCall(false)
 	m.Chain = nil // nobody waits, so no circle can close
 	if err := n.ask(ctx, m, c, true); err != nil {
 		return nil, err
@@ -166,7 +185,7 @@ func (n *Node) Call(ctx context.Context, m *edda.Message) (*edda.Reply, error) {
 // is ever. It does so from the goroutine of a partition, which acked must not hold up; where
 // ctx ends first that may be after CallAcked has returned.
 func (n *Node) CallAcked(ctx context.Context, m *edda.Message, acked func(*edda.Ack)) (*edda.Reply, error) {
-	c := newCall(true)
+	c := n.bells.newCall(true)
 	if acked != nil {
 		c.onAccept = func(at *place) { acked(n.ack(at)) }
 	}
@@ -208,7 +227,7 @@ func (c *call) await(ctx context.Context, p *partition, noWorker <-chan time.Tim
 		waiting = false
 		select {
 		case <-c.done:
-			return c.error()
+			return p.n.bells.heard(c)
 		case <-ctx.Done():
 		case <-noWorker:
 			reason, why = edda.NoWorker, errNoWorker
@@ -221,13 +240,13 @@ func (c *call) await(ctx context.Context, p *partition, noWorker <-chan time.Tim
 	if !left {
 		select {
 		case <-c.done:
-			return c.error()
+			return p.n.bells.heard(c)
 		case <-p.halted:
 		}
 	}
 	select {
 	case <-c.done: // it came at the same time
-		return c.error()
+		return p.n.bells.heard(c)
 	default:
 	}
 	if accepted {

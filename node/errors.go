@@ -147,6 +147,9 @@ func (r *result) error(op, why string) *edda.Error {
 // decodeReply returns the reply of a request that succeeded.
 func (r *result) decodeReply(c *call) (*edda.Reply, error) {
 	reply := new(edda.Reply)
+	if c.msg != nil {
+		reply.ContentType = c.msg.ContentType // most of the time it is the same
+	}
 	if err := reply.UnmarshalBinary(r.reply); err != nil {
 		return nil, errInternal(c.op(), err)
 	}

@@ -63,6 +63,7 @@ type Node struct {
 	started  atomic.Bool
 	draining atomic.Bool
 
+	bells      bells
 	handlers   *tally         // handlers and interceptors
 	replying   chan struct{}  // holds one of each call of OnReply that runs
 	loops      sync.WaitGroup // of partitions and checkpoints

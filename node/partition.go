@@ -46,7 +46,8 @@ type partition struct {
 	next     engine.Position
 	building *batch
 	spare    []*batch
-	inFlight int // batches handed to the engine
+	inFlight int       // batches handed to the engine
+	arrived  time.Time // when the last one came back
 	last     int64
 
 	recent     [recentRequests]*request.Request // ended, and not kept
@@ -124,6 +125,7 @@ type live struct {
 	req     *request.Request
 	svc     *service
 	waiters []*call
+	first   [1]*call // room for waiters, of which there is one most of the time
 	attempt *Attempt // running
 	version string   // of the worker that tried it last
 	spared  uint8    // how often a worker went away before it had taken it
@@ -156,6 +158,7 @@ func (p *partition) liveFrom(r *request.Request, c *call) *live {
 		return l
 	}
 	l = &live{req: r, slot: -1}
+	l.waiters = l.first[:0]
 	if c != nil {
 		l.svc = c.svc
 	} else {
@@ -427,7 +430,7 @@ func (p *partition) recycle(b *batch) {
 
 // A partition keeps a few batches of ordinary size for later.
 const (
-	maxSpare        = 4
+	maxSpare        = 8
 	maxSpareRecords = 256
 )
 
@@ -456,7 +459,8 @@ func (p *partition) append() {
 // complete applies a batch that came back from the engine.
 func (p *partition) complete(b *batch) error {
 	p.inFlight--
-	p.n.metrics.Appends.Observe(time.Since(b.begun).Seconds())
+	p.arrived = time.Now()
+	p.n.metrics.Appends.Observe(p.arrived.Sub(b.begun).Seconds())
 	if b.result.Outcome != engine.Durable {
 		p.refuse(b)
 		return fmt.Errorf("append: %w", &appendError{b.result})
@@ -465,7 +469,7 @@ func (p *partition) complete(b *batch) error {
 	for i, rec := range b.Records {
 		pr := &b.proposals[i]
 		if pr.call != nil {
-			p.requests.Hint(pr.call.msg)
+			p.requests.Hint(pr.call.msg, pr.call.addr)
 		}
 		if err := p.fold.Apply(uint64(b.First)+uint64(i), rec); err != nil {
 			p.unapplied = append(p.unapplied, b)

@@ -15,11 +15,13 @@ func (a *Attempt) ID() uint64 { return a.id }
 
 // Dispatch is what the handler gets. Nobody may change the message.
 func (a *Attempt) Dispatch() *edda.Dispatch {
-	d := &edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence, Renewer: a, Parts: a, Step: a.stepRef(), Delivery: a.deliveryRef()}
-	if a.state != nil {
-		d.State = a.state
-	}
-	return d
+	d := a.dispatch()
+	return &d
+}
+
+func (a *Attempt) dispatch() edda.Dispatch {
+	return edda.Dispatch{Message: a.msg, Attempt: a.number, Fence: a.fence, State: a.state, Renewer: a, Parts: a,
+		Step: a.stepRef(), Delivery: a.deliveryRef()}
 }
 
 // Context ends when the attempt is over or was given up. Its deadline is when it
@@ -60,10 +62,7 @@ func (a *Attempt) Done(out *edda.Outcome) error {
 		a.late()
 		return a.fencedError()
 	}
-	d := edda.Dispatch{Message: a.msg, Step: a.stepRef()} // what the rules depend on
-	if a.state != nil {
-		d.State = a.state
-	}
+	d := edda.Dispatch{Message: a.msg, State: a.state, Step: a.stepRef()} // what the rules depend on
 	d.Admit(out)
 	if out.Err == nil && len(queuesOf(nil, out.Steps)) > 0 {
 		a.p.n.handlers.Go(func() { // the caller may not wait

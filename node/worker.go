@@ -371,7 +371,7 @@ func (w *Worker) begin(a *Attempt) {
 		return
 	}
 	a.id = w.n.attempts.Add(1)
-	a.hold = edda.WorkerHold{
+	a.hold = &edda.WorkerHold{
 		Request: a.req.ID, Service: a.req.To.Name, Key: a.req.To.Key, Method: a.req.Method, Attempt: a.number, Since: a.started.UTC(),
 	}
 	w.n.handlers.add()

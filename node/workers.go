@@ -117,7 +117,7 @@ func (w *Worker) holds() []edda.WorkerHold {
 	w.mu.Unlock()
 	holds := make([]edda.WorkerHold, 0, min(len(all), maxHolds))
 	for _, a := range all[:min(len(all), maxHolds)] {
-		holds = append(holds, a.hold)
+		holds = append(holds, *a.hold)
 	}
 	return holds
 }

@@ -106,8 +106,8 @@ func merge(newer, older []record.Change) []record.Change {
 }
 
 // View returns the state of a key as it is now.
-func (k *Keys) View(addr string) *View {
-	return &View{
+func (k *Keys) View(addr string) View {
+	return View{
 		table: k.table, addr: addr, top: k.dirty[addr],
 		bare: slices.ContainsFunc(k.dropped, func(prefix string) bool { return strings.HasPrefix(addr, prefix) }),
 	}
@@ -169,10 +169,10 @@ type View struct {
 	bare  bool // the table has nothing that counts
 }
 
-var _ edda.StateReader = (*View)(nil)
+var _ edda.StateReader = View{}
 
 // Get returns the value, which nobody changes, and whether there is one.
-func (v *View) Get(_ context.Context, name string) ([]byte, bool, error) {
+func (v View) Get(_ context.Context, name string) ([]byte, bool, error) {
 	for l := v.top; l != nil; l = l.next {
 		if i, ok := l.find(name); ok {
 			value := l.changes[i].Value
@@ -186,7 +186,7 @@ func (v *View) Get(_ context.Context, name string) ([]byte, bool, error) {
 }
 
 // List yields the names that begin with prefix, ascending, with their values.
-func (v *View) List(ctx context.Context, prefix string) iter.Seq2[edda.StateEntry, error] {
+func (v View) List(ctx context.Context, prefix string) iter.Seq2[edda.StateEntry, error] {
 	return func(yield func(edda.StateEntry, error) bool) {
 		recent := flatten(v.top, prefix)
 		for e, err := range v.stored(prefix) {
@@ -221,7 +221,7 @@ const pageBytes = 64 << 10
 // stored yields what the table has. The table is left alone while yield runs,
 // because a handler may stay there for as long as it likes, and a table that is
 // being read cannot be closed.
-func (v *View) stored(prefix string) iter.Seq2[edda.StateEntry, error] {
+func (v View) stored(prefix string) iter.Seq2[edda.StateEntry, error] {
 	return func(yield func(edda.StateEntry, error) bool) {
 		if v.bare {
 			return
@@ -247,7 +247,7 @@ func (v *View) stored(prefix string) iter.Seq2[edda.StateEntry, error] {
 }
 
 // page returns the next entries, and whether there may be more after them.
-func (v *View) page(from, end []byte) (page []edda.StateEntry, more bool, err error) {
+func (v View) page(from, end []byte) (page []edda.StateEntry, more bool, err error) {
 	size := 0
 	for p, err := range v.table.Scan(from, end) {
 		if err != nil {

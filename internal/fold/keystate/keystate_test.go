@@ -20,7 +20,7 @@ func set(name, value string) record.Change { return record.Change{Name: name, Va
 func del(name string) record.Change        { return record.Change{Name: name} }
 
 // list returns all that a view shows under a prefix, and checks it with Get.
-func list(t *testing.T, v *View, prefix string) string {
+func list(t *testing.T, v View, prefix string) string {
 	t.Helper()
 	var s strings.Builder
 	for e, err := range v.List(t.Context(), prefix) {
@@ -83,7 +83,7 @@ func TestRandomChangesFollowTheMap(t *testing.T) {
 						want += name + "=" + model[name] + " "
 					}
 				}
-				for _, v := range []*View{view, k.View(addr)} {
+				for _, v := range []View{view, k.View(addr)} {
 					if got := list(t, v, prefix); got != want {
 						t.Fatalf("seed %d step %d: under %q is %q, want %q", seed, step, prefix, got, want)
 					}

@@ -31,14 +31,14 @@ func benchmarkPair(b *testing.B, kind edda.Kind, hint bool, open int) {
 	w.log, w.said = nil, nil
 	// Distinct ids and keys, and records that are written before the clock runs.
 	const ring = 512
-	accepted, hints := make([][]byte, ring), make([]*edda.Message, ring)
+	accepted, hints, addrs := make([][]byte, ring), make([]*edda.Message, ring), make([]string, ring)
 	for n := range ring {
 		if kind == edda.Ordered {
 			key = fmt.Sprint(n)
 		}
 		a, _ := pair(n, key, 0)
 		a.time = 1 << 40
-		accepted[n], hints[n] = a.encode(), a.msg
+		accepted[n], hints[n], addrs[n] = a.encode(), a.msg, FlatAddress(a.msg.To)
 	}
 	_, completed := pair(0, key, 0)
 	reply := completed.rec.(*record.Completed).Reply
@@ -48,7 +48,7 @@ func benchmarkPair(b *testing.B, kind edda.Kind, hint bool, open int) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if hint {
-			w.req.Hint(hints[n%ring])
+			w.req.Hint(hints[n%ring], addrs[n%ring])
 		}
 		position++
 		if err := w.fold.Apply(position, accepted[n%ring]); err != nil {

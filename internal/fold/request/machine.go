@@ -49,7 +49,7 @@ type Machine struct {
 
 	effects []Effect
 	taken   int // as many effects were handed out last
-	hint    *edda.Message
+	hint    hint
 
 	lastAddr, lastType string // the last Addr and ReplyType
 	flat               []byte // room for the next Addr
@@ -79,8 +79,15 @@ func (m *Machine) Types() []record.Type {
 func (m *Machine) SetAppends(f func(*record.StreamAppended) error) { m.appends = f }
 
 // Hint spares decoding the message of the next record, if that is an accepted
-// one: it is the message the record was made from. The machine keeps it.
-func (m *Machine) Hint(msg *edda.Message) { m.hint = msg }
+// one: it is the message the record was made from, and where it goes in its flat form.
+// The machine keeps both.
+func (m *Machine) Hint(msg *edda.Message, addr string) { m.hint = hint{msg, addr} }
+
+// hint is what is known of the next record. The zero value is nothing.
+type hint struct {
+	msg  *edda.Message
+	addr string
+}
 
 // Effects returns what the records since the last call brought about. The slice
 // is valid until the next record is applied.
@@ -111,11 +118,11 @@ func (m *Machine) Apply(r record.Record) error {
 
 func (m *Machine) apply(r record.Record) error {
 	start := r.Flags&record.FlagStart != 0
-	hint := m.hint
-	m.hint = nil
+	known := m.hint
+	m.hint = hint{}
 	switch r.Type {
 	case record.TypeAccepted:
-		return m.applyAccepted(r, hint, start)
+		return m.applyAccepted(r, known, start)
 	case record.TypeCompleted:
 		return m.applyCompleted(r, start)
 	case record.TypeDispatched:
@@ -163,7 +170,7 @@ func (m *Machine) effect(k EffectKind, r *Request) {
 	m.effects = append(m.effects, Effect{Kind: k, Request: r})
 }
 
-func (m *Machine) applyAccepted(rec record.Record, hint *edda.Message, start bool) error {
+func (m *Machine) applyAccepted(rec record.Record, h hint, start bool) error {
 	var a record.Accepted
 	if err := a.Decode(rec.Body); err != nil {
 		return err
@@ -172,7 +179,7 @@ func (m *Machine) applyAccepted(rec record.Record, hint *edda.Message, start boo
 		m.spare(start)
 		return nil
 	}
-	req, err := m.make(&a, hint, m.env.Position<<seqBits)
+	req, err := m.make(&a, h, m.env.Position<<seqBits)
 	if err != nil {
 		return err
 	}
@@ -203,7 +210,8 @@ func (m *Machine) join(known *Request, a *record.Accepted) {
 }
 
 // make makes a request of an accepted record.
-func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Request, error) {
+func (m *Machine) make(a *record.Accepted, h hint, seq uint64) (*Request, error) {
+	msg := h.msg
 	if msg == nil {
 		msg = new(edda.Message)
 		if err := msg.UnmarshalBinary(a.Message); err != nil {
@@ -223,9 +231,11 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 	req.Principal = cmp.Or(msg.Principal, edda.Anonymous) // a hint may leave it out
 	req.To = msg.To
 	req.To.Namespace = cmp.Or(msg.To.Namespace, edda.DefaultNamespace)
-	m.flat = appendFlat(m.flat[:0], req.To, req.shard())
-	m.lastAddr = same(m.lastAddr, m.flat)
-	req.Addr = m.lastAddr
+	if req.Addr = h.addr; req.Addr == "" {
+		m.flat = appendFlat(m.flat[:0], req.To, req.shard())
+		m.lastAddr = same(m.lastAddr, m.flat)
+		req.Addr = m.lastAddr
+	}
 	if msg.IdempotencyKey != "" && req.Delivery == nil { // there it is the message's id
 		req.scope = Scope(req.To, req.Principal, msg.IdempotencyKey)
 	}
@@ -241,7 +251,7 @@ func (m *Machine) make(a *record.Accepted, msg *edda.Message, seq uint64) (*Requ
 // FlatAddress returns an address as one string: namespace, service and key with
 // zero bytes between, which none of them can hold.
 func FlatAddress(a edda.Address) string {
-	return string(appendFlat(make([]byte, 0, len(a.Namespace)+len(a.Name)+len(a.Key)+16), a, ""))
+	return cmp.Or(a.Namespace, edda.DefaultNamespace) + "\x00" + a.Name + "\x00" + a.Key
 }
 
 // appendFlat appends an address in its flat form; in a shard, if one is given.
@@ -414,10 +424,10 @@ func (m *Machine) KeyOf(r *Request) *Key {
 }
 
 // View returns the state of a request's key as it is now.
-func (m *Machine) View(req *Request) *keystate.View { return m.state.View(req.Addr) }
+func (m *Machine) View(req *Request) keystate.View { return m.state.View(req.Addr) }
 
 // ViewAt is View for a key whose address is given in its flat form.
-func (m *Machine) ViewAt(flat string) *keystate.View { return m.state.View(flat) }
+func (m *Machine) ViewAt(flat string) keystate.View { return m.state.View(flat) }
 
 // service reports whether a flat address belongs to a service.
 func service(addr, namespace, name string) bool {

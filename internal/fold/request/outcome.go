@@ -100,7 +100,7 @@ func (m *Machine) send(sends []record.Accepted) error {
 			m.outbox.Push(to, record.TypeAccepted, a.AppendBody(nil))
 			continue
 		}
-		req, err := m.make(a, nil, m.env.Position<<seqBits|uint64(i+1))
+		req, err := m.make(a, hint{}, m.env.Position<<seqBits|uint64(i+1))
 		if err != nil {
 			return err
 		}

@@ -42,7 +42,7 @@ func (m *Machine) admitMade(a *record.Accepted, msg *edda.Message, start bool) (
 	if n >= 1<<seqBits {
 		return false, nil
 	}
-	req, err := m.make(a, msg, m.env.Position<<seqBits|n)
+	req, err := m.make(a, hint{msg: msg}, m.env.Position<<seqBits|n)
 	if err != nil {
 		return false, err
 	}

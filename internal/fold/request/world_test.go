@@ -162,7 +162,7 @@ func loadFold(tree *store.Tree) (w world, err error) {
 func (w *world) apply(rec []byte, hint *edda.Message) string {
 	w.tb.Helper()
 	if hint != nil {
-		w.req.Hint(hint)
+		w.req.Hint(hint, FlatAddress(hint.To))
 	}
 	w.log = append(w.log, rec)
 	if err := w.fold.Apply(uint64(len(w.log)), rec); err != nil {
