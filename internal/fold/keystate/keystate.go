@@ -29,11 +29,14 @@ type Keys struct {
 	table   store.Table
 	dirty   map[string]*layer
 	dropped []string // prefixes of addresses of which the table's rows count no more
+	// stored says, of services that were asked about, whether the table may have state
+	// of theirs. Most have none, and need not be looked for in it at each dispatch.
+	stored map[string]bool
 }
 
 // New returns the state that the table holds.
 func New(table store.Table) *Keys {
-	return &Keys{table: table, dirty: map[string]*layer{}}
+	return &Keys{table: table, dirty: map[string]*layer{}, stored: map[string]bool{}}
 }
 
 // layer is a set of changes above the next one, in order of the name and each
@@ -109,8 +112,34 @@ func merge(newer, older []record.Change) []record.Change {
 func (k *Keys) View(addr string) View {
 	return View{
 		table: k.table, addr: addr, top: k.dirty[addr],
-		bare: slices.ContainsFunc(k.dropped, func(prefix string) bool { return strings.HasPrefix(addr, prefix) }),
+		bare: slices.ContainsFunc(k.dropped, func(prefix string) bool { return strings.HasPrefix(addr, prefix) }) || !k.keeps(serviceOf(addr)),
 	}
+}
+
+// serviceOf returns what the addresses of a service's keys begin with: the namespace,
+// a zero byte, and the name. What comes after begins with a byte that no name has.
+func serviceOf(addr string) string {
+	end := strings.IndexByte(addr, 0) + 1
+	for end < len(addr) && addr[end] >= ' ' {
+		end++
+	}
+	return addr[:end]
+}
+
+// keeps reports whether the table may have state of a service.
+func (k *Keys) keeps(service string) bool {
+	may, asked := k.stored[service]
+	if !asked {
+		for _, err := range k.table.Scan([]byte(string(rowState)+service+"\x00"), []byte(string(rowState)+service+" ")) {
+			if err != nil {
+				return true // whoever reads the state will meet the error, too
+			}
+			may = true
+			break
+		}
+		k.stored[strings.Clone(service)] = may
+	}
+	return may
 }
 
 // Checkpoint adds what changed to b.
@@ -120,6 +149,7 @@ func (k *Keys) Checkpoint(b *store.Batch) {
 		b.DeleteRange(from, prefixEnd(from))
 	}
 	for addr, top := range k.dirty {
+		k.stored[serviceOf(addr)] = true
 		for _, c := range flatten(top, "") {
 			row := stateRow(addr, c.Name)
 			if c.Value == nil {

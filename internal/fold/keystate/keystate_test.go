@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -75,6 +76,9 @@ func TestRandomChangesFollowTheMap(t *testing.T) {
 			view := k.View(addr)
 			if rng.IntN(6) == 0 {
 				commit(t, k, tree)
+				if rng.IntN(2) == 0 {
+					k = New(tree) // as after a restart
+				}
 			}
 			for _, prefix := range []string{"", "a", "b1", "c"} {
 				want := ""
@@ -94,6 +98,66 @@ func TestRandomChangesFollowTheMap(t *testing.T) {
 			}
 		}
 	}
+}
+
+// scans counts how often a table is scanned.
+type scans struct {
+	store.Table
+	n int
+}
+
+func (s *scans) Scan(from, to []byte) iter.Seq2[store.Pair, error] {
+	s.n++
+	return s.Table.Scan(from, to)
+}
+
+// The table is asked once whether it has state of a service; of one that has none it is
+// not read again until there is some, whatever the others have.
+func TestServicesWithoutStateAreNotRead(t *testing.T) {
+	tree := store.NewTree()
+	table := &scans{Table: tree}
+	k := New(table)
+	const alike, shard = "default\x00users2\x001", "default\x00users\x01shard\x001"
+	k.Apply(alike, []record.Change{set("stored", "1")})
+	commit(t, k, tree)
+	for _, a := range []string{addr, "default\x00users\x002", shard} {
+		list(t, k.View(a), "")
+	}
+	if table.n != 1 {
+		t.Errorf("a service without state was looked for %d times, want 1", table.n)
+	}
+	k.Apply(shard, []record.Change{set("name", "1")})
+	commit(t, k, tree)
+	for _, k := range []*Keys{k, New(table)} {
+		for a, want := range map[string]string{addr: "", shard: "name=1 ", alike: "stored=1 "} {
+			if got := list(t, k.View(a), ""); got != want {
+				t.Errorf("%q has %q, want %q", a, got, want)
+			}
+		}
+	}
+}
+
+// failing is a table that cannot be scanned.
+type failing struct {
+	store.Table
+	why error
+}
+
+func (f failing) Scan(_, _ []byte) iter.Seq2[store.Pair, error] {
+	return func(yield func(store.Pair, error) bool) { yield(store.Pair{}, f.why) }
+}
+
+// What cannot be read is no reason to take it that nothing is there.
+func TestServicesThatCannotBeLookedFor(t *testing.T) {
+	why := errors.New("broken")
+	k := New(failing{store.NewTree(), why})
+	for _, err := range k.View(addr).List(t.Context(), "") {
+		if !errors.Is(err, why) {
+			t.Errorf("got %v, want %v", err, why)
+		}
+		return
+	}
+	t.Error("got nothing, want an error")
 }
 
 func depth(l *layer) (n int) {
