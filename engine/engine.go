@@ -95,6 +95,10 @@ type Batch struct {
 	// engine may keep the slices until Done was called, and the bytes must not
 	// change before that; it never writes to them.
 	Records [][]byte
+	// After names records of other partitions that this batch rests on, each handed to
+	// Append before. It is durable no earlier than they are, its Done comes after
+	// theirs, and when one of them is not in the log it is Fenced.
+	After []Start
 	// Quiet is how many of the records bring about no other soon, once they are
 	// durable: an engine need not wait for what follows from them before it flushes
 	// again. It is a hint, and zero is always right.

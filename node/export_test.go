@@ -163,3 +163,13 @@ func Ends(t testing.TB, n *Node, stream string) map[string]uint64 {
 	}
 	return ends
 }
+
+// InFlight returns how many batches of a partition the engine has not answered.
+func InFlight(t testing.TB, n *Node, part uint64) (batches int) {
+	t.Helper()
+	p := n.parts[part]
+	if err := n.inPartition(t.Context(), p, "count", func() { batches = p.inFlight }); err != nil {
+		t.Fatal(err)
+	}
+	return batches
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"sync"
 
+	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -43,6 +44,9 @@ type delivery struct {
 	origin record.Origin
 	typ    record.Type
 	body   []byte
+	// after is the sender's record that it comes of, while that is not durable yet; zero
+	// once it is.
+	after engine.Start
 }
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold"
 	"github.com/edda-io/edda/internal/fold/request"
 	"github.com/edda-io/edda/internal/record"
@@ -31,14 +33,20 @@ type lane struct {
 	noted  uint64 // the last number whose acknowledgement was proposed
 }
 
-// pump hands over what the lane has room for.
-func (p *partition) pump(to uint64) {
+// laneTo returns the way to a partition.
+func (p *partition) laneTo(to uint64) *lane {
 	l := p.lanes[to]
 	if l == nil {
 		acked := p.outbox.Acked(to)
 		l = &lane{handed: acked, acked: acked, noted: acked}
 		p.lanes[to] = l
 	}
+	return l
+}
+
+// pump hands over what the lane has room for.
+func (p *partition) pump(to uint64) {
+	l := p.laneTo(to)
 	room := laneWindow - int(l.handed-l.acked)
 	if room <= 0 {
 		return
@@ -50,6 +58,47 @@ func (p *partition) pump(to uint64) {
 		l.handed = e.Number
 		p.n.handed.Add(1)
 	}
+}
+
+// ahead is a record that another partition gets before it is in the outbox, because the
+// record of which it comes is not durable yet. The other's record of it rests on that
+// one, so that one flush does for both, and neither is in the log without the other.
+type ahead struct {
+	to uint64
+	delivery
+}
+
+// foresee returns what the record of an outcome, proposed next, will send to the
+// partition of its step's saga; nil when that is not certain. It is when the record is
+// the first of those that are not applied, and nothing is on the lane before.
+func (p *partition) foresee(a *Attempt) *ahead {
+	if a.step == nil || p.inFlight > 0 || p.building != nil {
+		return nil
+	}
+	var c record.Completed
+	if c.Decode(a.rec[record.HeaderBytes:]) != nil {
+		return nil // the fold will say what is wrong with it
+	}
+	e, err := p.requests.Foresee(&c)
+	if e == nil || err != nil {
+		return nil
+	}
+	to := uint64(p.n.homeOf(e.Step.Hash).id)
+	l, sent := p.laneTo(to), p.outbox.Sent(to)
+	if l.handed != sent || l.handed-l.acked >= laneWindow {
+		return nil
+	}
+	l.handed++
+	return &ahead{to, delivery{
+		origin: record.Origin{From: uint64(p.id), Number: l.handed}, typ: record.TypeStepEnded, body: e.AppendBody(nil),
+		after: engine.Start{Partition: p.id, Position: p.next},
+	}}
+}
+
+// foresaw reports whether the outbox has got what was handed over ahead.
+func (p *partition) foresaw(a *ahead) bool {
+	got := p.outbox.After(a.to, a.origin.Number-1, 1)
+	return len(got) == 1 && got[0].Number == a.origin.Number && got[0].Type == a.typ && bytes.Equal(got[0].Body, a.body)
 }
 
 // acked notes what another partition has. The acknowledgement goes into the log
@@ -109,6 +158,9 @@ func (p *partition) deliver(d *delivery) {
 		rec = record.AppendGroupStarts(rec, starts)
 	}
 	p.propose(rec, pr)
+	if d.after.Position != 0 {
+		p.building.After = append(p.building.After, d.after)
+	}
 }
 
 // slotFor reserves a slot for a request from another partition, if its key is

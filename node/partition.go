@@ -92,6 +92,7 @@ type batch struct {
 	size      int
 	begun     time.Time
 	result    engine.Result
+	ahead     *ahead // what another partition gets already; nil for nothing
 }
 
 // proposal is what a record came from. At most one of call and then is set.
@@ -425,6 +426,7 @@ func (p *partition) recycle(b *batch) {
 	clear(b.Records)
 	clear(b.proposals)
 	b.Records, b.proposals, b.size, b.Quiet = b.Records[:0], b.proposals[:0], 0, 0
+	b.After, b.ahead = b.After[:0], nil
 	p.spare = append(p.spare, b)
 }
 
@@ -453,7 +455,13 @@ func (p *partition) append() {
 	p.inFlight++
 	b.begun = time.Now()
 	p.n.appended(b.size)
+	if b.ahead != nil {
+		p.n.handed.Add(1) // so that the engine waits for what comes of it
+	}
 	p.n.engine.Append(&b.Batch)
+	if b.ahead != nil {
+		p.n.parts[b.ahead.to].in.delivery(b.ahead.delivery)
+	}
 }
 
 // complete applies a batch that came back from the engine.
@@ -476,6 +484,9 @@ func (p *partition) complete(b *batch) error {
 			return err
 		}
 		p.applied(pr)
+	}
+	if b.ahead != nil && !p.foresaw(b.ahead) {
+		return fmt.Errorf("what partition %d was handed is not what came of it", b.ahead.to)
 	}
 	p.tails.Ring()
 	p.news.Tell()

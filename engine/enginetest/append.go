@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -198,6 +199,46 @@ func testFailureOfAnotherEpoch(t *testing.T, h Harness) {
 	}
 	if got := len(mustRead(t, h.Engine, at(1, 1)...)); got != 50 {
 		t.Errorf("entries: got %d, want 50", got)
+	}
+}
+
+// testRestsOn appends batches that rest on records of another partition: they end
+// after those, and are refused when one is not in the log.
+func testRestsOn(t *testing.T, h Harness) {
+	ws := ownAll(t, h.Engine, 1, 2)
+	a, b := ws[0], ws[1]
+	b.append("first")
+	for i := range 200 {
+		var before atomic.Bool
+		on := engine.Start{Partition: 1, Position: a.next}
+		first := submit(t, h.Engine, a.batch("on"), func(engine.Result) { before.Store(true) })
+		rests := b.batch("rests")
+		rests.After = []engine.Start{on, {Partition: 2, Position: 1}}
+		second := submit(t, h.Engine, rests, func(engine.Result) {
+			if !before.Load() {
+				t.Errorf("batch %d ended before what it rests on", i)
+			}
+		})
+		first.want(engine.Durable)
+		second.want(engine.Durable)
+		a.next++
+		b.next++
+	}
+	bad := a.batch("gap")
+	bad.First++
+	failed := submit(t, h.Engine, bad, nil)
+	rests := b.batch("rests on a gap")
+	rests.After = []engine.Start{{Partition: 1, Position: bad.First}}
+	refused, later := submit(t, h.Engine, rests, nil), b.start("later")
+	failed.want(engine.Fenced)
+	refused.want(engine.Fenced)
+	later.want(engine.Fenced, engine.Unavailable)
+	none := own(t, h.Engine, 2)
+	rests = none.batch("rests on a partition that there is not")
+	rests.After = []engine.Start{{Partition: Partitions, Position: 1}}
+	submit(t, h.Engine, rests, nil).want(engine.Fenced)
+	if got := len(mustRead(t, h.Engine, at(2, 1)...)); got != 201 {
+		t.Errorf("entries: got %d, want 201", got)
 	}
 }
 

@@ -51,6 +51,7 @@ var suite = []struct {
 	{"Append/FencedByPosition", testFencedByPosition},
 	{"Append/NothingAfterAFailure", testNothingAfterAFailure},
 	{"Append/FailureOfAnotherEpoch", testFailureOfAnotherEpoch},
+	{"Append/RestsOn", testRestsOn},
 	{"Append/Malformed", testMalformed},
 	{"Append/Oversized", testOversized},
 	{"Append/BigRecords", testBigRecords},

@@ -180,6 +180,10 @@ func (p *player) append() {
 			}
 			b.Records = append(b.Records, r)
 		}
+		if p.rng.IntN(5) == 0 {
+			on, other := p.any()
+			b.After = []engine.Start{{Partition: on, Position: engine.Position(p.rng.IntN(int(other.next) + 1))}}
+		}
 		part.next += engine.Position(len(b.Records))
 		calls = append(calls, submit(p.t, p.e, b, nil))
 	}

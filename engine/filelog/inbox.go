@@ -13,12 +13,17 @@ type item struct {
 	own   *ownership
 }
 
-// records is how many callers have come with the item, as far as the writer can tell.
+// records is how many callers have come with the item, as far as the writer can tell:
+// what rests on another batch came with that.
 func (it *item) records() int64 {
-	if it.own != nil {
+	switch {
+	case it.own != nil:
 		return 1
+	case len(it.batch.After) > 0:
+		return 0
+	default:
+		return int64(len(it.batch.Records))
 	}
-	return int64(len(it.batch.Records))
 }
 
 // callers is how many come back once it is durable.

@@ -46,6 +46,7 @@ var (
 	errFencedEpoch = errors.New("the epoch is stale")
 	errFencedOver  = errors.New("an earlier batch of the epoch was not durable")
 	errNoRecords   = errors.New("a batch needs records, and none may be empty")
+	errRestsOn     = errors.New("what the batch rests on is not in the log")
 	errTooLarge    = fmt.Errorf("the records exceed %d bytes", MaxBatchBytes)
 	durable        = engine.Result{Outcome: engine.Durable}
 )
@@ -161,6 +162,9 @@ func (l *Log) judge(it item, size int, err error) engine.Result {
 		p.over = true
 		return engine.Result{Outcome: engine.Fenced,
 			Err: fmt.Errorf("the next position is %d, not %d", p.next, b.First)}
+	case !w.has(b.After):
+		p.over = true
+		return engine.Result{Outcome: engine.Fenced, Err: errRestsOn}
 	}
 	if err := checkRecords(b.Records); err != nil {
 		p.over = true
@@ -170,6 +174,17 @@ func (l *Log) judge(it item, size int, err error) engine.Result {
 	w.buf = appendBatch(w.buf, b)
 	p.next += engine.Position(len(b.Records))
 	return durable
+}
+
+// has reports whether records are in the log, or in the frame: what was handed to
+// Append before was judged before, and of a frame all or nothing becomes durable.
+func (w *writer) has(records []engine.Start) bool {
+	for _, r := range records {
+		if int(r.Partition) >= len(w.parts) || r.Position >= w.parts[r.Partition].next {
+			return false
+		}
+	}
+	return true
 }
 
 func checkRecords(records [][]byte) error {

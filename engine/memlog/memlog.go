@@ -156,7 +156,7 @@ func (l *Log) Append(b *engine.Batch) {
 	}
 	var r engine.Result
 	if err == nil {
-		r = l.write(e)
+		r = l.write(e, b.After)
 	} else {
 		r = l.refuse(b, err)
 	}
@@ -192,8 +192,9 @@ func (l *Log) refuse(b *engine.Batch, err error) engine.Result {
 	return engine.Result{Outcome: engine.Unavailable, Err: err}
 }
 
-// write puts e in the log, or says why not. The caller holds mu.
-func (l *Log) write(e *entry) engine.Result {
+// write puts e in the log if the records that it rests on are there, or says why not.
+// The caller holds mu.
+func (l *Log) write(e *entry, after []engine.Start) engine.Result {
 	part := &l.parts[e.Partition]
 	if e.Epoch != part.epoch || !part.live {
 		return engine.Result{Outcome: engine.Fenced, Err: fmt.Errorf(
@@ -203,6 +204,13 @@ func (l *Log) write(e *entry) engine.Result {
 		part.live = false
 		return engine.Result{Outcome: engine.Fenced, Err: fmt.Errorf(
 			"append to partition %d: first is %d, the next position is %d", e.Partition, e.First, part.next)}
+	}
+	for _, a := range after {
+		if int(a.Partition) >= len(l.parts) || a.Position >= l.parts[a.Partition].next {
+			part.live = false
+			return engine.Result{Outcome: engine.Fenced, Err: fmt.Errorf(
+				"append to partition %d: record %d of partition %d, which it rests on, is not in the log", e.Partition, a.Position, a.Partition)}
+		}
 	}
 	r := engine.Result{Outcome: engine.Durable}
 	keep := true

@@ -126,6 +126,14 @@ func (m *Machine) After(to, number uint64, n int) []Entry {
 	return l.entries[from:min(from+n, len(l.entries))]
 }
 
+// Sent returns the number of the last entry for a partition.
+func (m *Machine) Sent(to uint64) uint64 {
+	if l := m.lanes[to]; l != nil {
+		return l.sent
+	}
+	return 0
+}
+
 // Acked returns the last number that a partition has acknowledged.
 func (m *Machine) Acked(to uint64) uint64 {
 	if l := m.lanes[to]; l != nil {

@@ -20,13 +20,8 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 	if len(c.Sends) > edda.MaxSends {
 		return fmt.Errorf("request %d sends %d messages, at most %d are allowed", c.Seq, len(c.Sends), edda.MaxSends)
 	}
-	state := edda.StateSucceeded
-	switch {
-	case c.Failure.Reason != "":
-		state = req.finalState()
-	case c.Pending && req.Step != nil: // there is no reply
-	case len(c.Reply) == 0 && req.Delivery != nil: // nobody waits for one
-	default:
+	state, reply := req.completes(&c)
+	if reply {
 		if err := m.setReply(req, c.Reply); err != nil {
 			return err
 		}
@@ -45,6 +40,19 @@ func (m *Machine) applyCompleted(rec record.Record, start bool) error {
 		return err
 	}
 	return m.appendEach(c.Appends)
+}
+
+// completes returns how a record ends the request, and whether that has a reply.
+func (r *Request) completes(c *record.Completed) (s edda.State, reply bool) {
+	switch {
+	case c.Failure.Reason != "":
+		return r.finalState(), false
+	case c.Pending && r.Step != nil: // there is no reply
+	case len(c.Reply) == 0 && r.Delivery != nil: // nobody waits for one
+	default:
+		reply = true
+	}
+	return edda.StateSucceeded, reply
 }
 
 // appendEach hands on what a handler appends to streams.

@@ -125,6 +125,28 @@ func (m *Machine) tell() error {
 	return nil
 }
 
+// Foresee returns what a completed record will send to the partition of a step's saga
+// if it is the next one that is applied; nil when it sends nothing there, or anything
+// else to anybody.
+func (m *Machine) Foresee(c *record.Completed) (*record.StepEnded, error) {
+	req := m.open[c.Seq]
+	if req == nil || req.Fence != c.Fence || c.Fence == 0 || req.Step == nil || len(c.Sends) > 0 || len(c.Appends) > 0 ||
+		m.env.Home(req.Step.Hash) == m.env.Partition {
+		return nil, nil
+	}
+	ended := Request{To: req.To, Step: req.Step, Attempts: req.Attempts, Failure: c.Failure}
+	var reply bool
+	if ended.State, reply = req.completes(c); reply {
+		if _, err := record.ReadReply(c.Reply); err != nil {
+			return nil, err
+		}
+		ended.Reply = c.Reply
+	}
+	e := ended.stepEnded()
+	e.Pending, e.Added = c.Pending, c.Added
+	return e, nil
+}
+
 // stepEnded says what became of a step's request.
 func (r *Request) stepEnded() *record.StepEnded {
 	e := &record.StepEnded{

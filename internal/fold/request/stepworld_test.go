@@ -227,3 +227,56 @@ func (g *gen) stepCancelled() *record.StepCancelled {
 	}
 	return c
 }
+
+// foreseen is what Foresee says of a record before it is applied.
+type foreseen struct {
+	w    *world
+	c    *record.Completed // nil for another record
+	e    *record.StepEnded
+	sent [testPartitions]uint64
+}
+
+func (w *world) foresee(rec []byte) (f foreseen) {
+	w.tb.Helper()
+	f.w = w
+	for to := range f.sent {
+		f.sent[to] = w.box.Sent(uint64(to))
+	}
+	r, err := record.Parse(rec)
+	if err != nil || r.Type != record.TypeCompleted {
+		return f
+	}
+	var c record.Completed
+	if c.Decode(r.Body) != nil {
+		return f
+	}
+	f.c = &c
+	if f.e, err = w.req.Foresee(&c); err != nil {
+		w.tb.Fatalf("foresee: %v", err)
+	}
+	return f
+}
+
+// check compares it with what the record has sent: the end of a step, and nothing
+// else, was foreseen.
+func (f *foreseen) check() {
+	f.w.tb.Helper()
+	if f.c == nil {
+		return
+	}
+	var got []string
+	for to, sent := range f.sent {
+		for _, e := range f.w.box.After(uint64(to), sent, 100) {
+			got = append(got, fmt.Sprintf("%d: %s %q", to, e.Type, e.Body))
+		}
+	}
+	switch {
+	case f.e != nil:
+		want := []string{fmt.Sprintf("%d: %s %q", fold.Home(f.e.Step.Hash, testPartitions), record.TypeStepEnded, f.e.AppendBody(nil))}
+		if !slices.Equal(got, want) {
+			f.w.tb.Fatalf("sent %q, foresaw %q", got, want)
+		}
+	case len(got) > 0 && len(f.c.Sends)+len(f.c.Appends) == 0:
+		f.w.tb.Fatalf("sent %q, foresaw nothing", got)
+	}
+}

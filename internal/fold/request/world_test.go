@@ -165,9 +165,11 @@ func (w *world) apply(rec []byte, hint *edda.Message) string {
 		w.req.Hint(hint, FlatAddress(hint.To))
 	}
 	w.log = append(w.log, rec)
+	foreseen := w.foresee(rec)
 	if err := w.fold.Apply(uint64(len(w.log)), rec); err != nil {
 		w.tb.Fatalf("apply record %d: %v", len(w.log), err)
 	}
+	foreseen.check()
 	said := w.effects()
 	w.said = append(w.said, said)
 	return said
