@@ -275,6 +275,9 @@ func (m *Machine) push(sh *Shard, msg []byte, at int64) {
 	if sh.First == sh.End {
 		sh.firstAt = at
 	}
+	if sh.recent == nil {
+		sh.recent = make([]message, 0, sh.usual+sh.usual/4+1)
+	}
 	sh.recent = append(sh.recent, message{at, msg})
 	sh.End++
 	sh.LastAt = at

@@ -178,6 +178,7 @@ type Shard struct {
 	total       uint64    // what all messages there ever were took
 	recent      []message // the last ones before End, which the table does not have
 	recentBytes uint64    // what those take
+	usual       int       // how many they were at the last checkpoint; there is room for a few more at once
 	head        []mark    // of some of the first ones that the table has, see marks.go
 	headAt      uint64    // the offset of the first of them
 	armed       int64     // when it stands in Machine.expiries, zero: not at all
