@@ -118,6 +118,10 @@ func each(it *pebble.Iterator, yield func(Pair, error) bool) error {
 	return it.Close() // returns the error of iterating, if any
 }
 
+// retainedBatchBytes is how large a batch of the database may be whose memory serves the
+// next one: about what a partition commits at a checkpoint, and a multiple of it.
+const retainedBatchBytes = 4 << 20
+
 // Commit applies the batch, which may be nil, and sets the applied position, as
 // one change: after a crash both are there or neither is. It is visible on return
 // but not durable; see Store.Flush. The position must not be lower than the one
@@ -139,7 +143,7 @@ func (t *PartitionTable) Commit(b *Batch, applied engine.Position) error {
 	if err := t.s.throttle(b.Size()); err != nil {
 		return t.failed("commit", err)
 	}
-	pb := t.s.db.NewBatchWithSize(b.Size() + 16*b.Len() + 64)
+	pb := t.s.db.NewBatchWithSize(b.Size()+16*b.Len()+64, pebble.WithMaxRetainedSizeBytes(retainedBatchBytes))
 	defer func() { _ = pb.Close() }() // the changes are applied by then, or were refused
 	err := t.fill(pb, b, applied)
 	if err == nil {
