@@ -25,8 +25,8 @@ func TestFailedSaveAnswersOnce(t *testing.T) {
 	appended := func() *streamAppend {
 		w := n.newStreamAppend()
 		a := &edda.Append{Stream: "s", Messages: []edda.StreamMessage{{Payload: make([]byte, 6_000)}}}
-		w.stream, w.items = "s", make([]edda.Appended, 1)
-		w.rec = record.EncodeAppend(nil, a, 0, time.Now(), w.items)
+		w.stream, w.ack = "s", newAck(1, edda.DefaultShard)
+		w.rec = record.EncodeAppend(nil, a, 0, time.Now(), w.ack.Items)
 		w.size = len(w.rec)
 		return w
 	}

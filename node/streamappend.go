@@ -25,11 +25,10 @@ type streamAppend struct {
 	size   int // of the record as it came in
 
 	// of the partition's goroutine until done has a signal
-	items []edda.Appended
-	pos   uint64
-	last  edda.Numbered
-	err   *edda.Error
-	done  chan struct{}
+	ack  *edda.AppendAck // without its position
+	pos  uint64
+	err  *edda.Error
+	done chan struct{}
 }
 
 // newStreamAppend returns one that is empty.
@@ -44,7 +43,7 @@ func (n *Node) newStreamAppend() *streamAppend {
 
 // reuse keeps an append that was answered for the next one.
 func (n *Node) reuse(w *streamAppend) {
-	w.stream, w.msgs, w.rec, w.items, w.err, w.last = "", nil, nil, nil, nil, edda.Numbered{}
+	w.stream, w.msgs, w.rec, w.ack, w.err = "", nil, nil, nil, nil
 	n.streamAppends.Put(w)
 }
 
@@ -82,13 +81,33 @@ func (n *Node) Append(ctx context.Context, a *edda.Append) (*edda.AppendAck, err
 				Err: fmt.Errorf("%w before the messages were durable; repeat it with the same ids or numbers", context.Cause(ctx))}
 		}
 	}
-	ack := &edda.AppendAck{Items: w.items, Position: position(p.id, w.pos), Last: w.last, Durability: n.info.Durability}
-	err := w.err
+	ack, pos, err := w.ack, w.pos, w.err
 	n.reuse(w)
 	if err != nil {
 		return nil, err
 	}
+	ack.Position, ack.Durability = position(p.id, pos), n.info.Durability
 	return ack, nil
+}
+
+// newAck returns the acknowledgement of so many messages for a shard; one and its item
+// are one allocation.
+func newAck(messages int, shard string) *edda.AppendAck {
+	var ack *edda.AppendAck
+	if messages == 1 {
+		one := &struct {
+			edda.AppendAck
+			item [1]edda.Appended
+		}{}
+		ack = &one.AppendAck
+		ack.Items = one.item[:]
+	} else {
+		ack = &edda.AppendAck{Items: make([]edda.Appended, messages)}
+	}
+	for i := range ack.Items {
+		ack.Items[i].Shard = shard
+	}
+	return ack
 }
 
 // checkAppend refuses what is malformed, and what there is no room for.
@@ -120,14 +139,7 @@ func overloadedAppend(stream, why string) *edda.Error {
 // submitAppend encodes an append to w.stream and hands it to its partition.
 func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash uint64) error {
 	w.ns, w.msgs = cmp.Or(a.Namespace, edda.DefaultNamespace), a.Messages
-	w.items = make([]edda.Appended, len(a.Messages))
-	shard := a.Shard
-	if shard == "" {
-		shard = edda.DefaultShard
-	}
-	for i := range w.items {
-		w.items[i].Shard = shard
-	}
+	w.ack = newAck(len(a.Messages), cmp.Or(a.Shard, edda.DefaultShard))
 	var now time.Time
 	for i := range a.Messages {
 		if a.Messages[i].ID == "" { // else nobody needs to know the time
@@ -135,7 +147,7 @@ func (n *Node) submitAppend(w *streamAppend, a *edda.Append, p *partition, hash 
 			break
 		}
 	}
-	w.rec = record.EncodeAppend(make([]byte, 0, record.AppendSize(a)), a, hash, now, w.items)
+	w.rec = record.EncodeAppend(make([]byte, 0, record.AppendSize(a)), a, hash, now, w.ack.Items)
 	if err := a.CheckSize(len(w.rec)); err != nil {
 		return err
 	}
@@ -158,7 +170,7 @@ func (p *partition) streamAppend(w *streamAppend) {
 		w.refuse(p.n.notRunning(w.op()))
 		return
 	}
-	starts, slots := p.reserveDeliveries(p.streams.Stream(w.ns, w.stream), w.items[0].Shard, w.msgs)
+	starts, slots := p.reserveDeliveries(p.streams.Stream(w.ns, w.stream), w.ack.Items[0].Shard, w.msgs)
 	p.propose(record.AppendGroupStarts(w.rec, starts), proposal{stream: &w.part, deliveries: slots})
 }
 
@@ -174,7 +186,7 @@ func (w *streamAppend) refuse(err *edda.Error) {
 func (w *streamAppend) answered(e *streamfold.Effect, pos uint64) {
 	replayed := 0
 	for i := range e.Items {
-		it, out := &e.Items[i], &w.items[i]
+		it, out := &e.Items[i], &w.ack.Items[i]
 		out.Offset, out.Replayed, out.Unknown = it.Offset, it.Replayed, it.Unknown
 		if it.Replayed {
 			replayed++
@@ -184,7 +196,7 @@ func (w *streamAppend) answered(e *streamfold.Effect, pos uint64) {
 	if w.pos = pos; replayed == len(e.Items) {
 		w.pos = e.Items[0].Position
 	}
-	w.last = edda.Numbered{Number: e.Last.Number, Offset: e.Last.Offset, ID: e.Last.ID}
+	w.ack.Last = edda.Numbered{Number: e.Last.Number, Offset: e.Last.Offset, ID: e.Last.ID}
 	w.done <- struct{}{}
 }
 
