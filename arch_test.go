@@ -109,7 +109,7 @@ var rooms = []room{
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "internal/collector", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
-		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "route",
+		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "internal/lazyctx", "route",
 	}, never: []string{sdk}},
 	{dir: "web", stdlib: true}, // nothing but files
 	{dir: "console", imports: []string{}},

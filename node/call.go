@@ -14,6 +14,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold/request"
+	"github.com/edda-io/edda/internal/lazyctx"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -222,13 +223,21 @@ func (n *Node) ask(ctx context.Context, m *edda.Message, c *call, keep bool) (er
 // await returns nil once the call, of which p has heard, has what its caller wants,
 // else why not.
 func (c *call) await(ctx context.Context, p *partition, noWorker <-chan time.Time) error {
+	gone, at := lazyctx.Split(ctx)
+	var over <-chan time.Time
+	if !at.IsZero() {
+		t := p.n.clocks.start(time.Until(at))
+		defer p.n.clocks.stop(t)
+		over = t.C
+	}
 	reason, why := edda.Timeout, errWaitOver
 	for waiting := true; waiting; {
 		waiting = false
 		select {
 		case <-c.done:
 			return p.n.bells.heard(c)
-		case <-ctx.Done():
+		case <-gone:
+		case <-over:
 		case <-noWorker:
 			reason, why = edda.NoWorker, errNoWorker
 			noWorker, waiting = nil, c.svc.view().hosted // somebody came meanwhile

@@ -64,6 +64,7 @@ type Node struct {
 	draining atomic.Bool
 
 	bells      bells
+	clocks     clocks
 	handlers   *tally         // handlers and interceptors
 	replying   chan struct{}  // holds one of each call of OnReply that runs
 	loops      sync.WaitGroup // of partitions and checkpoints

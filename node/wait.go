@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,25 @@ import (
 
 // errNoRequest: nothing is known of a request.
 var errNoRequest = errors.New("nothing is known of the request: it never was, or it is not kept any more")
+
+// clocks are timers that were stopped, for others who wait at the same node.
+type clocks struct{ pool sync.Pool }
+
+// start returns a timer that fires after d, once.
+func (c *clocks) start(d time.Duration) *time.Timer {
+	if t, ok := c.pool.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+// stop takes a timer back.
+func (c *clocks) stop(t *time.Timer) {
+	if t.Stop() { // else there may be something in its channel
+		c.pool.Put(t)
+	}
+}
 
 // inPartition runs f in the partition's goroutine and returns when it has run.
 // After an error f has not run and never will, so that it shares nothing with a

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/lazyctx"
 )
 
 // defaultWait is how long a call waits that does not say.
@@ -46,9 +47,9 @@ func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 	if !p.hasWait {
 		p.wait = defaultWait
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), p.wait)
+	ctx := lazyctx.WithTimeout(x.r.Context(), p.wait)
 	reply, err := g.calls.Call(ctx, m)
-	cancel()
+	ctx.End()
 	if err != nil {
 		return err
 	}

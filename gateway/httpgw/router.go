@@ -88,6 +88,10 @@ func allow(ops []op) string {
 	return strings.Join(append(methods, http.MethodOptions), ", ")
 }
 
+// errNoRoute is for every path that is not the node's own, those of Options.Routes among
+// them. Nobody changes it.
+var errNoRoute = refuse(edda.NoRoute, "there is no such route: /openapi.json lists those of the node")
+
 // find sets route, namespace and parameters. Route is set also when there is an
 // error.
 func (rs *router) find(x *exchange) error {
@@ -97,7 +101,7 @@ func (rs *router) find(x *exchange) error {
 		return err
 	}
 	if s.n > maxSegments || !rs.match(x, s.seg[:s.n]) {
-		return refuse(edda.NoRoute, "there is no such route: /openapi.json lists those of the node")
+		return errNoRoute
 	}
 	return x.checkNames()
 }

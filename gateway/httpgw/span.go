@@ -13,6 +13,9 @@ const tracerName = "github.com/edda-io/edda/gateway/httpgw"
 // traceCall begins the span of a call, and makes it the parent of what the message
 // brings about.
 func (g *Gateway) traceCall(x *exchange, m *edda.Message) {
+	if g.tracer == nil {
+		return
+	}
 	parent, state := g.trace(x, attribute.String("edda.namespace", m.To.Namespace), attribute.String("edda.service", m.To.Name),
 		attribute.String("edda.method", m.Type))
 	if parent != "" {

@@ -1,10 +1,9 @@
 package routegw
 
 import (
-	"context"
-
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/lazyctx"
 	"go.opentelemetry.io/otel/attribute"
 )
 
@@ -28,9 +27,9 @@ func (x *exchange) call() error {
 	if rt.Async {
 		return x.send(m)
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), rt.Wait)
+	ctx := lazyctx.WithTimeout(x.r.Context(), rt.Wait)
 	reply, err := x.g.calls.Call(ctx, m)
-	cancel()
+	ctx.End()
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,5 @@
-// Package lazyctx is the context of one attempt at a request.
+// Package lazyctx has contexts that make what it takes to tell of their end only when
+// somebody asks.
 package lazyctx
 
 import (

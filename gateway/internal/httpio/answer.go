@@ -151,16 +151,21 @@ func headers(h http.Header, headers edda.Headers, contentType []string) {
 // connection or to the gateway, those that the gateway has set already, and those that are
 // none.
 func copyHeaders(h http.Header, headers edda.Headers) {
-	var said http.Header
-	if len(h) > 0 && len(headers) > 0 {
-		said = maps.Clone(h)
-	}
+	var said http.Header // what the gateway has set, kept before the first is added to it
+	added := false
 	for _, e := range headers {
 		if !httpheader.IsToken(e.Name) || !httpheader.ValidValue(e.Value) {
 			continue
 		}
 		name := textproto.CanonicalMIMEHeaderKey(e.Name)
-		if httpheader.OwnOfReply(name) || httpheader.NamedByConnection(headers, name) || settled(said, name) {
+		if httpheader.OwnOfReply(name) || httpheader.NamedByConnection(headers, name) {
+			continue
+		}
+		if !added && len(h) > 0 {
+			said = maps.Clone(h)
+		}
+		added = true
+		if settled(said, name) {
 			continue
 		}
 		h[name] = append(h[name], e.Value)
