@@ -50,7 +50,7 @@ func (m *Message) AppendBinary(b []byte) ([]byte, error) {
 	b = wire.AppendString(b, fType, m.Type)
 	b = appendAddress(b, m.To)
 	if m.ReplyTo != (Address{}) {
-		b = wire.AppendBytes(b, fReplyTo, appendAddress(nil, m.ReplyTo))
+		b = appendNested(b, fReplyTo, m.ReplyTo)
 	}
 	b = wire.AppendString(b, fSource, m.Source)
 	if m.Principal != Anonymous {
@@ -76,7 +76,7 @@ func (m *Message) AppendBinary(b []byte) ([]byte, error) {
 	b = appendTime(b, fDue, m.Due)
 	b = appendTime(b, fTime, m.Time)
 	for _, a := range m.Chain {
-		b = wire.AppendBytes(b, fChain, appendAddress(nil, a))
+		b = appendNested(b, fChain, a)
 	}
 	return append(b, m.unknown...), nil
 }
@@ -120,6 +120,8 @@ func (m *Message) BinarySize() int {
 // Fields it does not know are kept and written again by AppendBinary.
 func (m *Message) UnmarshalBinary(b []byte) error {
 	*m = Message{Principal: Anonymous}
+	var t texts
+	m.prepare(b, &t)
 	r := wire.NewReader(b)
 	var f wire.Field
 	var bad error
@@ -128,39 +130,39 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 		case fID:
 			bad = readID(&m.ID, f.Bytes)
 		case fType:
-			m.Type = string(f.Bytes)
+			m.Type = t.text(f.Bytes)
 		case fNamespace:
-			m.To.Namespace = string(f.Bytes)
+			m.To.Namespace = t.text(f.Bytes)
 		case fName:
-			m.To.Name = string(f.Bytes)
+			m.To.Name = t.text(f.Bytes)
 		case fKey:
-			m.To.Key = string(f.Bytes)
+			m.To.Key = t.text(f.Bytes)
 		case fReplyTo:
-			m.ReplyTo, bad = readAddress(f.Bytes)
+			m.ReplyTo, bad = readAddress(f.Bytes, &t)
 		case fSource:
-			m.Source = string(f.Bytes)
+			m.Source = t.text(f.Bytes)
 		case fPrincipal:
-			m.Principal = Principal(f.Bytes)
+			m.Principal = Principal(t.text(f.Bytes))
 		case fHeader:
-			bad = readHeader(&m.Headers, f.Bytes)
+			bad = readHeader(&m.Headers, f.Bytes, &t)
 		case fContentType:
-			m.ContentType = string(f.Bytes)
+			m.ContentType = t.text(f.Bytes)
 		case fSchema:
-			m.Schema = string(f.Bytes)
+			m.Schema = t.text(f.Bytes)
 		case fPayload:
 			m.Payload = f.Bytes
 		case fFrame:
 			m.Frames = append(m.Frames, f.Bytes)
 		case fCorrelationID:
-			m.CorrelationID = string(f.Bytes)
+			m.CorrelationID = t.text(f.Bytes)
 		case fCausationID:
 			bad = readID(&m.CausationID, f.Bytes)
 		case fTraceParent:
-			m.TraceParent = string(f.Bytes)
+			m.TraceParent = t.text(f.Bytes)
 		case fTraceState:
-			m.TraceState = string(f.Bytes)
+			m.TraceState = t.text(f.Bytes)
 		case fIdempotencyKey:
-			m.IdempotencyKey = string(f.Bytes)
+			m.IdempotencyKey = t.text(f.Bytes)
 		case fDeadline:
 			m.Deadline = readTime(f.Uint)
 		case fDue:
@@ -169,7 +171,7 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 			m.Time = readTime(f.Uint)
 		case fChain:
 			var a Address
-			a, bad = readAddress(f.Bytes)
+			a, bad = readAddress(f.Bytes, &t)
 			m.Chain = append(m.Chain, a)
 		default:
 			m.unknown = append(m.unknown, f.Raw...)
@@ -182,6 +184,27 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 		return fmt.Errorf("message: %w", err)
 	}
 	return nil
+}
+
+// prepare makes room for what UnmarshalBinary is about to read: for the headers, and for
+// all texts in one.
+func (m *Message) prepare(b []byte, t *texts) {
+	size, headers := 0, 0
+	r := wire.NewReader(b)
+	var f wire.Field
+	for r.Next(&f) {
+		switch f.Num {
+		case fID, fPayload, fFrame, fCausationID:
+			continue
+		case fHeader:
+			headers++
+		}
+		size += len(f.Bytes)
+	}
+	if headers > 0 {
+		m.Headers = make(Headers, 0, headers)
+	}
+	t.Grow(size)
 }
 
 // AppendBinary appends the encoded reply to b. What the node sets is not part
@@ -208,7 +231,9 @@ func (r *Reply) UnmarshalBinary(b []byte) error {
 		case rStatus:
 			r.Status = int(f.Uint)
 		case rHeader:
-			if err := readHeader(&r.Headers, f.Bytes); err != nil {
+			var t texts
+			t.Grow(len(f.Bytes))
+			if err := readHeader(&r.Headers, f.Bytes, &t); err != nil {
 				return fmt.Errorf("reply header: %w", err)
 			}
 		case rContentType:
@@ -235,18 +260,27 @@ func appendAddress(b []byte, a Address) []byte {
 	return wire.AppendString(b, fKey, a.Key)
 }
 
-func readAddress(b []byte) (Address, error) {
+// appendNested appends an address as a field.
+func appendNested(b []byte, field int, a Address) []byte {
+	n := sizeString(len(a.Name)) + sizeString(len(a.Key))
+	if a.Namespace != DefaultNamespace {
+		n += sizeString(len(a.Namespace))
+	}
+	return appendAddress(wire.AppendLen(b, field, n), a)
+}
+
+func readAddress(b []byte, t *texts) (Address, error) {
 	var a Address
 	r := wire.NewReader(b)
 	var f wire.Field
 	for r.Next(&f) {
 		switch f.Num {
 		case fNamespace:
-			a.Namespace = string(f.Bytes)
+			a.Namespace = t.text(f.Bytes)
 		case fName:
-			a.Name = string(f.Bytes)
+			a.Name = t.text(f.Bytes)
 		case fKey:
-			a.Key = string(f.Bytes)
+			a.Key = t.text(f.Bytes)
 		}
 	}
 	return a, r.Err()
@@ -274,16 +308,16 @@ func sizeString(n int) int {
 	return size
 }
 
-func readHeader(hs *Headers, b []byte) error {
+func readHeader(hs *Headers, b []byte, t *texts) error {
 	var h Header
 	r := wire.NewReader(b)
 	var f wire.Field
 	for r.Next(&f) {
 		switch f.Num {
 		case 1:
-			h.Name = string(f.Bytes)
+			h.Name = t.text(f.Bytes)
 		case 2:
-			h.Value = string(f.Bytes)
+			h.Value = t.text(f.Bytes)
 		}
 	}
 	*hs = append(*hs, h)

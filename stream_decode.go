@@ -13,7 +13,7 @@ import (
 // It belongs to one goroutine.
 type StreamDecoder struct {
 	last  StreamMessage
-	texts strings.Builder // never grown, so that what was taken from it stays
+	texts texts
 }
 
 // textChunk is how much memory texts share. Whoever keeps one text keeps that much.
@@ -36,13 +36,13 @@ func (d *StreamDecoder) Decode(b []byte, m *StreamMessage) error {
 		case fKey:
 			m.Key = d.again(d.last.Key, f.Bytes)
 		case fReplyTo:
-			m.ReplyTo, bad = readAddress(f.Bytes)
+			m.ReplyTo, bad = readAddress(f.Bytes, &d.texts)
 		case fSource:
 			m.Source = d.again(d.last.Source, f.Bytes)
 		case fPrincipal:
 			m.Principal = Principal(d.again(string(d.last.Principal), f.Bytes))
 		case fHeader:
-			bad = readHeader(&m.Headers, f.Bytes)
+			bad = readHeader(&m.Headers, f.Bytes, &d.texts)
 		case fContentType:
 			m.ContentType = d.again(d.last.ContentType, f.Bytes)
 		case fPayload:
@@ -56,7 +56,7 @@ func (d *StreamDecoder) Decode(b []byte, m *StreamMessage) error {
 		case fTraceState:
 			m.TraceState = d.again(d.last.TraceState, f.Bytes)
 		case fIdempotencyKey:
-			m.ID = d.text(f.Bytes)
+			m.ID = d.texts.text(f.Bytes)
 		case fTime:
 			m.Time = readTime(f.Uint)
 		}
@@ -70,7 +70,7 @@ func (d *StreamDecoder) Decode(b []byte, m *StreamMessage) error {
 	if m.ID == "" && !made.IsZero() {
 		var text [36]byte
 		made.put(text[:])
-		m.ID = d.text(text[:])
+		m.ID = d.texts.text(text[:])
 	}
 	d.last = *m
 	d.last.Payload, d.last.Headers = nil, nil
@@ -82,19 +82,22 @@ func (d *StreamDecoder) again(before string, b []byte) string {
 	if before == string(b) {
 		return before
 	}
-	return d.text(b)
+	return d.texts.text(b)
 }
 
+// texts makes strings that share memory. It must not be copied.
+type texts struct{ strings.Builder } // never grown, so that what was taken from it stays
+
 // text returns b as a string that shares memory with others, unless it is long.
-func (d *StreamDecoder) text(b []byte) string {
-	if len(b) > textChunk/8 {
-		return string(b)
+func (t *texts) text(b []byte) string {
+	if len(b) > t.Cap()-t.Len() {
+		if len(b) > textChunk/8 {
+			return string(b)
+		}
+		t.Reset()
+		t.Grow(textChunk)
 	}
-	if d.texts.Len()+len(b) > d.texts.Cap() {
-		d.texts = strings.Builder{}
-		d.texts.Grow(textChunk)
-	}
-	at := d.texts.Len()
-	d.texts.Write(b)
-	return d.texts.String()[at:]
+	at := t.Len()
+	t.Write(b)
+	return t.String()[at:]
 }

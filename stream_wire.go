@@ -31,7 +31,7 @@ func (m *StreamMessage) AppendEnvelope(b []byte, id ID, by Principal) []byte {
 	b = wire.AppendString(b, fType, cmp.Or(m.Type, DefaultMessageType))
 	b = wire.AppendString(b, fKey, m.Key)
 	if m.ReplyTo != (Address{}) {
-		b = wire.AppendBytes(b, fReplyTo, appendAddress(nil, m.ReplyTo))
+		b = appendNested(b, fReplyTo, m.ReplyTo)
 	}
 	b = wire.AppendString(b, fSource, m.Source)
 	if by != Anonymous {

@@ -239,13 +239,15 @@ func (c *Completed) AppendTo(b []byte) []byte {
 		b = wire.AppendBytes(b, 5, inner)
 	}
 	for i := range c.Sends {
-		b = wire.AppendBytes(b, 6, c.Sends[i].appendBody(nil))
+		at := len(b)
+		b = wire.Wrap(c.Sends[i].appendBody(b), 6, at)
 	}
 	b = wire.AppendFixed(b, 7, uint64(c.KeepUntil))
 	b = appendBool(b, 8, c.Pending)
 	b = appendEach(b, 9, c.Added)
 	for i := range c.Appends {
-		b = wire.AppendBytes(b, 11, c.Appends[i].AppendBody(nil))
+		at := len(b)
+		b = wire.Wrap(c.Appends[i].AppendBody(b), 11, at)
 	}
 	return appendIndexes(b, 10, c.Starts)
 }

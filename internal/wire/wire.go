@@ -98,6 +98,17 @@ func End(b []byte, mark int) {
 	b[mark-1] = byte(n >> 21)
 }
 
+// Wrap makes what was appended to b from at on the content of a bytes field, which has to
+// be moved for its tag and length.
+func Wrap(b []byte, field, at int) []byte {
+	var room [2 * binary.MaxVarintLen64]byte
+	head := AppendLen(room[:0], field, len(b)-at)
+	b = append(b, head...)
+	copy(b[at+len(head):], b[at:])
+	copy(b[at:], head)
+	return b
+}
+
 // Zigzag maps small numbers of either sign to small unsigned ones.
 func Zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
 

@@ -158,3 +158,14 @@ func TestNested(t *testing.T) {
 		}
 	}
 }
+
+// Wrap makes the field that AppendBytes would have made, and leaves what was before.
+func TestWrap(t *testing.T) {
+	for _, size := range []int{0, 1, 127, 128, 20_000} {
+		content := bytes.Repeat([]byte("x"), size)
+		got := Wrap(append([]byte("before"), content...), 300, len("before"))
+		if want := AppendBytes([]byte("before"), 300, content); !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: got %d bytes %.20x, want %d %.20x", size, len(got), got, len(want), want)
+		}
+	}
+}
