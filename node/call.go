@@ -79,21 +79,27 @@ type result struct {
 
 func newCall(waits bool) *call { return &call{waits: waits, done: make(chan struct{}, 1)} }
 
-// bells are the channels of calls whose one signal was taken, for other calls of the
-// same node.
+// bells are channels whose one signal was taken, of calls above all, for others who wait
+// at the same node.
 type bells struct{ pool sync.Pool }
 
-func (b *bells) newCall(waits bool) *call {
+func (b *bells) newCall(waits bool) *call { return &call{waits: waits, done: b.take()} }
+
+// take returns a channel for one signal.
+func (b *bells) take() chan struct{} {
 	if done, ok := b.pool.Get().(chan struct{}); ok {
-		return &call{waits: waits, done: done}
+		return done
 	}
-	return newCall(waits)
+	return make(chan struct{}, 1)
 }
+
+// put takes back a channel whose signal was taken, and that nobody else has.
+func (b *bells) put(done chan struct{}) { b.pool.Put(done) }
 
 // heard takes the channel back from a call whose signal was taken, and returns what
 // the call was refused with.
 func (b *bells) heard(c *call) error {
-	b.pool.Put(c.done)
+	b.put(c.done)
 	return c.error()
 }
 

@@ -107,8 +107,12 @@ func StreamWaiters(t testing.TB, n *Node) (readers, awaiters int) {
 	t.Helper()
 	for _, p := range n.parts {
 		if err := n.inPartition(t.Context(), p, "count", func() {
-			for _, w := range p.awaiting {
-				awaiters += len(w)
+			for _, all := range p.awaiting {
+				for _, w := range all {
+					for ; w != nil; w = w.next {
+						awaiters++
+					}
+				}
 			}
 		}); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ const maxStarts = 1_000
 // reserveDeliveries takes slots for messages that are about to be appended to a shard, in
 // the groups that will take them in at once, as far as there are free ones. A message
 // that has to wait for its key's turn gets none. S is nil when there is no such stream
-// yet.
+// yet. Starts are only until it is called again.
 func (p *partition) reserveDeliveries(s *streamfold.Stream, shard string, msgs []edda.StreamMessage) (starts []record.GroupStart, slots deliverySlots) {
 	if s == nil {
 		return nil, nil
@@ -35,6 +35,7 @@ func (p *partition) reserveDeliveries(s *streamfold.Stream, shard string, msgs [
 	if len(groups) == 0 {
 		return nil, nil
 	}
+	starts = p.starts[:0] // only until the record is encoded
 	sh := s.Shard(shard)
 	for _, g := range groups {
 		svc := consumerOf(g)
@@ -51,6 +52,7 @@ func (p *partition) reserveDeliveries(s *streamfold.Stream, shard string, msgs [
 		}
 		slots = append(slots, groupSlots{group: g.Serial, hosts: hosts})
 	}
+	p.starts = starts
 	return starts, slots
 }
 
@@ -76,9 +78,9 @@ func (p *partition) reserveAppended(body []byte) ([]record.GroupStart, deliveryS
 }
 
 // firstOfKeys returns the indexes of the messages that need not wait for others of their
-// keys.
+// keys, until it is called again.
 func (p *partition) firstOfKeys(a edda.Address, shard string, msgs []edda.StreamMessage) []uint32 {
-	first := make([]uint32, 0, len(msgs))
+	first := p.firsts[:0]
 	var seen map[string]bool
 	for i := range msgs {
 		if key := msgs[i].Key; key != "" {
@@ -95,6 +97,7 @@ func (p *partition) firstOfKeys(a edda.Address, shard string, msgs []edda.Stream
 		}
 		first = append(first, uint32(i))
 	}
+	p.firsts = first
 	return first
 }
 

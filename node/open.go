@@ -169,7 +169,7 @@ func (n *Node) newPartition(id engine.Partition, owned engine.Ownership) (*parti
 		n: n, id: id, in: newInbox(), halted: make(chan struct{}), table: n.store.Partition(id), epoch: owned.Epoch, next: owned.Next,
 		ready: map[queue]*ready{}, lanes: map[uint64]*lane{}, readers: map[uint64][]*partReader{},
 		sagaWaiters: map[sagafold.Ref][]*sagaWaiter{}, stepEnds: map[stepRef]int{},
-		tails: follow.NewTails(n.ringer, &n.metrics.Streams.Waiting), awaiting: map[awaitKey][]*awaiter{},
+		tails: follow.NewTails(n.ringer, &n.metrics.Streams.Waiting), awaiting: map[streamfold.Ref]awaiters{},
 	}
 	p.env = fold.Env{Table: p.table, Partition: uint64(id), Partitions: uint64(n.opts.Partitions)}
 	p.outbox = outbox.New(&p.env)

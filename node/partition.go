@@ -73,8 +73,10 @@ type partition struct {
 
 	tails       *follow.Tails // where readers of streams wait
 	news        follow.News   // for those who follow streams
-	awaiting    map[awaitKey][]*awaiter
-	streamBytes int // what the node last heard of the streams' memory
+	awaiting    map[streamfold.Ref]awaiters
+	streamBytes int                 // what the node last heard of the streams' memory
+	starts      []record.GroupStart // room for those of one record
+	firsts      []uint32            // likewise, for firstOfKeys
 
 	// broken says that a batch could not be applied: nothing may follow it.
 	broken    bool

@@ -2,6 +2,7 @@ package group
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -96,17 +97,15 @@ func (m *Machine) takeNew(s *stream.Stream, sh *stream.Shard, first uint64, take
 		return nil
 	}
 	v := m.streams.View(s, sh)
-	for from := first; from < v.End; {
-		entries, next, err := v.Read(m.env.Table, from, readEntries, readBytes)
-		if err != nil {
+	for offset := max(first, v.First); offset < v.End && len(takers) > 0; offset++ {
+		e, ok := v.Recent(offset)
+		if !ok {
+			return fmt.Errorf("new message %d of shard %s of stream %s is not in memory", offset, sh.Name, s.Spec.Name)
+		}
+		var err error
+		if takers, err = m.offer(&e, takers); err != nil {
 			return err
 		}
-		for i := range entries {
-			if takers, err = m.offer(&entries[i], takers); err != nil || len(takers) == 0 {
-				return err
-			}
-		}
-		from = next
 	}
 	return nil
 }

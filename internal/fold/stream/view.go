@@ -57,21 +57,33 @@ func (v *View) Read(table store.Table, from uint64, n, bytes int) (entries []Ent
 	if from >= v.End {
 		return nil, from, nil
 	}
-	r := reading{n: n, bytes: bytes, until: noLimit, next: max(from, v.First)}
-	if first := v.recentFirst(); r.next < first {
-		r.entries = make([]Entry, 0, min(uint64(n), first-r.next, 1024))
-		if err := r.readTable(table, v, first); err != nil || r.full {
-			return r.entries, r.next, err
-		}
-		r.next = first // what was not there is trimmed
+	from = max(from, v.First)
+	first := v.recentFirst()
+	if from >= first { // the usual thing, and r stays on the stack
+		r := reading{n: n, bytes: bytes, until: noLimit, next: from}
+		r.entries = make([]Entry, 0, min(uint64(n), v.End-from, 1024))
+		r.readRecent(v)
+		return r.entries, r.next, nil
 	}
-	for _, msg := range v.recent[r.next-v.recentFirst():] {
-		if !r.room(len(msg.data), msg.time) {
-			break
-		}
-		r.add(Entry{Offset: r.next, Time: msg.time, Message: msg.data})
+	r := &reading{n: n, bytes: bytes, until: noLimit, next: from}
+	r.entries = make([]Entry, 0, min(uint64(n), first-from, 1024))
+	if err := r.readTable(table, v, first); err != nil || r.full {
+		return r.entries, r.next, err
 	}
+	r.next = first // what was not there is trimmed
+	r.readRecent(v)
 	return r.entries, r.next, nil
+}
+
+// Recent returns a message that is in memory: as long as it is kept, one that was appended
+// since the last checkpoint.
+func (v *View) Recent(offset uint64) (Entry, bool) {
+	first := v.recentFirst()
+	if offset < first || offset >= v.End {
+		return Entry{}, false
+	}
+	m := &v.recent[offset-first]
+	return Entry{Offset: offset, Time: m.time, Message: m.data}, true
 }
 
 // reading is what was read so far.
@@ -102,6 +114,17 @@ func (r *reading) add(e Entry) {
 	r.bytes -= len(e.Message)
 	if !r.until.admits(e.Time, r.index) {
 		r.ahead -= len(e.Message)
+	}
+}
+
+// readRecent reads what is in memory.
+func (r *reading) readRecent(v *View) {
+	for i := r.next - v.recentFirst(); i < uint64(len(v.recent)); i++ {
+		m := &v.recent[i]
+		if !r.room(len(m.data), m.time) {
+			return
+		}
+		r.add(Entry{Offset: r.next, Time: m.time, Message: m.data})
 	}
 }
 
