@@ -322,12 +322,9 @@ func (p *partition) outcome(a *Attempt) {
 	if pr.saga = p.endedHere(a); pr.saga != nil {
 		a.rec = record.AppendStarts(a.rec, pr.saga.slots.indexes())
 	}
-	early := p.foresee(a)
-	pr.quiet = (a.delivery != nil || early != nil) && pr.slot == nil && a.told == nil
-	p.propose(a.rec, pr)
-	if early != nil {
-		p.building.ahead = early
-	}
+	early := p.outcomeAhead(a)
+	pr.quiet = (a.delivery != nil || len(early) > 0) && pr.slot == nil && a.told == nil
+	p.proposeAhead(a.rec, pr, early)
 }
 
 // warnSlow logs that the handler took long, unless that was just logged of one of its

@@ -7,6 +7,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold"
+	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
 	"github.com/edda-io/edda/internal/record"
 )
@@ -68,11 +69,41 @@ type ahead struct {
 	delivery
 }
 
-// foresee returns what the record of an outcome, proposed next, will send to the
-// partition of its step's saga; nil when that is not certain. It is when the record is
-// the first of those that are not applied, and nothing is on the lane before.
-func (p *partition) foresee(a *Attempt) *ahead {
-	if a.step == nil || p.inFlight > 0 || p.building != nil {
+// foresees reports whether what the next record will send can be said beforehand: when
+// it is the first of those that are not applied.
+func (p *partition) foresees() bool { return p.inFlight == 0 && p.building == nil }
+
+// handAhead returns what is handed over with the next record: what that will send to a
+// partition. It is false when something else is on the way before, or there is no room.
+func (p *partition) handAhead(all []ahead, to uint64, entries []outbox.Entry) ([]ahead, bool) {
+	l := p.laneTo(to)
+	if l.handed != p.outbox.Sent(to) || l.handed-l.acked+uint64(len(entries)) > laneWindow {
+		return all, false
+	}
+	for i, e := range entries {
+		all = append(all, ahead{to, delivery{
+			origin: record.Origin{From: uint64(p.id), Number: l.handed + 1 + uint64(i)}, typ: e.Type, body: e.Body,
+			after: engine.Start{Partition: p.id, Position: p.next},
+		}})
+	}
+	return all, true
+}
+
+// proposeAhead is propose for a record of which something may be handed over ahead.
+func (p *partition) proposeAhead(rec []byte, pr proposal, all []ahead) {
+	p.propose(rec, pr)
+	if len(all) > 0 { // and it is the first in its batch
+		p.building.ahead = all
+	}
+	for i := range all {
+		p.lanes[all[i].to].handed = all[i].origin.Number
+	}
+}
+
+// outcomeAhead returns what the record of an outcome will send to the partition of its
+// step's saga; nothing when that is not certain.
+func (p *partition) outcomeAhead(a *Attempt) []ahead {
+	if a.step == nil || p.n.homeOf(a.step.Hash) == p || !p.foresees() {
 		return nil
 	}
 	var c record.Completed
@@ -84,15 +115,27 @@ func (p *partition) foresee(a *Attempt) *ahead {
 		return nil
 	}
 	to := uint64(p.n.homeOf(e.Step.Hash).id)
-	l, sent := p.laneTo(to), p.outbox.Sent(to)
-	if l.handed != sent || l.handed-l.acked >= laneWindow {
-		return nil
+	all, _ := p.handAhead(nil, to, []outbox.Entry{{Type: record.TypeStepEnded, Body: e.AppendBody(nil)}})
+	return all
+}
+
+// createdAhead returns what the record of a new saga will send to the partitions of its
+// steps; nothing when that is not certain. Quiet says that nothing starts here.
+func (p *partition) createdAhead(rec []byte) (all []ahead, quiet bool) {
+	if !p.foresees() {
+		return nil, false
 	}
-	l.handed++
-	return &ahead{to, delivery{
-		origin: record.Origin{From: uint64(p.id), Number: l.handed}, typ: record.TypeStepEnded, body: e.AppendBody(nil),
-		after: engine.Start{Partition: p.id, Position: p.next},
-	}}
+	sent, here, err := p.sagas.Foresee(rec[record.HeaderBytes:], p.now())
+	if err != nil {
+		return nil, false // the fold will say what is wrong with it
+	}
+	for i := range sent {
+		var ok bool
+		if all, ok = p.handAhead(all, sent[i].To, sent[i].Entries); !ok {
+			return nil, false
+		}
+	}
+	return all, len(all) > 0 && !here
 }
 
 // foresaw reports whether the outbox has got what was handed over ahead.

@@ -94,7 +94,7 @@ type batch struct {
 	size      int
 	begun     time.Time
 	result    engine.Result
-	ahead     *ahead // what another partition gets already; nil for nothing
+	ahead     []ahead // what other partitions get already
 }
 
 // proposal is what a record came from. At most one of call and then is set.
@@ -457,12 +457,12 @@ func (p *partition) append() {
 	p.inFlight++
 	b.begun = time.Now()
 	p.n.appended(b.size)
-	if b.ahead != nil {
-		p.n.handed.Add(1) // so that the engine waits for what comes of it
+	if len(b.ahead) > 0 {
+		p.n.handed.Add(int64(len(b.ahead))) // so that the engine waits for what comes of it
 	}
 	p.n.engine.Append(&b.Batch)
-	if b.ahead != nil {
-		p.n.parts[b.ahead.to].in.delivery(b.ahead.delivery)
+	for i := range b.ahead {
+		p.n.parts[b.ahead[i].to].in.delivery(b.ahead[i].delivery)
 	}
 }
 
@@ -487,8 +487,10 @@ func (p *partition) complete(b *batch) error {
 		}
 		p.applied(pr)
 	}
-	if b.ahead != nil && !p.foresaw(b.ahead) {
-		return fmt.Errorf("what partition %d was handed is not what came of it", b.ahead.to)
+	for i := range b.ahead {
+		if !p.foresaw(&b.ahead[i]) {
+			return fmt.Errorf("what partition %d was handed is not what came of it", b.ahead[i].to)
+		}
 	}
 	p.tails.Ring()
 	p.news.Tell()

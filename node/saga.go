@@ -98,7 +98,12 @@ func (p *partition) change(c *sagaChange) {
 		c.finish(err)
 		return
 	}
-	p.propose(rec, proposal{saga: s})
+	pr := proposal{saga: s}
+	var early []ahead
+	if s.away {
+		early, pr.quiet = p.createdAhead(rec)
+	}
+	p.proposeAhead(rec, pr, early)
 }
 
 // findSaga returns a saga that there is.

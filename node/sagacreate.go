@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -87,7 +88,9 @@ func (p *partition) createSaga(op string, s *edda.SagaSpec, c *record.SagaCreate
 		c.Deadline = p.now() + int64(s.DeadlineAfter)
 	}
 	if c.Start {
-		part.slots = p.reserve(part.change.saga, sagafold.Roots(c))
+		roots := sagafold.Roots(c)
+		part.slots = p.reserve(part.change.saga, roots)
+		part.away = slices.ContainsFunc(roots, func(s sagafold.Start) bool { return p.n.homeOf(s.Hash) != p })
 		c.Starts = part.slots.indexes()
 	}
 	if s.DeadlineAfter == 0 && len(c.Starts) == 0 {

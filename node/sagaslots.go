@@ -20,6 +20,8 @@ type sagaPart struct {
 	awaits bool
 	// starts says that somebody starts a saga by the record.
 	starts bool
+	// away says that steps which start with the record go to other partitions.
+	away bool
 	// due says that the record is there because of a deadline.
 	due bool
 }

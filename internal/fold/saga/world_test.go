@@ -182,9 +182,11 @@ func (w *world) do(rec []byte) string {
 	var said [len(w.sides)]string
 	for i, s := range w.sides {
 		s.req.room = w.room
+		f := w.foresee(s, rec)
 		if err := s.fold.Apply(s.env.Position+1, slices.Clone(rec)); err != nil {
 			w.tb.Fatal(err)
 		}
+		f.check(w.tb, s)
 		said[i] = describe(s.m.Effects())
 		s.outgoing(w.tb)
 		switch i {
