@@ -120,8 +120,8 @@ func (m *Message) BinarySize() int {
 // Fields it does not know are kept and written again by AppendBinary.
 func (m *Message) UnmarshalBinary(b []byte) error {
 	*m = Message{Principal: Anonymous}
-	var t texts
-	m.prepare(b, &t)
+	var t, headers texts
+	m.prepare(b, &t, &headers)
 	r := wire.NewReader(b)
 	var f wire.Field
 	var bad error
@@ -144,7 +144,7 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 		case fPrincipal:
 			m.Principal = Principal(t.text(f.Bytes))
 		case fHeader:
-			bad = readHeader(&m.Headers, f.Bytes, &t)
+			bad = readHeader(&m.Headers, f.Bytes, &headers)
 		case fContentType:
 			m.ContentType = t.text(f.Bytes)
 		case fSchema:
@@ -186,25 +186,28 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// prepare makes room for what UnmarshalBinary is about to read: for the headers, and for
-// all texts in one.
-func (m *Message) prepare(b []byte, t *texts) {
-	size, headers := 0, 0
+// prepare makes room for what UnmarshalBinary is about to read. The texts lie in one piece
+// of memory, those of the headers in another: who keeps the key or the type of a message
+// does not keep its headers with it.
+func (m *Message) prepare(b []byte, t, headers *texts) {
+	size, n, headerSize := 0, 0, 0
 	r := wire.NewReader(b)
 	var f wire.Field
 	for r.Next(&f) {
 		switch f.Num {
 		case fID, fPayload, fFrame, fCausationID:
-			continue
 		case fHeader:
-			headers++
+			n++
+			headerSize += len(f.Bytes)
+		default:
+			size += len(f.Bytes)
 		}
-		size += len(f.Bytes)
 	}
-	if headers > 0 {
-		m.Headers = make(Headers, 0, headers)
+	if n > 0 {
+		m.Headers = make(Headers, 0, n)
 	}
 	t.Grow(size)
+	headers.Grow(headerSize)
 }
 
 // AppendBinary appends the encoded reply to b. What the node sets is not part
