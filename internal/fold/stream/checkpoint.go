@@ -72,7 +72,7 @@ func (m *Machine) Committed() {
 		s.dirty, s.stored = false, true
 	}
 	for _, sh := range m.shards {
-		sh.usual = len(sh.recent)
+		sh.usual = min(len(sh.recent), maxUsual)
 		sh.recent, sh.recentBytes, sh.dirty = nil, 0, false
 		sh.storedFirst, sh.storedEnd = sh.First, sh.End
 		sh.stream.storedAt = sh.stream.lastAt

@@ -178,7 +178,7 @@ type Shard struct {
 	total       uint64    // what all messages there ever were took
 	recent      []message // the last ones before End, which the table does not have
 	recentBytes uint64    // what those take
-	usual       int       // how many they were at the last checkpoint; there is room for a few more at once
+	usual       int       // how many they were at the last checkpoint; there is room for a few more at once; at most maxUsual
 	head        []mark    // of some of the first ones that the table has, see marks.go
 	headAt      uint64    // the offset of the first of them
 	armed       int64     // when it stands in Machine.expiries, zero: not at all
@@ -196,6 +196,9 @@ type message struct {
 
 // messageOverhead is what a message takes in memory beside its bytes.
 const messageOverhead = 32
+
+// maxUsual bounds Shard.usual: what a shard without messages may hold in memory for nothing.
+const maxUsual = 4096
 
 // recentFirst is the offset of the first message in memory, End when there is none.
 func (sh *Shard) recentFirst() uint64 { return sh.End - uint64(len(sh.recent)) }
