@@ -97,7 +97,8 @@ type Batch struct {
 	Records [][]byte
 	// After names records of other partitions that this batch rests on, each handed to
 	// Append before. It is durable no earlier than they are, its Done comes after
-	// theirs, and when one of them is not in the log it is Fenced.
+	// theirs, and when one of them is not in the log it is Fenced. An engine whose
+	// partitions share no order holds the batch back until it knows.
 	After []Start
 	// Quiet is how many of the records bring about no other soon, once they are
 	// durable: an engine need not wait for what follows from them before it flushes

@@ -28,11 +28,10 @@ func (c *clocks) start(d time.Duration) *time.Timer {
 	return time.NewTimer(d)
 }
 
-// stop takes a timer back.
+// stop takes a timer back. Nothing comes from its channel after that.
 func (c *clocks) stop(t *time.Timer) {
-	if t.Stop() { // else there may be something in its channel
-		c.pool.Put(t)
-	}
+	t.Stop()
+	c.pool.Put(t)
 }
 
 // inPartition runs f in the partition's goroutine and returns when it has run.
