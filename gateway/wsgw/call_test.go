@@ -68,6 +68,8 @@ func TestCalls(t *testing.T) {
 		{"no service", `"service":"nobody","method":"x"`, `{"op":"error","ref":1,"reason":"NO_SERVICE","retryAfter":"*"}`},
 		{"no method", `"service":"say","method":"x"`, `{"op":"error","ref":1,"reason":"NO_METHOD"}`},
 		{"the deadline is over", `"service":"echo","method":"x","deadline":"-1s"`, `{"op":"error","ref":1,"reason":"DEADLINE"}`},
+		{"the deadline is now", `"service":"echo","method":"x","deadline":"0s"`, `{"op":"error","ref":1,"reason":"DEADLINE"}`},
+		{"the deadline is long over", `"service":"echo","method":"x","deadline":"0001-01-01T00:00:00Z"`, `{"op":"error","ref":1,"reason":"DEADLINE"}`},
 		{"a name that is none", `"service":"a b","method":"x"`, `{"op":"error","ref":1,"reason":"BAD_NAME"}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

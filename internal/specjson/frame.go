@@ -300,19 +300,29 @@ func (r *frameReader) delay() error {
 	return nil
 }
 
-// deadline reads a duration or a time.
+// deadline reads a duration or a time. What is long past stays past: neither the time nor
+// the duration that stands for none is left as it is.
 func (r *frameReader) deadline() error {
 	const want = `a duration or a time, such as "1.5s" or "2026-01-02T15:04:05Z"`
 	s, err := r.str(want)
 	if err != nil {
 		return err
 	}
-	if r.f.DeadlineAt, err = time.Parse(time.RFC3339, s); err == nil {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		if t.Before(firstTime) {
+			t = firstTime
+		}
+		r.f.DeadlineAt = t
 		return nil
 	}
-	if r.f.DeadlineAfter, err = time.ParseDuration(s); err != nil {
+	d, err := time.ParseDuration(s)
+	if err != nil {
 		return r.bad(want)
 	}
+	if d == 0 {
+		d = -1
+	}
+	r.f.DeadlineAfter = d
 	return nil
 }
 
