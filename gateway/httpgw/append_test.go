@@ -210,6 +210,7 @@ func TestAppendRefusals(t *testing.T) {
 		{"x", edda.BadName, "shard", []string{"Edda-Shard: a b"}},
 		{"x", edda.BadName, `Edda-Reply-To: "a#b" must be STREAM, STREAM/SHARD or`, []string{"Edda-Reply-To: a#b"}},
 		{"x", edda.BadValue, "Edda-Time must be a time", []string{"Edda-Time: now"}},
+		{"x", edda.BadValue, "Edda-Time must be between 1678 and 2262", []string{"Edda-Time: 0001-01-01T00:00:00Z"}},
 		{"x", edda.BadValue, "its time is 1600-01-01T00:00:00Z, must be between", []string{"Edda-Time: 1600-01-01T00:00:00Z"}},
 		{"x", edda.BadValue, "Edda-Header- has no name after it", []string{"Edda-Header-: x"}},
 		{"x", edda.BadValue, "Edda-Header-X is not UTF-8", []string{"Edda-Header-X: \xff"}},

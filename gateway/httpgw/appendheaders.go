@@ -131,8 +131,11 @@ func replyToHeader(namespace, v string) (edda.Address, error) {
 // madeAt reads Edda-Time. Which times there may be the node says.
 func madeAt(v string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, v)
-	if err != nil {
+	switch {
+	case err != nil:
 		return t, refuse(edda.BadValue, "Edda-Time must be a time, such as 2026-01-02T15:04:05Z")
+	case t.IsZero(): // which is no time to the node
+		return t, refuse(edda.BadValue, "Edda-Time must be between 1678 and 2262")
 	}
 	return t.UTC(), nil
 }

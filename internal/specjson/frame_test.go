@@ -55,6 +55,15 @@ func TestReadFrame(t *testing.T) {
 	}
 }
 
+// What concerns the whole frame is said without a place in it.
+func TestReadFrameNamesNoPlace(t *testing.T) {
+	_, err := specjson.ReadFrame("ns", []byte(`{"op":"append","ref":1,"stream":"s","type":"t","data":1,"dataBase64":"/w=="}`))
+	e, ok := errors.AsType[*edda.Error](err)
+	if !ok || e.Reason != edda.BadValue || e.Err.Error() != "data and dataBase64 are both given" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // frameDoc is a frame as encoding/json reads it.
 type frameDoc struct {
 	Op, Token, Service, Method, Stream, Channel, Shard, IdempotencyKey string

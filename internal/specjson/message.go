@@ -108,7 +108,11 @@ func (r *reader) payload(m *edda.StreamMessage, d jsondata.Data) ([]byte, error)
 	}
 	b, err := d.Decode(m.ContentType)
 	if e, ok := errors.AsType[*edda.Error](err); ok {
-		return nil, refuse(e.Reason, r.here()+": "+e.Err.Error())
+		text := e.Err.Error()
+		if at := r.here(); at != "" {
+			text = at + ": " + text
+		}
+		return nil, refuse(e.Reason, text)
 	}
 	return b, err
 }
@@ -155,8 +159,11 @@ func (r *reader) time() (time.Time, error) {
 		return time.Time{}, err
 	}
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
+	switch {
+	case err != nil:
 		return t, r.bad(want)
+	case t.IsZero(): // which is no time to what takes it from here
+		return t, r.bad("between 1678 and 2262")
 	}
 	return t.UTC(), nil
 }

@@ -76,6 +76,7 @@ func TestMessagesRefused(t *testing.T) {
 		`[{"dataBase64":"x"}]`:             {edda.BadValue, "[0].dataBase64 must be base64"},
 		`[{"dataBase64":1}]`:               {edda.BadValue, "[0].dataBase64 must be a string"},
 		`[{"data":1,"dataBase64":"/w=="}]`: {edda.BadValue, "[0]: data and dataBase64 are both given"},
+		`[{"time":"0001-01-01T00:00:00Z"}]`:                         {edda.BadValue, "[0].time must be between 1678 and 2262"},
 		`[{},{"data":{},"contentType":"text/plain"}]`:               {edda.BadValue, "[1]: data is not a string"},
 		"[" + strings.Repeat("{},", edda.MaxAppendMessages) + "{}]": {edda.TooLarge, "more than 65536 messages"},
 	} {
