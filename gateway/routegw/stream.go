@@ -2,6 +2,7 @@ package routegw
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -31,6 +32,7 @@ func (x *exchange) append() error {
 		return err
 	}
 	m := a.Messages[0] // the backend's from now on
+	shard := cmp.Or(a.Shard, edda.DefaultShard)
 	ack, err := x.g.streams.Append(x.r.Context(), a)
 	if err != nil {
 		return err
@@ -40,6 +42,9 @@ func (x *exchange) append() error {
 	v := [...]string{at.ID, ack.Position, string(ack.Durability)}
 	h["Edda-Id"], h["Edda-Position"], h["Edda-Durability"] = v[0:1:1], v[1:2:2], v[2:3:3]
 	if at.Replayed {
+		if at.Shard != shard {
+			return errOtherMessage()
+		}
 		if err := x.same(&m); err != nil {
 			return err
 		}
@@ -96,6 +101,10 @@ func messageID(p edda.Principal, key string) string {
 	return "key." + base64.RawURLEncoding.EncodeToString(sum[:24])
 }
 
+func errOtherMessage() error {
+	return refuse(edda.IdempotencyMismatch, "the key was used for another message on the stream")
+}
+
 // same refuses a request with an idempotency key that was another message's.
 func (x *exchange) same(m *edda.StreamMessage) error {
 	first, err := x.g.streams.AwaitMessage(x.r.Context(), x.route.Namespace, x.route.Stream, m.ID, 0)
@@ -105,7 +114,7 @@ func (x *exchange) same(m *edda.StreamMessage) error {
 	case err != nil:
 		return err
 	case first.Type != m.Type || first.Key != m.Key || first.ContentType != m.ContentType || !bytes.Equal(first.Payload, m.Payload):
-		return refuse(edda.IdempotencyMismatch, "the key was used for another message on the stream")
+		return errOtherMessage()
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package routegw_test
 import (
 	"context"
 	"errors"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -220,4 +221,35 @@ func TestStreamIdempotency(t *testing.T) {
 	if code, _, _ := post("ada", "2"); code != 422 {
 		t.Errorf("another body: got %d, want 422", code)
 	}
+}
+
+// A key that was used for a message in one shard is not answered for another: there the
+// message would silently be missing.
+func TestStreamIdempotencyOfAnotherShard(t *testing.T) {
+	var first *edda.Append
+	f := &fake{}
+	f.stored = func(a *edda.Append) (*edda.AppendAck, error) {
+		replayed := first != nil
+		if !replayed {
+			first = a
+		}
+		return &edda.AppendAck{
+			Items: []edda.Appended{{ID: first.Messages[0].ID, Shard: first.Shard, Offset: 7, Replayed: replayed}}, Position: "2-7",
+		}, nil
+	}
+	f.await = func(context.Context, string, string, time.Duration) (*edda.StreamMessage, error) {
+		m := first.Messages[0]
+		return &m, nil
+	}
+	g := serving(t, f, routegw.Options{}, routegw.Route{Route: "POST /x", Stream: "s", Shard: "header.X-Tenant", Async: true})
+	post := func(tenant string) *httptest.ResponseRecorder {
+		return do(g, "POST", "/x", "1", "X-Tenant: "+tenant, "Idempotency-Key: k")
+	}
+	if w := post("eu"); w.Code != 202 || w.Header().Get("Idempotency-Replayed") != "" {
+		t.Errorf("first: got %d %s", w.Code, w.Body)
+	}
+	if w := post("eu"); w.Code != 202 || w.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("again: got %d %s", w.Code, w.Body)
+	}
+	refused(t, post("us"), edda.IdempotencyMismatch, "another message")
 }
