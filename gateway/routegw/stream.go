@@ -177,7 +177,7 @@ func (x *exchange) reply(m *edda.StreamMessage) error {
 	if s := m.Headers.Get(stream.HeaderStatus); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 200 || n > 599 {
-			return fmt.Errorf("the reply to message %s has %s %q, must be 200 to 599", m.ID, stream.HeaderStatus, s)
+			return refuse(edda.Failed, fmt.Sprintf("the reply to message %s has %s %q, must be 200 to 599", m.ID, stream.HeaderStatus, s))
 		}
 		status = n
 	}

@@ -88,8 +88,8 @@ func TestStreamReplies(t *testing.T) {
 		{"a word of its own", "error", `{"reason":"NO_FUNDS","message":"empty"}`, nil, edda.Failed, "NO_FUNDS: empty"},
 		{"no method", "error", `{"reason":"NO_METHOD","message":"none"}`, nil, edda.NoMethod, "none"},
 		{"no JSON", "error", `what`, nil, edda.Failed, "what"},
-		{"a bad status", "reply", "x", edda.Headers{{Name: "Edda-Status", Value: "1000"}}, edda.Internal, ""},
-		{"no status", "reply", "x", edda.Headers{{Name: "Edda-Status", Value: "fine"}}, edda.Internal, ""},
+		{"a bad status", "reply", "x", edda.Headers{{Name: "Edda-Status", Value: "1000"}}, edda.Failed, `Edda-Status "1000", must be 200 to 599`},
+		{"no status", "reply", "x", edda.Headers{{Name: "Edda-Status", Value: "fine"}}, edda.Failed, `Edda-Status "fine", must be 200 to 599`},
 	} {
 		reply = edda.StreamMessage{Type: tc.contentType, Payload: []byte(tc.payload), Headers: tc.headers}
 		w := do(g, "POST", "/x", "x")
