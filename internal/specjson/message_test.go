@@ -11,6 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func TestMessagesTakeSurrogatePairs(t *testing.T) {
+	got, err := specjson.Messages("shop", []byte(`[{"key":"\uD83D\uDE00\ufffd\\ud800","id":"\ufffd","data":"\ud800"}]`))
+	if err != nil || got[0].Key != "\U0001F600\ufffd\\ud800" || got[0].ID != "\ufffd" || string(got[0].Payload) != "\ufffd" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestMessages(t *testing.T) {
 	id := edda.NewID(1, time.Unix(1_700_000_000, 0))
 	got, err := specjson.Messages("shop", []byte(`[ {"data": {"a": [1]}},
@@ -54,29 +61,32 @@ func TestMessagesRefused(t *testing.T) {
 		reason edda.Reason
 		text   string
 	}{
-		``:                                 {edda.BadJSON, "the body must be an array of messages"},
-		`{}`:                               {edda.BadJSON, "the body must be an array of messages"},
-		`[{}`:                              {edda.BadJSON, "the body must be an array of messages"},
-		"[{\"id\":\"\xff\"}]":              {edda.BadJSON, "in UTF-8"},
-		`[{"number":0}]`:                   {edda.BadValue, "[0].number must be a whole number above zero"},
-		`[{"number":"1"}]`:                 {edda.BadValue, "[0].number must be a whole number above zero"},
-		`[{},1]`:                           {edda.BadValue, "[1] must be an object"},
-		`[{},{"shard":"a"}]`:               {edda.UnknownField, `unknown member "[1].shard"; there are causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type`},
-		`[{"principal":"root"}]`:           {edda.UnknownField, `unknown member "[0].principal"; there are causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type`},
-		`[{"ID":"a"}]`:                     {edda.UnknownField, `unknown member "[0].ID"; there are causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type`},
-		`[{"id":""}]`:                      {edda.BadValue, "[0].id must be left out or not empty"},
-		`[{"key":7}]`:                      {edda.BadValue, "[0].key must be a string"},
-		`[{"headers":[]}]`:                 {edda.BadValue, "[0].headers must be an object"},
-		`[{"headers":{"a":1}}]`:            {edda.BadValue, "[0].headers.a must be a string"},
-		`[{"headers":{"":"1"}}]`:           {edda.BadValue, `[0].headers."" must be left out`},
-		`[{"time":"now"}]`:                 {edda.BadValue, "[0].time must be a time"},
-		`[{"causationId":"1"}]`:            {edda.BadValue, "[0].causationId must be the id of a message"},
-		`[{"replyTo":"a b"}]`:              {edda.BadName, `[0].replyTo: "a b" must be STREAM`},
-		`[{"replyTo":1}]`:                  {edda.BadValue, "[0].replyTo must be a string"},
-		`[{"dataBase64":"x"}]`:             {edda.BadValue, "[0].dataBase64 must be base64"},
-		`[{"dataBase64":1}]`:               {edda.BadValue, "[0].dataBase64 must be a string"},
-		`[{"data":1,"dataBase64":"/w=="}]`: {edda.BadValue, "[0]: data and dataBase64 are both given"},
-		`[{"time":"0001-01-01T00:00:00Z"}]`:                         {edda.BadValue, "[0].time must be between 1678 and 2262"},
+		``:                                  {edda.BadJSON, "the body must be an array of messages"},
+		`{}`:                                {edda.BadJSON, "the body must be an array of messages"},
+		`[{}`:                               {edda.BadJSON, "the body must be an array of messages"},
+		"[{\"id\":\"\xff\"}]":               {edda.BadJSON, "in UTF-8"},
+		`[{"number":0}]`:                    {edda.BadValue, "[0].number must be a whole number above zero"},
+		`[{"number":"1"}]`:                  {edda.BadValue, "[0].number must be a whole number above zero"},
+		`[{},1]`:                            {edda.BadValue, "[1] must be an object"},
+		`[{},{"shard":"a"}]`:                {edda.UnknownField, `unknown member "[1].shard"; there are causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type`},
+		`[{"principal":"root"}]`:            {edda.UnknownField, `unknown member "[0].principal"; there are causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type`},
+		`[{"ID":"a"}]`:                      {edda.UnknownField, `unknown member "[0].ID"; there are causationId, contentType, correlationId, data, dataBase64, headers, id, key, number, replyTo, source, time, traceparent, tracestate, type`},
+		`[{"id":""}]`:                       {edda.BadValue, "[0].id must be left out or not empty"},
+		`[{"key":7}]`:                       {edda.BadValue, "[0].key must be a string"},
+		`[{"headers":[]}]`:                  {edda.BadValue, "[0].headers must be an object"},
+		`[{"headers":{"a":1}}]`:             {edda.BadValue, "[0].headers.a must be a string"},
+		`[{"headers":{"":"1"}}]`:            {edda.BadValue, `[0].headers."" must be left out`},
+		`[{"time":"now"}]`:                  {edda.BadValue, "[0].time must be a time"},
+		`[{"causationId":"1"}]`:             {edda.BadValue, "[0].causationId must be the id of a message"},
+		`[{"replyTo":"a b"}]`:               {edda.BadName, `[0].replyTo: "a b" must be STREAM`},
+		`[{"replyTo":1}]`:                   {edda.BadValue, "[0].replyTo must be a string"},
+		`[{"dataBase64":"x"}]`:              {edda.BadValue, "[0].dataBase64 must be base64"},
+		`[{"dataBase64":1}]`:                {edda.BadValue, "[0].dataBase64 must be a string"},
+		`[{"data":1,"dataBase64":"/w=="}]`:  {edda.BadValue, "[0]: data and dataBase64 are both given"},
+		`[{"time":"0001-01-01T00:00:00Z"}]`: {edda.BadValue, "[0].time must be between 1678 and 2262"},
+		`[{"id":"\ud800"}]`:                 {edda.BadValue, "[0].id has half of a surrogate pair"},
+		`[{"key":"\ufffd\\\ud83d"}]`:        {edda.BadValue, "[0].key has half of a surrogate pair"},
+		`[{"key":"\uD83D\uD83D\uDE00"}]`:    {edda.BadValue, "[0].key has half of a surrogate pair"},
 		`[{},{"data":{},"contentType":"text/plain"}]`:               {edda.BadValue, "[1]: data is not a string"},
 		"[" + strings.Repeat("{},", edda.MaxAppendMessages) + "{}]": {edda.TooLarge, "more than 65536 messages"},
 	} {

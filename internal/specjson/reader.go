@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/edda-io/edda"
@@ -215,12 +216,44 @@ func (r *reader) str(what string) (string, error) {
 // chosen reads a string that is not empty: to leave a choice to the node is to
 // leave the member out.
 func chosen[T ~string](r *reader, into *T) error {
+	r.peek()
+	start := r.i
 	s, err := r.str("a string")
-	if err == nil && s == "" {
+	switch {
+	case err != nil:
+	case s == "":
 		err = r.bad("left out or not empty")
+	case strings.ContainsRune(s, utf8.RuneError) && halfSurrogate(r.b[start:r.i]):
+		err = refuse(edda.BadValue, r.here()+" has half of a surrogate pair")
 	}
 	*into = T(s)
 	return err
+}
+
+// halfSurrogate reports whether a JSON string escapes a surrogate that is alone. All of
+// them are read as the same character, which would make one name of several.
+func halfSurrogate(raw []byte) bool {
+	unit := func(at int) rune { // of the escape sequence there
+		if at+6 > len(raw) || raw[at] != '\\' || raw[at+1] != 'u' {
+			return 0
+		}
+		n, _ := strconv.ParseUint(string(raw[at+2:at+6]), 16, 16)
+		return rune(n)
+	}
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		switch r := unit(i); {
+		case !utf16.IsSurrogate(r):
+			i++
+		case utf16.DecodeRune(r, unit(i+6)) == utf8.RuneError:
+			return true
+		default:
+			i += 11
+		}
+	}
+	return false
 }
 
 func (r *reader) flag(into *bool) error {
