@@ -245,6 +245,9 @@ func stepForms() map[string]body {
 			Namespace: "shop", Stream: "orders", Shard: "eu", Messages: [][]byte{[]byte("message"), {}, {}},
 			Producer: "relay", Numbers: []uint64{1, 300, 1<<64 - 1}, Origin: Origin{From: 0, Number: 7}, Starts: []GroupStart{{Group: 3, Index: 2}},
 		},
+		"step-ended/id": &StepEnded{
+			Namespace: "shop", Step: Step{Hash: 1, Saga: "trip"}, State: edda.StateSucceeded, Reply: []byte("reply"), Attempts: 1, ID: edda.ID{0: 1, 15: 9},
+		},
 		"saga-steps-added/queue": &SagaStepsAdded{Namespace: "shop", ID: "trip-1", Steps: EncodeSteps(someSteps()[3:])},
 	}
 }

@@ -146,6 +146,10 @@ type StepEnded struct {
 	Added [][]byte
 	// Starts are the indexes of steps for which a worker's slot is reserved.
 	Starts []uint32
+	// ID is the request's, so that the end of one from a saga that was removed is not
+	// taken for that of another saga's with the same id; zero in records of earlier
+	// releases.
+	ID edda.ID
 }
 
 // AppendTo appends the whole record, header included.
@@ -162,7 +166,11 @@ func (e *StepEnded) AppendBody(b []byte) []byte {
 	b = appendBool(b, 8, e.Pending)
 	b = wire.AppendUint(b, 9, uint64(e.Attempts))
 	b = appendEach(b, 10, e.Added)
-	return appendIndexes(b, 11, e.Starts)
+	b = appendIndexes(b, 11, e.Starts)
+	if e.ID.IsZero() {
+		return b
+	}
+	return wire.AppendBytes(b, 12, e.ID[:])
 }
 
 // AppendStepStarts names the steps for which a worker's slot is reserved in a
@@ -197,6 +205,8 @@ func (e *StepEnded) Decode(body []byte) error {
 			e.Added = append(e.Added, f.Bytes)
 		case 11:
 			e.Starts, err = readIndexes(f.Bytes)
+		case 12:
+			e.ID, err = readID(f.Bytes)
 		}
 		return err
 	})

@@ -134,7 +134,7 @@ func (m *Machine) Foresee(c *record.Completed) (*record.StepEnded, error) {
 		m.env.Home(req.Step.Hash) == m.env.Partition {
 		return nil, nil
 	}
-	ended := Request{To: req.To, Step: req.Step, Attempts: req.Attempts, Failure: c.Failure}
+	ended := Request{ID: req.ID, To: req.To, Step: req.Step, Attempts: req.Attempts, Failure: c.Failure}
 	var reply bool
 	if ended.State, reply = req.completes(c); reply {
 		if _, err := record.ReadReply(c.Reply); err != nil {
@@ -150,7 +150,7 @@ func (m *Machine) Foresee(c *record.Completed) (*record.StepEnded, error) {
 // stepEnded says what became of a step's request.
 func (r *Request) stepEnded() *record.StepEnded {
 	e := &record.StepEnded{
-		Namespace: r.To.Namespace, Step: *r.Step, State: r.State, Reply: r.Reply, Failure: r.Failure, Attempts: r.Attempts,
+		Namespace: r.To.Namespace, Step: *r.Step, State: r.State, Reply: r.Reply, Failure: r.Failure, Attempts: r.Attempts, ID: r.ID,
 	}
 	e.Step.AttemptTimeout, e.Step.Retry = 0, edda.RetryPolicy{}
 	return e

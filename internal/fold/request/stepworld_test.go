@@ -101,7 +101,7 @@ func (m *model) tell() {
 			continue
 		}
 		e := &record.StepEnded{
-			Namespace: t.r.To.Namespace, Step: *t.r.step, State: t.r.State, Failure: t.r.Failure, Attempts: t.r.Attempts,
+			Namespace: t.r.To.Namespace, Step: *t.r.step, State: t.r.State, Failure: t.r.Failure, Attempts: t.r.Attempts, ID: t.r.ID,
 		}
 		e.Step.AttemptTimeout, e.Step.Retry = 0, edda.RetryPolicy{}
 		if t.r.Reply != "" {

@@ -101,6 +101,16 @@ func (s *Saga) requestID(i int, undo bool, run, hash uint64) edda.ID {
 	return id
 }
 
+// asked reports whether the request whose end is told was the saga's, as far as that
+// says. Where the request lived, which the end of its id says, does not matter.
+func (s *Saga) asked(e *record.StepEnded) bool {
+	if e.ID.IsZero() || int(e.Step.Index) >= len(s.steps) {
+		return true
+	}
+	id := s.requestID(int(e.Step.Index), e.Step.Undo, e.Step.Run, 0)
+	return [14]byte(id[:14]) == [14]byte(e.ID[:14])
+}
+
 // mac returns the HMAC-SHA256 of a text under the saga's secret, half of it. It is
 // spelled out (RFC 2104) because it is made for each step, and crypto/hmac allocates.
 func (s *Saga) mac(text string) [secretBytes]byte {

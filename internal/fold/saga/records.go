@@ -190,7 +190,9 @@ func (m *Machine) applyCompensationChanged(body []byte) error {
 	return nil
 }
 
-// applyStepEnded is StepEnded for a request that lived in another partition.
+// applyStepEnded is StepEnded for a request that lived in another partition. It may have
+// come from a saga that was removed since, when its step was finished by call: that is
+// nobody's then, also if there is another saga with its id.
 func (m *Machine) applyStepEnded(body []byte) error {
 	var e record.StepEnded
 	if err := e.Decode(body); err != nil {
@@ -198,6 +200,11 @@ func (m *Machine) applyStepEnded(body []byte) error {
 	}
 	if e.Origin.Number != 0 && !m.outbox.Receive(e.Origin) {
 		m.reserve(Ref{e.Namespace, e.Step.Saga}, e.Starts)
+		return m.finish(nil)
+	}
+	s, err := m.load(Ref{e.Namespace, e.Step.Saga})
+	if err == nil && s != nil && !s.asked(&e) {
+		m.reserve(s.Ref(), e.Starts)
 		return m.finish(nil)
 	}
 	return m.StepEnded(&e, e.Starts)

@@ -403,7 +403,7 @@ func (w *world) end(name string, change func(e *record.StepEnded)) string {
 	a := w.asked(name)
 	e := record.StepEnded{
 		Namespace: edda.DefaultNamespace, Step: record.Step{Hash: a.step.Hash, Saga: a.step.Saga, Index: a.step.Index, Undo: a.step.Undo, Run: a.step.Run},
-		State: edda.StateSucceeded, Attempts: 1,
+		State: edda.StateSucceeded, Attempts: 1, ID: a.msg.ID,
 	}
 	change(&e)
 	for _, s := range w.sides {
