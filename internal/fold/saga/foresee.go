@@ -7,7 +7,8 @@ import (
 )
 
 // maxForeseen is how large the record of a saga is at most, in bytes, whose creation is
-// foreseen: that takes as long as the creation itself.
+// foreseen: that takes as long as the creation itself. It has no room for as many steps
+// as would fill the partition with requests, which a forecast does not look at.
 const maxForeseen = 8 << 10
 
 // Foreseen is what a record will send to other partitions.
