@@ -42,6 +42,11 @@ func TestChannelClient(t *testing.T) {
 	if ps, err := c.Presence(ctx, "room"); err != nil || len(ps) != 1 || ps[0].Principal != "ada" || !ps[0].Since.Equal(at(2)) {
 		t.Errorf("presence: got %+v, %v", ps, err)
 	}
+	f.others = 2500
+	if ps, err := c.Presence(ctx, "room"); err != nil || len(ps) != 2501 || ps[2500].Principal != "b2499" {
+		t.Errorf("presence of many: got %d, %v", len(ps), err)
+	}
+	f.others = 0
 	one := edda.StreamMessage{Type: "said", ContentType: "text/plain", Payload: []byte("hi")}
 	ack, err := c.Publish(ctx, &edda.Append{Channel: "room", Messages: []edda.StreamMessage{one}})
 	want := &edda.AppendAck{Items: []edda.Appended{{ID: "made-0"}}, Position: "3-9", Durability: edda.Fsync}

@@ -24,6 +24,7 @@ type fakeChannels struct {
 	limit    int
 	wanted   *edda.Subscribe
 	names    []string // beside room
+	others   int      // who are present beside ada
 	messages []*edda.LiveMessage
 	// first is the first message kept.
 	first  int
@@ -92,7 +93,11 @@ func (f *fakeChannels) History(_ context.Context, _, channel string, from edda.F
 }
 
 func (f *fakeChannels) Presence(_ context.Context, _, channel string) ([]edda.Presence, error) {
-	return []edda.Presence{{Principal: "ada", Since: at(2)}}, f.ask("presence", channel)
+	ps := []edda.Presence{{Principal: "ada", Since: at(2)}}
+	for i := range f.others {
+		ps = append(ps, edda.Presence{Principal: edda.Principal(fmt.Sprintf("b%04d", i)), Since: at(2)})
+	}
+	return ps, f.ask("presence", channel)
 }
 
 func fakePoint(n int) edda.From { return edda.From("p" + strconv.Itoa(n)) }

@@ -37,7 +37,7 @@ func channelRoutes() []*route {
 			}),
 		),
 		named(channel+"/presence", get((*Gateway).getPresence, opDoc{
-			id: "getPresence", summary: "Who has subscribed to a channel at this node", schema: "PresenceList",
+			id: "getPresence", summary: "Who has subscribed to a channel at this node, in order of names", query: []string{"limit", "after"}, schema: "PresenceList",
 		}).needs(toSubscribe)),
 		named(channel+"/history", get((*Gateway).getHistory, opDoc{
 			id: "getHistory", summary: "Messages of a channel that are kept; next is where to go on, also for a subscription",

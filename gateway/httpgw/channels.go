@@ -1,6 +1,7 @@
 package httpgw
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -114,12 +115,33 @@ func (g *Gateway) deleteChannel(x *exchange) error {
 	return x.noContent()
 }
 
+// getPresence answers with a page of those who have subscribed. The cursor is the last
+// one's name.
 func (g *Gateway) getPresence(x *exchange) error {
+	q, err := x.query()
+	if err != nil {
+		return err
+	}
+	pg, err := pageOf(q)
+	if err != nil {
+		return err
+	}
 	ps, err := g.channels.Presence(x.r.Context(), x.namespace, x.args[0])
 	if err != nil {
 		return err
 	}
-	return page(x, streamjson.NewPresence(ps), "")
+	from, found := slices.BinarySearchFunc(ps, edda.Principal(pg.After), func(p edda.Presence, after edda.Principal) int {
+		return cmp.Compare(p.Principal, after)
+	})
+	if found {
+		from++
+	}
+	next := ""
+	if ps = ps[from:]; len(ps) > pg.Limit {
+		ps = ps[:pg.Limit]
+		next = string(ps[len(ps)-1].Principal)
+	}
+	return page(x, streamjson.NewPresence(ps), next)
 }
 
 // getHistory answers with messages that are kept. There is always a next: it is where a

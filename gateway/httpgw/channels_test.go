@@ -40,6 +40,14 @@ func TestChannels(t *testing.T) {
 	if !reflect.DeepEqual(doc, obj{"items": []any{obj{"principal": "ada", "since": "2026-01-02T03:04:02Z"}}}) {
 		t.Errorf("presence: got %v", doc)
 	}
+	f.others = 4
+	doc, _ = want(t, g, 200, "GET", "/v1/channels/room/presence?limit=2&after=ada", "")
+	if items := doc["items"].([]any); len(items) != 2 || items[0].(obj)["principal"] != "b0000" || doc["next"] != "b0001" {
+		t.Errorf("a page of presence: got %v", doc)
+	}
+	if n := pages(t, g, "/v1/channels/room/presence?limit=2"); n != 5 {
+		t.Errorf("the pages of presence have %d, want 5", n)
+	}
 	want(t, g, 204, "DELETE", "/v1/channels/room", "")
 	for _, tc := range []struct {
 		reason edda.Reason
@@ -50,6 +58,7 @@ func TestChannels(t *testing.T) {
 		{edda.NoChannel, "GET", "/v1/channels/none", ""},
 		{edda.NoChannel, "DELETE", "/v1/channels/none", ""},
 		{edda.NoChannel, "GET", "/v1/channels/none/presence", ""},
+		{edda.BadValue, "GET", "/v1/channels/room/presence?limit=0", ""},
 		{edda.NoChannel, "GET", "/v1/channels/none/history", ""},
 		{edda.BadName, "GET", "/v1/channels/a%20b", ""},
 		{edda.BadName, "PUT", "/v1/channels/edda.x", ""},

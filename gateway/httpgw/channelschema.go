@@ -24,7 +24,7 @@ func channelSchemas() obj {
 		"ChannelList":   listOf("Channel"),
 		"Published":     object("id", obj{"id": text, "position": text, "replayed": obj{"type": "boolean"}}),
 		"PublishAnswer": obj{"anyOf": []any{ref("schemas", "Published"), object("items", obj{"items": arrayOf(ref("schemas", "Published"))})}},
-		"PresenceList":  object("items", obj{"items": arrayOf(object("principal since", obj{"principal": text, "since": instant}))}),
+		"PresenceList":  object("items", obj{"items": arrayOf(object("principal since", obj{"principal": text, "since": instant})), "next": text}),
 		"LiveMessage": messageSchema("from shard offset id type time", obj{
 			"from":   resumeSchema,
 			"stream": obj{"type": "string", "description": "The stream that it comes from; missing where it was published to the channel."},

@@ -122,13 +122,18 @@ func (c *Client) ChannelHistory(ctx context.Context, channel string, from edda.F
 
 // Presence returns who has subscribed to a channel at the node, in order of names.
 func (c *Client) Presence(ctx context.Context, channel string) ([]edda.Presence, error) {
-	var docs Page[streamjson.Presence]
-	if err := c.get(ctx, exchange{op: "see who is in channel " + channel, path: c.Path("channels", channel, "presence")}, &docs); err != nil {
-		return nil, err
+	var ps []edda.Presence
+	for q := (url.Values{"limit": {"1000"}}); ; {
+		var docs Page[streamjson.Presence]
+		if err := c.get(ctx, exchange{op: "see who is in channel " + channel, path: c.Path("channels", channel, "presence"), query: q}, &docs); err != nil {
+			return nil, err
+		}
+		for _, d := range docs.Items {
+			ps = append(ps, edda.Presence(d))
+		}
+		if docs.Next == "" {
+			return ps, nil
+		}
+		q.Set("after", docs.Next)
 	}
-	ps := make([]edda.Presence, len(docs.Items))
-	for i, d := range docs.Items {
-		ps[i] = edda.Presence(d)
-	}
-	return ps, nil
 }
