@@ -230,11 +230,12 @@ func failure(f record.Failure) string {
 func (a *app) logVerify() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify DIR",
-		Short: "Check every byte of the log",
-		Long: `Checks every byte of the log against its checksums. Damage, which is bad bytes
+		Short: "Check every frame of the log",
+		Long: `Checks every frame of the log against its checksum. Damage, which is bad bytes
 that were known to be on disk, makes the exit code 1. A torn tail, which an
 interrupted write leaves behind, is no damage: nothing in it was acknowledged,
-and the next start cuts it off.`,
+and the next start cuts it off. It is printed where a frame was begun. What fills
+frames up, and the space behind the last one, hold nothing and are not checked.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir, err := logDir(args[0])

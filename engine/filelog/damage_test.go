@@ -170,11 +170,15 @@ func TestFillIsNotRead(t *testing.T) {
 func TestTornTailIsReported(t *testing.T) {
 	w := write(t, 10)
 	last := w.frames[len(w.frames)-1]
-	spoil(t, w.fs, segmentFile(last.Segment), last.Offset+20, flip, 1)
 	want := filelog.TornTail{Segment: last.Segment, Offset: last.Offset, LSN: last.LSN}
-	if r, err := filelog.Verify("data", w.fs); err != nil || r.Torn == nil || *r.Torn != want {
-		t.Errorf("verify: got %+v, %v, want %+v", r.Torn, err, want)
+	for at := range last.Bytes { // whichever byte of the frame it is
+		fs := w.clone()
+		spoil(t, fs, segmentFile(last.Segment), last.Offset+int64(at), flip, 1)
+		if r, err := filelog.Verify("data", fs); err != nil || r.Torn == nil || *r.Torn != want {
+			t.Errorf("byte %d, verify: got %+v, %v, want %+v", at, r.Torn, err, want)
+		}
 	}
+	spoil(t, w.fs, segmentFile(last.Segment), last.Offset+20, flip, 1)
 	l := open(t, w.fs, tiny(edda.Fsync))
 	if r := l.Recovery(); r.Torn == nil || *r.Torn != want || r.Records != 9 {
 		t.Errorf("recovery: got %+v, want %+v and 9 records", r, want)

@@ -1,8 +1,10 @@
 package filelog
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -89,6 +91,32 @@ func (r *frameReader) fill(lsn uint64, n int) error {
 		return nil
 	}
 	return err
+}
+
+// begun reports whether a frame was begun at lsn, where none is valid: its salt is
+// there, or only that is bad, so that the checksum is right with it. What the file
+// held when it was another segment has neither.
+func (r *frameReader) begun(lsn uint64) (bool, error) {
+	head, err := r.window(lsn, frameHead)
+	if err != nil || len(head) < frameHead {
+		return false, err
+	}
+	salt := binary.LittleEndian.Uint32(head[8:])
+	if salt == r.seg.salt {
+		return true, nil
+	}
+	n := frameLength(head, salt)
+	if n == 0 || uint64(n) > r.limit-lsn {
+		return false, nil
+	}
+	b, err := r.window(lsn, n)
+	if err != nil || len(b) < n {
+		return false, err
+	}
+	b = slices.Clone(b)
+	binary.LittleEndian.PutUint32(b[8:], r.seg.salt)
+	_, ok := parseFrame(b, lsn)
+	return ok, nil
 }
 
 // forget drops what was read, so that the next look is at the file.

@@ -173,11 +173,11 @@ func (s *survey) skip(r *frameReader, i int) (frame, error) {
 // tail looks at what follows the last frame of all: space that was not written
 // since the segment was prepared, or a torn frame. It returns io.EOF.
 func (s *survey) tail(r *frameReader, from uint64) error {
-	head, err := r.window(from, frameHead)
+	begun, err := r.begun(from)
 	if err != nil {
 		return err
 	}
-	s.torn = s.torn || len(s.gaps) == 0 && frameLength(head, r.seg.salt) != 0
+	s.torn = s.torn || len(s.gaps) == 0 && begun
 	return io.EOF
 }
 
