@@ -1,7 +1,7 @@
 // Chat is a page where people talk, and the node that serves it. What they say is kept, and
 // everybody who was away, or whose node was, hears it once and in order.
 //
-//	go run ./chat        and open http://127.0.0.1:7400/ in two windows
+//	go run ./examples/chat        and open http://127.0.0.1:7400/ in two windows
 //
 // Saying something is a call of the service chat, which checks it and publishes it to the
 // channel that all pages are subscribed to. Who says it is the principal of the credentials,

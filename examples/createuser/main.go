@@ -2,8 +2,8 @@
 // told, and the event, two projections, a command that follows from it and its event are
 // stored in one transaction, or nothing is, and the third party is told to forget it.
 //
-//	go run ./createuser        and open http://127.0.0.1:7400/
-//	go run ./createuser -db postgres://me@localhost/users
+//	go run ./examples/createuser        and open http://127.0.0.1:7400/
+//	go run ./examples/createuser -db postgres://me@localhost/users
 //
 // The page has a switch that has any step of it fail.
 package main

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A client of Edda with nothing but curl. It plays the two services that
-# ../python/worker.py hosts, checks each answer, and ends with 1 when one is not
+# examples/python/worker.py hosts, checks each answer, and ends with 1 when one is not
 # what it should be.
 #
-#   edda dev & python3 ../python/worker.py & ./client.sh
+#   edda dev & python3 examples/python/worker.py & examples/curl/client.sh
 #
 # EDDA_URL says where the node is, EDDA_TOKEN is shown to it.
 set -euo pipefail

@@ -5,7 +5,9 @@
 //   TEST_SERVICE  balanced: echo, req_count, bad; slow takes as long as it is told,
 //                 flaky fails as often as it is told; anything else is not found
 //
-// Start a node (edda dev), then: npm ci && node main.js
+// Start a node (edda dev), then:
+//
+//   npm ci --prefix examples/nodejs && node examples/nodejs/main.js
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker, reply } from "./edda.js";
 

@@ -11,7 +11,7 @@ handle which was carved twice is in "assembly" once.
 Forge, in streams.go beside this directory, has the services before and after it.
 
   edda dev
-  python3 carver.py
+  python3 examples/python/carver.py
 """
 
 import argparse

@@ -10,8 +10,8 @@ killed in the middle of a handle, another one gets the request a while later; th
 has the id of the request, so it is there once.
 
   edda dev --example
-  python3 handle_factory.py
-  edda sagas start ../sagas/handle-factory.json --wait
+  python3 examples/python/handle_factory.py
+  edda sagas start examples/sagas/handle-factory.json --wait
 
 carver.py, beside it, is where reading as a member of a group is.
 """

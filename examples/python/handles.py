@@ -9,8 +9,8 @@ such size, with nothing but the completion key that came with the step: it needs
 credentials, and could be another program on another machine.
 
   edda dev --example
-  python3 handles.py
-  edda sagas start ../sagas/two-services.json --wait
+  python3 examples/python/handles.py
+  edda sagas start examples/sagas/two-services.json --wait
 
 worker.py, beside it, shows how an endpoint checks who calls it.
 """

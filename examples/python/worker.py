@@ -12,7 +12,7 @@ It is a plain HTTP endpoint that hosts two services:
 Start a node and the worker, then call it:
 
   edda dev
-  python3 worker.py
+  python3 examples/python/worker.py
   edda call users/42 login '{"email":"ada@example.com"}'
 
 What Edda posts is signed as Standard Webhooks say; the worker makes a secret,

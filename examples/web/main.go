@@ -2,7 +2,7 @@
 // a stream, objects that are made, read, changed and deleted under their ids, and the same
 // stream over a WebSocket (examples/websocket).
 //
-//	go run ./web
+//	go run ./examples/web
 //	curl localhost:7400/
 //	curl --json '{"name":"Ada"}' localhost:7400/data/ada
 package main

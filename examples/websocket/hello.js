@@ -1,7 +1,7 @@
 // A hello over a WebSocket: it is appended to a stream, and the answer, which has its id,
-// is waited for on another. Start a node (go run ./web, in examples), then, with Node.js:
+// is waited for on another. Start a node (go run ./examples/web), then, with Node.js:
 //
-//   node websocket/hello.js '{"a":1}'          (before 22: node --experimental-websocket)
+//   node examples/websocket/hello.js '{"a":1}'          (before 22: node --experimental-websocket)
 import { connect } from "../../web/edda.js";
 
 const client = connect({ url: process.env.EDDA_URL ?? "http://127.0.0.1:7400", token: process.env.EDDA_TOKEN });
