@@ -126,6 +126,22 @@ func python(t *testing.T, script, edda, listen string) (url string, kill func())
 	return "", nil
 }
 
+// An endpoint whose port is taken says so in one line.
+func TestPythonWorkerWithoutItsPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	listen := l.Addr().String()
+	for _, script := range []string{"worker.py", "handles.py"} {
+		out, err := exec.CommandContext(t.Context(), program(t, "python3"), filepath.Join("python", script), "--listen", listen).CombinedOutput()
+		if want := "listen on " + listen + ": Address already in use\n"; err == nil || string(out) != want {
+			t.Errorf("%s: got %q, %v, want %q and a failure", script, out, err, want)
+		}
+	}
+}
+
 // runClient runs the script against the node.
 func runClient(t *testing.T, url string) {
 	t.Helper()

@@ -387,7 +387,7 @@ func TestNodejsWorkerStopsWithoutANode(t *testing.T) {
 	url, stop := serveNodeAt(t, t.TempDir(), freeport.Localhost(t))
 	stop() // nobody listens there now
 	w := runNodejs(t, dir, "main.js", url, "js")
-	w.until(t, "connection lost")
+	w.until(t, "no node answers at "+strings.TrimPrefix(url, "http://")+" (connect ECONNREFUSED ")
 	w.signal(t)
 	if err := w.end(); err != nil {
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -2,6 +2,7 @@ package examples_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/edda-io/edda/internal/freeport"
 )
 
 // ask sends a request with JSON, and returns the answer.
@@ -85,15 +88,31 @@ func TestCRUD(t *testing.T) {
 	}
 }
 
-func TestHelloOverWebSocket(t *testing.T) {
-	web := startProgram(t, "web", "-listen", "127.0.0.1:0", "-dir", t.TempDir())
+// hello is the program that says hello over a WebSocket.
+func hello(t *testing.T, url string) *exec.Cmd {
+	t.Helper()
 	args := []string{filepath.Join("websocket", "hello.js"), `{"a":1}`}
 	node := program(t, "node")
 	if out, err := exec.CommandContext(t.Context(), node, "-p", "typeof WebSocket").Output(); err == nil && strings.TrimSpace(string(out)) == "undefined" {
 		args = append([]string{"--experimental-websocket"}, args...) // before 22
 	}
 	cmd := exec.CommandContext(t.Context(), node, args...)
-	cmd.Env = append(os.Environ(), "EDDA_URL="+web.url, "EDDA_TOKEN=", "NODE_NO_WARNINGS=1")
+	cmd.Env = append(os.Environ(), "EDDA_URL="+url, "EDDA_TOKEN=", "NODE_NO_WARNINGS=1")
+	return cmd
+}
+
+// Without a node it says so, once, and ends.
+func TestHelloWithoutANode(t *testing.T) {
+	url := "http://" + freeport.Localhost(t)
+	out, err := hello(t, url).CombinedOutput()
+	if _, failed := errors.AsType[*exec.ExitError](err); !failed || !strings.HasPrefix(string(out), url+": UNREACHABLE: ") || strings.Count(string(out), "\n") != 1 {
+		t.Errorf("got %q, %v, want one line that names %s, and a failure", out, err, url)
+	}
+}
+
+func TestHelloOverWebSocket(t *testing.T) {
+	web := startProgram(t, "web", "-listen", "127.0.0.1:0", "-dir", t.TempDir())
+	cmd := hello(t, web.url)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	var got struct{ World, MessageID string }

@@ -124,13 +124,17 @@ export class Worker {
   // run returns after stop, once what was running has ended.
   async run() {
     const { signal } = this.#stop;
+    let said = false; // that no node answers
     for (let failures = 0; !signal.aborted; failures++) {
       const began = Date.now();
       const why = await this.#session();
       if (signal.aborted) break;
       if (Date.now() - began > maxBackoff) failures = 0;
       const wait = Math.min(100 * 2 ** failures, maxBackoff) * (0.5 + Math.random() / 2);
-      this.log(`edda: connection lost (${why}); again in ${Math.round(wait)} ms`);
+      const [, unconnected] = /^No connection established\. Last error: (?:Error: )?(.*?)\.? *(?:Resolution note:.*)?$/.exec(why) ?? [];
+      if (!unconnected) this.log(`edda: connection lost (${why}); again in ${Math.round(wait)} ms`);
+      else if (!said) this.log(`edda: no node answers at ${this.target} (${unconnected}); trying until one does`);
+      said = Boolean(unconnected);
       await sleep(wait, undefined, { signal }).catch(() => {}); // stop ends it
     }
   }

@@ -117,7 +117,10 @@ def main():
 
     edda = options.edda.rstrip("/")
     host, _, port = options.listen.rpartition(":")
-    server = Server((host, int(port)))
+    try:
+        server = Server((host, int(port)))
+    except OSError as error:
+        sys.exit(f"listen on {options.listen}: {error.strerror}")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     threading.Thread(target=carve, args=(edda, server.orders), daemon=True).start()
     registration = {"kind": "balanced", "endpoint": server.url(), "methods": ["carve"]}

@@ -205,7 +205,10 @@ def main():
 
     host, _, port = options.listen.rpartition(":")
     key = secrets.token_bytes(32)
-    worker = Server((host, int(port)), key)
+    try:
+        worker = Server((host, int(port)), key)
+    except OSError as error:
+        sys.exit(f"listen on {options.listen}: {error.strerror}")
     threading.Thread(target=worker.serve_forever, daemon=True).start()
     try:
         register(options.edda.rstrip("/"), os.environ.get("EDDA_TOKEN"), worker, key)

@@ -4,8 +4,14 @@
 //   node examples/websocket/hello.js '{"a":1}'          (before 22: node --experimental-websocket)
 import { connect } from "../../web/edda.js";
 
-const client = connect({ url: process.env.EDDA_URL ?? "http://127.0.0.1:7400", token: process.env.EDDA_TOKEN });
-client.addEventListener("error", ({ detail }) => console.error(String(detail)));
+const url = process.env.EDDA_URL ?? "http://127.0.0.1:7400";
+const client = connect({ url, token: process.env.EDDA_TOKEN });
+let opened = false;
+client.addEventListener("open", () => (opened = true));
+client.addEventListener("error", ({ detail }) => {
+  console.error(`${url}: ${detail.message}`);
+  if (!opened) process.exit(1); // a node that was there comes back
+});
 
 const payload = JSON.parse(process.argv[2] ?? "{}");
 const replies = client.subscribe({ stream: "hello.replies", patterns: ["reply"] });
