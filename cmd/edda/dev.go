@@ -91,7 +91,7 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 		"  durability", promise(s.Durability),
 		"  services", strings.Join(names, ", "),
 		"  callers", callers(s),
-		"  routes", clip(strings.Join(routes(s), ", ")),
+		"  routes", strings.Join(routes(s), ", "),
 		"  pages", strings.Join(pages(s, v.url), ", "),
 	); err != nil {
 		return err

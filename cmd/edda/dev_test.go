@@ -97,7 +97,12 @@ func TestCredentials(t *testing.T) {
 func TestBanner(t *testing.T) {
 	pipe, stdout := io.Pipe()
 	ended := make(chan int, 1)
-	stop := begin(stdout, io.Discard, ended, "dev", "--example", "--listen", "127.0.0.1:0", "--durability", "memory", "--log-level", "error")
+	config := put(t, t.TempDir(), "edda.yaml", `
+routes:
+  - {route: 'POST /a/rather/long/route/{id}', service: counter, method: add, key: path.id}
+  - {route: 'POST /another/rather/long/route/{id}', service: counter, method: add, key: path.id}
+`)
+	stop := begin(stdout, io.Discard, ended, "dev", "--example", "--listen", "127.0.0.1:0", "--durability", "memory", "--log-level", "error", "--config", config)
 	var b bytes.Buffer
 	buf := make([]byte, 4096)
 	for !strings.Contains(b.String(), "Ctrl-C") {
@@ -110,7 +115,7 @@ func TestBanner(t *testing.T) {
 	for _, want := range []string{
 		"is up after ", "http://127.0.0.1:", "memory: nothing survives", "counter, echo, flaky, flights, hotels, slow, smithy, users",
 		"anonymous, from this machine", `edda call counter/visits add '{"n":1}'`, "curl http://127.0.0.1:",
-		"edda channels subscribe chat",
+		"edda channels subscribe chat", "POST /a/rather/long/route/{id}, POST /another/rather/long/route/{id}\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the banner lacks %q:\n%s", want, b.String())
