@@ -99,16 +99,13 @@ var (
 
 // Every order of what can happen to a saga of few steps is right. By default that is
 // each saga of at most two steps, and some larger ones, with one kind of what can
-// happen beside at a time. EDDA_LONG=1 explores the small ones with all of it, those of
-// three steps, and an eighth of those of four, with two kinds each, and some of them
-// with all: of those with more than two steps one quarter, chosen at random each time.
+// happen beside at a time. EDDA_LONG=1 explores the small ones with each kind, and every
+// other one with all of it, those of three steps, and an eighth of those of four, with
+// two kinds each, and some of them with all: of those with more than two steps one
+// eighth, chosen at random each time.
 func TestExplore(t *testing.T) {
 	collectLess(t)
-	quarter := *exploreQuarter
-	if long() && quarter < 0 {
-		quarter = rand.IntN(quarters)
-		t.Logf("repeat with -explore.quarter=%d", quarter)
-	}
+	eighth := chosenEighth(t)
 	var all []shape
 	for n := 1; n <= 3; n++ {
 		all = append(all, shapes(n)...)
@@ -120,17 +117,28 @@ func TestExplore(t *testing.T) {
 	for at, s := range all {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			t.Parallel()
-			s.explore(t, at, quarter)
+			s.explore(t, at, eighth)
 		})
 	}
 }
 
-const quarters = 4
+const eighths = 8
 
-var exploreQuarter = flag.Int("explore.quarter", -1, "which quarter of the large sagas is explored at full length, 0 to 3; by default it is chosen at random")
+var exploreEighth = flag.Int("explore.eighth", -1, "which eighth of the large sagas is explored at full length, 0 to 7; by default it is chosen at random")
 
-// quarterOf spreads numbers over the quarters so that each has some of each kind.
-func quarterOf(n int) int { return int(uint32(n) * 2654435761 >> 30) }
+// chosenEighth returns what is explored at full length this time.
+func chosenEighth(t *testing.T) int {
+	t.Helper()
+	eighth := *exploreEighth
+	if long() && eighth < 0 {
+		eighth = rand.IntN(eighths)
+		t.Logf("repeat with -explore.eighth=%d", eighth)
+	}
+	return eighth
+}
+
+// eighthOf spreads numbers over the eighths so that each has some of each kind.
+func eighthOf(n int) int { return int(uint32(n) * 2654435761 >> 29) }
 
 // collectLess has less garbage collected until the test ends, which takes a third less
 // time.
@@ -140,7 +148,7 @@ func collectLess(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 }
 
-func (s shape) explore(t *testing.T, at, quarter int) {
+func (s shape) explore(t *testing.T, at, eighth int) {
 	t.Helper()
 	var total tally
 	for i, v := range s.variants() {
@@ -155,14 +163,15 @@ func (s shape) explore(t *testing.T, at, quarter int) {
 			continue
 		}
 		for j, b := range budgets {
-			if few || (turn+j)%3 == 0 && quarterOf(i*len(budgets)+j) == quarter {
+			if few || (turn+j)%3 == 0 && eighthOf(i*len(budgets)+j) == eighth {
 				total.explore(t, s.spec(v), b, turn+j)
 			}
 		}
-		if few || turn%32 == 0 && (turn/32+at)%quarters == quarter {
+		other := few && (turn+eighth)%2 == 0
+		if other || !few && turn%32 == 0 && (turn/32+at)%eighths == eighth {
 			total.explore(t, s.spec(v), allBudgets, turn)
 		}
-		if few {
+		if other {
 			total.explore(t, s.spec(v), budget{adds: 2, cancels: 1}, turn+1)
 		}
 	}
@@ -191,9 +200,11 @@ func (c *tally) log(t *testing.T) {
 	t.Logf("%d sagas, %d states, %d moves; %d not to the end", c.sagas, c.states, c.moves, c.cut)
 }
 
-// Sagas that are steps of sagas.
+// Sagas that are steps of sagas. EDDA_LONG=1 explores one half of what there is, chosen at
+// random each time.
 func TestExploreNested(t *testing.T) {
 	collectLess(t)
+	eighth := chosenEighth(t)
 	step := func(id string, after ...string) edda.StepSpec {
 		return edda.StepSpec{
 			ID: id, Task: edda.Task{Service: balanced, Method: "do"}, After: after,
@@ -226,7 +237,7 @@ func TestExploreNested(t *testing.T) {
 			for i, onFailure := range []edda.OnFailure{edda.WaitForSteps, edda.CancelSteps} {
 				spec := &edda.SagaSpec{ID: exploreSaga, Start: true, OnFailure: onFailure, Steps: steps}
 				for j, b := range append(slices.Clip(budgets), allBudgets) {
-					if long() || j < len(budgets) && (i+j+len(name))%3 == 0 {
+					if long() && (i+j+eighth)%2 == 0 || !long() && j < len(budgets) && (i+j+len(name))%3 == 0 {
 						total.explore(t, spec, b, i+j)
 					}
 				}
