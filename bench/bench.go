@@ -127,6 +127,9 @@ func Run(ctx context.Context, o Options, report func(Result) error) error {
 		pprof.Do(ctx, pprof.Labels("row", s.name), func(ctx context.Context) {
 			r, err = s.measure(ctx, e, &s)
 		})
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err() // no row is to blame
+		}
 		if err != nil {
 			return fmt.Errorf("row %s with %d in flight: %w", s.name, s.inFlight, err)
 		}

@@ -36,7 +36,6 @@ so that the command can be repeated and publishes nothing twice.`,
 		if err := addHeaders(&f.message.Headers, f.headers); err != nil {
 			return err
 		}
-		a.appending = true
 		if !f.lines {
 			return a.publishOne(ctx, c, args, f.message)
 		}

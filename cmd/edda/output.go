@@ -244,10 +244,7 @@ func (a *app) hint(e *edda.Error) string {
 	case edda.NoWorker:
 		return "it is stored, and goes on when a worker comes"
 	case edda.OutcomeUnknown:
-		if a.appending {
-			return "it may have been stored: repeat it only with the same --id"
-		}
-		return "it may have been stored: repeat it only with the same --idempotency-key"
+		return a.mayBeStored()
 	case edda.IdempotencyMismatch:
 		return "this --idempotency-key belongs to another request: take a new one"
 	default:

@@ -113,7 +113,7 @@ func (a *app) requestsReply() *cobra.Command {
 	cmd := a.withID("reply", "Print the reply to a request", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
 		answer, err := c.Reply(ctx, id, wait)
 		if err != nil {
-			return err
+			return a.stoppedWaiting(ctx, id, err)
 		}
 		if answer.Ack != nil {
 			return &edda.Error{
@@ -133,7 +133,7 @@ func (a *app) requestsWait() *cobra.Command {
 	cmd := a.withID("wait", "Wait until a request has ended", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
 		r, err := c.Request(ctx, id, wait)
 		if err != nil {
-			return err
+			return a.stoppedWaiting(ctx, id, err)
 		}
 		if err := a.printRequest(r); err != nil {
 			return err
@@ -150,6 +150,15 @@ func (a *app) requestsWait() *cobra.Command {
 	cmd.Long = "Waits until a request has ended, and prints it. The exit code is 1 unless it succeeded."
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "wait so long, at most 10m")
 	return cmd
+}
+
+// stoppedWaiting is the error of a wait for a request, which may be that somebody waits no
+// more.
+func (a *app) stoppedWaiting(ctx context.Context, id edda.ID, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &interruption{"the request goes on: " + a.spell("requests wait", id.String())}
 }
 
 func (a *app) requestsCancel() *cobra.Command {

@@ -51,12 +51,13 @@ type app struct {
 	asked edda.ID
 	// saga is the saga that a command is about, for hints.
 	saga string
-	// stream, group and channel are what a command is about, for hints; appending says that
-	// it appends, or publishes.
+	// stream, group and channel are what a command is about, for hints.
 	stream, group, channel string
 	// cqrsApp is the app that is asked.
-	cqrsApp   string
-	appending bool
+	cqrsApp string
+	// again names the flag with which a command may be repeated, and does nothing twice;
+	// it is empty when there is none.
+	again string
 	// started says that arguments and flags were right, so that what goes wrong from
 	// then on is the work.
 	started bool
@@ -88,6 +89,10 @@ func run(ctx context.Context, inv invocation) int {
 		return exitDone
 	}
 	if _, silent := errors.AsType[silentError](err); silent {
+		return exitFailed
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		a.sayInterrupted(err)
 		return exitFailed
 	}
 	fmt.Fprintf(inv.stderr, "edda: %s\n", describe(err))
@@ -130,7 +135,7 @@ a time and in order, and keeps reply and state together.
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := refuseClientFlags(cmd)
-			a.started, a.urlFlag = err == nil, cmd.Flags().Changed("url")
+			a.started, a.urlFlag, a.again = err == nil, cmd.Flags().Changed("url"), repeatFlag(cmd)
 			return err
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

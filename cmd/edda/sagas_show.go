@@ -233,7 +233,10 @@ func (a *app) sagaHints(s *edda.Saga) []string {
 func (a *app) follow(cmd *cobra.Command, client *eddahttp.Client, id string, most time.Duration, v view) error {
 	began := time.Now()
 	s, err := a.awaitSaga(cmd.Context(), client, id, most, v)
-	if err != nil {
+	switch {
+	case err != nil && cmd.Context().Err() != nil:
+		return &interruption{"the saga goes on: " + a.spell("sagas show", plain(id), "--wait")}
+	case err != nil:
 		return err
 	}
 	if !v.quiet || a.json {

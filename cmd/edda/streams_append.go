@@ -130,7 +130,6 @@ for it and prints it; the exit code is 1 when it says that handling failed.`,
 		if err := f.read(cmd.Flags(), args, a.namespace); err != nil {
 			return err
 		}
-		a.appending = true
 		if f.lines {
 			return a.appendLines(ctx, c, args[0], &f)
 		}

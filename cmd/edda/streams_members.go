@@ -73,7 +73,10 @@ func (r *consuming) check(json bool) error {
 // consume prints what a member is given, and acknowledges it where that is wanted.
 func (a *app) consume(ctx context.Context, c *eddahttp.Client, r *consuming) error {
 	got, err := c.ReadGroup(ctx, r.read)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // that is how a wait ends, too
+	case err != nil:
 		return err
 	}
 	if len(got) == 0 {
@@ -88,6 +91,9 @@ func (a *app) consume(ctx context.Context, c *eddahttp.Client, r *consuming) err
 		s.Leases = append(s.Leases, got[i].Lease)
 	}
 	done, err := c.Ack(ctx, s)
+	if err != nil && ctx.Err() != nil {
+		return &interruption{"what was printed may come again"}
+	}
 	if err != nil {
 		return fmt.Errorf("what was printed may come again: %w", err)
 	}

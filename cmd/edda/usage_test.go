@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,32 +184,6 @@ func TestNobodyListens(t *testing.T) {
 	for _, want := range []string{"no answer from " + url, "start a node with: edda dev --example", "EDDA_URL"} {
 		if !strings.Contains(r.errOut, want) {
 			t.Errorf("got on stderr:\n%swant %q", r.errOut, want)
-		}
-	}
-}
-
-// Whoever interrupts a command is told so, and not that the node is away.
-func TestInterrupted(t *testing.T) {
-	t.Parallel()
-	for _, args := range []string{"services ls", "requests parts 0190a5c1-7b2e-7000-8000-000000000001"} {
-		ctx, interrupt := context.WithCancel(t.Context())
-		defer interrupt()
-		node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Accept") == "text/event-stream" {
-				w.Header().Set("Content-Type", "text/event-stream")
-				_ = http.NewResponseController(w).Flush()
-			}
-			interrupt()
-			<-r.Context().Done()
-		}))
-		defer node.Close()
-		var out, errOut bytes.Buffer
-		code := run(ctx, invocation{
-			args: strings.Fields(args), environ: []string{"EDDA_URL=" + node.URL}, program: "edda",
-			stdin: strings.NewReader(""), stdout: &out, stderr: &errOut,
-		})
-		if code != exitFailed || !strings.Contains(errOut.String(), "interrupted") || strings.Contains(errOut.String(), "start a node") {
-			t.Errorf("%s: exit %d, on stderr:\n%swant it to say interrupted, and not to start a node", args, code, errOut.String())
 		}
 	}
 }

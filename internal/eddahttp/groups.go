@@ -80,8 +80,10 @@ func (c *Client) ReadGroup(ctx context.Context, r edda.GroupRead) ([]edda.Delive
 	if r.Wait > 0 {
 		doc.Wait = r.Wait.String()
 	}
+	x := c.groupPost("read from", doc, r.GroupRef, "read")
+	x.unsure = false // what is leased comes again, and nothing is stored
 	var page streamjson.Page
-	if err := c.get(ctx, c.groupPost("read from", doc, r.GroupRef, "read"), &page); err != nil {
+	if err := c.get(ctx, x, &page); err != nil {
 		return nil, err
 	}
 	deliveries := make([]edda.Delivery, len(page.Items))

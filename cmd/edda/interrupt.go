@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda"
+)
+
+// interruption is the end of a command that somebody interrupted, with what that means
+// for its work.
+type interruption struct{ what string }
+
+func (e *interruption) Error() string      { return "interrupted; " + e.what }
+func (*interruption) Is(target error) bool { return target == context.Canceled }
+
+// sayInterrupted says that a command was interrupted, and what may have been done by then.
+func (a *app) sayInterrupted(err error) {
+	text := "interrupted"
+	if i, ok := errors.AsType[*interruption](err); ok {
+		text = i.Error()
+	}
+	fmt.Fprintf(a.stderr, "edda: %s\n", text)
+	if edda.ReasonOf(err) != edda.OutcomeUnknown {
+		return
+	}
+	hint := a.mayBeStored()
+	if hint == "" {
+		hint = "what was asked for may have been done all the same"
+	}
+	fmt.Fprintf(a.stderr, "  %s\n", hint)
+}
+
+// mayBeStored says how to repeat what may have been stored; empty when nothing keeps the
+// command from doing it twice.
+func (a *app) mayBeStored() string {
+	if a.again == "" {
+		return ""
+	}
+	return "it may have been stored: repeat it only with the same --" + a.again
+}
+
+// repeatFlag returns the flag with which a command may be repeated, if it has one.
+func repeatFlag(cmd *cobra.Command) string {
+	for _, name := range []string{"idempotency-key", "id"} {
+		if cmd.Flags().Lookup(name) != nil {
+			return name
+		}
+	}
+	return ""
+}
