@@ -49,7 +49,7 @@ it, once.`,
 			if err != nil {
 				return err
 			}
-			return a.printService(s)
+			return a.printService(s, nil) // nothing was to be heard of it yet
 		},
 	}
 	f := cmd.Flags()

@@ -45,10 +45,11 @@ func (a *app) servicesList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			silent := a.silentWorkers(cmd.Context(), client)
 			return list(a, p, "no services", []string{"NAME", "KIND", "METHODS", "WORKERS", "IN FLIGHT", "QUEUED", "STATE"},
 				func(s *edda.ServiceInfo) []string {
 					return []string{
-						s.Name, string(s.Kind), methods(s), fmt.Sprint(s.Workers), fmt.Sprint(s.InFlight), fmt.Sprint(s.Queued), serviceState(s),
+						s.Name, string(s.Kind), methods(s), workersOf(s, silent), fmt.Sprint(s.InFlight), fmt.Sprint(s.Queued), serviceState(s, silent),
 					}
 				})
 		},
@@ -64,13 +65,58 @@ func methods(s *edda.ServiceInfo) string {
 	return strings.Join(s.Methods, ", ")
 }
 
-func serviceState(s *edda.ServiceInfo) string {
+// silent counts workers of which nothing is heard, by the services that they host.
+type silent map[string]int
+
+// silentWorkers returns how many workers of each service are silent. It knows of none where
+// the node does not say, as to somebody who may not see workers, or where JSON is wanted.
+func (a *app) silentWorkers(ctx context.Context, c *eddahttp.Client) silent {
+	counts := silent{}
+	if a.json {
+		return counts
+	}
+	prefix := ""
+	if a.namespace != "" && a.namespace != edda.DefaultNamespace {
+		prefix = a.namespace + "/"
+	}
+	const pageSize = 1000
+	for q := (eddahttp.Query{Limit: pageSize}); ; {
+		p, err := c.Workers(ctx, q)
+		if err != nil {
+			return counts
+		}
+		for i := range p.Items {
+			for _, name := range p.Items[i].Services {
+				if service, here := strings.CutPrefix(name, prefix); here && p.Items[i].State == edda.WorkerSilent {
+					counts[service]++
+				}
+			}
+		}
+		if q.After = p.Next; p.Next == "" {
+			return counts
+		}
+	}
+}
+
+// workersOf writes how many workers a service has, and how many of them are silent.
+func workersOf(s *edda.ServiceInfo, n silent) string {
+	switch quiet := n[s.Name]; {
+	case quiet == 0:
+		return fmt.Sprint(s.Workers)
+	case quiet >= s.Workers:
+		return fmt.Sprintf("%d, silent", s.Workers)
+	default:
+		return fmt.Sprintf("%d, %d silent", s.Workers, quiet)
+	}
+}
+
+func serviceState(s *edda.ServiceInfo, n silent) string {
 	switch {
 	case s.Paused:
 		return "paused"
 	case s.StoppedKeyCount > 0:
-		return fmt.Sprintf("%d keys stopped", s.StoppedKeyCount)
-	case s.Workers == 0:
+		return counted(uint64(s.StoppedKeyCount), "key") + " stopped"
+	case s.Workers <= n[s.Name]:
 		return "no worker"
 	default:
 		return "running"
@@ -95,18 +141,18 @@ func (a *app) withService(
 			if err != nil {
 				return err
 			}
-			return a.printService(s)
+			return a.printService(s, a.silentWorkers(cmd.Context(), client))
 		},
 	}
 }
 
-func (a *app) printService(s *edda.ServiceInfo) error {
+func (a *app) printService(s *edda.ServiceInfo, n silent) error {
 	if a.json {
 		return a.printJSON(s)
 	}
 	lines := []string{
-		"name", s.Name, "kind", string(s.Kind), "methods", methods(s), "state", serviceState(s),
-		"workers", fmt.Sprint(s.Workers), "in flight", fmt.Sprint(s.InFlight), "queued", fmt.Sprint(s.Queued),
+		"name", s.Name, "kind", string(s.Kind), "methods", methods(s), "state", serviceState(s, n),
+		"workers", workersOf(s, n), "in flight", fmt.Sprint(s.InFlight), "queued", fmt.Sprint(s.Queued),
 		"versions", strings.Join(s.Versions, ", "), "stopped keys", strings.Join(s.StoppedKeys, ", "),
 	}
 	if e := s.EndpointInfo; e != nil {

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// A service whose workers are all silent has none that takes its calls.
+func TestServicesOfSilentWorkers(t *testing.T) {
+	t.Parallel()
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v1/services":
+			_, _ = w.Write([]byte(`{"items":[{"name":"dead","kind":"ordered","workers":1},{"name":"half","kind":"ordered","workers":2},` +
+				`{"name":"stuck","kind":"ordered","workers":1,"stoppedKeyCount":1},{"name":"well","kind":"ordered","workers":1}]}`))
+		case "/v1/services/dead":
+			_, _ = w.Write([]byte(`{"name":"dead","kind":"ordered","workers":1}`))
+		default:
+			_, _ = w.Write([]byte(`{"items":[{"id":"a","state":"silent","services":["dead","half","other/well"]},{"id":"b","state":"ready","services":["half","well"]}]}`))
+		}
+	}))
+	defer node.Close()
+	env := []string{"EDDA_URL=" + node.URL}
+	out := strings.Join(strings.Fields(wantDone(t, env, "services", "ls")), " ")
+	for _, want := range []string{
+		"dead ordered any 1, silent 0 0 no worker", "half ordered any 2, 1 silent 0 0 running", "stuck ordered any 1 0 0 1 key stopped", "well ordered any 1 0 0 running",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("got %s, want %q in it", out, want)
+		}
+	}
+	out = strings.Join(strings.Fields(wantDone(t, env, "services", "show", "dead")), " ")
+	if want := "state no worker workers 1, silent"; !strings.Contains(out, want) {
+		t.Errorf("got %s, want %q in it", out, want)
+	}
+}
