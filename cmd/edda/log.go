@@ -60,10 +60,15 @@ func (a *app) logDump() *cobra.Command {
 		Short: "Print every record of the log",
 		Long:  "Prints every record of the log, one a line, in the order in which they were written.",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := logDir(args[0])
 			if err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("partition") {
+				if err := checkPartition(dir, partition); err != nil {
+					return err
+				}
 			}
 			for frame, err := range filelog.Scan(dir, nil) {
 				if err != nil {
@@ -84,6 +89,18 @@ func (a *app) logDump() *cobra.Command {
 	cmd.Flags().IntVar(&partition, "partition", -1, "only the records of partition `N` (default all)")
 	cmd.Flags().Lookup("partition").DefValue = "0" // -1 would be shown
 	return cmd
+}
+
+// checkPartition refuses a partition that the log has not.
+func checkPartition(dir string, p int) error {
+	n, err := filelog.Partitions(dir, nil)
+	switch {
+	case err != nil:
+		return err
+	case p < 0 || p >= n:
+		return wrongUse("--partition is %d, must be 0 to %d", p, n-1)
+	}
+	return nil
 }
 
 func (a *app) dumpEntry(e *engine.Entry) error {

@@ -33,6 +33,19 @@ func TestLogDump(t *testing.T) {
 	}
 }
 
+func TestLogDumpOfNoPartition(t *testing.T) {
+	dir := written(t)
+	for _, p := range []string{"-1", "64", "99"} {
+		r := command(t, nil, "", "log", "dump", dir, "--partition", p)
+		if want := "--partition is " + p + ", must be 0 to 63"; r.code != exitUsage || r.out != "" || !strings.Contains(r.errOut, want) {
+			t.Errorf("got exit code %d and %q, want %d and %q", r.code, r.errOut, exitUsage, want)
+		}
+	}
+	if r := command(t, nil, "", "log", "dump", dir, "--partition", "63"); r.code != exitDone || r.out == "" {
+		t.Errorf("got %+v, want the records of the last partition", r)
+	}
+}
+
 // Of each record of a saga the dump says what it is about.
 func TestLogDumpOfSagas(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")

@@ -102,6 +102,15 @@ func show(seg *segment, fr frame) (Frame, error) {
 	return f, nil
 }
 
+// Partitions returns how many partitions the log in dir has. The log may be open elsewhere.
+func Partitions(dir string, fsys vfs.FS) (int, error) {
+	m, err := readMeta(cmp.Or[vfs.FS](fsys, vfs.Default), dir)
+	if err != nil {
+		return 0, fmt.Errorf("read the partitions of log %q: %w", dir, err)
+	}
+	return int(m.partitions), nil
+}
+
 // Report is what Verify found.
 type Report struct {
 	// Partitions is how many the log has.
