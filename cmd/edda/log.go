@@ -58,8 +58,12 @@ func (a *app) logDump() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dump DIR",
 		Short: "Print every record of the log",
-		Long:  "Prints every record of the log, one a line, in the order in which they were written.",
-		Args:  cobra.ExactArgs(1),
+		Long: `Prints every record of the log, one a line, in the order in which they were written.
+
+A record is what was asked for. What becomes of it is decided when it is applied, the
+same way each time: an append that expected another offset, the reset of a group that
+is gone, or a message that was there before, have their record and change nothing.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := logDir(args[0])
 			if err != nil {
@@ -69,6 +73,9 @@ func (a *app) logDump() *cobra.Command {
 				if err := checkPartition(dir, partition); err != nil {
 					return err
 				}
+			}
+			if err := a.dumpHeader(); err != nil {
+				return err
 			}
 			for frame, err := range filelog.Scan(dir, nil) {
 				if err != nil {
@@ -115,6 +122,15 @@ func (a *app) dumpEntry(e *engine.Entry) error {
 		}
 	}
 	return nil
+}
+
+// dumpHeader prints what the columns are, for people.
+func (a *app) dumpHeader() error {
+	if a.json {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.stdout, "%4s %8s  %-27s  %-20s %8s %s\n", "PART", "POSITION", "TIME", "TYPE", "SIZE", "WHAT")
+	return err
 }
 
 func (a *app) dumpRecord(d *dumpedRecord) error {

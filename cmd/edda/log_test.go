@@ -27,8 +27,11 @@ func TestLogDump(t *testing.T) {
 			t.Errorf("exit code %d, no %q in\n%s%s", r.code, want, r.out, r.errOut)
 		}
 	}
+	if want := "PART POSITION  TIME                         TYPE                     SIZE WHAT\n"; !strings.HasPrefix(r.out, want) {
+		t.Errorf("got\n%.200s\nwant it to begin with\n%s", r.out, want)
+	}
 	r = command(t, nil, "", "log", "dump", filepath.Join(dir, "log"), "--json", "--partition", "0")
-	if r.code != exitDone || !strings.Contains(r.out, `"partition":0,`) || strings.Contains(r.out, `"partition":1,`) {
+	if r.code != exitDone || !strings.Contains(r.out, `"partition":0,`) || strings.Contains(r.out, `"partition":1,`) || strings.Contains(r.out, "POSITION") {
 		t.Errorf("exit code %d, not only partition 0 in\n%s%s", r.code, r.out, r.errOut)
 	}
 }
