@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/bench"
@@ -78,6 +79,9 @@ func wrap(text string, width int) string {
 }
 
 func (f *benchFlags) run(c *cobra.Command) (err error) {
+	if err := f.refuse(c.Flags()); err != nil {
+		return err
+	}
 	f.options.Durability = edda.Durability(f.durability)
 	f.options.Child = benchChild
 	if err := f.options.Validate(); err != nil {
@@ -115,6 +119,20 @@ func (f *benchFlags) run(c *cobra.Command) (err error) {
 		return errTargetMissed
 	}
 	return err
+}
+
+// refuse says which flags have values that are none for them.
+func (f *benchFlags) refuse(flags *pflag.FlagSet) error {
+	o := &f.options
+	if flags.Changed("duration") && o.Duration <= 0 {
+		return wrongUse("--duration is %v, must be above zero", o.Duration)
+	}
+	for name, n := range map[string]int{"completed": o.Completed, "pending": o.Pending} {
+		if flags.Changed(name) && n < 1 {
+			return wrongUse("--%s is %d, must be at least 1", name, n)
+		}
+	}
+	return nil
 }
 
 // newBenchChildCommand returns the command that `edda bench` runs in processes

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/eddahttp"
@@ -36,6 +37,9 @@ come, each on a line of its own, before the reply.`,
 			if err := a.fillCall(&c, args, headers); err != nil {
 				return err
 			}
+			if err := checkTimes(cmd.Flags(), &c); err != nil {
+				return err
+			}
 			if parts && c.Async {
 				return wrongUse("--parts waits for what --async does not: leave one out, or read the parts later with requests parts ID")
 			}
@@ -56,7 +60,7 @@ come, each on a line of its own, before the reply.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.Async, "async", false, "do not wait for the reply: print the request's id once it is durable")
-	f.DurationVar(&c.Wait, "wait", 0, "listen so long, in whole seconds (default 30s; with --async not at all)")
+	f.DurationVar(&c.Wait, "wait", 0, "listen so long, in whole seconds (default 30s)")
 	f.StringVar(&c.IdempotencyKey, "idempotency-key", "", "make a repeated call join the first, or get its reply")
 	f.StringArrayVar(&headers, "header", nil, "send `'NAME: VALUE'` to the handler; can be repeated")
 	f.StringVar(&c.ContentType, "content-type", "", "content `TYPE` of DATA")
@@ -81,11 +85,6 @@ func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
 	if err := addHeaders(&c.Headers, headers); err != nil {
 		return err
 	}
-	for name, d := range map[string]time.Duration{"wait": c.Wait, "delay": c.Delay, "deadline": c.Deadline} {
-		if d < 0 {
-			return wrongUse("--%s is %v, must not be negative", name, d)
-		}
-	}
 	if len(args) < 3 {
 		return nil
 	}
@@ -94,6 +93,21 @@ func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
 	}
 	if c.ContentType == "" {
 		c.ContentType = guessType(c.Payload)
+	}
+	return nil
+}
+
+// checkTimes refuses times that would be without effect, or have another.
+func checkTimes(flags *pflag.FlagSet, c *eddahttp.Call) error {
+	switch {
+	case c.Delay < 0:
+		return wrongUse("--delay is %v, must not be negative", c.Delay)
+	case flags.Changed("deadline") && c.Deadline <= 0:
+		return wrongUse("--deadline is %v, must be above zero", c.Deadline)
+	case flags.Changed("wait") && c.Async:
+		return wrongUse("--wait waits for what --async does not: leave one out, or wait later with requests reply ID --wait %v", c.Wait)
+	case flags.Changed("wait") && (c.Wait <= 0 || c.Wait%time.Second != 0):
+		return wrongUse("--wait is %v, must be whole seconds, at least 1s; --async does not wait", c.Wait)
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ a time and in order, and keeps reply and state together.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			err := refuseClientFlags(cmd)
+			err := cmp.Or(refuseClientFlags(cmd), refuseEmpty(cmd))
 			a.started, a.urlFlag, a.again = err == nil, cmd.Flags().Changed("url"), repeatFlag(cmd)
 			return err
 		},

@@ -28,6 +28,20 @@ func (a *app) sayUsage(cmd *cobra.Command) {
 	}
 }
 
+// namingFlags are those whose value keeps something from being done twice, or names it. An
+// empty one is a shell's variable that is not set.
+var namingFlags = []string{"idempotency-key", "id", "producer", "correlation-id", "completion-key"}
+
+// refuseEmpty refuses such a flag that is given and empty, which would be without effect.
+func refuseEmpty(cmd *cobra.Command) error {
+	for _, name := range namingFlags {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+			return wrongUse("--%s is empty: give it a value, or leave it out", name)
+		}
+	}
+	return nil
+}
+
 // badFlag says what a flag would take.
 func badFlag(_ *cobra.Command, err error) error {
 	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
