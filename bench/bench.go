@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ const payloadBytes = 256
 
 // Options says what is measured and how.
 type Options struct {
-	// Dir is where the rows keep their files; it is made when missing. Empty means
+	// Dir is where the rows keep their files; it is made when missing, and removed then. Empty means
 	// a temporary directory, which may be on a disk that keeps nothing.
 	Dir string
 	// Durability is edda.Fsync when empty, or edda.OS. Floors make the same promise:
@@ -144,6 +145,9 @@ func Run(ctx context.Context, o Options, report func(Result) error) error {
 // env is what the rows of one run share.
 type env struct {
 	Options
+	// missing is the first directory on the way to Dir that was not there, and goes again in
+	// the end.
+	missing   string
 	temporary bool
 	made      int
 }
@@ -182,6 +186,7 @@ func newEnv(o Options) (*env, []spec, error) {
 		e.temporary = true
 		e.Dir, err = os.MkdirTemp("", "edda-bench-")
 	} else {
+		e.missing = firstMissing(o.Dir)
 		err = os.MkdirAll(o.Dir, 0o750)
 	}
 	if err != nil {
@@ -211,9 +216,27 @@ func (o Options) pick(all []spec) ([]spec, error) {
 		}
 	}
 	if len(picked) == 0 {
-		return nil, fmt.Errorf("no row has %v in flight", o.InFlight)
+		return nil, o.noVariant(all)
 	}
 	return picked, nil
+}
+
+// noVariant says which variants there are of the rows that Only names.
+func (o Options) noVariant(all []spec) error {
+	var there, wanted []string
+	for _, s := range all {
+		if n := strconv.Itoa(s.inFlight); (len(o.Only) == 0 || slices.Contains(o.Only, s.name)) && !slices.Contains(there, n) {
+			there = append(there, n)
+		}
+	}
+	for _, n := range o.InFlight {
+		wanted = append(wanted, strconv.Itoa(n))
+	}
+	rows := "no row"
+	if len(o.Only) > 0 {
+		rows += " of " + strings.Join(o.Only, ", ")
+	}
+	return fmt.Errorf("%s has %s in flight, but %s", rows, strings.Join(wanted, " or "), strings.Join(there, ", "))
 }
 
 // subdir makes an empty directory; the returned function removes it.
@@ -229,6 +252,23 @@ func (e *env) subdir() (string, func(), error) {
 func (e *env) close() {
 	if e.temporary {
 		_ = os.RemoveAll(e.Dir)
+		return
+	}
+	for dir := filepath.Clean(e.Dir); e.missing != ""; dir = filepath.Dir(dir) {
+		if err := os.Remove(dir); err != nil || dir == e.missing {
+			return // somebody else has something in it, or it was the last
+		}
+	}
+}
+
+// firstMissing returns which of a directory and those above it would be made first; it is
+// empty when all are there.
+func firstMissing(dir string) (missing string) {
+	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			return missing
+		}
+		missing = dir
 	}
 }
 

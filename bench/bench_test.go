@@ -3,6 +3,8 @@ package bench
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,21 @@ func TestRunRefuses(t *testing.T) {
 		err := Run(t.Context(), o, func(Result) error { return nil })
 		if err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A directory that was made is removed with those above it, and one that was there stays.
+func TestRunLeavesNothing(t *testing.T) {
+	there := t.TempDir()
+	for dir, left := range map[string]string{there: there, filepath.Join(there, "a", "b"): there} {
+		o := brief(t)
+		o.Dir, o.Only = dir, []string{"flush"}
+		if err := Run(t.Context(), o, func(Result) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if names, err := os.ReadDir(left); err != nil || len(names) > 0 {
+			t.Errorf("run in %s left %v, %v", dir, names, err)
 		}
 	}
 }

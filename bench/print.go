@@ -31,7 +31,7 @@ func rounded(v float64) float64 {
 // Table returns a report function that writes a table for people, with the
 // target of each row and whether it was met.
 func Table(w io.Writer) func(Result) error {
-	const format = "%-13s %9s %12s %-4s %11s %8s %10s %10s  %s\n"
+	const format = "%-15s %9s %12s %-7s %16s %8s %10s %10s  %s\n"
 	first := true
 	return func(r Result) error {
 		if first {
@@ -41,9 +41,21 @@ func Table(w io.Writer) func(Result) error {
 				return err
 			}
 		}
-		_, err := fmt.Fprintf(w, format, r.Name, grouped(int64(r.InFlight)), figure(r.Value), r.Unit, figure(r.Floor),
+		_, err := fmt.Fprintf(w, format, r.Name, grouped(int64(r.InFlight)), figure(r.Value), r.Unit, r.floor(),
 			figure(r.Ratio), figure(r.P50Micros), figure(r.P99Micros), strings.Join(r.notes(), "; "))
 		return err
+	}
+}
+
+// floor is the floor with its unit.
+func (r *Result) floor() string {
+	switch {
+	case r.Floor == 0:
+		return figure(r.Floor)
+	case r.Compares == "value":
+		return figure(r.Floor) + " " + r.Unit
+	default:
+		return figure(r.Floor) + " µs" // latencies and what comes of them
 	}
 }
 

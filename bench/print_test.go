@@ -52,13 +52,15 @@ func TestTable(t *testing.T) {
 	report := Table(&b)
 	met, start := true, someResult()
 	start.OK, start.ResidentBytes, start.PeakBytes = &met, 61_000_000, 72_000_000
-	for _, r := range []Result{someResult(), start} {
+	call := someResult()
+	call.Floor, call.Compares = 134.1, "p50Micros"
+	for _, r := range []Result{someResult(), start, call} {
 		if err := report(r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, want := range []string{
-		"in flight", "98,765 1/s", "2,000,000", "0.049", "MISSED: ratio ≥ 0.20", "ok: ratio ≥ 0.20", "floor is append-floor",
+		"in flight", "98,765 1/s", "2,000,000 1/s    0.049", "134.1 µs    0.049", "MISSED: ratio ≥ 0.20", "ok: ratio ≥ 0.20", "floor is append-floor",
 		"61 MB resident, 72 at most", "7.1 µs CPU each",
 	} {
 		if !strings.Contains(b.String(), want) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/pprof"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,8 +33,11 @@ func newBenchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how fast this machine lets Edda be",
-		Long: "Bench measures rows, each as a ratio to a floor taken in the same run: one flush,\n" +
-			"a batch writer that only appends and flushes, a bare HTTP echo.\n\n" +
+		Long: "Bench measures rows, most of them beside a floor taken in the same run, which is the\n" +
+			"least that this machine lets anybody do: one flush, a batch writer that only appends\n" +
+			"and flushes, a bare HTTP echo. The ratio is the row's value divided by its floor; where\n" +
+			"the floor is a latency, in µs, it is the row's latency divided by that, as the note at\n" +
+			"the end of the line says. Rows that have no floor have no ratio.\n\n" +
 			wrap("Rows: "+strings.Join(bench.Names(), ", ")+".", helpWidth),
 		Example:     "  edda bench\n  edda bench --only call --in-flight 1024 --duration 10s --json",
 		Args:        cobra.NoArgs,
@@ -130,6 +134,12 @@ func (f *benchFlags) refuse(flags *pflag.FlagSet) error {
 	for name, n := range map[string]int{"completed": o.Completed, "pending": o.Pending} {
 		if flags.Changed(name) && n < 1 {
 			return wrongUse("--%s is %d, must be at least 1", name, n)
+		}
+	}
+	names := bench.Names()
+	for _, name := range o.Only {
+		if o.Postgres == "" && strings.HasSuffix(name, "-pg") && slices.Contains(names, name) {
+			return wrongUse("row %s needs a PostgreSQL server: name one with --postgres postgres://USER@HOST/DATABASE", name)
 		}
 	}
 	return nil

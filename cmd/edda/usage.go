@@ -13,7 +13,7 @@ import (
 // sayUsage has a command and those below it say what would be right when it gets too few
 // or too many arguments.
 func (a *app) sayUsage(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil && !cmd.HasSubCommands() {
+	if check := cmd.Args; check != nil && !cmd.HasAvailableSubCommands() {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			err := check(cmd, args)
 			if err == nil || !strings.Contains(err.Error(), "arg(s)") && !strings.HasPrefix(err.Error(), "unknown command") {
@@ -53,6 +53,8 @@ func badFlag(_ *cobra.Command, err error) error {
 	switch kind := bad.GetFlag().Value.Type(); {
 	case kind == "duration":
 		want = "a duration such as 500ms, 10s or 5m"
+	case kind == "intSlice":
+		want = "whole numbers such as 1,64"
 	case !parsing:
 		return err // a flag of our own says more
 	case kind == "bool":
