@@ -496,7 +496,7 @@ func (n *Node) DeleteService(ctx context.Context, namespace, name string, force 
 		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("workers host the service; stop them first, or start the node without it")}
 	}
 	if !force && n.unfinished(ctx, s) {
-		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("it has unfinished requests; finish or cancel them, or use force to make them dead letters")}
+		return &edda.Error{Op: op, Reason: edda.Conflict, Err: errors.New("it has unfinished requests; finish or cancel them, or remove it with --force (?force=true over HTTP), which makes them dead letters")}
 	}
 	c := record.ServiceChanged{Address: s.addr}
 	// Whoever asks may go away: what is not registered must not run, and nobody else
