@@ -147,8 +147,11 @@ func describe(err error) string {
 	return text
 }
 
-// spell writes a command to copy, which talks to the same node.
+// spell writes a command to copy, which talks to the same node about the same namespace.
 func (a *app) spell(words ...string) string {
+	if a.namespaceFlag {
+		words = append([]string{"--namespace", a.namespace}, words...)
+	}
 	if a.urlFlag {
 		words = append([]string{"--url", a.url}, words...)
 	}

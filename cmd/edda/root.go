@@ -43,8 +43,9 @@ type app struct {
 	url, token, namespace     string
 	ca, clientCert, clientKey string
 	json                      bool
-	// urlFlag says that url came as a flag, which commands to copy must repeat.
-	urlFlag bool
+	// urlFlag and namespaceFlag say that these came as flags, which commands to copy must
+	// repeat.
+	urlFlag, namespaceFlag bool
 	// target is what is called, for hints; without a name when nothing is.
 	target edda.Address
 	// asked is the request that a command is about, for hints.
@@ -135,7 +136,8 @@ a time and in order, and keeps reply and state together.
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := cmp.Or(refuseClientFlags(cmd), refuseEmpty(cmd))
-			a.started, a.urlFlag, a.again = err == nil, cmd.Flags().Changed("url"), repeatFlag(cmd)
+			a.started, a.again = err == nil, repeatFlag(cmd)
+			a.urlFlag, a.namespaceFlag = cmd.Flags().Changed("url"), cmd.Flags().Changed("namespace")
 			return err
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

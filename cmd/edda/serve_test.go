@@ -64,6 +64,7 @@ func TestServeHostsNothing(t *testing.T) {
 		t.Errorf("got services %s, want none", out)
 	}
 	wantFailed(t, "(NO_SERVICE)", env, "call", "echo", "x")
+	wantFailed(t, "what there is: edda --namespace other services ls\n", env, "call", "counter/a", "add", "--namespace", "other")
 	if r := node.stop(); r.code != exitDone || r.errOut != "" {
 		t.Errorf("serve left %+v, want exit code 0 and nothing", r)
 	}
