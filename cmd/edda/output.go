@@ -134,6 +134,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano) + " (" + age(t) + ")"
 }
 
+// next says how far off something is, or that nothing but who does it is waited for.
+func next(t time.Time) string {
+	if !t.IsZero() && time.Until(t) <= 0 {
+		return "due"
+	}
+	return age(t)
+}
+
 // describe returns an error's text with its reason, by which it can be looked up.
 func describe(err error) string {
 	e, ok := errors.AsType[*edda.Error](err)

@@ -41,7 +41,7 @@ func (a *app) requestsList() *cobra.Command {
 				func(r *edda.Request) []string {
 					return []string{
 						r.ID.String(), string(r.State), address(r.Service, r.Key), r.Method,
-						fmt.Sprint(r.Attempts), age(r.AcceptedAt), age(r.NextAttemptAt),
+						fmt.Sprint(r.Attempts), age(r.AcceptedAt), next(r.NextAttemptAt),
 					}
 				})
 		},
@@ -190,6 +190,10 @@ func (a *app) printRequest(r *edda.Request) error {
 	if r.Error != nil {
 		failure = fmt.Sprintf("%s: %s", r.Error.Reason, r.Error.Message)
 	}
+	due := stamp(r.NextAttemptAt)
+	if next(r.NextAttemptAt) == "due" {
+		due = "due"
+	}
 	return a.fields(
 		"id", r.ID.String(),
 		"to", address(r.Service, r.Key)+" "+r.Method,
@@ -201,7 +205,7 @@ func (a *app) printRequest(r *edda.Request) error {
 		"caused by", r.CausationID.String(),
 		"accepted", stamp(r.AcceptedAt),
 		"started", stamp(r.StartedAt),
-		"next attempt", stamp(r.NextAttemptAt),
+		"next attempt", due,
 		"completed", stamp(r.CompletedAt),
 		"reply", reply,
 		"error", failure,

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestWrongUse(t *testing.T) {
@@ -204,6 +205,15 @@ func TestNobodyListens(t *testing.T) {
 func TestTextOfOthersIsHarmless(t *testing.T) {
 	if got, want := plain("a\x1b[31mb\nc\xff"), "a\uFFFD[31mb c\uFFFD"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestNextAttempt(t *testing.T) {
+	now := time.Now()
+	for at, want := range map[time.Time]string{{}: "", now.Add(-time.Minute): "due", now.Add(90 * time.Minute): "in 1h"} {
+		if got := next(at); got != want {
+			t.Errorf("got %q for %v, want %q", got, at, want)
+		}
 	}
 }
 
