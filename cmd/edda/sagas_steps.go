@@ -242,6 +242,8 @@ func canBeActedOn(s *edda.Saga, step string) error {
 		return nil
 	case s.Steps[i].Compensation == nil:
 		return fmt.Errorf("nothing was changed: step %s of saga %s has no compensation", step, s.ID)
+	case s.State.Ended() && s.Steps[i].Compensation.State == edda.CompensationWaiting:
+		return fmt.Errorf("nothing was changed: saga %s has ended, it is %s, and step %s was not to be undone", s.ID, s.State, step)
 	default:
 		return fmt.Errorf("nothing was changed: the compensation of step %s of saga %s is %s, not failed", step, s.ID, s.Steps[i].Compensation.State)
 	}

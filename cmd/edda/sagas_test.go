@@ -152,6 +152,7 @@ func TestCompensationCommands(t *testing.T) {
 		{"resolve trip-1 hotel", failed, sagaJSON(t, edda.SagaCompensated, nil), 2, "resolved hotel of trip-1, which is compensated now\n", ""},
 		{"retry trip-1 hotel", failed, sagaJSON(t, edda.SagaCompensating, nil), 2, "retried hotel of trip-1, which is compensating now\n", ""},
 		{"retry trip-1 hotel", sagaJSON(t, edda.SagaCompensated, compensation(edda.CompensationSucceeded)), "", 1, "", "hotel of saga trip-1 is succeeded, not failed"},
+		{"retry trip-1 hotel", sagaJSON(t, edda.SagaSucceeded, compensation(edda.CompensationWaiting)), "", 1, "", "saga trip-1 has ended, it is succeeded, and step hotel was not to be undone"},
 		{"retry trip-1 car", failed, "", 1, "", "step car of saga trip-1 has no compensation"},
 		{"skip trip-1 bus", failed, `{"status":404,"code":"not_found","reason":"NO_STEP","detail":"no"}`, 2, "", "(NO_STEP)"},
 	} {
