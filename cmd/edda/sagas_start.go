@@ -112,7 +112,7 @@ func (s *starting) fill(name string, doc []byte) ([]byte, error) {
 func (a *app) createSaga(cmd *cobra.Command, client *eddahttp.Client, s *starting, doc []byte) error {
 	saga, replayed, err := client.CreateSaga(cmd.Context(), eddahttp.NewSaga{Spec: doc, IdempotencyKey: s.key, CorrelationID: s.correlation})
 	if err != nil {
-		return err
+		return badDefinition(err)
 	}
 	done := "started"
 	switch {
@@ -178,7 +178,7 @@ standard input. They may come after any steps of the saga, and each other.`,
 			a.saga = args[0]
 			saga, err := client.AddSteps(cmd.Context(), args[0], doc)
 			if err != nil {
-				return err
+				return badDefinition(err)
 			}
 			if a.json {
 				return a.printJSON(saga)
@@ -187,6 +187,15 @@ standard input. They may come after any steps of the saga, and each other.`,
 			return err
 		},
 	}
+}
+
+// badDefinition makes wrong use of an error that says that a definition can be none,
+// whatever state the node is in.
+func badDefinition(err error) error {
+	if reason := edda.ReasonOf(err); reason == edda.BadSchema || reason == edda.Cycle {
+		return &usageError{err}
+	}
+	return err
 }
 
 // readFile reads a file that the user named.

@@ -227,3 +227,20 @@ func TestParseTime(t *testing.T) {
 		}
 	}
 }
+
+// A definition that can be none is wrong use, whoever sees it.
+func TestBadDefinitions(t *testing.T) {
+	t.Parallel()
+	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"))
+	for doc, why := range map[string]string{
+		`no`:                      "is not JSON",
+		`{"name":"n","stepz":[]}`: "(UNKNOWN_FIELD)",
+		`{"name":"n","steps":[]}`: "(SCHEMA)",
+		`{"name":"n","steps":[{"id":"a","service":"echo","method":"say","after":["b"]},{"id":"b","service":"echo","method":"say","after":["a"]}]}`: "(CYCLE)",
+	} {
+		r := command(t, []string{"EDDA_URL=" + node.url}, doc, "sagas", "start", "-")
+		if r.code != exitUsage || !strings.Contains(r.errOut, why) || !strings.Contains(r.errOut, "see: edda sagas start --help") {
+			t.Errorf("%s: got %+v, want exit code %d and %s", doc, r, exitUsage, why)
+		}
+	}
+}
