@@ -250,15 +250,51 @@ from the members what they have. Messages after the cursor come again.`,
 }
 
 func (a *app) groupsRemove() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use:   "rm STREAM GROUP",
-		Short: "Remove a group; its dead letters stay",
-		Args:  cobra.ExactArgs(2),
+		Short: "Remove a group with its cursor; its dead letters stay",
+		Long: `Removes a group with its cursor. One that has read something, or has members, goes only
+when somebody says yes, at the terminal or with --yes. Its dead letters stay.`,
+		Args: cobra.ExactArgs(2),
 		RunE: a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
+			if !yes {
+				g, err := c.Group(ctx, args[0], args[1])
+				if err != nil {
+					return err
+				}
+				if err := a.mayRemoveGroup(g); err != nil {
+					return err
+				}
+			}
 			if err := c.DeleteGroup(ctx, args[0], args[1]); err != nil {
 				return err
 			}
 			return a.printRemoved(args[0] + "/" + args[1])
 		}),
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove it whatever it has")
+	return cmd
+}
+
+// mayRemoveGroup asks before a group goes that has come somewhere.
+func (a *app) mayRemoveGroup(g *edda.Group) error {
+	doc := streamjson.NewGroup(g)
+	var has []string
+	for _, at := range doc.Cursor {
+		if at > 0 {
+			has = append(has, "a cursor at "+cursor(doc.Cursor))
+			break
+		}
+	}
+	if doc.Pending > 0 {
+		has = append(has, counted(uint64(doc.Pending), "pending message"))
+	}
+	if n := len(doc.Members); n > 0 {
+		has = append(has, counted(uint64(n), "member"))
+	}
+	if len(has) == 0 {
+		return nil
+	}
+	return a.agreed(fmt.Sprintf("group %s has %s", g.Service(), strings.Join(has, " and ")))
 }

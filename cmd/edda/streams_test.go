@@ -107,7 +107,7 @@ func TestLogDumpOfStreams(t *testing.T) {
 	for _, args := range []string{
 		"create orders --shard default --shard eu --retain-age 72h --retain-count 9", "append orders x --shard eu", "append orders y --expect none",
 		"append orders z --expect 0", "groups create orders mail --from start", "groups read orders mail --member m --ack",
-		"groups reset orders mail --to end --shard eu", "groups rm orders mail", "trim orders --before 1", "trim orders --before 1h", "rm orders --yes",
+		"groups reset orders mail --to end --shard eu", "groups rm orders mail --yes", "trim orders --before 1", "trim orders --before 1h", "rm orders --yes",
 		"append orders w --namespace other", "append orders n --namespace other --producer relay --number 7",
 	} {
 		ok(t, node.url, "", append([]string{"streams"}, strings.Fields(args)...)...)
