@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -35,4 +36,15 @@ func TestServicesOfSilentWorkers(t *testing.T) {
 	if want := "state no worker workers 1, silent"; !strings.Contains(out, want) {
 		t.Errorf("got %s, want %q in it", out, want)
 	}
+}
+
+// Who may not remove a service for its work is told with which flag it goes.
+func TestRemoveServiceWithWork(t *testing.T) {
+	t.Parallel()
+	node := dev(t, "--dir", filepath.Join(t.TempDir(), "data"))
+	env := []string{"EDDA_URL=" + node.url}
+	wantDone(t, env, "services", "put", "far", "--kind", "ordered", "--endpoint", "http://127.0.0.1:1/far")
+	wantDone(t, env, "call", "far/a", "m", "--async", "--delay", "1h")
+	wantFailed(t, "remove it with --force", env, "services", "rm", "far")
+	wantDone(t, env, "services", "rm", "far", "--force")
 }
