@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/providers/posflag"
@@ -89,7 +88,7 @@ func (l *loader) file(flags *pflag.FlagSet, environ []string) error {
 		return nil
 	}
 	part := koanf.New(delim)
-	if err := part.Load(file.Provider(path), yaml.Parser()); err != nil {
+	if err := part.Load(file.Provider(path), document{}); err != nil {
 		if e, ok := errors.AsType[*fs.PathError](err); ok {
 			err = e.Err // the path is said below
 		}
@@ -200,6 +199,9 @@ func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error 
 			return fmt.Errorf("%s %s must be one value, but has %q below it", top, where(top), below)
 		case !known[name]:
 			return fmt.Errorf("%q %s is no setting of edda %s: %s", name, where(name), l.command, l.listed())
+		case p != path(name):
+			group, below, _ := strings.Cut(name, ".")
+			return fmt.Errorf("%q %s is written on one level: write %s: {%s: …}", name, where(name), group, below)
 		case lists[name]:
 			if err := joinList(part, p); err != nil {
 				return fmt.Errorf("%s %s %w", name, where(name), err)

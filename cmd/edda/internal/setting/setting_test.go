@@ -216,6 +216,22 @@ func TestConfigFileFromTheEnvironment(t *testing.T) {
 	}
 }
 
+// What comes after the one document may be nothing.
+func TestNothingAfterTheDocument(t *testing.T) {
+	for _, file := range []string{
+		"partitions: 2\n---\n", "partitions: 2\n---\n# end\n", "---\npartitions: 2\n...\n", " partitions: 2\n # end\n", "# head\n\npartitions: 2", "\ufeffpartitions: 2\r\n",
+	} {
+		if n, err := load(t, file, nil); err != nil || n.Partitions != 2 {
+			t.Errorf("%q: got %+v, %v, want 2 partitions", file, n, err)
+		}
+	}
+	for _, file := range []string{"# nothing", "---", "\n"} {
+		if _, err := load(t, file, nil); err != nil {
+			t.Errorf("%q: got %v, want the defaults", file, err)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -225,6 +241,14 @@ func TestRefusals(t *testing.T) {
 		want    []string // parts of the error
 	}{
 		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting of edda dev", "listen, dir,", "credentials, pages, routes and grants"}},
+		{"a first line with a space", " logLevel: warn\ncredentials: {ada: s3cret}\n", nil, nil, []string{"edda.yaml: line 2 does not belong", "begin in column 2 (line 1)", "indented alike"}},
+		{"a word after it", "# x\n logLevel: info\nb", nil, nil, []string{"edda.yaml: line 3 does not belong", "(line 2)"}},
+		{"two documents", "logLevel: warn\n---\ncredentials: {ada: s3cret}\n", nil, nil, []string{"edda.yaml: line 3 begins a second document", "a file is one"}},
+		{"an empty document before", "---\n---\ncredentials: {ada: s3cret}\n", nil, nil, []string{"line 3 begins a second document"}},
+		{"text after the end", "logLevel: warn\n...\ncredentials: {ada: s3cret}\n", nil, nil, []string{"line 3 does not belong to what is above it"}},
+		{"two maps on a line", "{logLevel: warn} {partitions: 1}", nil, nil, []string{"line 1 does not belong"}},
+		{"no settings", "- a\n- b", nil, nil, []string{"line 1 must begin with the name of a setting and a colon"}},
+		{"dots", "auth.service: people", nil, nil, []string{`"auth.service" in `, "write auth: {service: …}"}},
 		{"unknown in the environment", "", []string{"EDDA_LISTN=x"}, nil, []string{"EDDA_LISTN in the environment is no setting"}},
 		{"nested", "log:\n  level: info", nil, nil, []string{`"log.level" in `, "is no setting"}},
 		{"unknown below a group", "tls:\n  crt: x", nil, nil, []string{`"tls.crt" in `, "is no setting", "tls.cert, tls.key"}},
