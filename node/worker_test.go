@@ -755,6 +755,7 @@ func TestAttachRefuses(t *testing.T) {
 			"another kind":   {spec("w", balancedSpec("s")), edda.KindInUse},
 			"kind of ours":   {spec("w", balancedSpec("local")), edda.KindInUse},
 			"bad schema":     {spec("w", edda.ServiceSpec{Name: "x", Kind: edda.Ordered, Schemas: map[string]string{"m": "{"}}), edda.BadValue},
+			"no such type":   {spec("w", edda.ServiceSpec{Name: "x", Kind: edda.Ordered, Schemas: map[string]string{"m": `{"type":"objekt"}`}}), edda.BadValue},
 			"bad lifetime":   {node.WorkerSpec{ID: "w", Services: []edda.ServiceSpec{orderedSpec("s")}, Lifetime: -1}, edda.BadValue},
 			"unknown worker": {},
 		}

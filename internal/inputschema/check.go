@@ -21,8 +21,12 @@ type Checker struct {
 	object bool
 }
 
-// Compile reads a schema that is given as JSON text.
+// Compile reads a schema that is given as JSON text. The error says where in it something
+// is that JSON Schema does not know the meaning of; keywords that it does not know may be there.
 func Compile(text []byte) (*Checker, error) {
+	if err := checkKeywords(text); err != nil {
+		return nil, fmt.Errorf("it is no JSON Schema: %w", err)
+	}
 	var s jsonschema.Schema
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("it is no JSON Schema: %w", err)
