@@ -80,7 +80,7 @@ func (s *sites) open(pages []setting.Page) error {
 	for _, p := range pages {
 		root, err := os.OpenRoot(p.Dir)
 		if err != nil {
-			return wrongUse("pages: the directory of %s: %w", p.Path, err)
+			return wrongUse("pages: the directory of %s is %s", p.Path, setting.WhyNotOpened(p.Dir, err))
 		}
 		s.roots = append(s.roots, root)
 		s.pages = append(s.pages, httpgw.Page{Path: p.Path, Files: root.FS()})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -94,8 +95,13 @@ routes:
 func TestGatewaysAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for text, want := range map[string]string{
-		"pages: {/: " + dir + "/none}":                                  "pages: the directory of /: open ",
+		"pages: {/: " + dir + "/none}":                                  "pages: the directory of / is " + dir + "/none: no such file",
+		"pages: {/: none}":                                              "pages: the directory of / is none, which is looked for in the working directory " + here + ": no such file",
 		"pages: {/v1/x: " + dir + "}":                                   "all below /v1 is the node's own",
 		"pages: {/metrics: " + dir + "}":                                "which is one of the node's own",
 		"pages: {x: " + dir + "}":                                       `"x", must be like /chat`,

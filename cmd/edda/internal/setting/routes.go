@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -161,11 +163,27 @@ func numberField[T any, N int | int64](field func(*T) *N) reader[T] {
 	}
 }
 
+// WhyNotOpened returns what is said of a file or directory that a setting names: where it
+// was looked for, and why it was not opened.
+func WhyNotOpened(path string, err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	if filepath.IsAbs(path) {
+		return fmt.Sprintf("%s: %v", path, err)
+	}
+	in, wdErr := os.Getwd()
+	if wdErr != nil {
+		return fmt.Sprintf("%s, which is looked for in the working directory: %v", path, err)
+	}
+	return fmt.Sprintf("%s, which is looked for in the working directory %s: %v", path, in, err)
+}
+
 // schemaField reads a JSON Schema, as it is or from a file that has it as JSON.
 func schemaField(r *routegw.Route, raw any) (err error) {
 	if path, ok := raw.(string); ok {
 		if r.Schema, err = os.ReadFile(path); err != nil {
-			return fmt.Errorf("names a file: %w", err)
+			return fmt.Errorf("names the file %s", WhyNotOpened(path, err))
 		}
 		return refuse(!json.Valid(r.Schema), "names the file %s, which is not JSON", path)
 	}

@@ -63,6 +63,10 @@ routes:
 }
 
 func TestRoutesAreRefused(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	bad := filepath.Join(t.TempDir(), "bad.json")
 	if err := os.WriteFile(bad, []byte(`{`), 0o600); err != nil {
 		t.Fatal(err)
@@ -83,7 +87,8 @@ func TestRoutesAreRefused(t *testing.T) {
 		"routes: [{route: GET /a, rate: 10}]":                      `"GET /a": rate must have fields below it: burst, limit, per`,
 		"routes: [{route: GET /a, rate: {limit: 0}}]":              `"GET /a": rate limit is 0, must be a number above zero`,
 		"routes: [{route: GET /a, cors: {origin: x}}]":             `"GET /a": cors "origin" is no field: there are credentials, expose, headers, maxAge, origins`,
-		"routes: [{route: GET /a, schema: /none.json}]":            `"GET /a": schema names a file: open /none.json: no such file`,
+		"routes: [{route: GET /a, schema: /none.json}]":            `"GET /a": schema names the file /none.json: no such file`,
+		"routes: [{route: GET /a, schema: none.json}]":             `schema names the file none.json, which is looked for in the working directory ` + here + `: no such file`,
 		"routes: [{route: GET /a, schema: " + bad + "}]":           "which is not JSON",
 		"routes: [{route: GET /a, schema: .inf}]":                  `"GET /a": schema must be a JSON Schema`,
 	} {
