@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/internal/inputschema"
 )
 
@@ -57,6 +58,29 @@ func TestCompileTakes(t *testing.T) {
 	} {
 		if _, err := inputschema.Compile([]byte(schema)); err != nil {
 			t.Errorf("%s: got %v, want it taken", schema, err)
+		}
+	}
+}
+
+// A body without a content type, or with that of curl -d, is read as JSON.
+func TestCheckByContentType(t *testing.T) {
+	c, err := inputschema.Compile([]byte(`{"type":"object"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		contentType, body string
+		want              edda.Reason
+	}{
+		{"", `{}`, ""},
+		{"", `x`, edda.BadSchema},
+		{"application/x-www-form-urlencoded", `{}`, ""},
+		{"application/x-www-form-urlencoded", `a=b`, edda.BadSchema},
+		{"application/json", `x`, edda.BadSchema},
+		{"text/plain", `{}`, edda.BadMediaType},
+	} {
+		if err := c.Check(tt.contentType, []byte(tt.body)); edda.ReasonOf(err) != tt.want {
+			t.Errorf("%q %s: got %v, want reason %q", tt.contentType, tt.body, err, tt.want)
 		}
 	}
 }
