@@ -234,6 +234,9 @@ func TestCertificateAndForeignOrigin(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, r)
+		if _, said := tc.headers["Origin"]; tc.status == 403 && !said && !strings.Contains(w.Body.String(), "there is no Origin") {
+			t.Errorf("%s: got %s, want that there was no Origin", tc.name, w.Body)
+		}
 		if w.Code != tc.status {
 			t.Errorf("%s: got %d %s, want %d", tc.name, w.Code, w.Body, tc.status)
 		}

@@ -169,6 +169,8 @@ func TestGuardWithoutCredentials(t *testing.T) {
 	for site, status := range map[string]int{"": 200, "none": 200, "same-origin": 200, "same-site": 200, "cross-site": 403} {
 		if w := do(g, "POST", "/x", "x", "Host: localhost:7400", "Sec-Fetch-Site: "+site); w.Code != status {
 			t.Errorf("sent by a page that is %q: got %d", site, w.Code)
+		} else if said := w.Body.String(); status == 403 && (!strings.Contains(said, "no Origin") || !strings.Contains(said, "Sec-Fetch-Site")) {
+			t.Errorf("got %s, want that it says by what it was refused", said)
 		}
 	}
 	if w := do(g, "POST", "/app", "x", "Host: localhost:7400", "Origin: https://app.example", "Sec-Fetch-Site: cross-site"); w.Code != 200 {

@@ -24,7 +24,7 @@ func (x *exchange) admit() error {
 			return err
 		}
 		if httpio.Embedded(x.r) {
-			return httpio.ErrOrigin
+			return httpio.ErrEmbedded
 		}
 	}
 	if x.route.Public || x.g.names != nil {

@@ -23,6 +23,8 @@ var (
 	errHost = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Host is not this node's")}
 	// ErrOrigin refuses what the page of another site has a browser send. Nobody changes it.
 	ErrOrigin = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("the Origin is not this node's")}
+	// ErrEmbedded refuses what it has it send without saying its origin. Nobody changes it.
+	ErrEmbedded = &edda.Error{Reason: edda.NotAllowed, Err: errors.New("there is no Origin, and Sec-Fetch-Site says that a page of another site had the browser send this")}
 )
 
 // Credential returns the credential of a request: a bearer token, one in a header that
@@ -37,6 +39,9 @@ func Credential(r *http.Request, keyHeaders []string) (auth.Credential, error) {
 	}
 	if err == nil && c.Token == "" && c.Certificate != nil && crossOrigin.Check(r) != nil {
 		err = ErrOrigin
+		if r.Header.Get("Origin") == "" {
+			err = ErrEmbedded
+		}
 	}
 	return c, err
 }
