@@ -172,6 +172,9 @@ func (rt *compiled) from() (err error) {
 
 // limits checks what bounds a request, and fills in what the options say.
 func (rt *compiled) limits(o *Options) (err error) {
+	if rt.Async && rt.Wait != 0 {
+		return errors.New("field Wait is set, and Async too, with which nothing is waited for: leave one out")
+	}
 	rt.Wait, rt.MaxBody = cmp.Or(rt.Wait, o.Wait), cmp.Or(rt.MaxBody, o.MaxBody)
 	rt.Payload = cmp.Or(rt.Payload, Body)
 	switch {

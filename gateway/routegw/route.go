@@ -59,7 +59,8 @@ type Route struct {
 	// Wait is how long a request waits for its reply; then it is answered TIMEOUT, and
 	// what it made goes on. Zero means Options.Wait.
 	Wait time.Duration
-	// Async answers 202 as soon as the message is stored, and does not wait.
+	// Async answers 202 as soon as the message is stored, and does not wait: New refuses it
+	// with a Wait.
 	Async bool
 	// Schema is the JSON Schema that a body must fit; others are refused with SCHEMA, or
 	// BAD_MEDIA_TYPE when they are no JSON, before anything is stored. An empty body counts as
