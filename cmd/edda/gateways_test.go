@@ -102,19 +102,25 @@ func TestGatewaysAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"pages: {/: " + dir + "/none}":                                  "pages: the directory of / is " + dir + "/none: no such file",
 		"pages: {/: none}":                                              "pages: the directory of / is none, which is looked for in the working directory " + here + ": no such file",
-		"pages: {/v1/x: " + dir + "}":                                   "all below /v1 is the node's own",
+		"pages: {/v1/x: " + dir + "}":                                   `FILE: path is "/v1/x", but all below /v1 is the node's own`,
 		"pages: {/metrics: " + dir + "}":                                "which is one of the node's own",
-		"pages: {x: " + dir + "}":                                       `"x", must be like /chat`,
-		"origins: ['*']":                                                "Origins has \"*\"",
-		"origins: [app.example.com]":                                    `Origins has "app.example.com"`,
-		"routes: [{route: GET /a, service: echo}]":                      `route "GET /a": field Method is empty`,
-		"routes: [{route: GET /a, service: e, method: m, key: path.x}]": `route "GET /a": field Key: path.x is no parameter of the path`,
-		"routes: [{route: GET /v1/a, service: e, method: m}]":           "Routes: the path /v1/a is below /v1",
-		"routes: [{route: GET /metrics, service: e, method: m}]":        "Routes: the path /metrics is one of the node's own",
-		"auth: {keyHeaders: [Cookie]}":                                  `KeyHeaders has "Cookie"`,
+		"pages: {x: " + dir + "}":                                       `pages in FILE: path is "x", must be like /chat`,
+		"origins: ['*']":                                                `origins in FILE has "*"`,
+		"origins: [app.example.com]":                                    `origins in FILE has "app.example.com"`,
+		"routes: [{route: GET /a, service: echo}]":                      `routes in FILE: "GET /a": method is empty`,
+		"routes: [{route: GET /a, service: e, method: m, key: path.x}]": `routes in FILE: "GET /a": key: path.x is no parameter of the path`,
+		"routes: [{route: GET /v1/a, service: e, method: m}]":           "routes in FILE: the path /v1/a is below /v1",
+		"routes: [{route: GET /metrics, service: e, method: m}]":        "routes in FILE: the path /metrics is one of the node's own",
+		"routes: [{route: GET /Method, wait: 1s}]":                      `routes in FILE: "GET /Method": it must have a service or a stream, one of the two`,
+		"routes: [{route: GET x, stream: s}]":                           `routes in FILE: "GET x": it must be a method and a path that begins with a slash`,
+		"routes: [{route: GET /a, stream: s, cors: {origins: [x]}}]":    `"GET /a": cors: origins has "x"`,
+		"routes: [{route: GET /a, stream: s, schema: {minimum: '3'}}]":  `"GET /a": schema: it is no JSON Schema: minimum is "3", must be a number`,
+		"auth: {keyHeaders: [Cookie]}":                                  `auth.keyHeaders in FILE has "Cookie"`,
 	} {
 		data := filepath.Join(t.TempDir(), "data")
-		r := command(t, nil, "", "dev", "--listen", "127.0.0.1:0", "--dir", data, "--config", put(t, t.TempDir(), "edda.yaml", text))
+		file := put(t, t.TempDir(), "edda.yaml", text)
+		want = strings.ReplaceAll(want, "FILE", file)
+		r := command(t, nil, "", "dev", "--listen", "127.0.0.1:0", "--dir", data, "--config", file)
 		if r.code != exitUsage || !strings.Contains(r.errOut, want) {
 			t.Errorf("%s: got %+v, want exit code %d and %q", text, r, exitUsage, want)
 		}

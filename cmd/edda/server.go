@@ -100,7 +100,9 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		return nil, err
 	}
 	surface, err := v.gateways(&door{s, known, []string{s.Listen, v.addr}, registry, tracer, logger})
-	if err != nil {
+	if isWrongUse(err) {
+		return nil, &usageError{s.InWords(err)}
+	} else if err != nil {
 		return nil, err
 	}
 	v.took = time.Since(begin)

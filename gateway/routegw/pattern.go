@@ -44,18 +44,18 @@ func parsePattern(s string) (*pattern, error) {
 	if s == "" {
 		return nil, errors.New("field Route is empty, must be a method and a path, such as GET /users/{id}")
 	}
-	if err := accepted(http.NewServeMux(), s); err != nil {
-		return nil, fmt.Errorf("%w: must be a method and a path, such as GET /users/{id}", err)
-	}
 	p := &pattern{text: s, path: s}
 	if method, path, ok := strings.Cut(s, " "); ok {
 		p.method, p.path = method, strings.TrimLeft(path, " \t")
 	}
 	switch {
+	case !strings.HasPrefix(p.path, "/"):
+		return nil, errors.New("it must be a method and a path that begins with a slash, such as GET /users/{id}: hosts are not distinguished")
 	case p.method == http.MethodConnect || p.method != strings.ToUpper(p.method):
 		return nil, fmt.Errorf("the method %s must be one such as GET, in capital letters", p.method)
-	case p.path[0] != '/':
-		return nil, errors.New("the path must begin with a slash: hosts are not distinguished")
+	}
+	if err := accepted(http.NewServeMux(), s); err != nil {
+		return nil, fmt.Errorf("%w: must be a method and a path, such as GET /users/{id}", err)
 	}
 	for text := range strings.SplitSeq(p.path[1:], "/") {
 		seg, err := parseSegment(text)
@@ -110,7 +110,9 @@ func plain(why, pattern string) error {
 		why = last // of two patterns: which requests both are for
 	}
 	why = strings.TrimPrefix(why, fmt.Sprintf("parsing %q: ", pattern))
-	why = strings.TrimPrefix(why, "at offset 0: ")
+	if where, what, ok := strings.Cut(why, ": "); ok && strings.HasPrefix(where, "at offset ") {
+		why = what
+	}
 	why = strings.TrimPrefix(why, "http: ")
 	return errors.New(strings.TrimSuffix(strings.ReplaceAll(why, "\n", " "), "."))
 }

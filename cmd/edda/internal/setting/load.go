@@ -248,7 +248,7 @@ func isScalar(v any) bool {
 
 // node makes and validates the result.
 func (l *loader) node() (*Node, error) {
-	n := &Node{}
+	n := &Node{From: l.source}
 	for _, d := range definitions(l.command) {
 		value, where := d.value, ""
 		if p := path(d.name); l.all.Exists(p) {

@@ -69,6 +69,8 @@ type Node struct {
 	Pages   []Page
 	// Live has what one WebSocket may use, and nothing else.
 	Live wsgw.Options
+	// From says of each setting that was set where that was, such as "in FILE".
+	From map[string]string
 }
 
 // everybodyElse stands in grants for principals without an entry of their own.
