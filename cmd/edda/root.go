@@ -260,7 +260,9 @@ func (a *app) client() (*eddahttp.Client, error) {
 		return nil, wrongUse("--ca, --client-cert and --client-key are for a node at https://, and its URL is %q", a.url)
 	}
 	c, err := eddahttp.New(a.url, o)
-	if err != nil {
+	if _, ofName := errors.AsType[*edda.Error](err); err != nil && !ofName && !a.urlFlag {
+		return nil, wrongUse("EDDA_URL in the environment: %w", err)
+	} else if err != nil {
 		return nil, &usageError{err}
 	}
 	return c, nil

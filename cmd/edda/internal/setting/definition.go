@@ -85,7 +85,7 @@ func nodeDefinitions(c Command) []definition {
 		}},
 		{"drainTimeout", "10s", "how long handlers may go on after SIGTERM or Ctrl-C", func(n *Node, v string) (err error) {
 			n.DrainTimeout, err = time.ParseDuration(v)
-			return refuse(err != nil || n.DrainTimeout < 0, "must be a duration such as 10s")
+			return refuse(err != nil || n.DrainTimeout < 0, "must be a duration such as 10s, and not below zero")
 		}},
 		{"origins", "", "ORIGINS of pages of other sites that may use the node, such as https://app.example.com", texts(func(n *Node) *[]string { return &n.Origins })},
 		{"keepSagas", "168h", "how long a saga that has ended is kept", duration(func(n *Node) *time.Duration { return &n.KeepSagas })},
@@ -145,21 +145,21 @@ func authDefinitions() []definition {
 		}},
 		{"auth.timeout", "5s", "how long its answer may take", duration(func(n *Node) *time.Duration { return &n.AuthService.Timeout })},
 		{"auth.keep", "1m", "how long an answer counts, at most until the token expires", duration(func(n *Node) *time.Duration { return &n.AuthService.Keep })},
-		{"auth.calls", "64", "most questions to it at a time", number(math.MaxInt, func(n *Node) *int { return &n.AuthService.Calls })},
+		{"auth.calls", "64", "most questions to it at a time", number(func(n *Node) *int { return &n.AuthService.Calls })},
 	}
 }
 
 func limitDefinitions() []definition {
 	return []definition{
-		{"limits.payloadBytes", "4MiB", "largest body or payload in `BYTES`, at most 7MiB", number(maxPayload, func(n *Node) *int { return &n.Limits.PayloadBytes })},
-		{"limits.keyQueue", "10000", "most unfinished requests of one key", number(math.MaxInt, func(n *Node) *int { return &n.Limits.KeyQueue })},
-		{"limits.nodeBytes", "256MiB", "memory for unfinished requests in `BYTES`", number(math.MaxInt, func(n *Node) *int { return &n.Limits.NodeBytes })},
-		{"limits.partitionRequests", "1024", "most requests of a partition that wait to become durable", number(math.MaxInt, func(n *Node) *int { return &n.Limits.PartitionRequests })},
-		{"limits.partitionBytes", "32MiB", "their `BYTES`", number(math.MaxInt, func(n *Node) *int { return &n.Limits.PartitionBytes })},
-		{"limits.outboxBytes", "64MiB", "`BYTES` that one partition has on its way to others before it takes nothing new", number(math.MaxInt, func(n *Node) *int { return &n.Limits.OutboxBytes })},
-		{"limits.requestParts", "10000", "most parts of a reply that one attempt yields", number(math.MaxInt, func(n *Node) *int { return &n.Limits.RequestParts })},
-		{"limits.requestPartBytes", "64MiB", "their `BYTES`", number(math.MaxInt, func(n *Node) *int { return &n.Limits.RequestPartBytes })},
-		{"limits.replyBytes", "1GiB", "`BYTES` of replies kept for callers who ask later", number(math.MaxInt, func(n *Node) *int { return &n.Limits.ReplyBytes })},
+		{"limits.payloadBytes", "4MiB", "largest body or payload in `BYTES`, at most 7MiB", size(maxPayload, func(n *Node) *int { return &n.Limits.PayloadBytes })},
+		{"limits.keyQueue", "10000", "most unfinished requests of one key", number(func(n *Node) *int { return &n.Limits.KeyQueue })},
+		{"limits.nodeBytes", "256MiB", "memory for unfinished requests in `BYTES`", size(math.MaxInt, func(n *Node) *int { return &n.Limits.NodeBytes })},
+		{"limits.partitionRequests", "1024", "most requests of a partition that wait to become durable", number(func(n *Node) *int { return &n.Limits.PartitionRequests })},
+		{"limits.partitionBytes", "32MiB", "their `BYTES`", size(math.MaxInt, func(n *Node) *int { return &n.Limits.PartitionBytes })},
+		{"limits.outboxBytes", "64MiB", "`BYTES` that one partition has on its way to others before it takes nothing new", size(math.MaxInt, func(n *Node) *int { return &n.Limits.OutboxBytes })},
+		{"limits.requestParts", "10000", "most parts of a reply that one attempt yields", number(func(n *Node) *int { return &n.Limits.RequestParts })},
+		{"limits.requestPartBytes", "64MiB", "their `BYTES`", size(math.MaxInt, func(n *Node) *int { return &n.Limits.RequestPartBytes })},
+		{"limits.replyBytes", "1GiB", "`BYTES` of replies kept for callers who ask later", size(math.MaxInt, func(n *Node) *int { return &n.Limits.ReplyBytes })},
 		{"limits.noServiceWait", "2s", "how long a call waits for a service that is not registered", duration(func(n *Node) *time.Duration { return &n.Limits.NoServiceWait })},
 		{"limits.noWorkerWait", "2s", "how long it waits for a worker", duration(func(n *Node) *time.Duration { return &n.Limits.NoWorkerWait })},
 	}
@@ -168,18 +168,18 @@ func limitDefinitions() []definition {
 // liveDefinitions are what one WebSocket may use.
 func liveDefinitions() []definition {
 	return []definition{
-		{"live.frameBytes", "4MiB", "largest frame of a WebSocket in `BYTES`", number(math.MaxInt, func(n *Node) *int64 { return &n.Live.MaxFrame })},
-		{"live.rate", "10000", "most frames of one in a second", number(math.MaxInt, func(n *Node) *int { return &n.Live.Rate })},
-		{"live.burst", "", "most frames of one at once; live.rate when empty", optional(number(math.MaxInt, func(n *Node) *int { return &n.Live.Burst }))},
-		{"live.calls", "256", "most calls, and most appends, of one that wait for their outcome", number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxCalls })},
-		{"live.subscriptions", "128", "most subscriptions of one", number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxSubscriptions })},
-		{"live.bufferedBytes", "1MiB", "`BYTES` of answers that may wait to be written before nothing more is read from it", number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxBuffered })},
-		{"live.behindBytes", "4MiB", "by how many `BYTES` a subscription may fall behind before it is closed as too slow", number(math.MaxInt, func(n *Node) *int64 { return &n.Live.MaxBehind })},
+		{"live.frameBytes", "4MiB", "largest frame of a WebSocket in `BYTES`", size(math.MaxInt, func(n *Node) *int64 { return &n.Live.MaxFrame })},
+		{"live.rate", "10000", "most frames of one in a second", number(func(n *Node) *int { return &n.Live.Rate })},
+		{"live.burst", "", "most frames of one at once; live.rate when empty", optional(number(func(n *Node) *int { return &n.Live.Burst }))},
+		{"live.calls", "256", "most calls, and most appends, of one that wait for their outcome", number(func(n *Node) *int { return &n.Live.MaxCalls })},
+		{"live.subscriptions", "128", "most subscriptions of one", number(func(n *Node) *int { return &n.Live.MaxSubscriptions })},
+		{"live.bufferedBytes", "1MiB", "`BYTES` of answers that may wait to be written before nothing more is read from it", size(math.MaxInt, func(n *Node) *int { return &n.Live.MaxBuffered })},
+		{"live.behindBytes", "4MiB", "by how many `BYTES` a subscription may fall behind before it is closed as too slow", size(math.MaxInt, func(n *Node) *int64 { return &n.Live.MaxBehind })},
 		{"live.authTimeout", "10s", "how long one without credentials has to show some", duration(func(n *Node) *time.Duration { return &n.Live.AuthTimeout })},
 		{"live.writeTimeout", "10s", "how long a write may take before the connection is given up", duration(func(n *Node) *time.Duration { return &n.Live.WriteTimeout })},
 		{"live.ping", "25s", "how often a silent one is asked whether it is there", duration(func(n *Node) *time.Duration { return &n.Live.Ping })},
-		{"live.connections", "", "most WebSockets of all callers; no limit when empty", optional(number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxConnections }))},
-		{"live.perPrincipal", "", "most WebSockets of one principal; no limit when empty", optional(number(math.MaxInt, func(n *Node) *int { return &n.Live.MaxPerPrincipal }))},
+		{"live.connections", "", "most WebSockets of all callers; no limit when empty", optional(number(func(n *Node) *int { return &n.Live.MaxConnections }))},
+		{"live.perPrincipal", "", "most WebSockets of one principal; no limit when empty", optional(number(func(n *Node) *int { return &n.Live.MaxPerPrincipal }))},
 	}
 }
 
@@ -223,17 +223,31 @@ func duration(field func(*Node) *time.Duration) func(*Node, string) error {
 	}
 }
 
-// number sets a field to a number from 1 to most, which may have a unit.
-func number[N int | int64](most int, field func(*Node) *N) func(*Node, string) error {
+// number sets a field to a number above zero, which may have a unit.
+func number(field func(*Node) *int) func(*Node, string) error {
+	return func(n *Node, v string) (err error) {
+		*field(n), err = ParseNumber(v)
+		return refuse(err != nil || *field(n) < 1, wantNumber)
+	}
+}
+
+// size sets a field to a number of bytes from 1 to most.
+func size[N int | int64](most int, field func(*Node) *N) func(*Node, string) error {
 	return func(n *Node, v string) error {
 		i, err := ParseNumber(v)
 		*field(n) = N(i)
 		if most == math.MaxInt {
-			return refuse(err != nil || i < 1, "must be a number above zero, such as 65536 or 64KiB")
+			return refuse(err != nil || i < 1, wantSize)
 		}
 		return refuse(err != nil || i < 1 || i > most, "must be from 1 to %d (%dMiB)", most, most>>20)
 	}
 }
+
+// What numbers must be.
+const (
+	wantNumber = "must be a number above zero, such as 100"
+	wantSize   = "must be a number of bytes above zero, such as 65536 or 64KiB"
+)
 
 // ParseNumber reads a number that may end in KiB, MiB or GiB.
 func ParseNumber(s string) (int, error) {

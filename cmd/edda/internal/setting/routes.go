@@ -35,7 +35,7 @@ var (
 		"wait":      durationField(func(r *routegw.Route) *time.Duration { return &r.Wait }),
 		"async":     boolField(func(r *routegw.Route) *bool { return &r.Async }),
 		"schema":    schemaField,
-		"maxBody":   numberField(func(r *routegw.Route) *int64 { return &r.MaxBody }),
+		"maxBody":   numberField(wantSize, func(r *routegw.Route) *int64 { return &r.MaxBody }),
 		"public":    boolField(func(r *routegw.Route) *bool { return &r.Public }),
 		"cors": func(r *routegw.Route, raw any) error {
 			r.CORS = &routegw.CORS{}
@@ -54,9 +54,9 @@ var (
 		"maxAge":      durationField(func(c *routegw.CORS) *time.Duration { return &c.MaxAge }),
 	}
 	rateFields = map[string]reader[routegw.Rate]{
-		"limit": numberField(func(r *routegw.Rate) *int { return &r.Limit }),
+		"limit": numberField(wantNumber, func(r *routegw.Rate) *int { return &r.Limit }),
 		"per":   durationField(func(r *routegw.Rate) *time.Duration { return &r.Per }),
-		"burst": numberField(func(r *routegw.Rate) *int { return &r.Burst }),
+		"burst": numberField(wantNumber, func(r *routegw.Rate) *int { return &r.Burst }),
 	}
 )
 
@@ -155,11 +155,11 @@ func durationField[T any](field func(*T) *time.Duration) reader[T] {
 	}
 }
 
-func numberField[T any, N int | int64](field func(*T) *N) reader[T] {
+func numberField[T any, N int | int64](want string, field func(*T) *N) reader[T] {
 	return func(v *T, raw any) error {
 		n, err := ParseNumber(fmt.Sprint(raw))
 		*field(v) = N(n)
-		return refuse(err != nil || n < 1, "is %v, must be a number above zero, such as 65536 or 64KiB", raw)
+		return refuse(err != nil || n < 1, "is %v, %s", raw, want)
 	}
 }
 

@@ -292,6 +292,7 @@ func TestRefusals(t *testing.T) {
 		{"partitions", "partitions: 3", nil, nil, []string{"power of two"}},
 		{"log level", "", nil, []string{"--log-level", "loud"}, []string{"logLevel of --log-level", "error, warn, info or debug"}},
 		{"drain", "drainTimeout: 10", nil, nil, []string{"drainTimeout", "a duration such as 10s"}},
+		{"drain below zero", "drainTimeout: -3s", nil, nil, []string{`drainTimeout in `, `is "-3s", must be a duration such as 10s, and not below zero`}},
 		{"payload", "limits: {payloadBytes: 8MiB}", nil, nil, []string{"limits.payloadBytes", "from 1 to 7340032"}},
 		{"everywhere", "", nil, []string{"--listen", ":7400"}, []string{`":7400" can be reached from other machines`, "--credential NAME=TOKEN"}},
 		{"another machine", "", nil, []string{"--listen", "192.168.0.1:7400"}, []string{"can be reached from other machines"}},
@@ -310,7 +311,9 @@ func TestRefusals(t *testing.T) {
 		{"plain for nobody", "auth: {plain: true}", nil, nil, []string{"auth.plain is set", "set auth.service"}},
 		{"a service that nobody can host", "auth: {service: people}", nil, nil, []string{"auth.service is set, but nobody could host the service"}},
 		{"a service with a bad name", "auth: {service: a/b}\ncredentials: {a: b}", nil, nil, []string{`auth.service: service "a/b" must be`}},
-		{"a burst", "live: {burst: 0}", nil, nil, []string{`live.burst in `, `is "0", must be a number above zero`}},
+		{"a burst", "live: {burst: 0}", nil, nil, []string{`live.burst in `, `is "0", must be a number above zero, such as 100`}},
+		{"a rate", "live: {rate: 0}", nil, nil, []string{`live.rate in `, `is "0", must be a number above zero, such as 100`}},
+		{"frames", "live: {frameBytes: 0}", nil, nil, []string{`is "0", must be a number of bytes above zero, such as 65536 or 64KiB`}},
 		{"no map", "credentials: x", nil, nil, []string{"credentials in ", "must map names to tokens"}},
 		{"deep map", "credentials: {ada: {token: x}}", nil, nil, []string{"must map names to tokens"}},
 	} {
