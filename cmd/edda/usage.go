@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/edda-io/edda/cmd/edda/internal/setting"
 )
 
 // sayUsage has a command and those below it say what would be right when it gets too few
@@ -42,8 +44,17 @@ func refuseEmpty(cmd *cobra.Command) error {
 	return nil
 }
 
-// badFlag says what a flag would take.
-func badFlag(_ *cobra.Command, err error) error {
+// badFlag says what a flag would take, and which one may have been meant.
+func badFlag(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		near := setting.Nearest(unknown.GetSpecifiedName(), names)
+		if near == "" || unknown.GetSpecifiedShortnames() != "" {
+			return err
+		}
+		return fmt.Errorf("%w: did you mean --%s?", err, near)
+	}
 	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
 	if !ok {
 		return err

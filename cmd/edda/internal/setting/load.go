@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/knadh/koanf/providers/env/v2"
@@ -116,7 +118,7 @@ func (l *loader) env(environ []string) error {
 			case others[name] || serviceLink.MatchString(name):
 				return "", nil
 			case !known:
-				bad = fmt.Errorf("%s in the environment is no setting of edda %s: %s", name, l.command, l.listed())
+				bad = l.notInEnvironment(name)
 				return "", nil
 			}
 			if t := mappingOf(setting); t != nil {
@@ -197,8 +199,10 @@ func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error 
 			name = top
 		case known[top] && nested:
 			return fmt.Errorf("%s %s must be one value, but has %q below it", top, where(top), below)
+		case !known[name] && !nested && len(ofGroup(name, l.names())) > 0:
+			return fmt.Errorf("%s %s must have settings below it: there are %s", name, where(name), strings.Join(ofGroup(name, l.names()), ", "))
 		case !known[name]:
-			return fmt.Errorf("%q %s is no setting of edda %s: %s", name, where(name), l.command, l.listed())
+			return fmt.Errorf("%q %s is no setting of edda %s: %s", name, where(name), l.command, suggest(name, l.names()))
 		case p != path(name):
 			group, below, _ := strings.Cut(name, ".")
 			return fmt.Errorf("%q %s is written on one level: write %s: {%s: …}", name, where(name), group, below)
@@ -279,11 +283,23 @@ func (l *loader) node() (*Node, error) {
 	return n, n.check(l.command)
 }
 
-// listed lists the settings.
-func (l *loader) listed() string {
+// names returns the settings.
+func (l *loader) names() []string {
 	var names []string
 	for _, d := range definitions(l.command) {
 		names = append(names, d.name)
 	}
-	return "there are " + strings.Join(append(names, credentials, pages, routes), ", ") + " and " + grants
+	return append(names, credentials, pages, routes, grants)
+}
+
+// notInEnvironment says what is wrong with a variable that is ours by its name.
+func (l *loader) notInEnvironment(name string) error {
+	var names []string
+	for _, n := range l.names() {
+		if n != routes && n != grants {
+			names = append(names, EnvName(n))
+		}
+	}
+	ours := append(names, slices.Sorted(maps.Keys(others))...)
+	return fmt.Errorf("%s in the environment is no setting of edda %s: %s", name, l.command, suggest(name, ours))
 }

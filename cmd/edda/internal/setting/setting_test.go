@@ -244,7 +244,8 @@ func TestRefusals(t *testing.T) {
 		args    []string
 		want    []string // parts of the error
 	}{
-		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting of edda dev", "listen, dir,", "credentials, pages, routes and grants"}},
+		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting of edda dev: did you mean listen?"}},
+		{"nothing like it in the file", "frobnicate: x", nil, nil, []string{`"frobnicate" in `, "is no setting of edda dev: there are listen, dir,", "credentials, pages, routes and grants"}},
 		{"a first line with a space", " logLevel: warn\ncredentials: {ada: s3cret}\n", nil, nil, []string{"edda.yaml: line 2 does not belong", "begin in column 2 (line 1)", "indented alike"}},
 		{"a word after it", "# x\n logLevel: info\nb", nil, nil, []string{"edda.yaml: line 3 does not belong", "(line 2)"}},
 		{"two documents", "logLevel: warn\n---\ncredentials: {ada: s3cret}\n", nil, nil, []string{"edda.yaml: line 3 begins a second document", "a file is one"}},
@@ -253,10 +254,13 @@ func TestRefusals(t *testing.T) {
 		{"two maps on a line", "{logLevel: warn} {partitions: 1}", nil, nil, []string{"line 1 does not belong"}},
 		{"no settings", "- a\n- b", nil, nil, []string{"line 1 must begin with the name of a setting and a colon"}},
 		{"dots", "auth.service: people", nil, nil, []string{`"auth.service" in `, "write auth: {service: …}"}},
-		{"unknown in the environment", "", []string{"EDDA_LISTN=x"}, nil, []string{"EDDA_LISTN in the environment is no setting"}},
+		{"unknown in the environment", "", []string{"EDDA_LISTN=x"}, nil, []string{"EDDA_LISTN in the environment is no setting of edda dev: did you mean EDDA_LISTEN?"}},
+		{"nothing like it in the environment", "", []string{"EDDA_FROBNICATE=x"}, nil, []string{"EDDA_FROBNICATE in the environment is no setting", "there are EDDA_LISTEN, EDDA_DIR,", "EDDA_CREDENTIALS"}},
 		{"nested", "log:\n  level: info", nil, nil, []string{`"log.level" in `, "is no setting"}},
-		{"unknown below a group", "tls:\n  crt: x", nil, nil, []string{`"tls.crt" in `, "is no setting", "tls.cert, tls.key"}},
-		{"group without anything", "tls:", nil, nil, []string{`"tls" in `, "is no setting"}},
+		{"unknown below a group", "tls:\n  crt: x", nil, nil, []string{`"tls.crt" in `, "is no setting of edda dev: did you mean tls.cert?"}},
+		{"nothing like it below a group", "tls:\n  frobnicate: x", nil, nil, []string{`"tls.frobnicate" in `, "there are tls.cert, tls.key, tls.clientCA, tls.clientCert, tls.principal and tls.prefix"}},
+		{"group without anything", "tls:", nil, nil, []string{"tls in ", "must have settings below it: there are tls.cert, tls.key,"}},
+		{"text for a group", "tls: foo", nil, nil, []string{"tls in ", "must have settings below it: there are tls.cert, tls.key,"}},
 		{"list", "dir: [a, b]", nil, nil, []string{"dir in ", "must be one value"}},
 		{"TLS without a key", "tls: {cert: x}", nil, nil, []string{"tls.cert and tls.key go together"}},
 		{"client CA without TLS", "tls: {clientCA: x}\ngrants: {ada: }", nil, nil, []string{"tls.clientCA is set", "set tls.cert"}},
