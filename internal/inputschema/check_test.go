@@ -62,6 +62,37 @@ func TestCompileTakes(t *testing.T) {
 	}
 }
 
+// A schema that refers to itself for the same value would fill the stack with the first
+// payload; one that does for what is in the value is a tree.
+func TestCompileRefusesLoops(t *testing.T) {
+	for _, schema := range []string{
+		`{"$ref":"#"}`, `{"allOf":[{"$ref":"#"}]}`, `{"$dynamicRef":"#"}`, `{"not":{"if":{"$ref":"#/not"}}}`,
+		`{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/a"}]}},"$ref":"#/$defs/a"}`,
+		`{"properties":{"n":{"$ref":"#/properties/n"}}}`, `{"$defs":{"a/b":{"$ref":"#/$defs/a~1b"}}}`, `{"$defs":{"a":{"$ref":"#%2F$defs%2Fa"}}}`,
+		`{"$defs":{"a":{"$anchor":"x","oneOf":[{"$ref":"#x"}]}}}`, `{"$dynamicAnchor":"x","dependentSchemas":{"p":{"$dynamicRef":"#x"}}}`,
+		`{"$id":"https://a.example/s","$ref":"https://a.example/s"}`, `{"$defs":{"a":{"$id":"https://a.example/s","allOf":[{"$ref":"s"}]}}}`,
+		`{"$id":"https://a.example/s","$defs":{"a":{"$id":"t","$ref":"s#/$defs/a"}}}`,
+	} {
+		if _, err := inputschema.Compile([]byte(schema)); err == nil || !strings.Contains(err.Error(), "refers to itself for the same value") {
+			t.Errorf("%s: got %v, want it refused", schema, err)
+		}
+	}
+	for _, schema := range []string{
+		`{"properties":{"next":{"$ref":"#"}}}`, `{"items":{"$ref":"#"},"additionalProperties":{"$ref":"#"}}`,
+		`{"$defs":{"tree":{"type":"object","properties":{"left":{"$ref":"#/$defs/tree"},"right":{"$ref":"#/$defs/tree"}}}},"$ref":"#/$defs/tree"}`,
+		`{"$defs":{"a":{"type":"string"}},"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/a"}]}`,
+		`{"$id":"https://a.example/s","allOf":[{"$ref":"t"}],"$defs":{"t":{"$id":"t","type":"object"}}}`,
+		`{"$id":"https://a.example/s","$defs":{"t":{"$id":"t","properties":{"x":{"$ref":"#"}}}},"$ref":"t"}`,
+	} {
+		c, err := inputschema.Compile([]byte(schema))
+		if err != nil {
+			t.Errorf("%s: got %v, want it taken", schema, err)
+			continue
+		}
+		_ = c.Check("", []byte(`{"next":{"next":{}},"left":{"left":{}}}`))
+	}
+}
+
 // A body without a content type, or with that of curl -d, is read as JSON.
 func TestCheckByContentType(t *testing.T) {
 	c, err := inputschema.Compile([]byte(`{"type":"object"}`))

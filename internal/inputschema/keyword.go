@@ -16,7 +16,7 @@ import (
 var typeNames = []string{"array", "boolean", "integer", "null", "number", "object", "string"}
 
 // checkKeywords refuses a schema whose keywords have values that they cannot have, by
-// the first one's place. Package jsonschema takes types that there are not, which no
+// the first one's place, or that never ends. Package jsonschema takes types that there are not, which no
 // payload has, and says of other values in what Go type they did not fit.
 func checkKeywords(text []byte) error {
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -25,7 +25,10 @@ func checkKeywords(text []byte) error {
 	if err := d.Decode(&v); err != nil {
 		return err
 	}
-	return schemaForm("", v)
+	if err := schemaForm("", v); err != nil {
+		return err
+	}
+	return checkLoops(v)
 }
 
 // form refuses a value that is not what stands at a place.
