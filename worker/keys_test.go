@@ -45,12 +45,14 @@ func (s *story) want(t *testing.T, want ...string) {
 // wantBoth is want for two events that may come in either order.
 func (s *story) wantBoth(t *testing.T, one, other string) {
 	t.Helper()
-	if got := recv(t, s.events); got == other {
-		one, other = other, one
-	} else if got != one {
+	switch got := recv(t, s.events); got {
+	case one:
+		s.want(t, other)
+	case other:
+		s.want(t, one)
+	default:
 		t.Errorf("%q happens, want %q or %q", got, one, other)
 	}
-	s.want(t, other)
 }
 
 // A key is gained before its first handler, and lost when it belongs to another
