@@ -27,8 +27,8 @@ type client struct {
 	key     []byte // the digits of the key within request
 }
 
-// dialAll opens n connections to a path that contains keyPlace once, and posts once over
-// each: a server closes those that show nothing for some seconds.
+// dialAll opens n connections to a path that contains keyPlace once, and posts over each
+// before it opens the next: a server closes those that show nothing for some seconds.
 func dialAll(addr, path string, n int) ([]*client, error) {
 	clients := make([]*client, 0, n)
 	for range n {
@@ -37,9 +37,8 @@ func dialAll(addr, path string, n int) ([]*client, error) {
 			closeAll(clients)
 			return nil, err
 		}
-		clients = append(clients, newClient(conn, addr, path))
-	}
-	for _, c := range clients {
+		c := newClient(conn, addr, path)
+		clients = append(clients, c)
 		if err := c.post(); err != nil {
 			closeAll(clients)
 			return nil, err
