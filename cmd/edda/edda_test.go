@@ -57,7 +57,7 @@ func background(t *testing.T, args ...string) *running {
 	t.Helper()
 	banner, stdout := io.Pipe()
 	ended := make(chan int, 1)
-	args = append(args, "--json", "--log-level", "error")
+	args = append([]string{args[0], "--json", "--log-level", "error"}, args[1:]...)
 	var errOut bytes.Buffer
 	cancel := begin(stdout, &errOut, ended, args...)
 	var left *result

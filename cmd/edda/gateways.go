@@ -33,7 +33,7 @@ func (v *server) gateways(d *door) (surface *httpgw.Gateway, err error) {
 	}
 	o := httpgw.Options{
 		Authenticator: d.authenticator, KeyHeaders: d.KeyHeaders, Listen: d.listen, MaxBody: int64(d.Limits.PayloadBytes),
-		Live: v.live, Pages: v.sites.pages, Origins: d.Origins,
+		Live: v.live, Pages: v.sites.pages, Origins: d.Origins, SlowWarning: d.SlowWarning,
 		Gatherer: d.registry, Registerer: d.registry, TracerProvider: d.tracer, Logger: d.logger,
 	}
 	if len(d.Routes) > 0 {
@@ -45,7 +45,8 @@ func (v *server) gateways(d *door) (surface *httpgw.Gateway, err error) {
 		return nil, err
 	}
 	v.rpc, err = rpcgw.New(v.node, rpcgw.Options{
-		Authenticator: d.authenticator, Listen: d.listen, Registerer: d.registry, TracerProvider: d.tracer, Logger: d.logger,
+		Authenticator: d.authenticator, Listen: d.listen, Heartbeat: d.Heartbeat, Lifetime: d.Lifetime,
+		Registerer: d.registry, TracerProvider: d.tracer, Logger: d.logger,
 	})
 	return surface, err
 }
@@ -59,7 +60,7 @@ func (d *door) liveOptions() wsgw.Options {
 
 func (d *door) routeOptions() routegw.Options {
 	o := routegw.Options{
-		Routes: d.Routes, MaxBody: int64(d.Limits.PayloadBytes),
+		Routes: d.Routes, MaxBody: int64(d.Limits.PayloadBytes), SlowWarning: d.SlowWarning,
 		Authenticator: d.authenticator, KeyHeaders: d.KeyHeaders, Listen: d.listen,
 		Registerer: d.registry, TracerProvider: d.tracer, Logger: d.logger,
 	}

@@ -87,7 +87,7 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 	begin := time.Now()
 	v.node, err = node.Open(ctx, node.Options{
 		Dir: s.Dir, Durability: s.Durability, Partitions: s.Partitions, Services: services,
-		Limits: s.Limits, KeepSagas: s.KeepSagas,
+		Limits: s.Limits, KeepSagas: s.KeepSagas, SlowAttempt: s.SlowWarning,
 		Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) {
 			return httppush.New(spec, httppush.Options{MaxReply: int64(s.Limits.PayloadBytes), Logger: logger})
 		},

@@ -45,7 +45,7 @@ const maxPayload = 7 << 20
 // definitions lists the settings of a command that are one value each, in the
 // order of the help.
 func definitions(c Command) []definition {
-	all := slices.Concat(nodeDefinitions(c), tlsDefinitions(), jwtDefinitions(), authDefinitions(), limitDefinitions(), liveDefinitions())
+	all := slices.Concat(nodeDefinitions(c), tlsDefinitions(), jwtDefinitions(), authDefinitions(), limitDefinitions(), liveDefinitions(), workerDefinitions())
 	if c == Dev {
 		return all
 	}
@@ -89,6 +89,13 @@ func nodeDefinitions(c Command) []definition {
 		}},
 		{"origins", "", "ORIGINS of pages of other sites that may use the node, such as https://app.example.com", texts(func(n *Node) *[]string { return &n.Origins })},
 		{"keepSagas", "168h", "how long a saga that has ended is kept", duration(func(n *Node) *time.Duration { return &n.KeepSagas })},
+		{"slowWarning", "1s", "how long a handler, or a request over HTTP, may take before it is logged; never when 0", func(n *Node, v string) error {
+			d, err := time.ParseDuration(v)
+			if n.SlowWarning = d; d == 0 {
+				n.SlowWarning = -1
+			}
+			return refuse(err != nil || d < 0, "must be a duration such as 1s, or 0 for never")
+		}},
 	}
 }
 
@@ -180,6 +187,15 @@ func liveDefinitions() []definition {
 		{"live.ping", "25s", "how often a silent one is asked whether it is there", duration(func(n *Node) *time.Duration { return &n.Live.Ping })},
 		{"live.connections", "", "most WebSockets of all callers; no limit when empty", optional(number(func(n *Node) *int { return &n.Live.MaxConnections }))},
 		{"live.perPrincipal", "", "most WebSockets of one principal; no limit when empty", optional(number(func(n *Node) *int { return &n.Live.MaxPerPrincipal }))},
+	}
+}
+
+// workerDefinitions say when a worker elsewhere is taken for dead.
+func workerDefinitions() []definition {
+	return []definition{
+		{"workers.heartbeat", "1s", "how often a worker has to show that it lives", duration(func(n *Node) *time.Duration { return &n.Heartbeat })},
+		{"workers.lifetime", "", "how long one may be silent before what it has is given to others; three times workers.heartbeat when empty",
+			optional(duration(func(n *Node) *time.Duration { return &n.Lifetime }))},
 	}
 }
 

@@ -47,6 +47,12 @@ type Node struct {
 	DrainTimeout time.Duration
 	// KeepSagas is how long a saga is kept once it has ended.
 	KeepSagas time.Duration
+	// SlowWarning is how long a handler, or a request over HTTP, may take before it is
+	// logged; never when negative.
+	SlowWarning time.Duration
+	// Heartbeat is how often a worker elsewhere has to show that it lives, and Lifetime how
+	// long it may be silent; three times that when zero.
+	Heartbeat, Lifetime time.Duration
 	// TLS is how connections are encrypted; not at all without CertFile.
 	TLS auth.ServerTLSOptions
 	// Certificates say how clients' certificates become principals, where TLS has a
@@ -116,6 +122,8 @@ func (n *Node) check(c Command) error {
 		return errors.New("jwt.keys is not set: it names where the issuer's keys are")
 	case n.JWT.Keys != "" && (n.JWT.Issuer == "" || n.JWT.Audience == ""):
 		return errors.New("jwt.keys is set, but jwt.issuer or jwt.audience is not: without them tokens for other services would do")
+	case n.Lifetime != 0 && n.Lifetime < n.Heartbeat:
+		return fmt.Errorf("workers.lifetime is %v, must be at least workers.heartbeat, %v", n.Lifetime, n.Heartbeat)
 	}
 	if err := n.checkGrants(); err != nil {
 		return err

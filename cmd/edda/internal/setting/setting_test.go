@@ -52,7 +52,7 @@ var withoutFrom = cmpopts.IgnoreFields(setting.Node{}, "From")
 func defaults() *setting.Node {
 	return &setting.Node{
 		Listen: "127.0.0.1:7400", Dir: "edda-data", Durability: edda.Fsync, Partitions: 64, LogLevel: slog.LevelInfo,
-		DrainTimeout: 10 * time.Second, KeepSagas: 7 * 24 * time.Hour,
+		DrainTimeout: 10 * time.Second, KeepSagas: 7 * 24 * time.Hour, SlowWarning: time.Second, Heartbeat: time.Second,
 		Certificates: auth.CertificateOptions{Identity: auth.CommonName},
 		JWT:          auth.JWTOptions{Leeway: auth.DefaultLeeway, Refresh: auth.DefaultRefresh, PrincipalClaim: "sub"},
 		Limits: node.Limits{
@@ -78,6 +78,7 @@ func TestSourcesInOrder(t *testing.T) {
 	everything.Listen, everything.Dir, everything.Durability = "0.0.0.0:80", "/data", edda.OS
 	everything.Partitions, everything.Example, everything.LogLevel, everything.LogJSON = 16, true, slog.LevelWarn, true
 	everything.DrainTimeout, everything.KeepSagas = time.Minute, time.Hour
+	everything.SlowWarning, everything.Heartbeat, everything.Lifetime = -1, 2*time.Second, 5*time.Second
 	everything.TLS = auth.ServerTLSOptions{CertFile: "node.crt", KeyFile: "node.key", ClientCAFile: "ca.crt", RequireClient: true}
 	everything.Certificates = auth.CertificateOptions{Identity: auth.URIName, Prefix: "cert:"}
 	everything.JWT = auth.JWTOptions{
@@ -122,6 +123,8 @@ logLevel: warn
 logFormat: json
 drainTimeout: 1m
 keepSagas: 1h
+slowWarning: 0
+workers: {heartbeat: 2s, lifetime: 5s}
 tls: {cert: node.crt, key: node.key, clientCA: ca.crt, clientCert: required, principal: uri, prefix: 'cert:'}
 jwt:
   keys: https://id.example/keys
@@ -297,6 +300,9 @@ func TestRefusals(t *testing.T) {
 		{"log level", "", nil, []string{"--log-level", "loud"}, []string{"logLevel of --log-level", "error, warn, info or debug"}},
 		{"drain", "drainTimeout: 10", nil, nil, []string{"drainTimeout", "a duration such as 10s"}},
 		{"drain below zero", "drainTimeout: -3s", nil, nil, []string{`drainTimeout in `, `is "-3s", must be a duration such as 10s, and not below zero`}},
+		{"warning below zero", "slowWarning: -1s", nil, nil, []string{`slowWarning in `, `is "-1s", must be a duration such as 1s, or 0 for never`}},
+		{"heartbeat", "workers: {heartbeat: 0s}", nil, nil, []string{"workers.heartbeat in ", "above zero"}},
+		{"lifetime of less than a beat", "workers: {heartbeat: 5s, lifetime: 4s}", nil, nil, []string{"workers.lifetime is 4s, must be at least workers.heartbeat, 5s"}},
 		{"payload", "limits: {payloadBytes: 8MiB}", nil, nil, []string{"limits.payloadBytes", "from 1 to 7340032"}},
 		{"everywhere", "", nil, []string{"--listen", ":7400"}, []string{`":7400" can be reached from other machines`, "--credential NAME=TOKEN"}},
 		{"another machine", "", nil, []string{"--listen", "192.168.0.1:7400"}, []string{"can be reached from other machines"}},

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
+)
+
+// What workers are told when they register.
+func TestLifeOfWorkersIsASetting(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args                []string
+		heartbeat, lifetime time.Duration
+	}{
+		{nil, time.Second, 3 * time.Second},
+		{[]string{"--workers-heartbeat", "5s"}, 5 * time.Second, 15 * time.Second},
+		{[]string{"--workers-heartbeat", "5s", "--workers-lifetime", "20s"}, 5 * time.Second, 20 * time.Second},
+	} {
+		node := dev(t, append(c.args, "--durability", "memory")...)
+		conn := must(grpc.NewClient(strings.TrimPrefix(node.url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials())))
+		stream := must(eddav1.NewWorkerServiceClient(conn).Work(t.Context()))
+		register := &eddav1.WorkerFrame{Frame: &eddav1.WorkerFrame_Register{Register: &eddav1.Register{
+			Services: []*eddav1.Service{{Name: "echo", Kind: eddav1.Kind_KIND_BALANCED, Methods: []*eddav1.Method{{Name: "say"}}}},
+		}}}
+		if err := stream.Send(&eddav1.WorkerFrames{Frames: []*eddav1.WorkerFrame{register}}); err != nil {
+			t.Fatal(err)
+		}
+		got := must(stream.Recv()).GetFrames()[0].GetRegistered()
+		if time.Duration(got.GetHeartbeat()) != c.heartbeat || time.Duration(got.GetLifetime()) != c.lifetime {
+			t.Errorf("%q: a worker is told %v, want a beat every %v and a lifetime of %v", c.args, got, c.heartbeat, c.lifetime)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		node.stop()
+	}
+}
+
+// What is slow is said as often as it was asked for.
+func TestSlowWarningIsASetting(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]bool{"1ns": true, "1m": false, "0": false} {
+		node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"), "--log-level", "warn", "--slow-warning", flag)
+		ok(t, node.url, "", "call", "echo", "say", "hello")
+		ok(t, node.url, "", "streams", "append", "inbox", "hello")
+		left := node.stop()
+		for _, text := range []string{"slow handler", "slow request"} {
+			if strings.Contains(left.errOut, text) != want {
+				t.Errorf("--slow-warning %s: %q in the log is %v, want %v:\n%s", flag, text, !want, want, left.errOut)
+			}
+		}
+	}
+}
