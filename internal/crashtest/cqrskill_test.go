@@ -44,7 +44,7 @@ func killCommands(t *testing.T, kills int, elsewhere bool) {
 	p := &appProcess{t: t, dir: t.TempDir(), ledger: third.url}
 	if elsewhere {
 		n := newProcess(t, "fsync")
-		n.hosts = nil
+		n.flags = nil
 		if err := n.start(ctx); err != nil {
 			t.Fatal(err)
 		}

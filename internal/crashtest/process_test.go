@@ -36,7 +36,7 @@ var build = sync.OnceValues(func() (string, error) {
 type process struct {
 	path, dir, durability string
 	listen                string   // 127.0.0.1:0 means another port each time
-	hosts                 []string // the flags that say what it hosts
+	flags                 []string // what else it is told
 
 	mu      sync.Mutex // guards what follows
 	cmd     *exec.Cmd
@@ -48,7 +48,7 @@ type process struct {
 
 // start runs the program and returns when it answers.
 func (p *process) start(ctx context.Context) error {
-	args := append([]string{"dev", "--json", "--dir", p.dir, "--durability", p.durability, "--listen", p.listen, "--log-level", "error"}, p.hosts...)
+	args := append([]string{"dev", "--json", "--dir", p.dir, "--durability", p.durability, "--listen", p.listen, "--log-level", "error"}, p.flags...)
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -135,6 +135,6 @@ func newProcess(t *testing.T, durability string) *process {
 	}
 	return &process{
 		path: path, dir: filepath.Join(t.TempDir(), "data"), durability: durability, listen: "127.0.0.1:0",
-		hosts: []string{"--example"}, up: make(chan struct{}),
+		flags: []string{"--example"}, up: make(chan struct{}),
 	}
 }

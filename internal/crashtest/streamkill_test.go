@@ -38,7 +38,7 @@ func killStreams(t *testing.T, durability string, kills int) {
 	ctx, cancel := killing(t)
 	defer cancel()
 	p := newProcess(t, durability)
-	p.hosts = nil
+	p.flags = nil
 	k := &streamKill{
 		ledger: newStreamLedger(), journal: newStreamJournal(),
 		load: &load{process: p, http: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: streamProducers + streamMembers}}},

@@ -65,11 +65,11 @@ func (w *workerProcess) ended(killed bool) {
 	}
 }
 
-// farm is a node without services and workers that host them.
-func farm(ctx context.Context, t *testing.T, workers int) (*process, []*workerProcess) {
+// farm is a node without services, which gets the flags, and workers that host them.
+func farm(ctx context.Context, t *testing.T, workers int, flags ...string) (*process, []*workerProcess) {
 	t.Helper()
 	p := newProcess(t, "fsync")
-	p.hosts = nil
+	p.flags = flags
 	if err := p.start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,8 @@ func TestKillWorkers(t *testing.T) {
 func TestRollingRestartOfWorkers(t *testing.T) {
 	ctx, cancel := killing(t)
 	defer cancel()
-	p, workers := farm(ctx, t, 3)
+	// A machine that stands still for seconds is not what is tested here.
+	p, workers := farm(ctx, t, 3, "--workers-lifetime", "1m")
 	load := &load{process: p, http: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: killClients}}}
 	defer load.http.CloseIdleConnections()
 	waitForWorkers(ctx, t, load, 3)
