@@ -109,8 +109,9 @@ var rooms = []room{
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
 	{dir: "gateway", imports: []string{".", "auth", "node", "internal/collector", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
-		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "internal/lazyctx", "route",
+		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "internal/lazyctx", "route", "gateway/httpgw/internal",
 	}, never: []string{sdk}},
+	{dir: "gateway/httpgw/internal/reqhead", imports: []string{".", "gateway/internal/httpio", "internal/streamjson"}, never: disk},
 	{dir: "web", stdlib: true}, // nothing but files
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/streamjson", "internal/httpheader", "internal/certwhy"}, stdlib: true},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/cloudevents"
 	"github.com/edda-io/edda/internal/specjson"
@@ -46,7 +47,7 @@ func (g *Gateway) appendMessages(x *exchange) error {
 // readMessages puts into the append what the request says, and its messages; where is for
 // the span. Many says that they came as an array.
 func (g *Gateway) readMessages(x *exchange, a *edda.Append, where attribute.KeyValue) (many bool, err error) {
-	said, err := readAppendHeaders(x.r.Header, a)
+	said, err := reqhead.Append(x.r.Header, a)
 	if err != nil {
 		return false, err
 	}
@@ -108,7 +109,7 @@ func (x *exchange) messages(a *edda.Append, said *edda.StreamMessage, body []byt
 
 func isBatch(contentType string) bool {
 	t, _, _ := strings.Cut(contentType, ";")
-	return equalToken(t, batchMedia)
+	return strings.EqualFold(strings.TrimSpace(t), batchMedia)
 }
 
 // notOfMany refuses headers that only one message can have.

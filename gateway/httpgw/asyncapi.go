@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 )
 
 // topics are what /asyncapi.json describes: those of the default namespace that whoever
@@ -47,7 +48,7 @@ func (g *Gateway) getAsyncAPI(x *exchange) error {
 func everyPage[T any](ctx context.Context, list func(context.Context, string, int, string) ([]T, string, error), each func(T)) error {
 	after := ""
 	for {
-		items, next, err := list(ctx, edda.DefaultNamespace, maxLimit, after)
+		items, next, err := list(ctx, edda.DefaultNamespace, reqhead.MaxLimit, after)
 		if err != nil {
 			return err
 		}

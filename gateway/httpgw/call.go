@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/lazyctx"
 )
@@ -26,7 +27,7 @@ func (g *Gateway) callName(x *exchange) error {
 func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 	to.Namespace = x.namespace
 	m := &edda.Message{To: to, Type: method, Principal: x.grant.Principal}
-	p, err := readHeaders(x.r.Header, m)
+	p, err := reqhead.Call(x.r.Header, m)
 	if err != nil {
 		return err
 	}
@@ -34,20 +35,20 @@ func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 	if m.Payload, err = httpio.Body(x.w, x.r, g.opts.MaxBody); err != nil {
 		return err
 	}
-	x.waits = p.hasWait || !m.Due.IsZero()
-	if (p.parts || p.events) && !p.async {
-		if !p.hasWait {
-			p.wait = defaultWait
+	x.waits = p.HasWait || !m.Due.IsZero()
+	if (p.Parts || p.Events) && !p.Async {
+		if !p.HasWait {
+			p.Wait = defaultWait
 		}
 		return g.callParts(x, m, p)
 	}
-	if p.async || p.hasWait && p.wait == 0 {
+	if p.Async || p.HasWait && p.Wait == 0 {
 		return g.send(x, m, p)
 	}
-	if !p.hasWait {
-		p.wait = defaultWait
+	if !p.HasWait {
+		p.Wait = defaultWait
 	}
-	ctx := lazyctx.WithTimeout(x.r.Context(), p.wait)
+	ctx := lazyctx.WithTimeout(x.r.Context(), p.Wait)
 	reply, err := g.calls.Call(ctx, m)
 	ctx.End()
 	if err != nil {
@@ -58,14 +59,14 @@ func (g *Gateway) call(x *exchange, to edda.Address, method string) error {
 }
 
 // send stores the request, then waits as long as it was asked to.
-func (g *Gateway) send(x *exchange, m *edda.Message, p preferences) error {
+func (g *Gateway) send(x *exchange, m *edda.Message, p reqhead.Preferences) error {
 	ack, err := g.calls.Send(x.r.Context(), m)
 	if err != nil {
 		return err
 	}
 	x.id = ack.ID
-	if ack.Done || p.wait > 0 {
-		reply, err := g.await(x, ack, p.wait)
+	if ack.Done || p.Wait > 0 {
+		reply, err := g.await(x, ack, p.Wait)
 		if err == nil {
 			g.reply(x, reply)
 			return nil
@@ -74,8 +75,8 @@ func (g *Gateway) send(x *exchange, m *edda.Message, p preferences) error {
 			return err
 		}
 	}
-	if p.async {
-		g.accepted(x, ack, p.applied())
+	if p.Async {
+		g.accepted(x, ack, p.Applied())
 		return nil
 	}
 	return &edda.Error{

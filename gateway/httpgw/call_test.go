@@ -231,17 +231,18 @@ func TestTimesOfCalls(t *testing.T) {
 		f := &fake{}
 		g := gatewayOf(t, f, Options{})
 		now := time.Now().UTC()
+		first := time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC) // that a record can hold
 		for _, tc := range []struct {
 			header        string
 			due, deadline time.Time
 		}{
 			{"Edda-Delay: 1.5s", now.Add(1500 * time.Millisecond), time.Time{}},
 			{"Edda-Delay: -1h", now.Add(-time.Hour), time.Time{}},
-			{"Edda-At: 0001-01-01T00:00:00Z", firstTime, time.Time{}},
+			{"Edda-At: 0001-01-01T00:00:00Z", first, time.Time{}},
 			{"Edda-Deadline: 2m", time.Time{}, now.Add(2 * time.Minute)},
 			{"Edda-Deadline: -2m", time.Time{}, now.Add(-2 * time.Minute)},
-			{"Edda-Deadline: 1000-01-01T00:00:00Z", time.Time{}, firstTime},
-			{"Edda-Deadline: -2500000h", time.Time{}, firstTime},
+			{"Edda-Deadline: 1000-01-01T00:00:00Z", time.Time{}, first},
+			{"Edda-Deadline: -2500000h", time.Time{}, first},
 		} {
 			do(g, http.MethodPost, "/v1/call/echo/x", "x", tc.header)
 			if m := f.message; !m.Due.Equal(tc.due) || !m.Deadline.Equal(tc.deadline) {

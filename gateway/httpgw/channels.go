@@ -4,12 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/jsondata"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -21,7 +20,7 @@ func (g *Gateway) listChannels(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
@@ -44,7 +43,7 @@ func (g *Gateway) getChannel(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if q.Has("patterns") || q.Has("from") || x.r.Header.Get(lastEvent) != "" || acceptsEvents(x.r.Header["Accept"]) {
+	if q.Has("patterns") || q.Has("from") || x.r.Header.Get(lastEvent) != "" || reqhead.AcceptsEvents(x.r.Header["Accept"]) {
 		return g.subscribe(x, q)
 	}
 	c, err := g.channels.Channel(x.r.Context(), x.namespace, x.args[0])
@@ -122,7 +121,7 @@ func (g *Gateway) getPresence(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	pg, err := pageOf(q)
+	pg, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
@@ -151,11 +150,11 @@ func (g *Gateway) getHistory(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
-	from, err := liveFrom(q)
+	from, err := reqhead.LiveFrom(q)
 	if err != nil {
 		return err
 	}
@@ -173,16 +172,6 @@ func (g *Gateway) getHistory(x *exchange) error {
 	b = append(b, `],"next":`...)
 	x.document(http.StatusOK, append(jsondata.AppendString(b, string(next)), '}'))
 	return nil
-}
-
-// liveFrom reads where among messages as they come a reader begins; the backend says
-// which places there are.
-func liveFrom(q url.Values) (edda.From, error) {
-	from := q.Get("from")
-	if q.Has("from") && from == "" {
-		return "", refuse(edda.BadValue, "from is empty: leave it out")
-	}
-	return edda.From(from), nil
 }
 
 // publish publishes the message that the request is, or those that are in its body.
@@ -238,22 +227,4 @@ func published(ack *edda.AppendAck, many, replayed bool) []byte {
 		b = streamjson.AppendPublished(b, &ack.Items[i], at)
 	}
 	return append(b, ']', '}')
-}
-
-// patternsOf reads patterns: the parameter can be repeated, and hold several with commas
-// between.
-func patternsOf(q url.Values) ([]string, error) {
-	var all []string
-	for _, v := range q["patterns"] {
-		for p := range strings.SplitSeq(v, ",") {
-			if p == "" {
-				return nil, refuse(edda.BadValue, "patterns has an empty one: leave it out")
-			}
-			if len(all) == edda.MaxPatterns {
-				return nil, refuse(edda.TooLarge, "there are more than "+strconv.Itoa(edda.MaxPatterns)+" patterns")
-			}
-			all = append(all, p)
-		}
-	}
-	return all, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
@@ -48,7 +49,7 @@ var queryParameters = obj{
 	"state":          obj{"enum": []edda.State{edda.Accepted, edda.Dispatched, edda.Taken, edda.Retrying, edda.StateDead}},
 	"reason":         text,
 	"idempotencyKey": text,
-	"limit":          obj{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit},
+	"limit":          obj{"type": "integer", "minimum": 1, "maximum": reqhead.MaxLimit, "default": reqhead.DefaultLimit},
 	"after":          obj{"type": "string", "description": "The cursor that the page before gave as next."},
 	"wait":           obj{"type": "string", "description": "A duration, at most 10m.", "examples": []string{"30s"}},
 	"shard":          obj{"type": "string", "pattern": nameSchema["pattern"], "default": edda.DefaultShard},
@@ -58,13 +59,13 @@ var queryParameters = obj{
 		"type": "array", "items": patternSchema,
 		"description": "Which types of messages; all without. Repeated, or with commas between.",
 	},
-	"force":       obj{"type": "boolean", "default": false},
-	"name":        text,
-	"saga.state":  obj{"enum": sagaStates},
-	"principal":   text,
-	"since":       instant,
-	"until":       instant,
-	completionKey: obj{"type": "string", "description": "The step's; it stands for credentials."},
+	"force":               obj{"type": "boolean", "default": false},
+	"name":                text,
+	"saga.state":          obj{"enum": reqhead.SagaStates},
+	"principal":           text,
+	"since":               instant,
+	"until":               instant,
+	reqhead.CompletionKey: obj{"type": "string", "description": "The step's; it stands for credentials."},
 }
 
 var pathParameters = obj{

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/internal/jsondata"
 	"github.com/edda-io/edda/node"
 )
@@ -37,13 +38,13 @@ func (g *Gateway) listDeadLetters(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
 	ds, next, err := g.node.DeadLetters(x.r.Context(), node.DeadLetterFilter{
 		Namespace: x.namespace, Service: q.Get("service"), Key: q.Get("key"), Reason: edda.Reason(q.Get("reason")),
-	}, p)
+	}, node.Page(p))
 	if err != nil {
 		return err
 	}

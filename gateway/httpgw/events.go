@@ -4,20 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
-const eventStream = "text/event-stream"
-
 // heartbeat is how often a stream of events says that it is still there.
 const heartbeat = 15 * time.Second
-
-func equalToken(s, want string) bool { return strings.EqualFold(strings.TrimSpace(s), want) }
 
 // partEnd is what the event "end" says of a reply.
 type partEnd struct {
@@ -42,7 +38,7 @@ func (g *Gateway) events(x *exchange, id edda.ID, after edda.PartID, wait time.D
 	x.w.Header()["Cache-Control"] = httpio.NoStore
 	s := stream{x: x}
 	defer s.close()
-	s.begin(eventStream)
+	s.begin(reqhead.EventStream)
 	if x.r.Method == http.MethodHead || s.write(nil) != nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/internal/specjson"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -18,7 +19,7 @@ func (g *Gateway) listGroups(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (g *Gateway) readGroup(x *exchange) error {
 	err := g.object(x, members{
 		"member": textMember("member", &r.Member),
 		"max": func(v json.RawMessage) error {
-			if isNull(v) || json.Unmarshal(v, &r.Max) != nil || r.Max < 1 || r.Max > maxLimit {
+			if isNull(v) || json.Unmarshal(v, &r.Max) != nil || r.Max < 1 || r.Max > reqhead.MaxLimit {
 				return badMember("max", "a number from 1 to 1000")
 			}
 			return nil

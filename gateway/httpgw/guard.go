@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
@@ -25,7 +26,7 @@ func (g *Gateway) admit(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if x.route.keyed && x.r.URL.Query().Has(completionKey) {
+	if x.route.keyed && x.r.URL.Query().Has(reqhead.CompletionKey) {
 		x.grant, err = auth.AdmitKey(x.r.Context(), g.opts.Authenticator, c)
 	} else {
 		x.grant, err = auth.Admit(x.r.Context(), g.opts.Authenticator, c)

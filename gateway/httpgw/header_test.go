@@ -5,58 +5,7 @@ import (
 
 	"strings"
 	"testing"
-	"time"
 )
-
-func TestParsePrefer(t *testing.T) {
-	wait := func(n int) preferences { return preferences{hasWait: true, wait: time.Duration(n) * time.Second} }
-	async := preferences{async: true}
-	both := preferences{async: true, hasWait: true, wait: 5 * time.Second}
-	for _, tc := range []struct {
-		values string // separated by |
-		want   preferences
-	}{
-		{"", preferences{}},
-		{"respond-async", async},
-		{"Respond-Async", async},
-		{"respond-async; foo=1", async},
-		{`respond-async=""`, async},
-		{"respond-async=yes", preferences{}},
-		{"wait=5", wait(5)},
-		{"parts", preferences{parts: true}},
-		{"parts=2", preferences{}},
-		{"WAIT = 5", wait(5)},
-		{`wait="5"`, wait(5)},
-		{"wait=005", wait(5)},
-		{"wait=0", wait(0)},
-		{"wait=600", wait(600)},
-		{"wait=601", preferences{}},
-		{"wait=-1", preferences{}},
-		{"wait=+1", preferences{}},
-		{"wait=1.5", preferences{}},
-		{"wait=5s", preferences{}},
-		{"wait=", preferences{}},
-		{"wait", preferences{}},
-		{`wait="5`, preferences{}},
-		{`wait="5"x`, preferences{}},
-		{"wait=99999999999999999999999", preferences{}},
-		{"respond-async, wait=5", both},
-		{"respond-async,wait=5", both},
-		{"wait=5|respond-async", both},
-		{"wait=5, wait=7", wait(5)},
-		{"wait=x, wait=7", wait(7)},
-		{`foo="a, respond-async", wait=5`, wait(5)},
-		{`foo="a\", respond-async`, preferences{}},
-		{`foo; x="a,wait=9"; y, wait=5`, wait(5)},
-		{",,, wait=5 ,,", wait(5)},
-		{"return=minimal, handling=lenient, respond-async", async},
-		{`=,;,"`, preferences{}},
-	} {
-		if got := parsePrefer(strings.Split(tc.values, "|")); got != tc.want {
-			t.Errorf("Prefer: %s: got %+v, want %+v", tc.values, got, tc.want)
-		}
-	}
-}
 
 func TestIdempotencyKey(t *testing.T) {
 	long := strings.Repeat("k", 255)

@@ -181,26 +181,6 @@ func (g *Gateway) measure(r prometheus.Registerer) (err error) {
 	return errors.Join(errs...)
 }
 
-// exchange is one request on its way through the gateway.
-type exchange struct {
-	w         http.ResponseWriter
-	r         *http.Request
-	route     *route
-	namespace string
-	// grant is who sent it, and what they may do; nil where nobody is asked.
-	grant *auth.Grant
-	// args are the path's parameters in their order.
-	args [3]string
-	// status is what was answered, for the metrics.
-	status int
-	// waits says that the sender asked to wait, so that time says nothing.
-	waits bool
-	// id is the request that a call made, for the log.
-	id edda.ID
-	// span is that of a call; nil when nobody traces.
-	span trace.Span
-}
-
 // ServeHTTP answers one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
@@ -277,9 +257,4 @@ func (g *Gateway) observe(x *exchange, took time.Duration) {
 		slog.String("route", x.route.template), slog.String("method", httpio.MethodLabel(x.r.Method)),
 		slog.Int("status", status), slog.Duration("took", took), slog.String("requestId", x.id.String()),
 		slog.Int64("others", more))
-}
-
-// refuse returns an error whose text is all there is to say.
-func refuse(reason edda.Reason, detail string) error {
-	return &edda.Error{Reason: reason, Err: errors.New(detail)}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -62,7 +63,7 @@ func (g *Gateway) headOfEvents(x *exchange) error {
 		return err
 	}
 	s := stream{x: x}
-	s.begin(eventStream)
+	s.begin(reqhead.EventStream)
 	return nil
 }
 
@@ -71,10 +72,10 @@ func (g *Gateway) headOfEvents(x *exchange) error {
 func (x *exchange) subscription(q url.Values) (*edda.Subscribe, error) {
 	s := &edda.Subscribe{Namespace: x.namespace, Channel: x.args[0], Principal: x.grant.Principal}
 	var err error
-	if s.Patterns, err = patternsOf(q); err != nil {
+	if s.Patterns, err = reqhead.Patterns(q); err != nil {
 		return nil, err
 	}
-	if s.From, err = liveFrom(q); err != nil {
+	if s.From, err = reqhead.LiveFrom(q); err != nil {
 		return nil, err
 	}
 	if last := edda.From(x.r.Header.Get(lastEvent)); last != "" {
@@ -104,7 +105,7 @@ type listener struct {
 func (l *listener) listen() error {
 	ctx, expire := l.x.whileKnown()
 	defer expire()
-	l.out.begin(eventStream)
+	l.out.begin(reqhead.EventStream)
 	// A reader that comes back before the first message goes on from here.
 	l.place()
 	if l.write() != nil {

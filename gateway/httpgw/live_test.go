@@ -15,6 +15,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
@@ -113,7 +114,7 @@ func TestWhatIsSubscribed(t *testing.T) {
 				s.From != tc.from || !slices.Equal(s.Patterns, tc.patterns) || s.Ephemeral {
 				t.Errorf("%s %v: got %d %s, %+v", tc.query, tc.headers, w.Code, w.Body, s)
 			}
-			if w.Header().Get("Content-Type") != eventStream || w.Header().Get("Cache-Control") != "no-store" {
+			if w.Header().Get("Content-Type") != reqhead.EventStream || w.Header().Get("Cache-Control") != "no-store" {
 				t.Errorf("%s: got %v", tc.query, w.Header())
 			}
 		}
@@ -155,7 +156,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		t.Error("there are subscriptions")
 	}
 	w := do(g, http.MethodHead, "/v1/channels/room?from=end", "")
-	if w.Code != 200 || w.Body.Len() > 0 || w.Header().Get("Content-Type") != eventStream || f.closed+len(f.subs) > 0 {
+	if w.Code != 200 || w.Body.Len() > 0 || w.Header().Get("Content-Type") != reqhead.EventStream || f.closed+len(f.subs) > 0 {
 		t.Errorf("HEAD: got %d %v", w.Code, w.Header())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/node"
 )
@@ -58,7 +59,7 @@ func (g *Gateway) getOpenAPI(x *exchange) error {
 
 func (g *Gateway) allServices(ctx context.Context) ([]edda.ServiceInfo, error) {
 	var all []edda.ServiceInfo
-	p := node.Page{Limit: maxLimit}
+	p := node.Page{Limit: reqhead.MaxLimit}
 	for {
 		items, next, err := g.node.Services(ctx, edda.DefaultNamespace, p)
 		if err != nil {
@@ -150,7 +151,7 @@ func operation(d *opDoc) obj {
 	case d.schema != "":
 		content := obj{"application/json": obj{"schema": ref("schemas", d.schema)}}
 		if d.events {
-			content[eventStream] = obj{}
+			content[reqhead.EventStream] = obj{}
 		}
 		for _, media := range d.also {
 			content[media] = obj{}

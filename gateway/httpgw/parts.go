@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/httpheader"
 	"github.com/edda-io/edda/internal/jsondata"
@@ -42,7 +42,7 @@ func (g *Gateway) getParts(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (g *Gateway) getParts(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if acceptsEvents(x.r.Header["Accept"]) {
+	if reqhead.AcceptsEvents(x.r.Header["Accept"]) {
 		if last := x.r.Header.Get("Last-Event-ID"); last != "" {
 			if after, err = partAfter("Last-Event-ID", last); err != nil {
 				return err
@@ -92,7 +92,7 @@ func partAfter(name, value string) (edda.PartID, error) {
 
 // callParts stores a call and answers with the parts of its reply as they come,
 // as events or as they are. The caller's wait is for the first of them.
-func (g *Gateway) callParts(x *exchange, m *edda.Message, p preferences) error {
+func (g *Gateway) callParts(x *exchange, m *edda.Message, p reqhead.Preferences) error {
 	x.waits = true
 	ack, err := g.calls.Send(x.r.Context(), m)
 	if err != nil {
@@ -100,24 +100,24 @@ func (g *Gateway) callParts(x *exchange, m *edda.Message, p preferences) error {
 	}
 	x.id = ack.ID
 	if ack.Done {
-		p.wait = forever // it is all there
+		p.Wait = forever // it is all there
 	}
-	if p.events {
+	if p.Events {
 		g.streamHeaders(x, ack, p)
-		return g.events(x, ack.ID, edda.PartID{}, p.wait)
+		return g.events(x, ack.ID, edda.PartID{}, p.Wait)
 	}
 	return g.chunks(x, ack, p)
 }
 
 // streamHeaders says of a request whose reply is streamed what is known when the
 // stream begins.
-func (g *Gateway) streamHeaders(x *exchange, ack *edda.Ack, p preferences) {
+func (g *Gateway) streamHeaders(x *exchange, ack *edda.Ack, p reqhead.Preferences) {
 	h := x.w.Header()
 	h["Edda-Request-Id"] = []string{ack.ID.String()}
 	h["Edda-Position"] = []string{ack.Position}
 	h["Edda-Durability"] = []string{string(ack.Durability)}
 	h["Cache-Control"] = httpio.NoStore
-	if p.parts {
+	if p.Parts {
 		h["Preference-Applied"] = []string{"parts"}
 	}
 	if ack.Joined && ack.Done {
@@ -128,10 +128,10 @@ func (g *Gateway) streamHeaders(x *exchange, ack *edda.Ack, p preferences) {
 // chunks answers with the bytes of each part, then with those of the reply.
 // Before the first part it is an answer like any other; after it a failure, or a
 // reset, can only break the connection.
-func (g *Gateway) chunks(x *exchange, ack *edda.Ack, p preferences) error {
+func (g *Gateway) chunks(x *exchange, ack *edda.Ack, p reqhead.Preferences) error {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
-	came := patience(p.wait, cancel)
+	came := patience(p.Wait, cancel)
 	defer came()
 	s := stream{x: x}
 	defer s.close()
@@ -231,36 +231,4 @@ func (s *stream) close() {
 	if s.begun {
 		_ = s.c.SetWriteDeadline(time.Time{})
 	}
-}
-
-// acceptsEvents reports whether Accept names text/event-stream.
-func acceptsEvents(accept []string) bool { return accepts(accept, eventStream) }
-
-// accepts reports whether Accept names a media type, and not as what is not wanted.
-func accepts(accept []string, mediaType string) bool {
-	for _, v := range accept {
-		for v != "" {
-			var item string
-			item, v = cutUnquoted(v, ',')
-			name, params := cutUnquoted(item, ';')
-			if equalToken(name, mediaType) && !refusedByWeight(params) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// refusedByWeight reports whether the parameters of an accepted type have the
-// weight zero.
-func refusedByWeight(params string) bool {
-	for params != "" {
-		var item string
-		item, params = cutUnquoted(params, ';')
-		if name, value := cutUnquoted(item, '='); equalToken(name, "q") {
-			q, err := strconv.ParseFloat(value, 64)
-			return err == nil && q == 0
-		}
-	}
-	return false
 }

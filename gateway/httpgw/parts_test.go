@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/node"
 )
 
@@ -381,7 +382,7 @@ func TestPartsPage(t *testing.T) {
 		refused(t, g, edda.NoRequest, "GET", "/v1/ns/other/requests/"+id+"/parts", "", headers...)
 	}
 	w := do(g, "HEAD", at, "", wantEvents)
-	if w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Content-Type") != eventStream {
+	if w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Content-Type") != reqhead.EventStream {
 		t.Errorf("HEAD got %d %q %v", w.Code, w.Body, w.Header())
 	}
 	go tk.do("a", &edda.Reply{})
@@ -412,35 +413,13 @@ func TestEventsBeat(t *testing.T) {
 		defer cancel()
 		r := httptest.NewRequestWithContext(ctx, "GET", "/v1/requests/"+fakeID.String()+"/parts", nil)
 		r.Host = "localhost"
-		r.Header.Set("Accept", eventStream)
+		r.Header.Set("Accept", reqhead.EventStream)
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, r)
 		if got := strings.Count(w.Body.String(), ": still here\n\n"); got != 3 {
 			t.Errorf("got %d comments in 50 s, want 3: %s", got, w.Body)
 		}
 	})
-}
-
-func TestAcceptsEvents(t *testing.T) {
-	for accept, want := range map[string]bool{
-		"text/event-stream":                       true,
-		"Text/Event-Stream":                       true,
-		"application/json, text/event-stream":     true,
-		"text/event-stream;q=0.5":                 true,
-		"text/event-stream; charset=utf-8; q=1":   true,
-		"text/event-stream;q=0":                   false,
-		"text/event-stream; q=0.000":              false,
-		"*/*":                                     false,
-		"text/*":                                  false,
-		"":                                        false,
-		"text/event-streams":                      false,
-		`application/json;x="text/event-stream"`:  false,
-		`application/json;x=",text/event-stream"`: false,
-	} {
-		if got := acceptsEvents([]string{"application/json", accept}); got != want {
-			t.Errorf("Accept: %s: got %t, want %t", accept, got, want)
-		}
-	}
 }
 
 // What cannot be read any more is a defect that the sender is not told.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/node"
 )
 
@@ -14,7 +15,7 @@ func (g *Gateway) listRequests(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (g *Gateway) listRequests(x *exchange) error {
 	default:
 		return refuse(edda.BadValue, "state must be accepted, dispatched, taken, retrying or dead")
 	}
-	rs, next, err := g.node.Requests(x.r.Context(), f, p)
+	rs, next, err := g.node.Requests(x.r.Context(), f, node.Page(p))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,10 @@
 package httpgw
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
+)
 
 // sagaRoutes are those about sagas. Most ask each operation for itself what the
 // principal may do, because that depends on whose saga it is.
@@ -41,11 +45,11 @@ func sagaRoutes() []*route {
 		}).needs(toAsk)),
 		byKey(named("/v1/sagas/{id}/steps/{step}/complete", post((*Gateway).completeStep, opDoc{
 			id: "completeStep", summary: "Finish a running step; with its completion key no credentials are needed",
-			query: []string{completionKey}, body: "StepResult", schema: "StepAnswer", optional: true,
+			query: []string{reqhead.CompletionKey}, body: "StepResult", schema: "StepAnswer", optional: true,
 		}).needs(toAsk))),
 		byKey(named("/v1/sagas/{id}/steps/{step}/fail", post((*Gateway).failStep, opDoc{
 			id: "failStep", summary: "Fail a running step; with its completion key no credentials are needed",
-			query: []string{completionKey}, body: "StepFailure", schema: "StepAnswer", optional: true,
+			query: []string{reqhead.CompletionKey}, body: "StepFailure", schema: "StepAnswer", optional: true,
 		}).needs(toAsk))),
 		named("/v1/sagas/{id}/steps/{step}/compensation/retry", post((*Gateway).retryCompensation, opDoc{
 			id: "retryCompensation", summary: "Run a compensation that has failed again", schema: "Saga",

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/specjson"
 	"go.opentelemetry.io/otel/attribute"
@@ -16,7 +17,7 @@ import (
 // idempotency key was used for it before.
 func (g *Gateway) createSaga(x *exchange) error {
 	var headers edda.SagaSpec
-	if err := sagaHeaders(x.r.Header, &headers); err != nil {
+	if err := reqhead.Saga(x.r.Header, &headers); err != nil {
 		return err
 	}
 	if parent, state := g.trace(x, attribute.String("edda.namespace", x.namespace)); parent != "" {
@@ -54,25 +55,6 @@ func (g *Gateway) createSaga(x *exchange) error {
 		return x.saga(http.StatusOK, made)
 	}
 	return x.saga(http.StatusCreated, made)
-}
-
-// sagaHeaders reads the headers that say of a saga what those of a call say of its
-// request.
-func sagaHeaders(h http.Header, s *edda.SagaSpec) error {
-	var c callHeaders
-	var m edda.Message
-	for _, name := range [...]string{"Idempotency-Key", "Edda-Correlation-Id", "Traceparent", "Tracestate"} {
-		if values, given := h[name]; given {
-			if err := c.read(name, values, &m); err != nil {
-				return err
-			}
-		}
-	}
-	s.IdempotencyKey, s.CorrelationID = m.IdempotencyKey, m.CorrelationID
-	if c.traceParent != nil {
-		s.TraceParent, s.TraceState = httpio.TraceContext(c.traceParent, c.traceState)
-	}
-	return nil
 }
 
 func (g *Gateway) getSaga(x *exchange) error {
@@ -137,11 +119,11 @@ func (g *Gateway) listSagas(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
-	f, err := sagaFilter(x.namespace, q)
+	f, err := reqhead.Sagas(x.namespace, q)
 	if err != nil {
 		return err
 	}
@@ -184,15 +166,9 @@ func (g *Gateway) pruneSagas(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := onlyOf(q, "name", "state", "since", "until"); err != nil {
-		return err
-	}
-	f, err := sagaFilter(x.namespace, q)
+	f, err := reqhead.EndedSagas(x.namespace, q)
 	if err != nil {
 		return err
-	}
-	if f.State != "" && !f.State.Ended() {
-		return refuse(edda.BadValue, "state must be one in which a saga has ended: "+stateNames(endedStates))
 	}
 	if err := g.noBody(x); err != nil {
 		return err

@@ -1,10 +1,13 @@
 package httpgw
 
-import "github.com/edda-io/edda"
+import (
+	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
+)
 
 var (
 	anything  = obj{"description": "Any JSON value."}
-	sagaState = obj{"type": "string", "examples": sagaStates}
+	sagaState = obj{"type": "string", "examples": reqhead.SagaStates}
 	onFailure = obj{
 		"enum": []edda.OnFailure{edda.WaitForSteps, edda.CancelSteps}, "default": edda.WaitForSteps,
 		"description": "What happens to steps that run when another one fails.",

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/internal/specjson"
 )
 
@@ -70,15 +71,12 @@ func (g *Gateway) finishStep(x *exchange, r *edda.StepResult, known members) err
 	return x.json(http.StatusOK, a)
 }
 
-// completionKey is the parameter that stands for credentials.
-const completionKey = "completionKey"
-
 // mayFinish checks that the principal may finish the path's step, or hands the
 // completion key on to the backend, which knows whether it is right.
 func (g *Gateway) mayFinish(x *exchange, q url.Values, r *edda.StepResult) error {
-	if q.Has(completionKey) {
-		if r.CompletionKey = q.Get(completionKey); r.CompletionKey == "" {
-			return refuse(edda.NotAllowed, completionKey+" is empty")
+	if q.Has(reqhead.CompletionKey) {
+		if r.CompletionKey = q.Get(reqhead.CompletionKey); r.CompletionKey == "" {
+			return refuse(edda.NotAllowed, reqhead.CompletionKey+" is empty")
 		}
 		return nil
 	}

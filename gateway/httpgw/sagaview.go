@@ -2,11 +2,8 @@ package httpgw
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/edda-io/edda"
@@ -98,55 +95,4 @@ func (x *exchange) sagaPath(id string) string {
 		return "/v1/sagas/" + id
 	}
 	return "/v1/ns/" + x.namespace + "/sagas/" + id
-}
-
-// The states of sagas, and those of them in which one has ended.
-var (
-	sagaStates = []edda.SagaState{
-		edda.SagaCreated, edda.SagaRunning, edda.SagaSucceeded, edda.SagaCompensating, edda.SagaCompensated,
-		edda.SagaCompensationFailed, edda.SagaCancelled,
-	}
-	endedStates = []edda.SagaState{
-		edda.SagaSucceeded, edda.SagaCompensated, edda.SagaCompensationFailed, edda.SagaCancelled,
-	}
-)
-
-func stateNames(states []edda.SagaState) string {
-	names := make([]string, len(states))
-	for i, s := range states {
-		names[i] = string(s)
-	}
-	return strings.Join(names, ", ")
-}
-
-// sagaFilter reads the parameters that choose sagas.
-func sagaFilter(namespace string, q url.Values) (edda.SagaFilter, error) {
-	f := edda.SagaFilter{Namespace: namespace, Name: q.Get("name"), State: edda.SagaState(q.Get("state"))}
-	if f.State != "" && !slices.Contains(sagaStates, f.State) {
-		return f, refuse(edda.BadValue, "state must be one of "+stateNames(sagaStates))
-	}
-	var err error
-	if f.Since, err = timeOf(q, "since"); err == nil {
-		f.Until, err = timeOf(q, "until")
-	}
-	return f, err
-}
-
-// timeOf reads a parameter that is a time, zero when there is none.
-func timeOf(q url.Values, name string) (time.Time, error) {
-	if !q.Has(name) {
-		return time.Time{}, nil
-	}
-	return timeHeader(name, q.Get(name))
-}
-
-// onlyOf refuses parameters that are none of those named: where something is
-// removed, one that is misspelt must not be as if it were not there.
-func onlyOf(q url.Values, names ...string) error {
-	for _, name := range slices.Sorted(maps.Keys(q)) {
-		if !slices.Contains(names, name) {
-			return refuse(edda.BadValue, "there is no parameter "+name+", only "+strings.Join(names, ", "))
-		}
-	}
-	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
+	"github.com/edda-io/edda/node"
 )
 
 func (g *Gateway) listServices(x *exchange) error {
@@ -13,11 +15,11 @@ func (g *Gateway) listServices(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
-	items, next, err := g.node.Services(x.r.Context(), x.namespace, p)
+	items, next, err := g.node.Services(x.r.Context(), x.namespace, node.Page(p))
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func (g *Gateway) deleteService(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	force, err := flagOf(q, "force")
+	force, err := reqhead.Flag(q, "force")
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/cloudevents"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -24,7 +25,7 @@ func (x *exchange) asksForMessages(q url.Values) bool {
 		}
 	}
 	accept := x.r.Header["Accept"]
-	return acceptsEvents(accept) || accepts(accept, eventBatchMedia)
+	return reqhead.AcceptsEvents(accept) || reqhead.Accepts(accept, eventBatchMedia)
 }
 
 // readStream answers with messages as a page, or as events as they come.
@@ -32,7 +33,7 @@ func (g *Gateway) readStream(x *exchange, q url.Values) error {
 	if err := x.grant.CheckRead(x.namespace, x.args[0]); err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
@@ -47,14 +48,14 @@ func (g *Gateway) readStream(x *exchange, q url.Values) error {
 	if r.Wait, err = x.waitOf(q); err != nil {
 		return err
 	}
-	if acceptsEvents(x.r.Header["Accept"]) {
+	if reqhead.AcceptsEvents(x.r.Header["Accept"]) {
 		return g.tailFrom(x, r)
 	}
 	got, err := g.streams.ReadStream(x.r.Context(), r)
 	if err != nil {
 		return err
 	}
-	if accepts(x.r.Header["Accept"], eventBatchMedia) {
+	if reqhead.Accepts(x.r.Header["Accept"], eventBatchMedia) {
 		return x.eventBatch(got)
 	}
 	b := append(make([]byte, 0, 4<<10), `{"items":[`...)
@@ -106,7 +107,7 @@ func (g *Gateway) tailFrom(x *exchange, r edda.Read) error {
 	case r.From == "":
 		r.From = edda.FromEnd
 	}
-	r.Limit, r.Bytes, r.Wait = maxLimit, tailBytes, 0
+	r.Limit, r.Bytes, r.Wait = reqhead.MaxLimit, tailBytes, 0
 	first, err := g.streams.ReadStream(x.r.Context(), r)
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (g *Gateway) tail(x *exchange, r edda.Read, p *edda.StreamPage) error {
 	x.w.Header()["Cache-Control"] = httpio.NoStore
 	s := stream{x: x}
 	defer s.close()
-	s.begin(eventStream)
+	s.begin(reqhead.EventStream)
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
@@ -176,7 +177,7 @@ func (g *Gateway) getMessage(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if accepts(x.r.Header["Accept"], eventMedia) {
+	if reqhead.Accepts(x.r.Header["Accept"], eventMedia) {
 		x.typed(eventMedia, cloudevents.AppendEvent(nil, x.streamPath(x.args[0]), m))
 		return nil
 	}

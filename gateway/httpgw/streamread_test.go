@@ -16,6 +16,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
@@ -129,13 +130,13 @@ func follow(t *testing.T, g http.Handler, path string, headers ...string) *follo
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Accept", eventStream)
+	r.Header.Set("Accept", reqhead.EventStream)
 	for _, line := range headers {
 		name, value, _ := strings.Cut(line, ": ")
 		r.Header.Set(name, value)
 	}
 	res, err := tr.RoundTrip(r)
-	if err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != eventStream {
+	if err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != reqhead.EventStream {
 		t.Fatalf("got %+v, %v", res, err)
 	}
 	stop := sync.OnceFunc(func() {
@@ -323,7 +324,7 @@ func TestTailEndsWithTheCredentials(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		gone := httptest.NewRequest(http.MethodGet, "/v1/streams/orders", nil).WithContext(ctx)
-		gone.Header.Set("Accept", eventStream)
+		gone.Header.Set("Accept", reqhead.EventStream)
 		gone.Host = "localhost"
 		v := httptest.NewRecorder()
 		streamsOf(t, f, nil, Options{}).ServeHTTP(v, gone)

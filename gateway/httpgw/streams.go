@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
@@ -18,7 +19,7 @@ func (g *Gateway) listStreams(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}
@@ -171,11 +172,11 @@ func (x *exchange) waitMember(into *time.Duration) func(json.RawMessage) error {
 	return func(v json.RawMessage) error {
 		var text string
 		if !bytes.HasPrefix(v, []byte(`"`)) || json.Unmarshal(v, &text) != nil {
-			return badMember("wait", wantWait)
+			return badMember("wait", reqhead.WantWait)
 		}
 		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 || d > maxWait {
-			return badMember("wait", wantWait)
+		if err != nil || d < 0 || d > reqhead.MaxWait {
+			return badMember("wait", reqhead.WantWait)
 		}
 		*into, x.waits = d, true
 		return nil

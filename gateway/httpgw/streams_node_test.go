@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/node"
 )
@@ -93,7 +94,7 @@ func tailOf(t *testing.T, url string, n int) *bufio.Scanner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Accept", eventStream)
+	r.Header.Set("Accept", reqhead.EventStream)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

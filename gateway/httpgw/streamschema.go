@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 )
 
 var (
@@ -78,7 +79,7 @@ func groupSchemas() obj {
 		"GroupList":  listOf("Group"),
 		"GroupReset": closed(object("to", obj{"to": placeSchema, "shard": nameSchema})),
 		"GroupRead": closed(object("member", obj{
-			"member": text, "max": obj{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit}, "wait": duration,
+			"member": text, "max": obj{"type": "integer", "minimum": 1, "maximum": reqhead.MaxLimit, "default": reqhead.DefaultLimit}, "wait": duration,
 		})),
 		"DeliveryList": object("items", obj{"items": arrayOf(messageSchema(
 			"shard offset id type time lease attempt", obj{"lease": text, "attempt": atLeast1},

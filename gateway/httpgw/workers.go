@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 )
 
 // listWorkers answers with the workers that host something in the namespace, in
@@ -16,7 +17,7 @@ func (g *Gateway) listWorkers(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(q)
+	p, err := reqhead.PageOf(q)
 	if err != nil {
 		return err
 	}

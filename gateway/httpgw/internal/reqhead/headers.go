@@ -1,4 +1,4 @@
-package httpgw
+package reqhead
 
 import (
 	"net/http"
@@ -12,15 +12,15 @@ import (
 
 // callHeaders are the headers of a call that mean something only together.
 type callHeaders struct {
-	prefer      preferences
+	prefer      Preferences
 	delay, at   time.Time
 	traceParent []string
 	traceState  []string
 	accept      []string
 }
 
-// readHeaders puts a call's headers into the message.
-func readHeaders(h http.Header, m *edda.Message) (preferences, error) {
+// Call puts a call's headers into the message.
+func Call(h http.Header, m *edda.Message) (Preferences, error) {
 	var c callHeaders
 	for name, values := range h {
 		if err := c.read(name, values, m); err != nil {
@@ -34,12 +34,31 @@ func readHeaders(h http.Header, m *edda.Message) (preferences, error) {
 		m.Due = c.at
 	}
 	if c.accept != nil {
-		c.prefer.events = acceptsEvents(c.accept)
+		c.prefer.Events = AcceptsEvents(c.accept)
 	}
 	if c.traceParent != nil {
 		m.TraceParent, m.TraceState = httpio.TraceContext(c.traceParent, c.traceState)
 	}
 	return c.prefer, nil
+}
+
+// Saga puts the headers that say of a saga what those of a call say of its request into
+// the spec.
+func Saga(h http.Header, s *edda.SagaSpec) error {
+	var c callHeaders
+	var m edda.Message
+	for _, name := range [...]string{"Idempotency-Key", "Edda-Correlation-Id", "Traceparent", "Tracestate"} {
+		if values, given := h[name]; given {
+			if err := c.read(name, values, &m); err != nil {
+				return err
+			}
+		}
+	}
+	s.IdempotencyKey, s.CorrelationID = m.IdempotencyKey, m.CorrelationID
+	if c.traceParent != nil {
+		s.TraceParent, s.TraceState = httpio.TraceContext(c.traceParent, c.traceState)
+	}
+	return nil
 }
 
 func (c *callHeaders) read(name string, values []string, m *edda.Message) (err error) {

@@ -1,4 +1,4 @@
-package httpgw
+package reqhead
 
 import (
 	"net/http"
@@ -13,9 +13,9 @@ import (
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
-// readAppendHeaders puts what an append's headers say of it into the append, and returns
-// what they say of its messages.
-func readAppendHeaders(h http.Header, a *edda.Append) (*edda.StreamMessage, error) {
+// Append puts what an append's headers say of it into the append, and returns what they
+// say of its messages.
+func Append(h http.Header, a *edda.Append) (*edda.StreamMessage, error) {
 	m := &edda.StreamMessage{Principal: a.Principal}
 	for name, values := range h {
 		var err error
