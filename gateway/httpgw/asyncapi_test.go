@@ -16,6 +16,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/httpgw/internal/apidoc"
 )
 
 // publishedSchema returns a schema that somebody else published: see testdata/schemas.
@@ -39,9 +40,9 @@ func publishedSchema(t testing.TB, name string) *jsonschema.Resolved {
 	return resolved
 }
 
-func asyncOf(t testing.TB, g *Gateway, r *http.Request, all topics) obj {
+func asyncOf(t testing.TB, g *Gateway, r *http.Request, all apidoc.Topics) obj {
 	t.Helper()
-	b, err := json.Marshal(g.asyncAPI(r, all))
+	b, err := json.Marshal(g.api().AsyncAPI(r.Host, r.TLS != nil, all))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +53,10 @@ func asyncOf(t testing.TB, g *Gateway, r *http.Request, all topics) obj {
 	return doc
 }
 
-var openTopics = topics{
-	services: openServices,
-	streams:  []edda.Stream{{StreamSpec: edda.StreamSpec{Name: "orders"}}, {StreamSpec: edda.StreamSpec{Name: "a.b-c_d"}}},
-	channels: []edda.Channel{{ChannelSpec: edda.ChannelSpec{Name: "orders"}}},
+var openTopics = apidoc.Topics{
+	Services: openServices,
+	Streams:  []edda.Stream{{StreamSpec: edda.StreamSpec{Name: "orders"}}, {StreamSpec: edda.StreamSpec{Name: "a.b-c_d"}}},
+	Channels: []edda.Channel{{ChannelSpec: edda.ChannelSpec{Name: "orders"}}},
 }
 
 func TestAsyncAPIIsValid(t *testing.T) {
@@ -70,7 +71,7 @@ func TestAsyncAPIIsValid(t *testing.T) {
 			if opts.Authenticator != nil {
 				r.TLS = &tls.ConnectionState{}
 			}
-			for what, all := range map[string]topics{"nothing": {}, "something": openTopics} {
+			for what, all := range map[string]apidoc.Topics{"nothing": {}, "something": openTopics} {
 				doc := asyncOf(t, g, r, all)
 				if err := schema.Validate(doc); err != nil {
 					t.Errorf("with %s: %v", what, err)

@@ -13,6 +13,9 @@ import (
 	"github.com/edda-io/edda"
 )
 
+// obj is a JSON object of an answer.
+type obj = map[string]any
+
 // fake is a backend whose answers a test chooses, for those that a node gives
 // only in trouble. It remembers the last message.
 type fake struct {

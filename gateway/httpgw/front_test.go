@@ -32,7 +32,7 @@ func (f *fakeRoutes) Find(r *http.Request) (http.Handler, bool) {
 }
 
 func (*fakeRoutes) OpenAPI() map[string]any {
-	return obj{"/r/{x}": obj{"get": obj{"operationId": "r", "responses": obj{"default": ref("responses", "Problem")}}}}
+	return obj{"/r/{x}": obj{"get": obj{"operationId": "r", "responses": obj{"default": obj{"$ref": "#/components/responses/Problem"}}}}}
 }
 
 // Whose a path is: that of live connections, the node's own, a route's, a page's.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/apidoc"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -51,6 +52,6 @@ func metricsRoute(opts *Options) *route {
 			h.ServeHTTP(x.w, x.r)
 			return nil
 		},
-		doc: opDoc{id: "getMetrics", summary: "Metrics for Prometheus", media: "text/plain", success: http.StatusOK},
+		doc: apidoc.Operation{ID: "getMetrics", Summary: "Metrics for Prometheus", Media: "text/plain", Success: http.StatusOK},
 	}}}
 }

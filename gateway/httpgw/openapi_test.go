@@ -41,7 +41,7 @@ var openServices = []edda.ServiceInfo{
 // openAPIOf returns the document as a client decodes it.
 func openAPIOf(t testing.TB, g *Gateway, services []edda.ServiceInfo) obj {
 	t.Helper()
-	b, err := json.Marshal(g.openAPI(services))
+	b, err := json.Marshal(g.api().OpenAPI(services))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/apidoc"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
@@ -50,7 +51,7 @@ func newSites(pages []Page, own []*route, m *httpio.Metrics) ([]site, error) {
 		rt := &route{template: prefix + "*", open: true}
 		rt.ops = []op{get(func(_ *Gateway, x *exchange) error {
 			return x.serveFile(p.Files, x.r.URL.Path[len(prefix):])
-		}, opDoc{})}
+		}, apidoc.Operation{})}
 		rt.allow, rt.meter = []string{allow(rt.ops)}, m.Meter(rt.template)
 		all = append(all, site{prefix, p.Files, rt})
 	}

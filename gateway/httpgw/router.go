@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/apidoc"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 )
 
@@ -15,7 +16,7 @@ type op struct {
 	// access is what it asks of the principal: the right to manage unless it says
 	// otherwise.
 	access access
-	doc    opDoc
+	doc    apidoc.Operation
 }
 
 // needs returns the operation with what it asks of the principal.
@@ -40,17 +41,6 @@ type route struct {
 	segs  []string // of the template, without "v1" where namespaced
 	allow []string // the header's values, of which there is one
 	meter *httpio.Meter
-}
-
-// params returns the names of the template's parameters.
-func (rt *route) params() []string {
-	var names []string
-	for _, s := range rt.segs {
-		if s[0] == '{' {
-			names = append(names, s[1:len(s)-1])
-		}
-	}
-	return names
 }
 
 // router finds the route of a path.

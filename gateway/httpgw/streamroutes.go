@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/apidoc"
+	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 )
 
 // appendHeaders are the headers that an append takes.
@@ -12,41 +14,41 @@ var appendHeaders = []string{
 	"traceparent", "tracestate", "If-Match", "If-None-Match",
 }
 
+// messageBodies are what messages can be sent as.
+var messageBodies = map[string]string{"*/*": "", batchMedia: "MessageBatch", eventMedia: "", eventBatchMedia: ""}
+
 // streamRoutes are those about streams and their messages.
 func streamRoutes() []*route {
-	messages := named("/v1/streams/{stream}/messages/{id}", get((*Gateway).getMessage, opDoc{
-		id: "getMessage", summary: "The message to which its producer gave the id, with wait once it is there",
-		query: []string{"wait"}, schema: "StreamMessage", also: []string{eventMedia},
+	messages := named("/v1/streams/{stream}/messages/{id}", get((*Gateway).getMessage, apidoc.Operation{
+		ID: "getMessage", Summary: "The message to which its producer gave the id, with wait once it is there",
+		Query: []string{"wait"}, Schema: "StreamMessage", Also: []string{eventMedia},
 	}).needs(toRead))
 	messages.checkID = edda.CheckMessageID
 	return []*route{
-		named("/v1/streams", get((*Gateway).listStreams, opDoc{
-			id: "listStreams", summary: "The streams, in order of their names", query: []string{"limit", "after"}, schema: "StreamList",
+		named("/v1/streams", get((*Gateway).listStreams, apidoc.Operation{
+			ID: "listStreams", Summary: "The streams, in order of their names", Query: []string{"limit", "after"}, Schema: "StreamList",
 		}).needs(toAsk)),
 		named("/v1/streams/{stream}",
-			get((*Gateway).getStream, opDoc{
-				id: "getStream", summary: "Messages of a shard, as a page or as they come; without any parameter, what the stream is",
-				query: []string{"shard", "from", "limit", "wait"}, header: []string{"Last-Event-ID"},
-				schema: "StreamAnswer", events: true, also: []string{eventBatchMedia},
+			get((*Gateway).getStream, apidoc.Operation{
+				ID: "getStream", Summary: "Messages of a shard, as a page or as they come; without any parameter, what the stream is",
+				Query: []string{"shard", "from", "limit", "wait"}, Header: []string{"Last-Event-ID"},
+				Schema: "StreamAnswer", Also: []string{reqhead.EventStream, eventBatchMedia},
 			}).needs(toSee),
-			put((*Gateway).putStream, opDoc{
-				id: "putStream", summary: "Create a stream, or change it", body: "StreamSpec", optional: true, schema: "Stream", creates: true,
+			put((*Gateway).putStream, apidoc.Operation{
+				ID: "putStream", Summary: "Create a stream, or change it", Body: "StreamSpec", Optional: true, Schema: "Stream", Creates: true,
 			}),
-			post((*Gateway).appendMessages, opDoc{
-				id: "appendMessages", summary: "Append one message, or a batch of them, all or none", header: appendHeaders,
-				bodies: obj{
-					"*/*": obj{}, batchMedia: obj{"schema": ref("schemas", "MessageBatch")},
-					eventMedia: obj{}, eventBatchMedia: obj{},
-				},
-				schema: "AppendAnswer", creates: true,
+			post((*Gateway).appendMessages, apidoc.Operation{
+				ID: "appendMessages", Summary: "Append one message, or a batch of them, all or none", Header: appendHeaders,
+				Bodies: messageBodies,
+				Schema: "AppendAnswer", Creates: true,
 			}).needs(toAppend),
-			remove((*Gateway).deleteStream, opDoc{
-				id: "deleteStream", summary: "Remove a stream with its messages and groups", success: http.StatusNoContent,
+			remove((*Gateway).deleteStream, apidoc.Operation{
+				ID: "deleteStream", Summary: "Remove a stream with its messages and groups", Success: http.StatusNoContent,
 			}),
 		),
 		messages,
-		named("/v1/streams/{stream}/trim", post((*Gateway).trimStream, opDoc{
-			id: "trimStream", summary: "Remove the messages before an offset or a time", body: "StreamTrim", schema: "Stream",
+		named("/v1/streams/{stream}/trim", post((*Gateway).trimStream, apidoc.Operation{
+			ID: "trimStream", Summary: "Remove the messages before an offset or a time", Body: "StreamTrim", Schema: "Stream",
 		})),
 	}
 }
@@ -55,33 +57,33 @@ func streamRoutes() []*route {
 func groupRoutes() []*route {
 	const group = "/v1/streams/{stream}/groups/{group}"
 	return []*route{
-		named("/v1/streams/{stream}/groups", get((*Gateway).listGroups, opDoc{
-			id: "listGroups", summary: "The groups of a stream, in order of their names", query: []string{"limit", "after"}, schema: "GroupList",
+		named("/v1/streams/{stream}/groups", get((*Gateway).listGroups, apidoc.Operation{
+			ID: "listGroups", Summary: "The groups of a stream, in order of their names", Query: []string{"limit", "after"}, Schema: "GroupList",
 		}).needs(toSee)),
 		named(group,
-			get((*Gateway).getGroup, opDoc{id: "getGroup", summary: "A consumer group", schema: "Group"}).needs(toSee),
-			put((*Gateway).putGroup, opDoc{
-				id: "putGroup", summary: "Create a consumer group, and its stream, or change it",
-				body: "GroupSpec", optional: true, schema: "Group", creates: true,
+			get((*Gateway).getGroup, apidoc.Operation{ID: "getGroup", Summary: "A consumer group", Schema: "Group"}).needs(toSee),
+			put((*Gateway).putGroup, apidoc.Operation{
+				ID: "putGroup", Summary: "Create a consumer group, and its stream, or change it",
+				Body: "GroupSpec", Optional: true, Schema: "Group", Creates: true,
 			}),
-			remove((*Gateway).deleteGroup, opDoc{
-				id: "deleteGroup", summary: "Remove a consumer group; its dead letters stay", success: http.StatusNoContent,
+			remove((*Gateway).deleteGroup, apidoc.Operation{
+				ID: "deleteGroup", Summary: "Remove a consumer group; its dead letters stay", Success: http.StatusNoContent,
 			}),
 		),
-		named(group+"/reset", post((*Gateway).resetGroup, opDoc{
-			id: "resetGroup", summary: "Set the cursor of a shard, or of all, and take from the members what they have", body: "GroupReset", schema: "Group",
+		named(group+"/reset", post((*Gateway).resetGroup, apidoc.Operation{
+			ID: "resetGroup", Summary: "Set the cursor of a shard, or of all, and take from the members what they have", Body: "GroupReset", Schema: "Group",
 		})),
-		named(group+"/read", post((*Gateway).readGroup, opDoc{
-			id: "readGroup", summary: "Give a member messages, each under a lease", body: "GroupRead", schema: "DeliveryList",
+		named(group+"/read", post((*Gateway).readGroup, apidoc.Operation{
+			ID: "readGroup", Summary: "Give a member messages, each under a lease", Body: "GroupRead", Schema: "DeliveryList",
 		}).needs(toConsume)),
-		named(group+"/ack", post((*Gateway).ackLeases, opDoc{
-			id: "ackLeases", summary: "Say that messages were handled", body: "LeaseAck", schema: "Settled",
+		named(group+"/ack", post((*Gateway).ackLeases, apidoc.Operation{
+			ID: "ackLeases", Summary: "Say that messages were handled", Body: "LeaseAck", Schema: "Settled",
 		}).needs(toConsume)),
-		named(group+"/reject", post((*Gateway).rejectLeases, opDoc{
-			id: "rejectLeases", summary: "Say that handling messages failed", body: "LeaseReject", schema: "Settled",
+		named(group+"/reject", post((*Gateway).rejectLeases, apidoc.Operation{
+			ID: "rejectLeases", Summary: "Say that handling messages failed", Body: "LeaseReject", Schema: "Settled",
 		}).needs(toConsume)),
-		named(group+"/extend", post((*Gateway).extendLeases, opDoc{
-			id: "extendLeases", summary: "Keep leases from ending", body: "LeaseExtend", schema: "Settled",
+		named(group+"/extend", post((*Gateway).extendLeases, apidoc.Operation{
+			ID: "extendLeases", Summary: "Keep leases from ending", Body: "LeaseExtend", Schema: "Settled",
 		}).needs(toConsume)),
 	}
 }

@@ -1,98 +1,42 @@
-package httpgw
+package apidoc
 
 import (
-	"cmp"
-	"context"
 	"maps"
 	"net/http"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 )
 
-// topics are what /asyncapi.json describes: those of the default namespace that whoever
-// asks may see.
-type topics struct {
-	services []edda.ServiceInfo
-	streams  []edda.Stream
-	channels []edda.Channel
-}
-
-// getAsyncAPI describes the streams, channels and services that there are at this moment.
-func (g *Gateway) getAsyncAPI(x *exchange) error {
-	services, err := g.allServices(x.r.Context())
-	if err != nil {
-		return err
+// AsyncAPI returns the document of what is found at a host, over TLS or not. The node is
+// the application, so that it receives what is sent to it, and sends what others hear.
+func (a *API) AsyncAPI(host string, secure bool, t Topics) Object {
+	d := asyncDoc{live: a.Live, channels: obj{}, operations: obj{}}
+	for i := range t.Services {
+		d.service(&t.Services[i])
 	}
-	t := topics{services: x.visible(services)}
-	ctx := x.r.Context()
-	err = everyPage(ctx, g.streams.Streams, func(s edda.Stream) {
-		if x.grant.MaySeeStream(edda.DefaultNamespace, s.Name) {
-			t.streams = append(t.streams, s)
-		}
-	})
-	if err == nil {
-		err = everyPage(ctx, g.channels.Channels, func(c edda.Channel) {
-			if x.grant.MaySeeChannel(edda.DefaultNamespace, c.Name) {
-				t.channels = append(t.channels, c)
-			}
-		})
+	for i := range t.Streams {
+		d.stream(t.Streams[i].Name)
 	}
-	if err != nil {
-		return err
+	for i := range t.Channels {
+		d.channel(t.Channels[i].Name)
 	}
-	return x.json(http.StatusOK, g.asyncAPI(x.r, t))
-}
-
-// everyPage hands over all there is of a list of the default namespace.
-func everyPage[T any](ctx context.Context, list func(context.Context, string, int, string) ([]T, string, error), each func(T)) error {
-	after := ""
-	for {
-		items, next, err := list(ctx, edda.DefaultNamespace, reqhead.MaxLimit, after)
-		if err != nil {
-			return err
-		}
-		for _, it := range items {
-			each(it)
-		}
-		if next == "" {
-			return nil
-		}
-		after = next
+	s := ""
+	if secure {
+		s = "s"
 	}
-}
-
-// asyncAPI makes the document: the node is the application, so that it receives what is
-// sent to it, and sends what others hear.
-func (g *Gateway) asyncAPI(r *http.Request, t topics) obj {
-	d := asyncDoc{live: g.opts.Live != nil, channels: obj{}, operations: obj{}}
-	for i := range t.services {
-		d.service(&t.services[i])
-	}
-	for i := range t.streams {
-		d.stream(t.streams[i].Name)
-	}
-	for i := range t.channels {
-		d.channel(t.channels[i].Name)
-	}
-	secure := ""
-	if r.TLS != nil {
-		secure = "s"
-	}
-	host := cmp.Or(r.Host, "localhost")
-	servers := obj{"http": g.asyncServer(host, "http"+secure, "Requests, and server-sent events")}
+	servers := obj{"http": a.server(host, "http"+s, "Requests, and server-sent events")}
 	if d.live {
-		servers["live"] = g.asyncServer(host, "ws"+secure, "Live connections: frames of JSON, one for each operation")
+		servers["live"] = a.server(host, "ws"+s, "Live connections: frames of JSON, one for each operation")
 		d.channels["live"] = liveChannel()
 	}
 	parts := obj{"messages": asyncMessages(d.live), "schemas": asyncSchemas()}
-	if g.opts.Authenticator != nil {
+	if a.Secured {
 		parts["securitySchemes"] = obj{"bearer": obj{"type": "http", "scheme": "bearer"}}
 	}
 	return obj{
 		"asyncapi": "3.0.0",
 		"info": obj{
-			"title": "Edda", "version": g.opts.Version,
+			"title": "Edda", "version": a.Version,
 			"description": "The streams, channels and services of the default namespace of an Edda node.",
 		},
 		"defaultContentType": "application/json",
@@ -100,9 +44,9 @@ func (g *Gateway) asyncAPI(r *http.Request, t topics) obj {
 	}
 }
 
-func (g *Gateway) asyncServer(host, protocol, description string) obj {
+func (a *API) server(host, protocol, description string) obj {
 	s := obj{"host": host, "protocol": protocol, "description": description}
-	if g.opts.Authenticator != nil {
+	if a.Secured {
 		s["security"] = []any{ref("securitySchemes", "bearer")}
 	}
 	return s

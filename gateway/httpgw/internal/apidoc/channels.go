@@ -1,4 +1,4 @@
-package httpgw
+package apidoc
 
 var (
 	patternSchema  = obj{"type": "string", "maxLength": 512, "examples": []string{"test.:crud", "orders.*"}}
