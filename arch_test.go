@@ -113,6 +113,7 @@ var rooms = []room{
 	}, never: []string{sdk}},
 	{dir: "gateway/httpgw/internal/reqhead", imports: []string{".", "gateway/internal/httpio", "internal/streamjson"}, never: disk},
 	{dir: "gateway/httpgw/internal/apidoc", imports: []string{".", "gateway/httpgw/internal/reqhead", "gateway/internal/httpio"}, never: disk}, // it knows no server
+	{dir: "gateway/httpgw/internal/jsonbody", imports: []string{".", "gateway/httpgw/internal/reqhead"}, stdlib: true},
 	{dir: "web", stdlib: true}, // nothing but files
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/streamjson", "internal/httpheader", "internal/certwhy"}, stdlib: true},

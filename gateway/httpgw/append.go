@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/jsonbody"
 	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/cloudevents"
@@ -180,7 +181,7 @@ func checkBatch(messages []edda.StreamMessage) error {
 	}
 	for i := range messages {
 		if p := messages[i].TraceParent; p != "" && !httpio.ValidTraceParent(p) {
-			return badMember("["+strconv.Itoa(i)+"].traceparent", "a W3C trace context")
+			return jsonbody.Bad("["+strconv.Itoa(i)+"].traceparent", "a W3C trace context")
 		}
 	}
 	return nil

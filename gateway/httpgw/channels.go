@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/jsonbody"
 	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/jsondata"
@@ -57,11 +58,11 @@ func (g *Gateway) getChannel(x *exchange) error {
 // is not in it has its default again.
 func (g *Gateway) putChannel(x *exchange) error {
 	c := edda.ChannelSpec{Namespace: x.namespace, Name: x.args[0]}
-	err := g.objectOrNothing(x, members{
+	err := g.objectOrNothing(x, jsonbody.Members{
 		"from": sources(&c.From),
-		"history": within("history", members{
-			"count": above0("history.count", &c.History.Count),
-			"age":   positive("history.age", &c.History.Age),
+		"history": jsonbody.Within("history", jsonbody.Members{
+			"count": jsonbody.AtLeast1("history.count", &c.History.Count),
+			"age":   jsonbody.Positive("history.age", &c.History.Age),
 		}),
 	})
 	if err != nil {
@@ -78,8 +79,8 @@ func (g *Gateway) putChannel(x *exchange) error {
 func sources(into *[]edda.ChannelSource) func(json.RawMessage) error {
 	return func(v json.RawMessage) error {
 		var list []json.RawMessage
-		if isNull(v) || json.Unmarshal(v, &list) != nil {
-			return badMember("from", `an array of streams, such as [{"stream":"orders"}]`)
+		if jsonbody.IsNull(v) || json.Unmarshal(v, &list) != nil {
+			return jsonbody.Bad("from", `an array of streams, such as [{"stream":"orders"}]`)
 		}
 		if len(list) > edda.MaxChannelSources {
 			return refuse(edda.TooLarge, "from has "+strconv.Itoa(len(list))+" streams, at most "+strconv.Itoa(edda.MaxChannelSources)+" are allowed")
@@ -87,9 +88,9 @@ func sources(into *[]edda.ChannelSource) func(json.RawMessage) error {
 		*into = make([]edda.ChannelSource, len(list))
 		for i := range list {
 			name, s := "from["+strconv.Itoa(i)+"]", &(*into)[i]
-			err := within(name, members{
-				"stream":   str(name+".stream", &s.Stream),
-				"patterns": value(name+".patterns", &s.Patterns, "an array of patterns"),
+			err := jsonbody.Within(name, jsonbody.Members{
+				"stream":   jsonbody.String(name+".stream", &s.Stream),
+				"patterns": jsonbody.Value(name+".patterns", &s.Patterns, "an array of patterns"),
 			})(list[i])
 			if err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/jsonbody"
 	"github.com/edda-io/edda/internal/specjson"
 )
 
@@ -26,48 +27,28 @@ func (g *Gateway) putService(x *exchange) error {
 }
 
 // endpointMembers are those of the body. What is right in itself the node checks.
-func endpointMembers(e *edda.EndpointSpec) members {
-	return members{
-		"kind":     str("kind", &e.Kind),
-		"methods":  value("methods", &e.Methods, "a list of strings"),
-		"endpoint": str("endpoint", &e.URL),
-		"protocol": chosen("protocol", &e.Protocol),
-		"concurrency": func(v json.RawMessage) error {
-			if value("", &e.Concurrency, "")(v) != nil || e.Concurrency < 1 {
-				return badMember("concurrency", "a number from 1 on")
-			}
-			return nil
-		},
-		"attemptTimeout": positive("attemptTimeout", &e.AttemptTimeout),
+func endpointMembers(e *edda.EndpointSpec) jsonbody.Members {
+	return jsonbody.Members{
+		"kind":           jsonbody.String("kind", &e.Kind),
+		"methods":        jsonbody.Value("methods", &e.Methods, "a list of strings"),
+		"endpoint":       jsonbody.String("endpoint", &e.URL),
+		"protocol":       jsonbody.Text("protocol", &e.Protocol),
+		"concurrency":    jsonbody.AtLeast1("concurrency", &e.Concurrency),
+		"attemptTimeout": jsonbody.Positive("attemptTimeout", &e.AttemptTimeout),
 		"retry": func(v json.RawMessage) (err error) {
 			e.Retry, err = specjson.Retry("retry", v)
 			return err
 		},
-		"onDead": chosen("onDead", &e.OnDead),
+		"onDead": jsonbody.Text("onDead", &e.OnDead),
 		"health": func(v json.RawMessage) error {
-			err := within("health", members{
-				"path": chosen("health.path", &e.HealthPath), "interval": positive("health.interval", &e.HealthInterval),
+			err := jsonbody.Within("health", jsonbody.Members{
+				"path": jsonbody.Text("health.path", &e.HealthPath), "interval": jsonbody.Positive("health.interval", &e.HealthInterval),
 			})(v)
 			if err == nil && e.HealthPath == "" {
-				return badMember("health.path", "given where there is health, such as \"/healthz\"")
+				return jsonbody.Bad("health.path", "given where there is health, such as \"/healthz\"")
 			}
 			return err
 		},
-		"secret": chosen("secret", &e.Secret),
-	}
-}
-
-// chosen reads a string that is not empty: to leave a choice to the node is to
-// leave the member out.
-func chosen[T ~string](name string, into *T) func(json.RawMessage) error {
-	read := str(name, into)
-	return func(v json.RawMessage) error {
-		if err := read(v); err != nil {
-			return err
-		}
-		if *into == "" {
-			return badMember(name, "left out or not empty")
-		}
-		return nil
+		"secret": jsonbody.Text("secret", &e.Secret),
 	}
 }

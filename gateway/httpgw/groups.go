@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/jsonbody"
 	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/internal/specjson"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -60,12 +61,12 @@ func (g *Gateway) getGroup(x *exchange) error {
 // not in it has its default again.
 func (g *Gateway) putGroup(x *exchange) error {
 	s := edda.GroupSpec{Namespace: x.namespace, Stream: x.args[0], Name: x.args[1]}
-	err := g.objectOrNothing(x, members{
-		"from":              placeMember("from", &s.From),
-		"minMembers":        above0("minMembers", &s.MinMembers),
-		"maxMembers":        value("maxMembers", &s.MaxMembers, "a number, 0 for no limit"),
-		"processingTimeout": positive("processingTimeout", &s.ProcessingTimeout),
-		"idleTimeout":       positive("idleTimeout", &s.IdleTimeout),
+	err := g.objectOrNothing(x, jsonbody.Members{
+		"from":              jsonbody.Place("from", &s.From),
+		"minMembers":        jsonbody.AtLeast1("minMembers", &s.MinMembers),
+		"maxMembers":        jsonbody.Value("maxMembers", &s.MaxMembers, "a number, 0 for no limit"),
+		"processingTimeout": jsonbody.Positive("processingTimeout", &s.ProcessingTimeout),
+		"idleTimeout":       jsonbody.Positive("idleTimeout", &s.IdleTimeout),
 		"retry": func(v json.RawMessage) (err error) {
 			s.Retry, err = specjson.Retry("retry", v)
 			return err
@@ -92,11 +93,11 @@ func (g *Gateway) deleteGroup(x *exchange) error {
 func (g *Gateway) resetGroup(x *exchange) error {
 	var to edda.From
 	var shard string
-	if err := g.object(x, members{"to": placeMember("to", &to), "shard": textMember("shard", &shard)}); err != nil {
+	if err := g.object(x, jsonbody.Members{"to": jsonbody.Place("to", &to), "shard": jsonbody.Text("shard", &shard)}); err != nil {
 		return err
 	}
 	if to == "" {
-		return badMember("to", wantPlace)
+		return jsonbody.Bad("to", jsonbody.WantPlace)
 	}
 	gr, err := g.groups.ResetGroup(x.r.Context(), x.groupRef(), shard, to)
 	if err != nil {
@@ -108,11 +109,11 @@ func (g *Gateway) resetGroup(x *exchange) error {
 // readGroup gives a member messages.
 func (g *Gateway) readGroup(x *exchange) error {
 	r := edda.GroupRead{GroupRef: x.groupRef()}
-	err := g.object(x, members{
-		"member": textMember("member", &r.Member),
+	err := g.object(x, jsonbody.Members{
+		"member": jsonbody.Text("member", &r.Member),
 		"max": func(v json.RawMessage) error {
-			if isNull(v) || json.Unmarshal(v, &r.Max) != nil || r.Max < 1 || r.Max > reqhead.MaxLimit {
-				return badMember("max", "a number from 1 to 1000")
+			if jsonbody.IsNull(v) || json.Unmarshal(v, &r.Max) != nil || r.Max < 1 || r.Max > reqhead.MaxLimit {
+				return jsonbody.Bad("max", "a number from 1 to 1000")
 			}
 			return nil
 		},
@@ -122,7 +123,7 @@ func (g *Gateway) readGroup(x *exchange) error {
 		return err
 	}
 	if r.Member == "" {
-		return badMember("member", "the name of who reads")
+		return jsonbody.Bad("member", "the name of who reads")
 	}
 	got, err := g.groups.ReadGroup(x.r.Context(), r)
 	if err != nil {
@@ -141,28 +142,28 @@ func (g *Gateway) readGroup(x *exchange) error {
 
 func (g *Gateway) ackLeases(x *exchange) error {
 	s := edda.Settle{GroupRef: x.groupRef()}
-	return g.settle(x, &s, members{}, g.groups.Ack)
+	return g.settle(x, &s, jsonbody.Members{}, g.groups.Ack)
 }
 
 func (g *Gateway) rejectLeases(x *exchange) error {
 	s := edda.Settle{GroupRef: x.groupRef()}
-	return g.settle(x, &s, members{"error": str("error", &s.Error), "for": positive("for", &s.For)}, g.groups.Reject)
+	return g.settle(x, &s, jsonbody.Members{"error": jsonbody.String("error", &s.Error), "for": jsonbody.Positive("for", &s.For)}, g.groups.Reject)
 }
 
 func (g *Gateway) extendLeases(x *exchange) error {
 	s := edda.Settle{GroupRef: x.groupRef()}
-	return g.settle(x, &s, members{"for": positive("for", &s.For)}, g.groups.Extend)
+	return g.settle(x, &s, jsonbody.Members{"for": jsonbody.Positive("for", &s.For)}, g.groups.Extend)
 }
 
 // settle reads what a member has to say of its leases, and answers with what became of
 // them.
-func (g *Gateway) settle(x *exchange, s *edda.Settle, known members, do func(context.Context, edda.Settle) (*edda.Settled, error)) error {
-	known["leases"] = value("leases", &s.Leases, "an array of leases")
+func (g *Gateway) settle(x *exchange, s *edda.Settle, known jsonbody.Members, do func(context.Context, edda.Settle) (*edda.Settled, error)) error {
+	known["leases"] = jsonbody.Value("leases", &s.Leases, "an array of leases")
 	if err := g.object(x, known); err != nil {
 		return err
 	}
 	if len(s.Leases) == 0 {
-		return badMember("leases", "an array of leases, at least one")
+		return jsonbody.Bad("leases", "an array of leases, at least one")
 	}
 	done, err := do(x.r.Context(), *s)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/gateway/httpgw/internal/jsonbody"
 	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
 	"github.com/edda-io/edda/internal/specjson"
 )
@@ -37,7 +38,7 @@ func (g *Gateway) addSteps(x *exchange) error {
 // completeStep finishes a step with a result, null where there is none.
 func (g *Gateway) completeStep(x *exchange) error {
 	var r edda.StepResult
-	return g.finishStep(x, &r, members{"result": func(v json.RawMessage) error {
+	return g.finishStep(x, &r, jsonbody.Members{"result": func(v json.RawMessage) error {
 		r.Result = v
 		return nil
 	}})
@@ -46,14 +47,14 @@ func (g *Gateway) completeStep(x *exchange) error {
 // failStep fails a step.
 func (g *Gateway) failStep(x *exchange) error {
 	r := edda.StepResult{Error: &edda.StepError{Reason: edda.Failed}}
-	return g.finishStep(x, &r, members{
-		"error": within("error", members{"message": str("error.message", &r.Error.Message)}),
+	return g.finishStep(x, &r, jsonbody.Members{
+		"error": jsonbody.Within("error", jsonbody.Members{"message": jsonbody.String("error.message", &r.Error.Message)}),
 	})
 }
 
 // finishStep reads the body into the result and applies it. The answer says what
 // became of that.
-func (g *Gateway) finishStep(x *exchange, r *edda.StepResult, known members) error {
+func (g *Gateway) finishStep(x *exchange, r *edda.StepResult, known jsonbody.Members) error {
 	q, err := x.query()
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func (g *Gateway) readStream(x *exchange, q url.Values) error {
 		Namespace: x.namespace, Stream: x.args[0], Shard: q.Get("shard"), From: edda.From(q.Get("from")), Limit: p.Limit,
 	}
 	if q.Has("from") {
-		if err := checkPlace("from", r.From); err != nil {
+		if err := reqhead.Place("from", r.From); err != nil {
 			return err
 		}
 	}

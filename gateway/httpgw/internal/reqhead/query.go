@@ -1,6 +1,7 @@
 package reqhead
 
 import (
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -98,6 +99,15 @@ func onlyOf(q url.Values, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// Place refuses a place in a shard that is none, by the name that the surface has for it.
+func Place(name string, from edda.From) error {
+	_, err := from.Parse()
+	if e, ok := errors.AsType[*edda.Error](err); ok {
+		return refuse(e.Reason, name+": "+e.Err.Error())
+	}
+	return err
 }
 
 // LiveFrom reads where among messages as they come a reader begins; the backend says
