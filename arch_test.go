@@ -114,6 +114,7 @@ var rooms = []room{
 	{dir: "gateway/httpgw/internal/reqhead", imports: []string{".", "gateway/internal/httpio", "internal/streamjson"}, never: disk},
 	{dir: "gateway/httpgw/internal/apidoc", imports: []string{".", "gateway/httpgw/internal/reqhead", "gateway/internal/httpio"}, never: disk}, // it knows no server
 	{dir: "gateway/httpgw/internal/jsonbody", imports: []string{".", "gateway/httpgw/internal/reqhead"}, stdlib: true},
+	{dir: "gateway/httpgw/internal/sitefile", imports: []string{".", "gateway/internal/httpio"}, never: disk}, // it is handed an fs.FS
 	{dir: "web", stdlib: true}, // nothing but files
 	{dir: "console", imports: []string{}},
 	{dir: "internal/eddahttp", imports: []string{".", "internal/jsondata", "internal/streamjson", "internal/httpheader", "internal/certwhy"}, stdlib: true},
