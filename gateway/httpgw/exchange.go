@@ -1,6 +1,8 @@
 package httpgw
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -8,7 +10,10 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/gateway/httpgw/internal/jsonbody"
 	"github.com/edda-io/edda/gateway/httpgw/internal/reqhead"
+	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/jsondata"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -45,4 +50,53 @@ func (x *exchange) waitOf(q url.Values) (time.Duration, error) {
 // refuse returns an error whose text is all there is to say.
 func refuse(reason edda.Reason, detail string) error {
 	return &edda.Error{Reason: reason, Err: errors.New(detail)}
+}
+
+// object reads the body of a request of the node's own, which is one JSON object.
+func (g *Gateway) object(x *exchange, known jsonbody.Members) error {
+	b, err := g.jsonBody(x)
+	if err != nil {
+		return err
+	}
+	return known.Read(b, "the body must be a JSON object")
+}
+
+// objectOrNothing is object for a body that may be empty.
+func (g *Gateway) objectOrNothing(x *exchange, known jsonbody.Members) error {
+	b, err := g.jsonBody(x)
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return err
+	}
+	return known.Read(b, "the body must be a JSON object, or empty")
+}
+
+// noBody reads the body of a request of the node's own that has no members.
+func (g *Gateway) noBody(x *exchange) error { return g.objectOrNothing(x, nil) }
+
+// jsonBody reads a body that says it is JSON, or says nothing.
+func (g *Gateway) jsonBody(x *exchange) ([]byte, error) {
+	b, err := httpio.Body(x.w, x.r, g.opts.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	if t := x.r.Header.Get("Content-Type"); t != "" && len(b) > 0 && !jsondata.IsJSON(t) {
+		return nil, refuse(edda.BadMediaType, "the body must be application/json")
+	}
+	return b, nil
+}
+
+// waitMember reads how long the sender asks to wait.
+func (x *exchange) waitMember(into *time.Duration) func(json.RawMessage) error {
+	return func(v json.RawMessage) error {
+		var text string
+		if !bytes.HasPrefix(v, []byte(`"`)) || json.Unmarshal(v, &text) != nil {
+			return jsonbody.Bad("wait", reqhead.WantWait)
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 || d > reqhead.MaxWait {
+			return jsonbody.Bad("wait", reqhead.WantWait)
+		}
+		*into, x.waits = d, true
+		return nil
+	}
 }
