@@ -33,7 +33,7 @@ func (v *server) gateways(d *door) (surface *httpgw.Gateway, err error) {
 	}
 	o := httpgw.Options{
 		Authenticator: d.authenticator, KeyHeaders: d.KeyHeaders, Listen: d.listen, MaxBody: int64(d.Limits.PayloadBytes),
-		Live: v.live, Pages: v.sites.pages, Origins: d.Origins, SlowWarning: d.SlowWarning,
+		MaxBehind: d.Live.MaxBehind, Live: v.live, Pages: v.sites.pages, Origins: d.Origins, SlowWarning: d.SlowWarning,
 		Gatherer: d.registry, Registerer: d.registry, TracerProvider: d.tracer, Logger: d.logger,
 	}
 	if len(d.Routes) > 0 {

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,5 +60,40 @@ func TestSlowWarningIsASetting(t *testing.T) {
 				t.Errorf("--slow-warning %s: %q in the log is %v, want %v:\n%s", flag, text, !want, want, left.errOut)
 			}
 		}
+	}
+}
+
+// Readers of events are bounded as WebSockets are.
+func TestBehindIsASettingForEvents(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]string{"100KiB": "SLOW", "4MiB": "last"} {
+		node := dev(t, "--durability", "memory", "--live-behind-bytes", flag)
+		ok(t, node.url, "", "channels", "create", "chat")
+		r := must(http.NewRequestWithContext(t.Context(), "GET", node.url+"/v1/channels/chat", http.NoBody))
+		r.Header.Set("Accept", "text/event-stream")
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			if err == nil {
+				err = c.(*net.TCPConn).SetReadBuffer(64 << 10) // little may lie between the two
+			}
+			return c, err
+		}}
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 32 {
+			ask(t, "POST", node.url+"/v1/channels/chat", strings.Repeat("x", 64<<10))
+		}
+		ask(t, "POST", node.url+"/v1/channels/chat", "last")
+		got := ""
+		for lines := bufio.NewReader(res.Body); err == nil && !strings.Contains(got, "SLOW") && !strings.Contains(got, "last"); {
+			got, err = lines.ReadString('\n')
+		}
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("--live-behind-bytes %s: a reader that is 2 MiB behind gets %q and %v in the end, want %s", flag, got, err, want)
+		}
+		_ = res.Body.Close()
+		node.stop()
 	}
 }
