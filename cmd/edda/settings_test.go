@@ -69,7 +69,7 @@ func TestBehindIsASettingForEvents(t *testing.T) {
 	for flag, want := range map[string]string{"100KiB": "SLOW", "4MiB": "last"} {
 		node := dev(t, "--durability", "memory", "--live-behind-bytes", flag)
 		ok(t, node.url, "", "channels", "create", "chat")
-		r := must(http.NewRequestWithContext(t.Context(), "GET", node.url+"/v1/channels/chat", http.NoBody))
+		r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, node.url+"/v1/channels/chat", http.NoBody))
 		r.Header.Set("Accept", "text/event-stream")
 		transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
