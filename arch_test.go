@@ -55,7 +55,8 @@ var rooms = []room{
 	{dir: "internal/streamjson", imports: []string{".", "internal/jsondata"}, stdlib: true},
 	{dir: "internal/httpheader", imports: []string{"."}, stdlib: true},
 	{dir: "internal/lazyctx", stdlib: true},
-	{dir: "internal/ownhost", imports: []string{"."}, stdlib: true},
+	{dir: "internal/option", imports: []string{"."}, stdlib: true},
+	{dir: "internal/ownhost", imports: []string{"internal/option"}, stdlib: true},
 	{dir: "internal/crashfs"},                     // for tests
 	{dir: "internal/pgtest", imports: []string{}}, // for tests
 	{dir: "internal/directio"},                    // what a vfs.FS cannot do with a disk
@@ -108,7 +109,7 @@ var rooms = []room{
 	}, stdlib: true},
 	{dir: "cqrs/internal/double", imports: []string{".", "cqrs/driver"}, stdlib: true},
 	{dir: "eddatest", imports: []string{".", "node", "internal/inputschema"}, never: disk},
-	{dir: "gateway", imports: []string{".", "auth", "node", "internal/collector", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/ownhost", "internal/specjson",
+	{dir: "gateway", imports: []string{".", "auth", "node", "internal/collector", "internal/seldom", "stream", "saga", "cqrs", "pattern", "rpc", "web", "internal/jsondata", "internal/wire", "internal/httpheader", "internal/option", "internal/ownhost", "internal/specjson",
 		"internal/streamjson", "internal/cloudevents", "internal/inputschema", "internal/lazyctx", "route", "gateway/httpgw/internal",
 	}, never: []string{sdk}},
 	{dir: "gateway/httpgw/internal/reqhead", imports: []string{".", "gateway/internal/httpio", "internal/streamjson"}, never: disk},
@@ -132,6 +133,7 @@ var rooms = []room{
 	{dir: "cmd", imports: []string{
 		".", "auth", "engine", "node", "examples", "worker", "stream", "saga", "cqrs", "pattern", "gateway", "console", "bench",
 		"internal/eddahttp", "internal/jsondata", "internal/streamjson",
+		"internal/option", // to say which setting is wrong
 		"internal/record", // to print a log
 	}},
 }

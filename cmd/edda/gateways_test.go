@@ -102,29 +102,66 @@ func TestGatewaysAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"pages: {/: " + dir + "/none}":                                  "pages: the directory of / is " + dir + "/none: no such file",
 		"pages: {/: none}":                                              "pages: the directory of / is none, which is looked for in the working directory " + here + ": no such file",
-		"pages: {/v1/x: " + dir + "}":                                   `FILE: path is "/v1/x", but all below /v1 is the node's own`,
+		"pages: {/v1/x: " + dir + "}":                                   `FILE:1: path is "/v1/x", but all below /v1 is the node's own`,
 		"pages: {/metrics: " + dir + "}":                                "which is one of the node's own",
-		"pages: {x: " + dir + "}":                                       `pages in FILE: path is "x", must be like /chat`,
-		"origins: ['*']":                                                `origins in FILE has "*"`,
-		"origins: [app.example.com]":                                    `origins in FILE has "app.example.com"`,
-		"routes: [{route: GET /a, service: echo}]":                      `routes in FILE: "GET /a": method is empty`,
-		"routes: [{route: GET /a, service: e, method: m, key: path.x}]": `routes in FILE: "GET /a": key: path.x is no parameter of the path`,
-		"routes: [{route: GET /v1/a, service: e, method: m}]":           "routes in FILE: the path /v1/a is below /v1",
-		"routes: [{route: GET /metrics, service: e, method: m}]":        "routes in FILE: the path /metrics is one of the node's own",
-		"routes: [{route: GET /Method, wait: 1s}]":                      `routes in FILE: "GET /Method": it must have a service or a stream, one of the two`,
-		"routes: [{route: GET x, stream: s}]":                           `routes in FILE: "GET x": it must be a method and a path that begins with a slash`,
-		"routes: [{route: GET /a, stream: s, cors: {origins: [x]}}]":    `"GET /a": cors: origins has "x"`,
+		"pages: {x: " + dir + "}":                                       `pages in FILE:1: path is "x", must be like /chat`,
+		"origins: ['*']":                                                `origins in FILE:1 has "*"`,
+		"origins: [app.example.com]":                                    `origins in FILE:1 has "app.example.com"`,
+		"routes: [{route: GET /a, service: echo}]":                      `routes in FILE:1: "GET /a": method is empty`,
+		"routes: [{route: GET /a, service: e, method: m, key: path.x}]": `routes in FILE:1: "GET /a": key: path.x is no parameter of the path`,
+		"routes: [{route: GET /v1/a, service: e, method: m}]":           "routes in FILE:1: the path /v1/a is below /v1",
+		"routes: [{route: GET /metrics, service: e, method: m}]":        "routes in FILE:1: the path /metrics is one of the node's own",
+		"routes: [{route: GET /Method, wait: 1s}]":                      `routes in FILE:1: "GET /Method": it must have a service or a stream, one of the two`,
+		"routes: [{route: GET x, stream: s}]":                           `routes in FILE:1: "GET x": it must be a method and a path that begins with a slash`,
+		"routes: [{route: GET /a, stream: s, cors: {origins: [x]}}]":    `"GET /a": cors.origins has "x"`,
 		"routes: [{route: GET /a, stream: s, schema: {minimum: '3'}}]":  `"GET /a": schema: it is no JSON Schema: minimum is "3", must be a number`,
-		"auth: {keyHeaders: [Cookie]}":                                  `auth.keyHeaders in FILE has "Cookie"`,
+		"auth: {keyHeaders: [Cookie]}":                                  `auth.keyHeaders in FILE:1 has "Cookie"`,
 	} {
-		data := filepath.Join(t.TempDir(), "data")
-		file := put(t, t.TempDir(), "edda.yaml", text)
-		want = strings.ReplaceAll(want, "FILE", file)
-		r := command(t, nil, "", "dev", "--listen", "127.0.0.1:0", "--dir", data, "--config", file)
-		if r.code != exitUsage || !strings.Contains(r.errOut, want) {
-			t.Errorf("%s: got %+v, want exit code %d and %q", text, r, exitUsage, want)
-		}
+		wantRefused(t, text, want)
 	}
+}
+
+// wantRefused starts a node with the text as its config file, FILE in what is wanted.
+func wantRefused(t *testing.T, text, want string) {
+	t.Helper()
+	file := put(t, t.TempDir(), "edda.yaml", text)
+	want = strings.ReplaceAll(want, "FILE", file)
+	r := command(t, nil, "", "dev", "--listen", "127.0.0.1:0", "--dir", filepath.Join(t.TempDir(), "data"), "--config", file)
+	if r.code != exitUsage || !strings.Contains(r.errOut, want) {
+		t.Errorf("%s: got %+v, want exit code %d and %q", text, r, exitUsage, want)
+	}
+}
+
+// What a gateway refuses is told with the line that it stands in.
+func TestGatewaysNameTheLine(t *testing.T) {
+	t.Parallel()
+	wantRefused(t, `
+routes:
+  - {route: GET /a, stream: s}
+  - route: GET /b
+    stream: s
+    rate: {limit: 1}
+    wait: 20m
+`, `routes in FILE:7: "GET /b": wait is 20m0s, must be positive and at most 10m0s`)
+	wantRefused(t, `
+routes:
+  - {route: GET /a, stream: s}
+  - route: GET /a
+    stream: s
+`, `routes in FILE:4: "GET /a": it conflicts with "GET /a"`)
+	wantRefused(t, `
+routes:
+  - &a
+    route: GET /a
+    stream: s
+    cors:
+      credentials: true
+      origins: [a]
+  - *a
+`, `routes in FILE:8: "GET /a": cors.origins has "a"`)
+	dir := t.TempDir()
+	wantRefused(t, "pages:\n  /v1: "+dir+"\n  /: "+dir, `pages in FILE:2: path is "/v1"`)
+	wantRefused(t, "auth:\n  # shown by apps\n  keyHeaders: [Cookie]", `auth.keyHeaders in FILE:3 has "Cookie"`)
 }
 
 // socket is a WebSocket of a test.

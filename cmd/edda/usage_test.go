@@ -68,7 +68,7 @@ func TestWrongUse(t *testing.T) {
 		{"demo in JSON", nil, "demo --json", "it has no --json"},
 		{"demo for everybody", nil, "demo --listen 0.0.0.0:0", "must be a loopback address"},
 		{"dev for everybody", nil, "dev --listen 0.0.0.0:7400", "there are no credentials: listen on 127.0.0.1, or give each caller a token"},
-		{"unknown setting in the file", nil, "dev --config " + file, `"listn" in ` + file + " is no setting"},
+		{"unknown setting in the file", nil, "dev --config " + file, `"listn" in ` + file + ":1 is no setting"},
 		{"unknown setting in the environment", []string{"EDDA_LISTN=x"}, "dev", "EDDA_LISTN in the environment is no setting"},
 		{"unknown command of sagas", nil, "sagas", "edda sagas needs a command: add, cancel, complete, fail, ls, prune, resolve, retry, show, skip, start"},
 		{"saga from nothing", nil, "sagas start", "say what to start: a FILE with a definition"},

@@ -9,7 +9,7 @@ import (
 
 	"github.com/rs/cors"
 
-	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/option"
 )
 
 // Routes are served beside the node's own; *routegw.Gateway is one. It is asked for
@@ -57,7 +57,7 @@ func checkRoutes(routes Routes, own []*route) error {
 		case !slices.ContainsFunc(own, func(rt *route) bool { return rt.template == p }):
 			continue
 		}
-		return &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Routes: the path %s is %s: take another one", p, why)}
+		return option.Refuse(option.In("Routes", fmt.Errorf("the path %s is %s: take another one", p, why)))
 	}
 	return nil
 }

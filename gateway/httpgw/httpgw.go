@@ -12,7 +12,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/collector"
+	"github.com/edda-io/edda/internal/option"
 	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/node"
 	"github.com/prometheus/client_golang/prometheus"
@@ -128,9 +128,9 @@ type backends struct {
 }
 
 func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway, error) {
-	for name, bytes := range map[string]int64{"MaxBody": opts.MaxBody, "MaxBehind": opts.MaxBehind} {
+	for name, bytes := range map[option.Name]int64{"MaxBody": opts.MaxBody, "MaxBehind": opts.MaxBehind} {
 		if bytes < 0 {
-			return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option %s is %d, must be positive", name, bytes)}
+			return nil, option.Refuse(option.Bad(name, "is %d, must be positive", bytes))
 		}
 	}
 	opts.MaxBody = cmp.Or(opts.MaxBody, DefaultMaxBody)
@@ -140,11 +140,11 @@ func build(n *node.Node, b backends, d edda.Durability, opts Options) (*Gateway,
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := httpio.CheckOrigins(opts.Origins, opts.Authenticator == nil); err != nil {
-		return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Origins has %w", err)}
+		return nil, option.Refuse(option.Bad("Origins", "has %w", err))
 	}
 	var err error
 	if opts.KeyHeaders, err = httpio.KeyHeaders(opts.KeyHeaders); err != nil {
-		return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option KeyHeaders has %w", err)}
+		return nil, option.Refuse(option.Bad("KeyHeaders", "has %w", err))
 	}
 	g := &Gateway{node: n, backends: b, durability: string(d), opts: opts, log: opts.Logger, cors: newCORS(opts.Origins)}
 	if opts.TracerProvider != nil {

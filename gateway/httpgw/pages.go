@@ -2,17 +2,15 @@ package httpgw
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/gateway/httpgw/internal/apidoc"
 	"github.com/edda-io/edda/gateway/httpgw/internal/sitefile"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/option"
 )
 
 // Page is a site of files that a gateway serves, to everybody, without credentials.
@@ -39,7 +37,7 @@ func newSites(pages []Page, own []*route, m *httpio.Metrics) ([]site, error) {
 	var all []site
 	for i, p := range pages {
 		if err := checkPage(p, pages[:i], own); err != nil {
-			return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Pages[%d]: %w", i, err)}
+			return nil, option.Refuse(option.In("Pages", option.InElement(i, "", err)))
 		}
 		prefix := strings.TrimSuffix(p.Path, "/") + "/"
 		rt := &route{template: prefix + "*", open: true}
@@ -56,15 +54,15 @@ func newSites(pages []Page, own []*route, m *httpio.Metrics) ([]site, error) {
 func checkPage(p Page, before []Page, own []*route) error {
 	switch {
 	case p.Files == nil:
-		return errors.New("it has no Files")
+		return option.Bad("Files", "is nil")
 	case !strings.HasPrefix(p.Path, "/") || path.Clean(p.Path) != p.Path || strings.ContainsAny(p.Path, `%?#*{}\`):
-		return fmt.Errorf("its Path is %q, must be like /chat: from a slash on, without one at its end", p.Path)
+		return option.Bad("Path", "is %q, must be like /chat: from a slash on, without one at its end", p.Path)
 	case ofNode(p.Path):
-		return fmt.Errorf("its Path is %q, but all below /v1 is the node's own", p.Path)
+		return option.Bad("Path", "is %q, but all below /v1 is the node's own", p.Path)
 	case slices.ContainsFunc(own, func(rt *route) bool { return rt.template == p.Path }):
-		return fmt.Errorf("its Path is %q, which is one of the node's own", p.Path)
+		return option.Bad("Path", "is %q, which is one of the node's own", p.Path)
 	case slices.ContainsFunc(before, func(q Page) bool { return q.Path == p.Path }):
-		return fmt.Errorf("its Path is %q, which an earlier one has too", p.Path)
+		return option.Bad("Path", "is %q, which an earlier one has too", p.Path)
 	}
 	return nil
 }

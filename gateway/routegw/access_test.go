@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -402,57 +403,64 @@ func TestBadRoutesAreTold(t *testing.T) {
 		change(&r)
 		return r
 	}
+	name := func(r *routegw.Route) string {
+		if r.Route == "" {
+			return "0]"
+		}
+		return strconv.Quote(r.Route) + "]"
+	}
 	for want, routes := range map[string][]routegw.Route{
-		"field Route is empty":             {{Service: "s", Method: "m"}},
-		`conflicts with "GET /x"`:          {ok, ok},
-		"matches the same requests":        {{Route: "GET /x/{a}", Service: "s", Method: "m"}, {Route: "GET /x/{b}", Service: "s", Method: "m"}},
-		"one of the two":                   {{Route: "GET /x"}},
-		"such as GET /users/{id}":          {{Route: "GETX", Service: "s", Method: "m"}},
-		"Service or a Stream":              {{Route: "GET /x", Service: "s", Method: "m", Stream: "t"}},
-		"field Method is empty":            {{Route: "GET /x", Service: "s"}},
-		"field Service":                    {with(func(r *routegw.Route) { r.Service = "a/b" })},
-		"field Namespace":                  {with(func(r *routegw.Route) { r.Namespace = "a/b" })},
-		"field Method: ":                   {with(func(r *routegw.Route) { r.Method = "path.none" })},
-		"a service has a Method":           {with(func(r *routegw.Route) { r.Type = "t" })},
-		"field Shard is of":                {with(func(r *routegw.Route) { r.Shard = "t" })},
-		"field ReplyTo is of":              {with(func(r *routegw.Route) { r.ReplyTo = "t" })},
-		"field Key: path.none":             {with(func(r *routegw.Route) { r.Key = "path.none" })},
-		`"pth.id" is none of`:              {with(func(r *routegw.Route) { r.Key = "pth.id" })},
-		"no name after the dot":            {with(func(r *routegw.Route) { r.Key = "query." })},
-		"is no header":                     {with(func(r *routegw.Route) { r.Key = "header.a b" })},
-		"single quotes":                    {with(func(r *routegw.Route) { r.Key = "'a" })},
-		"a public route knows":             {with(func(r *routegw.Route) { r.Key, r.Public = "claim.sub", true })},
-		"field Payload":                    {with(func(r *routegw.Route) { r.Payload = "all" })},
-		"field Headers":                    {with(func(r *routegw.Route) { r.Headers = []string{"Edda-Key"} })},
-		"field Wait":                       {with(func(r *routegw.Route) { r.Wait = 11 * time.Minute })},
-		"field Wait is set, and Async too": {with(func(r *routegw.Route) { r.Wait, r.Async = time.Second, true })},
-		"field MaxBody":                    {with(func(r *routegw.Route) { r.MaxBody = -1 })},
-		"field Schema":                     {with(func(r *routegw.Route) { r.Schema = []byte(`{"type":7}`) })},
-		"Limit is 0":                       {with(func(r *routegw.Route) { r.Rate = &routegw.Rate{} })},
-		"Per is":                           {with(func(r *routegw.Route) { r.Rate = &routegw.Rate{Limit: 1, Per: -1} })},
-		"Burst is":                         {with(func(r *routegw.Route) { r.Rate = &routegw.Rate{Limit: 1, Burst: -1} })},
-		"Origins is empty":                 {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{} })},
-		"list the origins":                 {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{Origins: []string{"*"}} })},
-		"SCHEME://HOST":                    {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{Origins: []string{"app.example"}} })},
-		"MaxAge is negative":               {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{Origins: []string{"https://a.b"}, MaxAge: -1} })},
-		"field Stream":                     {withStream(func(r *routegw.Route) { r.Stream = "edda.x" })},
-		"have a Type":                      {withStream(func(r *routegw.Route) { r.Method = "m" })},
-		"field Type":                       {withStream(func(r *routegw.Route) { r.Type = "a\nb" })},
-		"a stream of their own":            {withStream(func(r *routegw.Route) { r.ReplyTo = "s" })},
-		"field ReplyTo: ":                  {withStream(func(r *routegw.Route) { r.ReplyTo = "a/b" })},
-		"field Shard: ":                    {withStream(func(r *routegw.Route) { r.Shard = "'a/b'" })},
+		"Routes[0].Route is empty":     {{Service: "s", Method: "m"}},
+		`conflicts with "GET /x"`:      {ok, ok},
+		"matches the same requests":    {{Route: "GET /x/{a}", Service: "s", Method: "m"}, {Route: "GET /x/{b}", Service: "s", Method: "m"}},
+		"one of the two":               {{Route: "GET /x"}},
+		"such as GET /users/{id}":      {{Route: "GETX", Service: "s", Method: "m"}},
+		"Service or a Stream":          {{Route: "GET /x", Service: "s", Method: "m", Stream: "t"}},
+		"].Method is empty":            {{Route: "GET /x", Service: "s"}},
+		"].Service":                    {with(func(r *routegw.Route) { r.Service = "a/b" })},
+		"].Namespace":                  {with(func(r *routegw.Route) { r.Namespace = "a/b" })},
+		".Method: ":                    {with(func(r *routegw.Route) { r.Method = "path.none" })},
+		"a service has a Method":       {with(func(r *routegw.Route) { r.Type = "t" })},
+		"].Shard is of":                {with(func(r *routegw.Route) { r.Shard = "t" })},
+		"].ReplyTo is of":              {with(func(r *routegw.Route) { r.ReplyTo = "t" })},
+		".Key: path.none":              {with(func(r *routegw.Route) { r.Key = "path.none" })},
+		`"pth.id" is none of`:          {with(func(r *routegw.Route) { r.Key = "pth.id" })},
+		"no name after the dot":        {with(func(r *routegw.Route) { r.Key = "query." })},
+		"is no header":                 {with(func(r *routegw.Route) { r.Key = "header.a b" })},
+		"single quotes":                {with(func(r *routegw.Route) { r.Key = "'a" })},
+		"a public route knows":         {with(func(r *routegw.Route) { r.Key, r.Public = "claim.sub", true })},
+		"].Payload":                    {with(func(r *routegw.Route) { r.Payload = "all" })},
+		"].Headers":                    {with(func(r *routegw.Route) { r.Headers = []string{"Edda-Key"} })},
+		"].Wait":                       {with(func(r *routegw.Route) { r.Wait = 11 * time.Minute })},
+		"].Wait is set, and Async too": {with(func(r *routegw.Route) { r.Wait, r.Async = time.Second, true })},
+		"].MaxBody":                    {with(func(r *routegw.Route) { r.MaxBody = -1 })},
+		"].Schema":                     {with(func(r *routegw.Route) { r.Schema = []byte(`{"type":7}`) })},
+		"].Rate.Limit is 0":            {with(func(r *routegw.Route) { r.Rate = &routegw.Rate{} })},
+		"].Rate.Per is":                {with(func(r *routegw.Route) { r.Rate = &routegw.Rate{Limit: 1, Per: -1} })},
+		"].Rate.Burst is":              {with(func(r *routegw.Route) { r.Rate = &routegw.Rate{Limit: 1, Burst: -1} })},
+		"].CORS.Origins is empty":      {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{} })},
+		"list the origins":             {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{Origins: []string{"*"}} })},
+		"SCHEME://HOST":                {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{Origins: []string{"app.example"}} })},
+		"].CORS.MaxAge is negative":    {with(func(r *routegw.Route) { r.CORS = &routegw.CORS{Origins: []string{"https://a.b"}, MaxAge: -1} })},
+		"].Stream":                     {withStream(func(r *routegw.Route) { r.Stream = "edda.x" })},
+		"have a Type":                  {withStream(func(r *routegw.Route) { r.Method = "m" })},
+		"].Type":                       {withStream(func(r *routegw.Route) { r.Type = "a\nb" })},
+		"a stream of their own":        {withStream(func(r *routegw.Route) { r.ReplyTo = "s" })},
+		".ReplyTo: ":                   {withStream(func(r *routegw.Route) { r.ReplyTo = "a/b" })},
+		".Shard: ":                     {withStream(func(r *routegw.Route) { r.Shard = "'a/b'" })},
 	} {
 		f := &fake{}
 		_, err := routegw.New(routegw.Backends{Calls: f, Streams: f}, routegw.Options{Routes: routes})
-		if edda.ReasonOf(err) != edda.BadValue || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("route %q", routes[len(routes)-1].Route)) {
+		if edda.ReasonOf(err) != edda.BadValue || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "option Routes["+name(&routes[len(routes)-1])) {
 			t.Errorf("got %v, want BAD_VALUE that names the route and says %q", err, want)
 		}
 	}
 	for want, o := range map[string]routegw.Options{
-		"option Wait":       {Wait: -1},
-		"option MaxBody":    {MaxBody: -1},
-		"option KeyHeaders": {KeyHeaders: []string{"Cookie"}},
-		"both given":        {Authenticator: people, Authenticate: func(*http.Request) (*auth.Grant, error) { return nil, nil }},
+		"option CORS.Origins": {CORS: &routegw.CORS{Origins: []string{"*"}}},
+		"option Wait":         {Wait: -1},
+		"option MaxBody":      {MaxBody: -1},
+		"option KeyHeaders":   {KeyHeaders: []string{"Cookie"}},
+		"both given":          {Authenticator: people, Authenticate: func(*http.Request) (*auth.Grant, error) { return nil, nil }},
 	} {
 		if _, err := routegw.New(routegw.Backends{}, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -13,6 +13,7 @@ import (
 	"github.com/edda-io/edda/gateway/internal/httpio"
 	"github.com/edda-io/edda/internal/httpheader"
 	"github.com/edda-io/edda/internal/inputschema"
+	"github.com/edda-io/edda/internal/option"
 	"github.com/rs/cors"
 )
 
@@ -46,7 +47,7 @@ func compile(r Route, o *Options, have Backends) (*compiled, error) {
 	}
 	switch {
 	case (r.Service == "") == (r.Stream == ""):
-		return nil, errors.New("it must have a Service or a Stream, one of the two")
+		return nil, option.Errorf("it must have a %s or a %s, one of the two", option.Name("Service"), option.Name("Stream"))
 	case r.Service != "":
 		err = rt.toService(have)
 	default:
@@ -61,25 +62,26 @@ func compile(r Route, o *Options, have Backends) (*compiled, error) {
 	return rt, rt.limits(o)
 }
 
-func field(name string, err error) error {
+// field says that an error is about a field; nil for nil.
+func field(name option.Name, err error) error {
 	if e, ok := errors.AsType[*edda.Error](err); ok && e.Err != nil {
 		err = e.Err
 	}
-	return fmt.Errorf("field %s: %w", name, err)
+	return option.In(name, err)
 }
 
 func (rt *compiled) toService(have Backends) (err error) {
 	switch {
 	case have.Calls == nil:
-		return errors.New("field Service: there is no backend for calls")
+		return field("Service", errors.New("there is no backend for calls"))
 	case rt.Type != "":
-		return errors.New("field Type is that of messages on streams: a service has a Method")
+		return option.Bad("Type", "is that of messages on streams: a service has a %s", option.Name("Method"))
 	case rt.Shard != "":
-		return errors.New("field Shard is of streams alone")
+		return option.Bad("Shard", "is of streams alone")
 	case rt.ReplyTo != "":
-		return errors.New("field ReplyTo is of streams alone")
+		return option.Bad("ReplyTo", "is of streams alone")
 	case rt.Method == "":
-		return errors.New("field Method is empty")
+		return option.Bad("Method", "is empty")
 	}
 	if err := edda.CheckName("service", rt.Service); err != nil {
 		return field("Service", err)
@@ -98,9 +100,9 @@ func (rt *compiled) toService(have Backends) (err error) {
 func (rt *compiled) toStream(have Backends) (err error) {
 	switch {
 	case have.Streams == nil:
-		return errors.New("field Stream: there is no backend for streams")
+		return field("Stream", errors.New("there is no backend for streams"))
 	case rt.Method != "":
-		return errors.New("field Method is that of a service: messages on streams have a Type")
+		return option.Bad("Method", "is that of a service: messages on streams have a %s", option.Name("Type"))
 	}
 	if err := edda.CheckName("stream", rt.Stream); err != nil {
 		return field("Stream", err)
@@ -120,17 +122,9 @@ func (rt *compiled) toStream(have Backends) (err error) {
 	}
 	rt.replyTo = edda.Address{Namespace: rt.Namespace, Name: cmp.Or(rt.ReplyTo, rt.Stream+edda.RepliesSuffix)}
 	if rt.replyTo.Name == rt.Stream {
-		return errors.New("field ReplyTo: replies need a stream of their own")
+		return field("ReplyTo", errors.New("replies need a stream of their own"))
 	}
-	return named("ReplyTo", edda.CheckName("stream", rt.replyTo.Name))
-}
-
-// named is field, where there may be no error.
-func named(name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return field(name, err)
+	return field("ReplyTo", edda.CheckName("stream", rt.replyTo.Name))
 }
 
 // from reads where the values of messages come from.
@@ -151,9 +145,9 @@ func (rt *compiled) from() (err error) {
 			return field("Shard", err)
 		}
 	}
-	for name, src := range map[string]source{"Key": rt.key, "Shard": rt.shard} {
+	for name, src := range map[option.Name]source{"Key": rt.key, "Shard": rt.shard} {
 		if rt.Public && (src.kind == fromClaim || src.kind == fromPrincipal) {
-			return fmt.Errorf("field %s: a public route knows nobody", name)
+			return field(name, errors.New("a public route knows nobody"))
 		}
 	}
 	if rt.Headers == nil {
@@ -163,7 +157,7 @@ func (rt *compiled) from() (err error) {
 	for _, h := range rt.Headers {
 		name := textproto.CanonicalMIMEHeaderKey(h)
 		if !httpheader.IsToken(h) || httpheader.OfConnection(name) || strings.HasPrefix(name, "Edda-") {
-			return fmt.Errorf("field Headers: %q is no header that a message may get", h)
+			return field("Headers", fmt.Errorf("%q is no header that a message may get", h))
 		}
 		rt.headers[name] = true
 	}
@@ -173,30 +167,32 @@ func (rt *compiled) from() (err error) {
 // limits checks what bounds a request, and fills in what the options say.
 func (rt *compiled) limits(o *Options) (err error) {
 	if rt.Async && rt.Wait != 0 {
-		return errors.New("field Wait is set, and Async too, with which nothing is waited for: leave one out")
+		return option.Bad("Wait", "is set, and %s too, with which nothing is waited for: leave one out", option.Name("Async"))
 	}
 	rt.Wait, rt.MaxBody = cmp.Or(rt.Wait, o.Wait), cmp.Or(rt.MaxBody, o.MaxBody)
 	rt.Payload = cmp.Or(rt.Payload, Body)
 	switch {
 	case rt.Wait < 0 || rt.Wait > MaxWait:
-		return fmt.Errorf("field Wait is %v, must be positive and at most %v", rt.Wait, MaxWait)
+		return option.Bad("Wait", "is %v, must be positive and at most %v", rt.Wait, MaxWait)
 	case rt.MaxBody < 0:
-		return fmt.Errorf("field MaxBody is %d, must be positive", rt.MaxBody)
+		return option.Bad("MaxBody", "is %d, must be positive", rt.MaxBody)
 	case rt.Payload != Body && rt.Payload != Request:
-		return fmt.Errorf("field Payload is %q, must be %s or %s", rt.Payload, Body, Request)
+		return option.Bad("Payload", "is %q, must be %s or %s", rt.Payload, Body, Request)
 	}
 	if rt.Schema != nil {
 		if rt.schema, err = inputschema.Compile(rt.Schema); err != nil {
 			return field("Schema", err)
 		}
 	}
-	if rt.CORS = cmp.Or(rt.CORS, o.CORS); rt.CORS != nil {
-		anonymous := o.Authenticator == nil && o.Authenticate == nil
-		if rt.cors, err = newCORS(rt.CORS, rt.pattern.method, anonymous); err != nil {
-			return err
+	if rt.CORS != nil {
+		if err := rt.CORS.check(o.anonymous()); err != nil {
+			return field("CORS", err)
 		}
 	}
-	return rt.rateOf()
+	if rt.CORS = cmp.Or(rt.CORS, o.CORS); rt.CORS != nil {
+		rt.cors = newCORS(rt.CORS, rt.pattern.method)
+	}
+	return field("Rate", rt.rateOf())
 }
 
 func (rt *compiled) rateOf() error {
@@ -207,11 +203,11 @@ func (rt *compiled) rateOf() error {
 	r.Per, r.Burst = cmp.Or(r.Per, time.Second), cmp.Or(r.Burst, r.Limit)
 	switch {
 	case r.Limit < 1:
-		return fmt.Errorf("field Rate: Limit is %d, must be at least 1", r.Limit)
+		return option.Bad("Limit", "is %d, must be at least 1", r.Limit)
 	case r.Per < 0:
-		return fmt.Errorf("field Rate: Per is %v, must be positive", r.Per)
+		return option.Bad("Per", "is %v, must be positive", r.Per)
 	case r.Burst < 0:
-		return fmt.Errorf("field Rate: Burst is %d, must be positive", r.Burst)
+		return option.Bad("Burst", "is %d, must be positive", r.Burst)
 	}
 	rt.Rate, rt.limiter = &r, newLimiter(&r)
 	return nil

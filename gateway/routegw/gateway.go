@@ -3,6 +3,7 @@ package routegw
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/option"
 	"github.com/edda-io/edda/internal/ownhost"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -45,7 +47,7 @@ func New(b Backends, opts Options) (*Gateway, error) {
 	if opts.TracerProvider != nil {
 		g.tracer = opts.TracerProvider.Tracer(tracerName)
 	}
-	if opts.Authenticator == nil && opts.Authenticate == nil {
+	if opts.anonymous() {
 		var err error
 		if g.names, err = ownhost.New(opts.Listen); err != nil {
 			return nil, err
@@ -75,10 +77,10 @@ func (g *Gateway) add(b Backends, metrics *httpio.Metrics) error {
 		r := &g.opts.Routes[i]
 		rt, err := compile(*r, &g.opts, b)
 		if err != nil {
-			return badRoute(r, err)
+			return badRoute(i, r, err)
 		}
 		if other, err := conflict(patterns, rt.pattern); err != nil {
-			return badRoute(r, fmt.Errorf("it conflicts with %q: %w", other, err))
+			return badRoute(i, r, fmt.Errorf("it conflicts with %q: %w", other, err))
 		}
 		if meters[rt.pattern.path] == nil {
 			meters[rt.pattern.path] = metrics.Meter(rt.pattern.path)
@@ -146,23 +148,24 @@ func (o *Options) check() error {
 	}
 	var err error
 	if o.KeyHeaders, err = httpio.KeyHeaders(o.KeyHeaders); err != nil {
-		return badOption("option KeyHeaders has %w", err)
+		return option.Refuse(option.Bad("KeyHeaders", "has %w", err))
 	}
 	switch {
 	case o.Wait < 0 || o.Wait > MaxWait:
-		return badOption("option Wait is %v, must be positive and at most %v", o.Wait, MaxWait)
+		return option.Refuse(option.Bad("Wait", "is %v, must be positive and at most %v", o.Wait, MaxWait))
 	case o.MaxBody < 0:
-		return badOption("option MaxBody is %d, must be positive", o.MaxBody)
+		return option.Refuse(option.Bad("MaxBody", "is %d, must be positive", o.MaxBody))
 	case o.Authenticator != nil && o.Authenticate != nil:
-		return badOption("options Authenticator and Authenticate are both given")
+		return option.Refuse(errors.New("options Authenticator and Authenticate are both given"))
+	case o.CORS != nil:
+		return option.Refuse(option.In("CORS", o.CORS.check(o.anonymous())))
 	}
 	return nil
 }
 
-func badOption(format string, args ...any) error {
-	return &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf(format, args...)}
-}
+// anonymous reports whether nobody is asked for credentials.
+func (o *Options) anonymous() bool { return o.Authenticator == nil && o.Authenticate == nil }
 
-func badRoute(r *Route, err error) error {
-	return badOption("route %q: %w", r.Route, err)
+func badRoute(i int, r *Route, err error) error {
+	return option.Refuse(option.In("Routes", option.InElement(i, r.Route, err)))
 }

@@ -2,12 +2,13 @@ package routegw
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strings"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/option"
 	"github.com/rs/cors"
 )
 
@@ -67,24 +68,25 @@ func (rt *compiled) listed(origin string) bool {
 	return false
 }
 
-// newCORS returns what lets pages of other origins use the route.
-func newCORS(c *CORS, method string, anonymous bool) (*cors.Cors, error) {
+// check refuses what no browser could be told.
+func (c *CORS) check(anonymous bool) error {
 	if len(c.Origins) == 0 {
-		return nil, errors.New("field CORS: Origins is empty")
+		return option.Bad("Origins", "is empty")
 	}
 	if err := httpio.CheckOrigins(c.Origins, anonymous); err != nil {
-		return nil, errors.New("field CORS: Origins has " + err.Error())
+		return option.Bad("Origins", "has %w", err)
 	}
-	all := false
-	for _, o := range c.Origins {
-		all = all || o == "*"
-	}
-	if all && c.Credentials {
-		return nil, errors.New("field CORS: with Credentials the origins must be listed")
+	if c.Credentials && slices.Contains(c.Origins, "*") {
+		return option.Bad("Credentials", "is set: with it the %s must be listed", option.Name("Origins"))
 	}
 	if c.MaxAge < 0 {
-		return nil, errors.New("field CORS: MaxAge is negative")
+		return option.Bad("MaxAge", "is negative")
 	}
+	return nil
+}
+
+// newCORS returns what lets pages of other origins use the route.
+func newCORS(c *CORS, method string) *cors.Cors {
 	o := cors.Options{
 		AllowedOrigins: c.Origins, AllowedHeaders: c.Headers, ExposedHeaders: c.Expose,
 		AllowedMethods: corsMethods(method), AllowCredentials: c.Credentials, MaxAge: int(c.MaxAge.Seconds()),
@@ -95,7 +97,7 @@ func newCORS(c *CORS, method string, anonymous bool) (*cors.Cors, error) {
 	if c.Expose == nil {
 		o.ExposedHeaders = exposed
 	}
-	return cors.New(o), nil
+	return cors.New(o)
 }
 
 // exposed are the headers of responses that pages may read.

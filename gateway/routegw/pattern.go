@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/edda-io/edda/internal/option"
 )
 
 // maxParams is how many parameters a pattern may have, so that those of a request have
@@ -42,7 +44,7 @@ const (
 // parsePattern reads a pattern. What is one net/http says, so that there is one language.
 func parsePattern(s string) (*pattern, error) {
 	if s == "" {
-		return nil, errors.New("field Route is empty, must be a method and a path, such as GET /users/{id}")
+		return nil, option.Bad("Route", "is empty, must be a method and a path, such as GET /users/{id}")
 	}
 	p := &pattern{text: s, path: s}
 	if method, path, ok := strings.Cut(s, " "); ok {

@@ -12,7 +12,6 @@ package rpcgw
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,6 +28,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/internal/option"
 	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/node"
 	eddav1 "github.com/edda-io/edda/rpc/edda/v1"
@@ -137,20 +137,20 @@ func build(n *node.Node, b backends, opts Options) (*Gateway, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	bad := func(format string, args ...any) (*Gateway, error) {
-		return nil, &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf(format, args...)}
+	bad := func(name option.Name, format string, args ...any) (*Gateway, error) {
+		return nil, option.Refuse(option.Bad(name, format, args...))
 	}
 	switch {
 	case opts.Heartbeat < 0:
-		return bad("option Heartbeat is %v, must be positive", opts.Heartbeat)
+		return bad("Heartbeat", "is %v, must be positive", opts.Heartbeat)
 	case opts.Lifetime < opts.Heartbeat:
-		return bad("option Lifetime is %v, must be at least the Heartbeat, %v", opts.Lifetime, opts.Heartbeat)
+		return bad("Lifetime", "is %v, must be at least the %s, %v", opts.Lifetime, option.Name("Heartbeat"), opts.Heartbeat)
 	case opts.Ping < 0:
-		return bad("option Ping is %v, must be positive", opts.Ping)
+		return bad("Ping", "is %v, must be positive", opts.Ping)
 	case opts.PingTimeout < 0:
-		return bad("option PingTimeout is %v, must be positive", opts.PingTimeout)
+		return bad("PingTimeout", "is %v, must be positive", opts.PingTimeout)
 	case opts.Stall < 0:
-		return bad("option Stall is %v, must be positive", opts.Stall)
+		return bad("Stall", "is %v, must be positive", opts.Stall)
 	}
 	names, err := ownhost.New(opts.Listen)
 	if opts.Authenticator != nil {

@@ -3,7 +3,6 @@ package wsgw
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/option"
 )
 
 // Subprotocol is what clients must ask for.
@@ -118,14 +118,14 @@ type Conn struct {
 // withDefaults returns the options with what they leave out, or an error that names the
 // one that makes no sense.
 func (o Options) withDefaults() (Options, error) {
-	for name, n := range map[string]int64{
+	for name, n := range map[option.Name]int64{
 		"MaxFrame": o.MaxFrame, "Rate": int64(o.Rate), "Burst": int64(o.Burst), "MaxCalls": int64(o.MaxCalls),
 		"MaxSubscriptions": int64(o.MaxSubscriptions), "MaxBuffered": int64(o.MaxBuffered), "MaxBehind": o.MaxBehind,
 		"AuthTimeout": int64(o.AuthTimeout), "WriteTimeout": int64(o.WriteTimeout), "Ping": int64(o.Ping),
 		"MaxConnections": int64(o.MaxConnections), "MaxPerPrincipal": int64(o.MaxPerPrincipal),
 	} {
 		if n < 0 {
-			return o, badOption("option %s is %d, must not be negative", name, n)
+			return o, option.Refuse(option.Bad(name, "is %d, must not be negative", n))
 		}
 	}
 	o.MaxFrame = cmp.Or(o.MaxFrame, DefaultMaxFrame)
@@ -142,11 +142,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := httpio.CheckOrigins(o.Origins, o.Authenticator == nil); err != nil {
-		return o, badOption("option Origins has %w", err)
+		return o, option.Refuse(option.Bad("Origins", "has %w", err))
 	}
 	return o, nil
-}
-
-func badOption(format string, args ...any) error {
-	return &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf(format, args...)}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/gateway/internal/httpio"
+	"github.com/edda-io/edda/internal/option"
 	"github.com/edda-io/edda/internal/ownhost"
 	"github.com/edda-io/edda/internal/seldom"
 	"github.com/edda-io/edda/node"
@@ -69,7 +70,7 @@ func build(b backends, opts Options) (*Gateway, error) {
 		}
 	}
 	if g.keys, err = httpio.KeyHeaders(opts.KeyHeaders); err != nil {
-		return nil, badOption("option KeyHeaders has %w", err)
+		return nil, option.Refuse(option.Bad("KeyHeaders", "has %w", err))
 	}
 	g.metrics, err = newMetrics(opts.Registerer)
 	return g, err

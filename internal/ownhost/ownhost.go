@@ -6,12 +6,11 @@ package ownhost
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 
-	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/option"
 )
 
 // Names are the node's own. They never change.
@@ -52,7 +51,7 @@ func New(listen []string) (*Names, error) {
 }
 
 func badListen(address string, err error) error {
-	return &edda.Error{Op: "check options", Reason: edda.BadValue, Err: fmt.Errorf("option Listen %q: %w", address, err)}
+	return option.Refuse(option.Bad("Listen", "has %q: %w", address, err))
 }
 
 // Host reports whether a Host, or gRPC's :authority, is the node itself.

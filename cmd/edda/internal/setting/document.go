@@ -14,10 +14,14 @@ import (
 
 // document is a koanf.Parser of files that are one YAML document. The parser of koanf
 // leaves whatever comes after the first one unread, and unsaid.
-type document struct{ *koanfyaml.YAML }
+type document struct {
+	*koanfyaml.YAML
+
+	root *yaml.Node // what was read
+}
 
 // Unmarshal reads the document. Others after it may be empty.
-func (document) Unmarshal(b []byte) (map[string]any, error) {
+func (doc *document) Unmarshal(b []byte) (map[string]any, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	var n yaml.Node
 	if err := d.Decode(&n); errors.Is(err, io.EOF) {
@@ -31,6 +35,7 @@ func (document) Unmarshal(b []byte) (map[string]any, error) {
 	if kind := n.Content[0].Kind; kind != yaml.MappingNode && n.Content[0].Tag != "!!null" {
 		return nil, fmt.Errorf("line %d must begin with the name of a setting and a colon, such as listen: 127.0.0.1:7400", n.Content[0].Line)
 	}
+	doc.root = n.Content[0]
 	var m map[string]any
 	return m, n.Decode(&m)
 }

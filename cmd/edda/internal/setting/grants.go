@@ -50,16 +50,16 @@ func hashOf(text string) ([sha256.Size]byte, error) {
 }
 
 // setGrants checks and keeps what maps principals to what they may do.
-func (n *Node) setGrants(raw any, where string) error {
+func (n *Node) setGrants(raw any, from Source) error {
 	byName, ok := raw.(map[string]any)
 	if !ok || len(byName) == 0 {
-		return fmt.Errorf("grants %s must map principals to what they may do: call, host, append, read, publish, subscribe and manage", where)
+		return fmt.Errorf("grants %s must map principals to what they may do: call, host, append, read, publish, subscribe and manage", from)
 	}
 	n.Grants = map[edda.Principal]auth.Rights{}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		r, err := rightsOf(byName[name])
 		if err != nil {
-			return fmt.Errorf("grants %s: %q: %w", where, name, err)
+			return fmt.Errorf("grants %s: %q: %w", from.key(name), name, err)
 		}
 		n.Grants[edda.Principal(name)] = r
 	}

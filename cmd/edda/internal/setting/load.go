@@ -57,13 +57,13 @@ func AddFlags(flags *pflag.FlagSet, c Command) {
 type loader struct {
 	command Command
 	all     *koanf.Koanf
-	source  map[string]string
+	source  map[string]Source
 }
 
 // Load reads the file that --config or EDDA_CONFIG names, then the environment,
 // then the flags, which AddFlags must have added, and validates the result.
 func Load(flags *pflag.FlagSet, environ []string, c Command) (*Node, error) {
-	l := loader{c, koanf.New(delim), map[string]string{}}
+	l := loader{c, koanf.New(delim), map[string]Source{}}
 	if err := l.file(flags, environ); err != nil {
 		return nil, err
 	}
@@ -89,14 +89,15 @@ func (l *loader) file(flags *pflag.FlagSet, environ []string) error {
 	if path == "" {
 		return nil
 	}
-	part := koanf.New(delim)
-	if err := part.Load(file.Provider(path), document{}); err != nil {
+	part, doc := koanf.New(delim), &document{}
+	if err := part.Load(file.Provider(path), doc); err != nil {
 		if e, ok := errors.AsType[*fs.PathError](err); ok {
 			err = e.Err // the path is said below
 		}
 		return fmt.Errorf("read the config file %s: %w", path, err)
 	}
-	return l.merge(part, func(string) string { return "in " + path })
+	top := Source{text: "in " + path, value: doc.root}
+	return l.merge(part, top.setting)
 }
 
 func (l *loader) env(environ []string) error {
@@ -137,7 +138,7 @@ func (l *loader) env(environ []string) error {
 	if err != nil {
 		return fmt.Errorf("read the environment: %w", err)
 	}
-	return l.merge(part, func(name string) string { return "in the environment as " + EnvName(name) })
+	return l.merge(part, func(name string) Source { return Source{text: "in the environment as " + EnvName(name)} })
 }
 
 func (l *loader) flags(flags *pflag.FlagSet) error {
@@ -174,14 +175,14 @@ func (l *loader) flags(flags *pflag.FlagSet) error {
 	if err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	return l.merge(part, func(name string) string { return "of --" + FlagName(name) })
+	return l.merge(part, func(name string) Source { return Source{text: "of --" + FlagName(name)} })
 }
 
 // path returns where a setting stands in the tree.
 func path(name string) string { return strings.ReplaceAll(name, ".", delim) }
 
 // merge adds what a source says, which says it stronger than those before.
-func (l *loader) merge(part *koanf.Koanf, where func(name string) string) error {
+func (l *loader) merge(part *koanf.Koanf, where func(name string) Source) error {
 	known := map[string]bool{}
 	for _, d := range definitions(l.command) {
 		known[d.name] = true
@@ -256,7 +257,7 @@ func (l *loader) node() (*Node, error) {
 	for _, d := range definitions(l.command) {
 		value, where := d.value, ""
 		if p := path(d.name); l.all.Exists(p) {
-			value, where = l.all.String(p), " "+l.source[d.name]
+			value, where = l.all.String(p), " "+l.source[d.name].String()
 		}
 		if err := d.set(n, value); err != nil {
 			return nil, fmt.Errorf("%s%s is %q, %w", d.name, where, value, err)

@@ -61,13 +61,14 @@ var (
 )
 
 // setRoutes keeps routes. What they mean together is for the gateway to check.
-func (n *Node) setRoutes(raw any, where string) error {
+func (n *Node) setRoutes(raw any, from Source) error {
 	list, ok := raw.([]any)
 	if !ok {
-		return fmt.Errorf("routes %s must be a list, each with at least route, and service and method, or stream, below it", where)
+		return fmt.Errorf("routes %s must be a list, each with at least route, and service and method, or stream, below it", from)
 	}
 	for i, e := range list {
 		var r routegw.Route
+		where := from.element(i)
 		if err := read(&r, e, routeFields); err != nil {
 			return fmt.Errorf("routes %s: %s: %w", where, routeName(e, i), err)
 		}

@@ -75,8 +75,8 @@ type Node struct {
 	Pages   []Page
 	// Live has what one WebSocket may use, and nothing else.
 	Live wsgw.Options
-	// From says of each setting that was set where that was, such as "in FILE".
-	From map[string]string
+	// From says of each setting that was set where that was.
+	From map[string]Source
 }
 
 // everybodyElse stands in grants for principals without an entry of their own.

@@ -247,7 +247,7 @@ func TestRefusals(t *testing.T) {
 		args    []string
 		want    []string // parts of the error
 	}{
-		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml is no setting of edda dev: did you mean listen?"}},
+		{"unknown in the file", "listn: x", nil, nil, []string{`"listn" in `, "edda.yaml:1 is no setting of edda dev: did you mean listen?"}},
 		{"nothing like it in the file", "frobnicate: x", nil, nil, []string{`"frobnicate" in `, "is no setting of edda dev: there are listen, dir,", "credentials, pages, routes and grants"}},
 		{"a first line with a space", " logLevel: warn\ncredentials: {ada: s3cret}\n", nil, nil, []string{"edda.yaml: line 2 does not belong", "begin in column 2 (line 1)", "indented alike"}},
 		{"a word after it", "# x\n logLevel: info\nb", nil, nil, []string{"edda.yaml: line 3 does not belong", "(line 2)"}},

@@ -2,56 +2,57 @@ package setting
 
 import (
 	"errors"
-	"regexp"
+	"strconv"
 	"strings"
 
-	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/internal/option"
 )
 
 // options are the settings that gateways have as options.
-var options = map[string]string{
-	"Routes": routes, "Pages": pages, "Origins": "origins", "KeyHeaders": "auth.keyHeaders", "MaxBody": "limits.payloadBytes",
+var options = map[option.Name]string{
+	"Listen": "listen", "Routes": routes, "Pages": pages, "Origins": "origins", "KeyHeaders": "auth.keyHeaders", "MaxBody": "limits.payloadBytes",
 }
-
-var (
-	// option matches which one an error is about.
-	option = regexp.MustCompile(`^option (\w+)(\[\d+\])?:? `)
-	// fieldName matches the name of a field of routes and pages, or what only looks like one.
-	fieldName = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|JSON Schema|(?:field )?\b(Route|Namespace|Service|Method|Stream|Type|ReplyTo|Key|Shard|Payload|Headers|Wait|Async|` +
-		`Schema|MaxBody|Public|CORS|Origins|Expose|Credentials|MaxAge|Rate|Limit|Per|Burst|Path)\b`)
-)
 
 // InWords returns what a gateway says of its options in the words of the settings, and
 // with where they were set. Any other error it returns as it is.
 func (n *Node) InWords(err error) error {
-	e, ok := errors.AsType[*edda.Error](err)
-	if !ok || e.Reason != edda.BadValue || e.Err == nil {
+	e, ok := errors.AsType[*option.Error](err)
+	if !ok || len(e.Path) == 0 || options[e.Path[0].Field] == "" {
 		return err
 	}
-	name, text := routes, e.Err.Error()
-	if m := option.FindStringSubmatch(text); m != nil && options[m[1]] != "" {
-		name, text = options[m[1]], strings.TrimPrefix(text[len(m[0]):], "its ")
-	} else if text, ok = strings.CutPrefix(text, "route "); !ok {
-		return err
+	name := options[e.Path[0].Field]
+	from, label := n.From[name], ""
+	var fields []string
+	for _, s := range e.Path[1:] {
+		switch {
+		case s.Field != "":
+			fields = append(fields, inFile(s.Field))
+			from = from.key(inFile(s.Field))
+		case name == pages:
+			from = from.key(n.Pages[s.Index].Path)
+		default:
+			from, label = from.element(s.Index), s.Label
+		}
 	}
-	where := name
-	if from := n.From[name]; from != "" {
-		where += " " + from
+	text := name
+	if where := from.String(); where != "" {
+		text += " " + where
 	}
-	if !strings.HasPrefix(text, "has ") {
-		where += ":"
+	if label != "" {
+		text += ": " + strconv.Quote(label)
 	}
-	return errors.New(where + " " + fieldName.ReplaceAllStringFunc(text, inFile))
+	if len(fields) > 0 {
+		text += ": " + strings.Join(fields, ".")
+	}
+	return errors.New(text + e.Why(inFile))
 }
 
-// inFile returns the name of a field as it is in the file, and what is none as it is.
-func inFile(field string) string {
-	if field == "JSON Schema" || field[0] == '"' {
-		return field
-	}
-	name := strings.TrimPrefix(field, "field ")
+// inFile returns the name of a field as it is in the file: MaxAge is maxAge, and CORS
+// cors.
+func inFile(field option.Name) string {
+	name := string(field)
 	if name == strings.ToUpper(name) {
-		return strings.ToLower(name) // CORS
+		return strings.ToLower(name)
 	}
 	return strings.ToLower(name[:1]) + name[1:]
 }
