@@ -96,10 +96,12 @@ type Batch struct {
 	// change before that; it never writes to them.
 	Records [][]byte
 	// After names records of other partitions that this batch rests on, each handed to
-	// Append before. It is durable no earlier than they are, its Done comes after
-	// theirs, and when one of them is not in the log it is Fenced. An engine whose
-	// partitions share no order holds the batch back until it knows.
-	After []Start
+	// Append before under the epoch that is named. It is durable no earlier than they are,
+	// its Done comes after theirs, and when one of them is not in the log it is Fenced,
+	// whatever another owner has appended in its place. It may be Fenced, too, because the
+	// record's partition was owned anew since. An engine whose partitions share no order
+	// holds the batch back until it knows.
+	After []Place
 	// Quiet is how many of the records bring about no other soon, once they are
 	// durable: an engine need not wait for what follows from them before it flushes
 	// again. It is a hint, and zero is always right.
@@ -121,6 +123,14 @@ type Entry struct {
 // Start names a position of a partition.
 type Start struct {
 	Partition Partition
+	Position  Position
+}
+
+// Place names the record that an owner of a partition appends at a position. What
+// another owner appends there is another record.
+type Place struct {
+	Partition Partition
+	Epoch     Epoch
 	Position  Position
 }
 

@@ -46,7 +46,7 @@ type delivery struct {
 	body   []byte
 	// after is the sender's record that it comes of, while that is not durable yet; zero
 	// once it is.
-	after engine.Start
+	after engine.Place
 }
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }

@@ -83,7 +83,7 @@ func (p *partition) handAhead(all []ahead, to uint64, entries []outbox.Entry) ([
 	for i, e := range entries {
 		all = append(all, ahead{to, delivery{
 			origin: record.Origin{From: uint64(p.id), Number: l.handed + 1 + uint64(i)}, typ: e.Type, body: e.Body,
-			after: engine.Start{Partition: p.id, Position: p.next},
+			after: engine.Place{Partition: p.id, Epoch: p.epoch, Position: p.next},
 		}})
 	}
 	return all, true

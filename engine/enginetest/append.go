@@ -210,10 +210,10 @@ func testRestsOn(t *testing.T, h Harness) {
 	b.append("first")
 	for i := range 200 {
 		var before atomic.Bool
-		on := engine.Start{Partition: 1, Position: a.next}
+		on := engine.Place{Partition: 1, Epoch: a.epoch, Position: a.next}
 		first := submit(t, h.Engine, a.batch("on"), func(engine.Result) { before.Store(true) })
 		rests := b.batch("rests")
-		rests.After = []engine.Start{on, {Partition: 2, Position: 1}}
+		rests.After = []engine.Place{on, {Partition: 2, Epoch: b.epoch, Position: 1}}
 		second := submit(t, h.Engine, rests, func(engine.Result) {
 			if !before.Load() {
 				t.Errorf("batch %d ended before what it rests on", i)
@@ -228,17 +228,49 @@ func testRestsOn(t *testing.T, h Harness) {
 	bad.First++
 	failed := submit(t, h.Engine, bad, nil)
 	rests := b.batch("rests on a gap")
-	rests.After = []engine.Start{{Partition: 1, Position: bad.First}}
+	rests.After = []engine.Place{{Partition: 1, Epoch: a.epoch, Position: bad.First}}
 	refused, later := submit(t, h.Engine, rests, nil), b.start("later")
 	failed.want(engine.Fenced)
 	refused.want(engine.Fenced)
 	later.want(engine.Fenced, engine.Unavailable)
 	none := own(t, h.Engine, 2)
 	rests = none.batch("rests on a partition that there is not")
-	rests.After = []engine.Start{{Partition: Partitions, Position: 1}}
+	rests.After = []engine.Place{{Partition: Partitions, Epoch: 1, Position: 1}}
 	submit(t, h.Engine, rests, nil).want(engine.Fenced)
 	if got := len(mustRead(t, h.Engine, at(2, 1)...)); got != 201 {
 		t.Errorf("entries: got %d, want 201", got)
+	}
+}
+
+// testRestsOnAnotherEpoch appends batches that rest on a record which its owner lost the
+// partition before it was appended: that another owner has one at the same position does not help.
+func testRestsOnAnotherEpoch(t *testing.T, h Harness) {
+	stale, b := own(t, h.Engine, 1), own(t, h.Engine, 2)
+	a := own(t, h.Engine, 1)
+	for i := range 20 {
+		at := a.next
+		theirs := a.start("theirs")
+		lost := submit(t, h.Engine, engine.Batch{Partition: 1, Epoch: stale.epoch, First: at, Records: [][]byte{{1}}}, nil)
+		rests := b.batch("rests on what is lost")
+		rests.After = []engine.Place{{Partition: 1, Epoch: stale.epoch, Position: at}}
+		refused := submit(t, h.Engine, rests, nil)
+		theirs.want(engine.Durable)
+		lost.want(engine.Fenced)
+		refused.want(engine.Fenced)
+		b = own(t, h.Engine, 2)
+		for _, epoch := range []engine.Epoch{0, stale.epoch, a.epoch + 1} {
+			rests = b.batch("again")
+			rests.After = []engine.Place{{Partition: 1, Epoch: epoch, Position: at}}
+			submit(t, h.Engine, rests, nil).want(engine.Fenced)
+			b = own(t, h.Engine, 2)
+		}
+		rests = b.batch("rests on theirs")
+		rests.After = []engine.Place{{Partition: 1, Epoch: a.epoch, Position: at}}
+		submit(t, h.Engine, rests, nil).want(engine.Durable)
+		b = own(t, h.Engine, 2)
+		if b.next != engine.Position(i+2) {
+			t.Fatalf("next: got %d, want %d", b.next, i+2)
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ var suite = []struct {
 	{"Append/NothingAfterAFailure", testNothingAfterAFailure},
 	{"Append/FailureOfAnotherEpoch", testFailureOfAnotherEpoch},
 	{"Append/RestsOn", testRestsOn},
+	{"Append/RestsOnAnotherEpoch", testRestsOnAnotherEpoch},
 	{"Append/Malformed", testMalformed},
 	{"Append/Oversized", testOversized},
 	{"Append/BigRecords", testBigRecords},

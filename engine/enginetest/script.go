@@ -80,6 +80,7 @@ type scriptPart struct {
 	epochs []engine.Epoch // all it was given
 	owned  bool           // the last of them was given since the log was opened
 	next   engine.Position
+	since  engine.Position // next when it was owned
 	kept   engine.Position // nothing before it is needed
 }
 
@@ -149,7 +150,7 @@ func (p *player) own() {
 		}
 		p.logf("  %d: next %d, epoch rises %v", ps[i], o.Next, rises)
 		part.epochs = append(part.epochs, o.Epoch)
-		part.next, part.owned = o.Next, true
+		part.next, part.since, part.owned = o.Next, o.Next, true
 	}
 }
 
@@ -181,8 +182,7 @@ func (p *player) append() {
 			b.Records = append(b.Records, r)
 		}
 		if p.rng.IntN(5) == 0 {
-			on, other := p.any()
-			b.After = []engine.Start{{Partition: on, Position: engine.Position(p.rng.IntN(int(other.next) + 1))}}
+			b.After = p.place()
 		}
 		part.next += engine.Position(len(b.Records))
 		calls = append(calls, submit(p.t, p.e, b, nil))
@@ -194,6 +194,21 @@ func (p *player) append() {
 		}
 		p.logf("append to %d at %d: %s", c.batch.Partition, c.batch.First, outcome)
 	}
+}
+
+// place names a record that its owner has appended since it owns the partition, or will.
+// Sometimes it takes the place for that of an owner before, whose it is not.
+func (p *player) place() []engine.Place {
+	i, part := p.any()
+	if !part.owned || part.next < part.since {
+		return nil
+	}
+	n := len(part.epochs)
+	at := engine.Place{Partition: i, Epoch: part.epochs[n-1], Position: part.since + engine.Position(p.rng.IntN(int(part.next-part.since)+1))}
+	if n > 1 && p.rng.IntN(4) == 0 {
+		at.Epoch = part.epochs[p.rng.IntN(n-1)]
+	}
+	return []engine.Place{at}
 }
 
 func (p *player) read() {

@@ -177,10 +177,14 @@ func (l *Log) judge(it item, size int, err error) engine.Result {
 }
 
 // has reports whether records are in the log, or in the frame: what was handed to
-// Append before was judged before, and of a frame all or nothing becomes durable.
-func (w *writer) has(records []engine.Start) bool {
+// Append before was judged before, and of a frame all or nothing becomes durable. Of an
+// epoch that is over nothing is known: another one may have appended at its positions.
+func (w *writer) has(records []engine.Place) bool {
 	for _, r := range records {
-		if int(r.Partition) >= len(w.parts) || r.Position >= w.parts[r.Partition].next {
+		if int(r.Partition) >= len(w.parts) {
+			return false
+		}
+		if p := &w.parts[r.Partition]; r.Epoch != p.epoch || r.Position >= p.next {
 			return false
 		}
 	}

@@ -194,7 +194,7 @@ func (l *Log) refuse(b *engine.Batch, err error) engine.Result {
 
 // write puts e in the log if the records that it rests on are there, or says why not.
 // The caller holds mu.
-func (l *Log) write(e *entry, after []engine.Start) engine.Result {
+func (l *Log) write(e *entry, after []engine.Place) engine.Result {
 	part := &l.parts[e.Partition]
 	if e.Epoch != part.epoch || !part.live {
 		return engine.Result{Outcome: engine.Fenced, Err: fmt.Errorf(
@@ -206,10 +206,10 @@ func (l *Log) write(e *entry, after []engine.Start) engine.Result {
 			"append to partition %d: first is %d, the next position is %d", e.Partition, e.First, part.next)}
 	}
 	for _, a := range after {
-		if int(a.Partition) >= len(l.parts) || a.Position >= l.parts[a.Partition].next {
+		if !l.has(a) {
 			part.live = false
 			return engine.Result{Outcome: engine.Fenced, Err: fmt.Errorf(
-				"append to partition %d: record %d of partition %d, which it rests on, is not in the log", e.Partition, a.Position, a.Partition)}
+				"append to partition %d: record %d of partition %d, of epoch %d, which it rests on, is not in the log", e.Partition, a.Position, a.Partition, a.Epoch)}
 		}
 	}
 	r := engine.Result{Outcome: engine.Durable}
@@ -226,6 +226,12 @@ func (l *Log) write(e *entry, after []engine.Start) engine.Result {
 		part.next += engine.Position(len(e.Records))
 	}
 	return r
+}
+
+// has reports whether a record is in the log, as far as its epoch is not over: of one
+// that is, another may have appended at its positions. The caller holds mu.
+func (l *Log) has(r engine.Place) bool {
+	return int(r.Partition) < len(l.parts) && r.Epoch == l.parts[r.Partition].epoch && r.Position < l.parts[r.Partition].next
 }
 
 // complete calls Done until the log is closed and nothing is left to end.
