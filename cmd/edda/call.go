@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/jsondata"
 )
@@ -198,7 +199,7 @@ func (a *app) printReply(r *edda.Reply, d edda.Durability, include bool) error {
 			return err
 		}
 		for _, h := range r.Headers {
-			fmt.Fprintf(a.stdout, "%s: %s\n", plain(h.Name), plain(h.Value))
+			fmt.Fprintf(a.stdout, "%s: %s\n", human.Plain(h.Name), human.Plain(h.Value))
 		}
 		fmt.Fprintln(a.stdout)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -74,7 +75,7 @@ func (a *app) channelsList() *cobra.Command {
 func (a *app) printChannels(p *eddahttp.Page[streamjson.Channel], quiet bool) error {
 	if quiet && !a.json {
 		for i := range p.Items {
-			fmt.Fprintln(a.stdout, plain(p.Items[i].Name))
+			fmt.Fprintln(a.stdout, human.Plain(p.Items[i].Name))
 		}
 		a.sayMore(p.Next)
 		return nil
@@ -84,13 +85,13 @@ func (a *app) printChannels(p *eddahttp.Page[streamjson.Channel], quiet bool) er
 		for i, s := range c.From {
 			streams[i] = s.Stream
 		}
-		return []string{c.Name, clip(strings.Join(streams, ", ")), fmt.Sprint(c.Subscribers), history(c), age(c.CreatedAt)}
+		return []string{c.Name, human.Clip(strings.Join(streams, ", ")), fmt.Sprint(c.Subscribers), history(c), human.Age(c.CreatedAt)}
 	})
 }
 
 // history says what a channel keeps of what was published to it.
 func history(c *streamjson.Channel) string {
-	return counted(c.History.Count, "message") + ", " + trimZeros(c.History.Age)
+	return human.Counted(c.History.Count, "message") + ", " + human.TrimZeros(c.History.Age)
 }
 
 func (a *app) channelsShow() *cobra.Command {
@@ -114,7 +115,7 @@ func (a *app) printChannel(c *edda.Channel) error {
 		return a.printJSON(doc)
 	}
 	if err := a.fields(
-		"name", doc.Name, "created", stamp(doc.CreatedAt), "keeps", history(&doc), "subscribers", fmt.Sprint(doc.Subscribers),
+		"name", doc.Name, "created", human.Stamp(doc.CreatedAt), "keeps", history(&doc), "subscribers", fmt.Sprint(doc.Subscribers),
 	); err != nil || len(doc.From) == 0 {
 		return err
 	}
@@ -165,7 +166,7 @@ func (c *channelFlags) read() error {
 		return wrongUse("--history-count is 0, must be at least 1")
 	}
 	var err error
-	if c.spec.History.Age, err = parseAge(c.age); err != nil || c.spec.History.Age <= 0 {
+	if c.spec.History.Age, err = human.ParseDuration(c.age); err != nil || c.spec.History.Age <= 0 {
 		return wrongUse("--history-age is %q, must be a duration above zero such as 90s, 72h or 30d", c.age)
 	}
 	if err := c.spec.Validate(); err != nil {

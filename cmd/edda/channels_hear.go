@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -28,7 +29,7 @@ func (a *app) printLive(messages []*edda.LiveMessage, v *messageView) error {
 				return err
 			}
 		default:
-			rows = append(rows, [5]string{m.Time.UTC().Format(timeLayout), clip(m.Stream), clip(m.Type), clip(m.Key), preview(m)})
+			rows = append(rows, [5]string{m.Time.UTC().Format(timeLayout), human.Clip(m.Stream), human.Clip(m.Type), human.Clip(m.Key), preview(m)})
 		}
 	}
 	v.header = [5]string{"TIME", "STREAM", "TYPE", "KEY", "DATA"}
@@ -69,7 +70,7 @@ interrupted it says how to go on later.`,
 		}
 		s.Gap = func() { fmt.Fprintln(a.stderr, "messages may be missing here: they are not kept any more") }
 		s.Lost = func(err error, in time.Duration) {
-			fmt.Fprintf(a.stderr, "%s: trying again in %s\n", describe(err), short(in))
+			fmt.Fprintf(a.stderr, "%s: trying again in %s\n", describe(err), human.Short(in))
 		}
 		return a.hear(ctx, c, s, &h)
 	})

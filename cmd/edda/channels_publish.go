@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -86,6 +87,6 @@ func (a *app) publishOne(ctx context.Context, c *eddahttp.Client, args []string,
 	if ack.Items[0].Replayed {
 		done = "found"
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s %s (%s)\n", done, plain(ack.Items[0].ID), ack.Durability)
+	_, err = fmt.Fprintf(a.stdout, "%s %s (%s)\n", done, human.Plain(ack.Items[0].ID), ack.Durability)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -23,7 +24,7 @@ func (a *app) channelsPresence() *cobra.Command {
 				return err
 			}
 			return list(a, &eddahttp.Page[streamjson.Presence]{Items: streamjson.NewPresence(there)}, "nobody", []string{"PRINCIPAL", "SINCE"},
-				func(p *streamjson.Presence) []string { return []string{string(p.Principal), age(p.Since)} })
+				func(p *streamjson.Presence) []string { return []string{string(p.Principal), human.Age(p.Since)} })
 		}),
 	}
 }
@@ -76,7 +77,7 @@ func (a *app) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name str
 		what = "may have messages"
 	}
 	if ch.Subscribers > 0 {
-		what = strings.TrimPrefix(what+" and has "+counted(uint64(ch.Subscribers), "subscriber"), " and ")
+		what = strings.TrimPrefix(what+" and has "+human.Counted(ch.Subscribers, "subscriber"), " and ")
 	}
 	if what == "" {
 		return nil

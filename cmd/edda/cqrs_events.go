@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/edda-io/edda/cmd/edda/internal/sagadraw"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/cmd/edda/internal/tracedraw"
 	"github.com/edda-io/edda/cqrs"
 	"github.com/edda-io/edda/internal/eddahttp"
@@ -47,7 +47,7 @@ come from. Flags choose those for which all that is said is true.`,
 				return err
 			}
 			return list(a, &p, "no events", []string{"EVENT", "TYPE", "ABOUT", "VERSION", "COMMAND", "CREATED"}, func(e *cqrs.Event) []string {
-				return []string{e.ID.String(), e.Type, about(e), fmt.Sprint(e.Version), e.CorrelationType, age(e.CreatedAt)}
+				return []string{e.ID.String(), e.Type, about(e), fmt.Sprint(e.Version), e.CorrelationType, human.Age(e.CreatedAt)}
 			})
 		},
 	}
@@ -110,7 +110,7 @@ func (a *app) printEvent(e *cqrs.Event) error {
 		"id", e.ID.String(), "type", e.Type, "about", about(e), "version", fmt.Sprint(e.Version), "broadcaster", e.Broadcaster,
 		"command", e.CorrelationType+" "+e.CommandID.String(), "caused by", cause, "correlation", correlation,
 		"before", names(e.Before), "calls", names(e.Saga), "after", names(e.After), "strong", names(e.Chain),
-		"explain", string(e.Explain), "app version", e.AppVersion, "created", stamp(e.CreatedAt), "position", position,
+		"explain", string(e.Explain), "app version", e.AppVersion, "created", human.Stamp(e.CreatedAt), "position", position,
 	); err != nil {
 		return err
 	}
@@ -181,16 +181,16 @@ func (a *app) printTrace(t *cqrs.Trace) error {
 	for _, r := range t.Roots {
 		walk(r)
 	}
-	count := fmt.Sprintf("%d within %s", events, sagadraw.Duration(last.Sub(first)))
+	count := fmt.Sprintf("%d within %s", events, human.Duration(last.Sub(first)))
 	if events == 1 {
 		count = "1"
 	}
 	if err := a.fields("story", t.CorrelationID, "events", count); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "\n%s", tracedraw.Text(t, plain, time.Now()))
+	fmt.Fprintf(a.stdout, "\n%s", tracedraw.Text(t, time.Now()))
 	if t.Truncated {
-		fmt.Fprintf(a.stderr, "\n  there are more events: %s\n", a.spell("cqrs events --correlation", plain(t.CorrelationID)))
+		fmt.Fprintf(a.stderr, "\n  there are more events: %s\n", a.spell("cqrs events --correlation", human.Plain(t.CorrelationID)))
 	}
 	if dead {
 		fmt.Fprintf(a.stderr, "\n  dead letters: %s\n", a.spell("cqrs dead"))

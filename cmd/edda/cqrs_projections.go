@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/cmd/edda/internal/sagadraw"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/cqrs"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
@@ -46,14 +46,14 @@ func projectionRow(p *cqrs.Projection) []string {
 	if p.Consistency == cqrs.Eventual || p.Kind == "" {
 		behind, handled = "0", fmt.Sprint(p.Events)
 		if p.LagEvents > 0 {
-			behind = fmt.Sprintf("%d, %s", p.LagEvents, sagadraw.Duration(p.Lag))
+			behind = fmt.Sprintf("%d, %s", p.LagEvents, human.Duration(p.Lag))
 		}
 	}
 	if r := p.Rebuild; r != nil {
 		state += fmt.Sprintf(", rebuilding: %d", r.Events)
 	}
 	kind := cmp.Or(string(p.Kind), "unknown")
-	return []string{p.Handler, kind, string(p.Consistency), state, behind, handled, count(p.Waiting), count(p.Dead), clip(p.Error)}
+	return []string{p.Handler, kind, string(p.Consistency), state, behind, handled, count(p.Waiting), count(p.Dead), human.Clip(p.Error)}
 }
 
 // count is a number, or "" for none.
@@ -136,15 +136,15 @@ such.`,
 
 func (a *app) printLetters(p *eddahttp.Page[cqrs.DeadLetter]) error {
 	err := list(a, p, "no dead letters", []string{"HANDLER", "EVENT", "ABOUT", "STATE", "ATTEMPTS", "NEXT", "SINCE", "ERROR"}, func(d *cqrs.DeadLetter) []string {
-		return []string{d.Handler, d.Event.String(), d.Object + "/" + d.Key, d.State, fmt.Sprint(d.Attempts), age(d.NextAt), age(d.UpdatedAt), clip(d.Error)}
+		return []string{d.Handler, d.Event.String(), d.Object + "/" + d.Key, d.State, fmt.Sprint(d.Attempts), human.Age(d.NextAt), human.Age(d.UpdatedAt), human.Clip(d.Error)}
 	})
 	if err != nil || len(p.Items) == 0 {
 		return err
 	}
 	d := &p.Items[0]
 	fmt.Fprintf(a.stderr, "\n  see the event: %s\n  try it again:  %s\n  give it up:    %s\n",
-		a.spell("cqrs trace", d.Event.String()), a.spell("cqrs dead retry", plain(d.Handler), d.Event.String()),
-		a.spell("cqrs dead drop", plain(d.Handler), d.Event.String()))
+		a.spell("cqrs trace", d.Event.String()), a.spell("cqrs dead retry", human.Plain(d.Handler), d.Event.String()),
+		a.spell("cqrs dead drop", human.Plain(d.Handler), d.Event.String()))
 	return nil
 }
 
@@ -270,7 +270,7 @@ func (a *app) printRebuilt(answer *eddahttp.Answer) error {
 	case done.Replaced:
 		outcome = "replaced"
 	}
-	if err := a.fields("rebuilt", strings.Join(done.Handlers, ", "), "events", fmt.Sprint(done.Events), "took", sagadraw.Duration(done.Took), "outcome", outcome); err != nil {
+	if err := a.fields("rebuilt", strings.Join(done.Handlers, ", "), "events", fmt.Sprint(done.Events), "took", human.Duration(done.Took), "outcome", outcome); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)

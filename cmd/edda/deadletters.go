@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -40,7 +41,7 @@ func (a *app) deadLettersList() *cobra.Command {
 				func(d *eddahttp.DeadLetter) []string {
 					return []string{
 						d.ID.String(), address(d.Service, d.Key), d.Method, string(d.Reason),
-						fmt.Sprint(d.Attempts), age(d.DiedAt), clip(d.Detail),
+						fmt.Sprint(d.Attempts), human.Age(d.DiedAt), human.Clip(d.Detail),
 					}
 				})
 		},
@@ -48,15 +49,6 @@ func (a *app) deadLettersList() *cobra.Command {
 	addFilters(cmd.Flags(), &q)
 	cmd.Flags().StringVar(&reason, "reason", "", "only those with this reason")
 	return cmd
-}
-
-// clip shortens text for a table.
-func clip(s string) string {
-	const most = 60
-	if r := []rune(s); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return s
 }
 
 func (a *app) deadLettersShow() *cobra.Command {
@@ -70,12 +62,12 @@ func (a *app) deadLettersShow() *cobra.Command {
 		}
 		if err := a.fields(
 			"id", d.ID.String(), "to", address(d.Service, d.Key)+" "+d.Method, "reason", string(d.Reason),
-			"detail", d.Detail, "attempts", fmt.Sprint(d.Attempts), "died", stamp(d.DiedAt), "content type", d.ContentType,
+			"detail", d.Detail, "attempts", fmt.Sprint(d.Attempts), "died", human.Stamp(d.DiedAt), "content type", d.ContentType,
 		); err != nil {
 			return err
 		}
 		for _, h := range d.Headers {
-			fmt.Fprintf(a.stdout, "%s: %s\n", plain(h.Name), plain(h.Value))
+			fmt.Fprintf(a.stdout, "%s: %s\n", human.Plain(h.Name), human.Plain(h.Value))
 		}
 		payload, err := d.Decode(d.ContentType)
 		if err != nil {

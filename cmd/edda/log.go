@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/engine/filelog"
 	"github.com/edda-io/edda/internal/record"
@@ -144,7 +145,7 @@ func (a *app) dumpRecord(d *dumpedRecord) error {
 	if !d.ID.IsZero() {
 		id = " " + d.ID.String()
 	}
-	_, err := fmt.Fprintf(a.stdout, "%4d %8d  %-27s  %-20s %6d B%s %s\n", d.Partition, d.Position, at, d.Type, d.Bytes, id, plain(d.Text))
+	_, err := fmt.Fprintf(a.stdout, "%4d %8d  %-27s  %-20s %6d B%s %s\n", d.Partition, d.Position, at, d.Type, d.Bytes, id, human.Plain(d.Text))
 	return err
 }
 
@@ -305,7 +306,7 @@ func (a *app) printReport(dir string, r *filelog.Report) error {
 		return err
 	}
 	for _, d := range r.Damage {
-		fmt.Fprintln(a.stdout, plain(d.Error()))
+		fmt.Fprintln(a.stdout, human.Plain(d.Error()))
 	}
 	if len(r.Damage) == 0 {
 		fmt.Fprintln(a.stdout, "no damage")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/record"
 )
 
@@ -71,7 +72,7 @@ func appended(a *record.StreamAppended) string {
 	for _, m := range a.Messages {
 		bytes += len(m)
 	}
-	text := fmt.Sprintf("%s, %s, %d B", shardName(a.Namespace, a.Stream, a.Shard), counted(uint64(len(a.Messages)), "message"), bytes)
+	text := fmt.Sprintf("%s, %s, %d B", shardName(a.Namespace, a.Stream, a.Shard), human.Counted(len(a.Messages), "message"), bytes)
 	if n := len(a.Numbers); n > 0 {
 		text += fmt.Sprintf(", %s's numbers %d to %d", a.Producer, a.Numbers[0], a.Numbers[n-1])
 	}
@@ -83,7 +84,7 @@ func appended(a *record.StreamAppended) string {
 		text += fmt.Sprintf(", if the last offset is %d", a.Expect-2)
 	}
 	if len(a.Starts) > 0 {
-		text += ", " + counted(uint64(len(a.Starts)), "start")
+		text += ", " + human.Counted(len(a.Starts), "start")
 	}
 	return text
 }
@@ -114,7 +115,7 @@ func specText(s *edda.StreamSpec) string {
 func keepsText(r edda.Retention) string {
 	var keeps []string
 	if r.Age > 0 {
-		keeps = append(keeps, trimZeros(r.Age.String()))
+		keeps = append(keeps, human.TrimZeros(r.Age.String()))
 	}
 	if r.Count > 0 {
 		keeps = append(keeps, fmt.Sprintf("%d messages", r.Count))

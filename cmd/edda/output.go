@@ -13,10 +13,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
-	"unicode"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -38,7 +37,7 @@ func (a *app) table(none string, header []string, rows [][]string) error {
 	fmt.Fprintln(w, strings.Join(header, "\t"))
 	for _, row := range rows {
 		for i := range row {
-			row[i] = plain(row[i])
+			row[i] = human.Plain(row[i])
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
@@ -50,7 +49,7 @@ func (a *app) fields(pairs ...string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
-			fmt.Fprintf(w, "%s\t%s\n", pairs[i], plain(pairs[i+1]))
+			fmt.Fprintf(w, "%s\t%s\n", pairs[i], human.Plain(pairs[i+1]))
 		}
 	}
 	return w.Flush()
@@ -82,73 +81,13 @@ func (a *app) sayMore(next string) {
 	}
 }
 
-// plain makes text safe for a terminal and for a table: somebody else wrote it.
-func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case unicode.IsControl(r) || r == unicode.ReplacementChar:
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-	return cmp.Or(s, "-")
-}
-
-// age says how long ago a time was, or how far off it is.
-func age(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	d := time.Since(t)
-	if d < 0 {
-		return "in " + short(-d)
-	}
-	return short(d) + " ago"
-}
-
-// short rounds a duration to what a person wants to know.
-func short(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
-}
-
-// stamp writes a time out, with its age beside it.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano) + " (" + age(t) + ")"
-}
-
-// next says how far off something is, or that nothing but who does it is waited for.
-func next(t time.Time) string {
-	if !t.IsZero() && time.Until(t) <= 0 {
-		return "due"
-	}
-	return age(t)
-}
-
 // describe returns an error's text with its reason, by which it can be looked up.
 func describe(err error) string {
 	e, ok := errors.AsType[*edda.Error](err)
 	if !ok || e.Reason == edda.Internal || e.Reason == edda.Unavailable {
-		return plain(err.Error())
+		return human.Plain(err.Error())
 	}
-	text := plain(err.Error())
+	text := human.Plain(err.Error())
 	if !strings.Contains(text, string(e.Reason)) {
 		text += " (" + string(e.Reason) + ")"
 	}
@@ -225,22 +164,22 @@ func (a *app) hint(e *edda.Error) string {
 	case edda.NoChannel:
 		h := "what there is: " + a.spell("channels ls")
 		if a.channel != "" {
-			h += "\nmake it: " + a.spell("channels create", plain(a.channel))
+			h += "\nmake it: " + a.spell("channels create", human.Plain(a.channel))
 		}
 		return h
 	case edda.NoShard, edda.Conflict:
 		if a.stream == "" {
 			return ""
 		}
-		return "see it: " + a.spell("streams show", plain(a.stream))
+		return "see it: " + a.spell("streams show", human.Plain(a.stream))
 	case edda.NoGroup:
-		return "what there is: " + a.spell("streams groups", plain(a.stream))
+		return "what there is: " + a.spell("streams groups", human.Plain(a.stream))
 	case edda.GroupFull:
-		return "its members: " + a.spell("streams groups", plain(a.stream), plain(a.group))
+		return "its members: " + a.spell("streams groups", human.Plain(a.stream), human.Plain(a.group))
 	case edda.NoSaga:
 		return "what there is: " + a.spell("sagas ls")
 	case edda.NoStep, edda.SagaEnded:
-		return "see it: " + a.spell("sagas show", plain(a.saga))
+		return "see it: " + a.spell("sagas show", human.Plain(a.saga))
 	case edda.NoDeadLetter:
 		if strings.HasPrefix(service, servicePrefix) {
 			return "what there is: " + a.spell("cqrs dead", "--waiting")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -41,7 +42,7 @@ func (a *app) requestsList() *cobra.Command {
 				func(r *edda.Request) []string {
 					return []string{
 						r.ID.String(), string(r.State), address(r.Service, r.Key), r.Method,
-						fmt.Sprint(r.Attempts), age(r.AcceptedAt), next(r.NextAttemptAt),
+						fmt.Sprint(r.Attempts), human.Age(r.AcceptedAt), human.Due(r.NextAttemptAt),
 					}
 				})
 		},
@@ -190,8 +191,8 @@ func (a *app) printRequest(r *edda.Request) error {
 	if r.Error != nil {
 		failure = fmt.Sprintf("%s: %s", r.Error.Reason, r.Error.Message)
 	}
-	due := stamp(r.NextAttemptAt)
-	if next(r.NextAttemptAt) == "due" {
+	due := human.Stamp(r.NextAttemptAt)
+	if human.Due(r.NextAttemptAt) == "due" {
 		due = "due"
 	}
 	return a.fields(
@@ -203,10 +204,10 @@ func (a *app) printRequest(r *edda.Request) error {
 		"principal", string(r.Principal),
 		"correlation", r.CorrelationID,
 		"caused by", r.CausationID.String(),
-		"accepted", stamp(r.AcceptedAt),
-		"started", stamp(r.StartedAt),
+		"accepted", human.Stamp(r.AcceptedAt),
+		"started", human.Stamp(r.StartedAt),
 		"next attempt", due,
-		"completed", stamp(r.CompletedAt),
+		"completed", human.Stamp(r.CompletedAt),
 		"reply", reply,
 		"error", failure,
 	)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/cmd/edda/internal/sagadraw"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -74,7 +73,7 @@ func parseTime(flag, s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	if d, err := parseAge(s); err == nil && d >= 0 {
+	if d, err := human.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
@@ -83,19 +82,6 @@ func parseTime(flag, s string, now time.Time) (time.Time, error) {
 		}
 	}
 	return time.Time{}, wrongUse("%s is %q, must be how long ago (90s, 2h, 7d), a day (2026-11-21), or a time (2026-11-21T09:00:00Z)", flag, s)
-}
-
-// parseAge reads a duration, which may be in days.
-func parseAge(s string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.Atoi(days)
-		const most = 100 * 365
-		if err != nil || n < 0 || n > most {
-			return 0, fmt.Errorf("%q is no number of days", days)
-		}
-		return time.Duration(n) * 24 * time.Hour, nil
-	}
-	return time.ParseDuration(s)
 }
 
 func (a *app) sagasList() *cobra.Command {
@@ -140,14 +126,14 @@ func addQuiet(f *pflag.FlagSet, quiet *bool) {
 func (a *app) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
 	if quiet && !a.json {
 		for i := range p.Items {
-			fmt.Fprintln(a.stdout, plain(p.Items[i].ID))
+			fmt.Fprintln(a.stdout, human.Plain(p.Items[i].ID))
 		}
 		a.sayMore(p.Next)
 		return nil
 	}
 	err := list(a, p, "no sagas", []string{"ID", "NAME", "STATE", "STEPS", "CREATED", "TOOK", "REASON"}, func(s *edda.Saga) []string {
 		return []string{
-			s.ID, s.Name, string(s.State), fmt.Sprintf("%d/%d", s.SucceededCount, s.StepCount), age(s.CreatedAt), took(s), string(s.Reason),
+			s.ID, s.Name, string(s.State), fmt.Sprintf("%d/%d", s.SucceededCount, s.StepCount), human.Age(s.CreatedAt), took(s), string(s.Reason),
 		}
 	})
 	if err != nil || a.json {
@@ -174,7 +160,7 @@ func (a *app) sayWhoWaits(sagas []edda.Saga) error {
 	fmt.Fprintf(a.stderr, "\n%s for a person, because a step could not be undone. See what can be done:\n", what)
 	const most = 3
 	for _, id := range ids[:min(len(ids), most)] {
-		fmt.Fprintf(a.stderr, "  %s\n", a.spell("sagas show", plain(id)))
+		fmt.Fprintf(a.stderr, "  %s\n", a.spell("sagas show", human.Plain(id)))
 	}
 	return nil
 }
@@ -184,7 +170,7 @@ func took(s *edda.Saga) string {
 	if s.StartedAt.IsZero() || s.EndedAt.IsZero() {
 		return ""
 	}
-	return sagadraw.Duration(s.EndedAt.Sub(s.StartedAt))
+	return human.Duration(s.EndedAt.Sub(s.StartedAt))
 }
 
 func (a *app) sagasPrune() *cobra.Command {

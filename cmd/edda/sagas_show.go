@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/cmd/edda/internal/sagadraw"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
@@ -178,13 +179,13 @@ func (a *app) sagaFields(s *edda.Saga) error {
 	}
 	started := ""
 	if s.StartedAt.Sub(s.CreatedAt) > time.Second {
-		started = stamp(s.StartedAt)
+		started = human.Stamp(s.StartedAt)
 	}
 	return a.fields(
 		"id", s.ID, "name", s.Name, "state", state, "why", why,
 		"steps", fmt.Sprintf("%d of %d succeeded", s.SucceededCount, s.StepCount),
 		"principal", string(s.Principal), "correlation", correlation,
-		"created", stamp(s.CreatedAt), "started", started, "deadline", stamp(s.Deadline),
+		"created", human.Stamp(s.CreatedAt), "started", started, "deadline", human.Stamp(s.Deadline),
 	)
 }
 
@@ -198,14 +199,14 @@ func (a *app) sagaHints(s *edda.Saga) []string {
 			hints = append(hints, "    "+c)
 		}
 	}
-	id := plain(s.ID)
+	id := human.Plain(s.ID)
 	if s.State == edda.SagaCreated {
 		say("It was not started:", a.spell("sagas start --id", id))
 	}
 	said := 0
 	for i := range s.Steps {
 		t := &s.Steps[i]
-		step := plain(t.ID)
+		step := human.Plain(t.ID)
 		if said == most {
 			break
 		}
@@ -221,7 +222,7 @@ func (a *app) sagaHints(s *edda.Saga) []string {
 				a.spell("sagas complete", id, step, "RESULT"), a.spell("sagas fail", id, step, "MESSAGE"))
 			said++
 		case t.SagaID != "" && (t.State == edda.StepFailed || t.State == edda.StepCompensating):
-			say("Step "+step+" is a saga:", a.spell("sagas show", plain(t.SagaID)))
+			say("Step "+step+" is a saga:", a.spell("sagas show", human.Plain(t.SagaID)))
 			said++
 		}
 	}
@@ -235,7 +236,7 @@ func (a *app) follow(cmd *cobra.Command, client *eddahttp.Client, id string, mos
 	s, err := a.awaitSaga(cmd.Context(), client, id, most, v)
 	switch {
 	case err != nil && cmd.Context().Err() != nil:
-		return &interruption{"the saga goes on: " + a.spell("sagas show", plain(id), "--wait")}
+		return &interruption{"the saga goes on: " + a.spell("sagas show", human.Plain(id), "--wait")}
 	case err != nil:
 		return err
 	}
@@ -250,7 +251,7 @@ func (a *app) follow(cmd *cobra.Command, client *eddahttp.Client, id string, mos
 	case s.State.Ended():
 		return fmt.Errorf("saga %s is %s", id, s.State)
 	default:
-		return fmt.Errorf("saga %s is %s after %s", id, s.State, sagadraw.Duration(time.Since(began)))
+		return fmt.Errorf("saga %s is %s after %s", id, s.State, human.Duration(time.Since(began)))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -139,17 +140,17 @@ func (a *app) afterStart(cmd *cobra.Command, client *eddahttp.Client, s *startin
 	case a.json && !waits:
 		return a.printJSON(saga)
 	case s.quiet && !a.json:
-		fmt.Fprintln(a.stdout, plain(saga.ID))
+		fmt.Fprintln(a.stdout, human.Plain(saga.ID))
 	case !a.json:
-		fmt.Fprintf(a.stdout, "%s %s\n", done, plain(saga.ID))
+		fmt.Fprintf(a.stdout, "%s %s\n", done, human.Plain(saga.ID))
 	}
 	if waits {
 		return a.follow(cmd, client, saga.ID, s.wait.most, view{quiet: s.quiet})
 	}
 	if !s.quiet {
-		fmt.Fprintf(a.stderr, "  see it: %s\n", a.spell("sagas show", plain(saga.ID)))
+		fmt.Fprintf(a.stderr, "  see it: %s\n", a.spell("sagas show", human.Plain(saga.ID)))
 		if done == "created" {
-			fmt.Fprintf(a.stderr, "  start it: %s\n", a.spell("sagas start --id", plain(saga.ID)))
+			fmt.Fprintf(a.stderr, "  start it: %s\n", a.spell("sagas start --id", human.Plain(saga.ID)))
 		}
 	}
 	return nil
@@ -183,7 +184,7 @@ standard input. They may come after any steps of the saga, and each other.`,
 			if a.json {
 				return a.printJSON(saga)
 			}
-			_, err = fmt.Fprintf(a.stdout, "added to %s, which has %d steps now\n", plain(saga.ID), saga.StepCount)
+			_, err = fmt.Fprintf(a.stdout, "added to %s, which has %d steps now\n", human.Plain(saga.ID), saga.StepCount)
 			return err
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -84,7 +85,7 @@ func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string
 	case a.json:
 		return nil
 	}
-	_, err = fmt.Fprintf(a.stdout, "cancelled %s: it is %s\n", plain(s.ID), s.State)
+	_, err = fmt.Fprintf(a.stdout, "cancelled %s: it is %s\n", human.Plain(s.ID), s.State)
 	return err
 }
 
@@ -180,7 +181,7 @@ func (a *app) finish(args []string, done string, do func(c *eddahttp.Client) (*e
 	if a.json {
 		return nil
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s %s of %s\n", done, plain(args[1]), plain(args[0]))
+	_, err = fmt.Fprintf(a.stdout, "%s %s of %s\n", done, human.Plain(args[1]), human.Plain(args[0]))
 	return err
 }
 
@@ -223,7 +224,7 @@ func (a *app) withCompensation(action edda.CompensationAction, short, long strin
 			if a.json {
 				return a.printJSON(s)
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s %s of %s, which is %s now\n", actedWords[action], plain(args[1]), plain(s.ID), s.State)
+			_, err = fmt.Fprintf(a.stdout, "%s %s of %s, which is %s now\n", actedWords[action], human.Plain(args[1]), human.Plain(s.ID), s.State)
 			return err
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -115,7 +116,7 @@ func serviceState(s *edda.ServiceInfo, n silent) string {
 	case s.Paused:
 		return "paused"
 	case s.StoppedKeyCount > 0:
-		return counted(uint64(s.StoppedKeyCount), "key") + " stopped"
+		return human.Counted(s.StoppedKeyCount, "key") + " stopped"
 	case s.Workers <= n[s.Name]:
 		return "no worker"
 	default:

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -77,7 +77,7 @@ func (a *app) streamsList() *cobra.Command {
 func (a *app) printStreams(p *eddahttp.Page[streamjson.Stream], quiet bool) error {
 	if quiet && !a.json {
 		for i := range p.Items {
-			fmt.Fprintln(a.stdout, plain(p.Items[i].Name))
+			fmt.Fprintln(a.stdout, human.Plain(p.Items[i].Name))
 		}
 		a.sayMore(p.Next)
 		return nil
@@ -86,8 +86,8 @@ func (a *app) printStreams(p *eddahttp.Page[streamjson.Stream], quiet bool) erro
 		func(s *streamjson.Stream) []string {
 			messages, bytes := kept(s)
 			return []string{
-				s.Name, fmt.Sprint(max(len(s.Shards), len(s.Offsets))), fmt.Sprint(messages), size(bytes), fmt.Sprint(len(s.Groups)),
-				keeps(s.Retention), age(s.CreatedAt),
+				s.Name, fmt.Sprint(max(len(s.Shards), len(s.Offsets))), fmt.Sprint(messages), human.Size(bytes), fmt.Sprint(len(s.Groups)),
+				keeps(s.Retention), human.Age(s.CreatedAt),
 			}
 		})
 }
@@ -108,51 +108,15 @@ func keeps(r *streamjson.Retention) string {
 	}
 	var limits []string
 	if r.Age != "" {
-		limits = append(limits, trimZeros(r.Age))
+		limits = append(limits, human.TrimZeros(r.Age))
 	}
 	if r.Count > 0 {
-		limits = append(limits, counted(r.Count, "message"))
+		limits = append(limits, human.Counted(r.Count, "message"))
 	}
 	if r.Bytes > 0 {
-		limits = append(limits, size(r.Bytes))
+		limits = append(limits, human.Size(r.Bytes))
 	}
 	return strings.Join(limits, ", ")
-}
-
-// trimZeros writes 72h0m0s as 72h.
-func trimZeros(d string) string {
-	if rest, ok := strings.CutSuffix(d, "m0s"); ok {
-		d = rest + "m"
-	}
-	if rest, ok := strings.CutSuffix(d, "h0m"); ok {
-		d = rest + "h"
-	}
-	return d
-}
-
-// counted writes a number of things.
-func counted(n uint64, what string) string {
-	switch n {
-	case 0:
-		return "no " + what + "s"
-	case 1:
-		return "1 " + what
-	default:
-		return fmt.Sprintf("%d %ss", n, what)
-	}
-}
-
-// size writes a number of bytes for people.
-func size(n uint64) string {
-	units := []string{"KiB", "MiB", "GiB", "TiB"}
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f := float64(n) / (1 << 10)
-	for f >= 1<<10 && len(units) > 1 {
-		f, units = f/(1<<10), units[1:]
-	}
-	return strings.Replace(fmt.Sprintf("%.1f %s", f, units[0]), ".0 ", " ", 1)
 }
 
 func (a *app) streamsShow() *cobra.Command {
@@ -176,7 +140,7 @@ func (a *app) printStream(s *edda.Stream) error {
 		return a.printJSON(doc)
 	}
 	if err := a.fields(
-		"name", doc.Name, "created", stamp(doc.CreatedAt), "keeps", keeps(doc.Retention), "knows ids for", trimZeros(doc.Dedupe),
+		"name", doc.Name, "created", human.Stamp(doc.CreatedAt), "keeps", keeps(doc.Retention), "knows ids for", human.TrimZeros(doc.Dedupe),
 		"only shards", strings.Join(doc.Shards, ", "), "groups", strings.Join(doc.Groups, ", "),
 	); err != nil {
 		return err
@@ -187,7 +151,7 @@ func (a *app) printStream(s *edda.Stream) error {
 	var rows [][]string
 	for _, shard := range slices.Sorted(maps.Keys(doc.Offsets)) {
 		o := doc.Offsets[shard]
-		rows = append(rows, []string{shard, fmt.Sprint(o.First), fmt.Sprint(o.End), fmt.Sprint(o.End - o.First), size(o.Bytes)})
+		rows = append(rows, []string{shard, fmt.Sprint(o.First), fmt.Sprint(o.End), fmt.Sprint(o.End - o.First), human.Size(o.Bytes)})
 	}
 	fmt.Fprintln(a.stdout)
 	return a.table("", []string{"SHARD", "FIRST", "END", "MESSAGES", "BYTES"}, rows)
@@ -216,7 +180,7 @@ func (s *streamFlags) read(flags *pflag.FlagSet) error {
 		if !flags.Changed(d.flag) {
 			continue
 		}
-		v, err := parseAge(d.text)
+		v, err := human.ParseDuration(d.text)
 		if err != nil || v <= 0 {
 			return wrongUse("--%s is %q, must be a duration above zero such as 90s, 72h or 30d", d.flag, d.text)
 		}
@@ -226,7 +190,7 @@ func (s *streamFlags) read(flags *pflag.FlagSet) error {
 		return wrongUse("--retain-count is 0, must be at least 1: leave it out for no limit")
 	}
 	if flags.Changed("retain-bytes") {
-		n, err := setting.ParseNumber(s.bytes)
+		n, err := human.ParseNumber(s.bytes)
 		if err != nil || n < 1 {
 			return wrongUse("--retain-bytes is %q, must be a number above zero such as 65536, 64KiB or 1GiB", s.bytes)
 		}
@@ -278,7 +242,7 @@ func (a *app) sayMade(created bool, what string) {
 	if created {
 		done = "created"
 	}
-	fmt.Fprintf(a.stdout, "%s %s\n\n", done, plain(what))
+	fmt.Fprintf(a.stdout, "%s %s\n\n", done, human.Plain(what))
 }
 
 // parsePlace reads where in a stream: start, end, an offset, or a point in time.

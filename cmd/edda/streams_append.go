@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 	"github.com/edda-io/edda/stream"
@@ -191,7 +192,7 @@ func (a *app) sayAppended(at *edda.Appended, d edda.Durability, write func([]byt
 	if at.Shard != edda.DefaultShard {
 		where += " of shard " + at.Shard
 	}
-	_, _ = write(fmt.Appendf(nil, "%s %s at %s (%s)\n", done, plain(at.ID), plain(where), d)) // as with everything that is said
+	_, _ = write(fmt.Appendf(nil, "%s %s at %s (%s)\n", done, human.Plain(at.ID), human.Plain(where), d)) // as with everything that is said
 }
 
 // awaitReply prints the reply to a message.
@@ -200,7 +201,7 @@ func (a *app) awaitReply(ctx context.Context, c *eddahttp.Client, f *appendFlags
 	switch reason := edda.ReasonOf(err); {
 	case reason == edda.NoMessage || reason == edda.NoStream: // the reply makes the stream
 		return fmt.Errorf("no reply came to %s within %v; the message is stored and may be handled yet: ask for it again with the same --id %s",
-			f.replies.Name, f.wait, plain(id))
+			f.replies.Name, f.wait, human.Plain(id))
 	case err != nil:
 		return err
 	}
@@ -214,5 +215,5 @@ func (a *app) awaitReply(ctx context.Context, c *eddahttp.Client, f *appendFlags
 	if json.Unmarshal(m.Payload, &why) != nil || why.Message == "" {
 		return fmt.Errorf("the reply is an error")
 	}
-	return fmt.Errorf("the reply is an error: %s (%s)", plain(why.Message), plain(why.Reason))
+	return fmt.Errorf("the reply is an error: %s (%s)", human.Plain(why.Message), human.Plain(why.Reason))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -116,9 +117,9 @@ func (a *app) printGroup(g *edda.Group) error {
 		members += fmt.Sprintf(", at most %d", doc.MaxMembers)
 	}
 	if err := a.fields(
-		"group", doc.Name, "stream", doc.Stream, "created", stamp(doc.CreatedAt), "lag", fmt.Sprint(doc.Lag),
+		"group", doc.Name, "stream", doc.Stream, "created", human.Stamp(doc.CreatedAt), "lag", fmt.Sprint(doc.Lag),
 		"pending", fmt.Sprint(doc.Pending), "members", members,
-		"processing timeout", trimZeros(doc.ProcessingTimeout), "idle timeout", trimZeros(doc.IdleTimeout), "attempts", attempts(doc.Retry),
+		"processing timeout", human.TrimZeros(doc.ProcessingTimeout), "idle timeout", human.TrimZeros(doc.IdleTimeout), "attempts", attempts(doc.Retry),
 	); err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (a *app) printGroup(g *edda.Group) error {
 	}
 	var rows [][]string
 	for _, m := range doc.Members {
-		rows = append(rows, []string{m.Name, fmt.Sprint(m.Leases), age(m.LastSeen)})
+		rows = append(rows, []string{m.Name, fmt.Sprint(m.Leases), human.Age(m.LastSeen)})
 	}
 	fmt.Fprintln(a.stdout)
 	return a.table("", []string{"MEMBER", "LEASES", "LAST SEEN"}, rows)
@@ -288,10 +289,10 @@ func (a *app) mayRemoveGroup(g *edda.Group) error {
 		}
 	}
 	if doc.Pending > 0 {
-		has = append(has, counted(uint64(doc.Pending), "pending message"))
+		has = append(has, human.Counted(doc.Pending, "pending message"))
 	}
 	if n := len(doc.Members); n > 0 {
-		has = append(has, counted(uint64(n), "member"))
+		has = append(has, human.Counted(n, "member"))
 	}
 	if len(has) == 0 {
 		return nil

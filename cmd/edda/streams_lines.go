@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -273,14 +274,14 @@ func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err 
 		}
 		return err
 	}
-	text := fmt.Sprintf("%s %s to %s in %s", done, counted(uint64(s.Lines-s.Replayed), "message"), plain(to), short(time.Duration(s.Seconds*float64(time.Second))))
+	text := fmt.Sprintf("%s %s to %s in %s", done, human.Counted(s.Lines-s.Replayed, "message"), human.Plain(to), human.Short(time.Duration(s.Seconds*float64(time.Second))))
 	if n := s.Lines - s.Replayed; n > 0 {
 		text += fmt.Sprintf(" (%.0f/s)", float64(n)/max(s.Seconds, 1e-6))
 	}
 	if s.First != nil {
 		text += ", at " + offsets(*s.First, *s.Last)
 		if s.Shard != edda.DefaultShard {
-			text += " of shard " + plain(s.Shard)
+			text += " of shard " + human.Plain(s.Shard)
 		}
 	}
 	if s.Replayed > 0 {
@@ -294,7 +295,7 @@ func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err 
 	case edda.ReasonOf(err) == edda.OutcomeUnknown:
 		fmt.Fprintf(a.stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)
 	case s.Lines > 0:
-		fmt.Fprintf(a.stderr, "to go on, leave out the first %s: tail -n +%d\n", counted(uint64(s.Lines), "line"), s.Lines+1)
+		fmt.Fprintf(a.stderr, "to go on, leave out the first %s: tail -n +%d\n", human.Counted(s.Lines, "line"), s.Lines+1)
 	}
 	return err
 }

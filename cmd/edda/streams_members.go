@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -117,7 +118,7 @@ func (a *app) printDeliveries(got []edda.Delivery, r *consuming) error {
 				return err
 			}
 		default:
-			row := []string{d.Shard, fmt.Sprint(d.Offset), fmt.Sprint(d.Attempt), clip(d.Type), clip(d.Key), d.Lease, clip(preview(&d.StreamMessage))}
+			row := []string{d.Shard, fmt.Sprint(d.Offset), fmt.Sprint(d.Attempt), human.Clip(d.Type), human.Clip(d.Key), d.Lease, human.Clip(preview(&d.StreamMessage))}
 			rows = append(rows, row)
 		}
 	}
@@ -128,7 +129,7 @@ func (a *app) printDeliveries(got []edda.Delivery, r *consuming) error {
 }
 
 // leases writes a number of leases.
-func leases(n int) string { return counted(uint64(n), "lease") }
+func leases(n int) string { return human.Counted(n, "lease") }
 
 // settle makes a command that says something of leases.
 func (a *app) settle(
@@ -194,10 +195,10 @@ func (a *app) printSettled(s *edda.Settled, done string) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.stdout, "%s %s\n", done, counted(uint64(s.Done), "message"))
+		fmt.Fprintf(a.stdout, "%s %s\n", done, human.Counted(s.Done, "message"))
 	}
 	if len(s.Stale) == 0 {
 		return nil
 	}
-	return errors.New("had ended before, and was not changed: lease " + plain(strings.Join(s.Stale, ", ")))
+	return errors.New("had ended before, and was not changed: lease " + human.Plain(strings.Join(s.Stale, ", ")))
 }

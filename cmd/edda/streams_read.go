@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -56,7 +57,7 @@ func (a *app) printMessages(messages []edda.StreamMessage, v *messageView) error
 				return err
 			}
 		default:
-			rows = append(rows, [5]string{fmt.Sprint(m.Offset), m.Time.UTC().Format(timeLayout), clip(m.Type), clip(m.Key), preview(m)})
+			rows = append(rows, [5]string{fmt.Sprint(m.Offset), m.Time.UTC().Format(timeLayout), human.Clip(m.Type), human.Clip(m.Key), preview(m)})
 		}
 	}
 	v.header = [5]string{"OFFSET", "TIME", "TYPE", "KEY", "DATA"}
@@ -81,7 +82,7 @@ func preview(m *edda.StreamMessage) string {
 		b = whole(b[:previewBytes])
 	}
 	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 {
-		return strings.TrimSpace(fmt.Sprintf("%s %s", size(uint64(len(m.Payload))), m.ContentType))
+		return strings.TrimSpace(fmt.Sprintf("%s %s", human.Size(uint64(len(m.Payload))), m.ContentType))
 	}
 	if len(b) < len(m.Payload) {
 		return string(b) + "…"
@@ -113,7 +114,7 @@ func (a *app) printRows(rows [][5]string, v *messageView) error {
 	}
 	for i := range rows {
 		for k := range rows[i] {
-			rows[i][k] = plain(rows[i][k])
+			rows[i][k] = human.Plain(rows[i][k])
 			v.widths[k] = max(v.widths[k], utf8.RuneCountInString(rows[i][k]))
 		}
 	}
@@ -121,19 +122,11 @@ func (a *app) printRows(rows [][5]string, v *messageView) error {
 	var b strings.Builder
 	for _, r := range rows {
 		line := fmt.Sprintf("%-*s  %-*s  %-*s  %-*s  %s", v.widths[0], r[0], v.widths[1], r[1], v.widths[2], r[2], v.widths[3], r[3], r[4])
-		b.WriteString(clipTo(line, columns))
+		b.WriteString(human.ClipTo(line, columns))
 		b.WriteByte('\n')
 	}
 	_, err := fmt.Fprint(a.stdout, b.String())
 	return err
-}
-
-// clipTo shortens a line to so many columns; 0 is no limit.
-func clipTo(s string, columns int) string {
-	if columns <= 0 || utf8.RuneCountInString(s) <= columns {
-		return s
-	}
-	return string([]rune(s)[:columns-1]) + "…"
 }
 
 // reading are the flags of streams read, and of channels history.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -80,7 +81,7 @@ func (a *app) printRemoved(name string) error {
 	if a.json {
 		return a.printJSON(map[string]string{"removed": name})
 	}
-	_, err := fmt.Fprintf(a.stdout, "removed %s\n", plain(name))
+	_, err := fmt.Fprintf(a.stdout, "removed %s\n", human.Plain(name))
 	return err
 }
 
@@ -91,7 +92,7 @@ func (a *app) mayRemove(s *edda.Stream) error {
 	if messages == 0 && len(s.Groups) == 0 {
 		return nil
 	}
-	what := fmt.Sprintf("stream %s has %s and %s", s.Name, counted(messages, "message"), counted(uint64(len(s.Groups)), "group"))
+	what := fmt.Sprintf("stream %s has %s and %s", s.Name, human.Counted(messages, "message"), human.Counted(len(s.Groups), "group"))
 	return a.agreed(what)
 }
 
@@ -114,7 +115,7 @@ func asksPeople(r io.Reader) bool {
 
 // confirm asks, and reports whether the answer is yes.
 func confirm(r io.Reader, w io.Writer, question string) bool {
-	fmt.Fprintf(w, "%s [y/N] ", plain(question))
+	fmt.Fprintf(w, "%s [y/N] ", human.Plain(question))
 	var answer string
 	if _, err := fmt.Fscanln(r, &answer); err != nil {
 		return false // whatever is not yes is no

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 )
 
 // sayUsage has a command and those below it say what would be right when it gets too few
@@ -22,7 +22,7 @@ func (a *app) sayUsage(cmd *cobra.Command) {
 				return err // a check of our own says more
 			}
 			usage := a.program + strings.TrimPrefix(strings.TrimSuffix(cmd.UseLine(), " [flags]"), "edda")
-			return fmt.Errorf("got %s, must be as in %s", counted(uint64(len(args)), "argument"), usage)
+			return fmt.Errorf("got %s, must be as in %s", human.Counted(len(args), "argument"), usage)
 		}
 	}
 	for _, c := range cmd.Commands() {
@@ -49,7 +49,7 @@ func badFlag(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		near := setting.Nearest(unknown.GetSpecifiedName(), names)
+		near := human.Nearest(unknown.GetSpecifiedName(), names)
 		if near == "" || unknown.GetSpecifiedShortnames() != "" {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestWrongUse(t *testing.T) {
@@ -201,21 +200,6 @@ func TestNobodyListens(t *testing.T) {
 	for _, want := range []string{"no answer from " + url, "start a node with: edda dev --example", "EDDA_URL"} {
 		if !strings.Contains(r.errOut, want) {
 			t.Errorf("got on stderr:\n%swant %q", r.errOut, want)
-		}
-	}
-}
-
-func TestTextOfOthersIsHarmless(t *testing.T) {
-	if got, want := plain("a\x1b[31mb\nc\xff"), "a\uFFFD[31mb c\uFFFD"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func TestNextAttempt(t *testing.T) {
-	now := time.Now()
-	for at, want := range map[time.Time]string{{}: "", now.Add(-time.Minute): "due", now.Add(90 * time.Minute): "in 1h"} {
-		if got := next(at); got != want {
-			t.Errorf("got %q for %v, want %q", got, at, want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -39,8 +40,8 @@ func (a *app) workersList() *cobra.Command {
 			return list(a, p, "no workers", []string{"ID", "SERVICES", "VERSION", "TRANSPORT", "SLOTS", "IN FLIGHT", "HEARD OF", "STATE"},
 				func(w *edda.WorkerInfo) []string {
 					return []string{
-						w.ID, clip(strings.Join(w.Services, ", ")), w.Version, w.Transport,
-						fmt.Sprint(w.Slots), fmt.Sprint(w.InFlight), age(w.LastBeat), string(w.State),
+						w.ID, human.Clip(strings.Join(w.Services, ", ")), w.Version, w.Transport,
+						fmt.Sprint(w.Slots), fmt.Sprint(w.InFlight), human.Age(w.LastBeat), string(w.State),
 					}
 				})
 		},
@@ -84,14 +85,14 @@ func (a *app) printWorker(w *edda.WorkerInfo) error {
 	if err := a.fields(
 		"id", w.ID, "services", strings.Join(w.Services, ", "), "version", w.Version, "labels", strings.Join(labels, ", "),
 		"transport", w.Transport, "slots", fmt.Sprint(w.Slots), "in flight", fmt.Sprint(w.InFlight),
-		"heard of", stamp(w.LastBeat), "state", string(w.State),
+		"heard of", human.Stamp(w.LastBeat), "state", string(w.State),
 	); err != nil || len(w.Holds) == 0 {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
 	rows := make([][]string, len(w.Holds))
 	for i, h := range w.Holds {
-		rows[i] = []string{h.Request.String(), address(h.Service, h.Key), h.Method, fmt.Sprint(h.Attempt), age(h.Since)}
+		rows[i] = []string{h.Request.String(), address(h.Service, h.Key), h.Method, fmt.Sprint(h.Attempt), human.Age(h.Since)}
 	}
 	return a.table("", []string{"REQUEST", "TO", "METHOD", "ATTEMPT", "SINCE"}, rows)
 }

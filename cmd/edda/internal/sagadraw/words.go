@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 )
 
 // looks is how a step in a state is shown.
@@ -85,7 +86,7 @@ func took(started, ended time.Time) string {
 	if started.IsZero() || ended.IsZero() {
 		return ""
 	}
-	return Duration(ended.Sub(started))
+	return human.Duration(ended.Sub(started))
 }
 
 // status says where a step stands, beside its mark and its time; "" where those
@@ -124,7 +125,7 @@ func since(started, now time.Time) string {
 	if started.IsZero() || now.Before(started) {
 		return ""
 	}
-	return " for " + Duration(now.Sub(started))
+	return " for " + human.Duration(now.Sub(started))
 }
 
 // problem says why a step, or its compensation, failed; "" when it did not.
@@ -180,28 +181,6 @@ func mayBeUndone(s edda.SagaState, t edda.StepState) bool {
 		return false
 	default:
 		return true
-	}
-}
-
-// Duration writes a duration as briefly as a person wants to know it.
-func Duration(d time.Duration) string {
-	switch {
-	case d < 100*time.Microsecond:
-		return "<0.1ms"
-	case d < 10*time.Millisecond:
-		return fmt.Sprintf("%.1fms", float64(d.Truncate(100*time.Microsecond))/float64(time.Millisecond))
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 	}
 }
 

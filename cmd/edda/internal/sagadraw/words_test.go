@@ -2,21 +2,9 @@ package sagadraw
 
 import (
 	"testing"
-	"time"
 
 	"github.com/edda-io/edda"
 )
-
-func TestDuration(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "<0.1ms", 450 * time.Microsecond: "0.4ms", 9990 * time.Microsecond: "9.9ms", 12 * time.Millisecond: "12ms", 9999 * time.Millisecond: "9.9s",
-		59900 * time.Millisecond: "59s", 61 * time.Second: "1m1s", 25 * time.Hour: "25h0m", 49*time.Hour + time.Minute: "2d1h",
-	} {
-		if got := Duration(d); got != want {
-			t.Errorf("%v: got %q, want %q", d, got, want)
-		}
-	}
-}
 
 func TestWhat(t *testing.T) {
 	queue := &edda.QueueSpec{Stream: "rooms", Success: "cleaned", Failure: "dirty"}

@@ -1,7 +1,6 @@
 package setting
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 )
 
 // definition is one setting. In the file it has its name, each dot a level; in the
@@ -242,7 +242,7 @@ func duration(field func(*Node) *time.Duration) func(*Node, string) error {
 // number sets a field to a number above zero, which may have a unit.
 func number(field func(*Node) *int) func(*Node, string) error {
 	return func(n *Node, v string) (err error) {
-		*field(n), err = ParseNumber(v)
+		*field(n), err = human.ParseNumber(v)
 		return refuse(err != nil || *field(n) < 1, wantNumber)
 	}
 }
@@ -250,7 +250,7 @@ func number(field func(*Node) *int) func(*Node, string) error {
 // size sets a field to a number of bytes from 1 to most.
 func size[N int | int64](most int, field func(*Node) *N) func(*Node, string) error {
 	return func(n *Node, v string) error {
-		i, err := ParseNumber(v)
+		i, err := human.ParseNumber(v)
 		*field(n) = N(i)
 		if most == math.MaxInt {
 			return refuse(err != nil || i < 1, wantSize)
@@ -264,18 +264,6 @@ const (
 	wantNumber = "must be a number above zero, such as 100"
 	wantSize   = "must be a number of bytes above zero, such as 65536 or 64KiB"
 )
-
-// ParseNumber reads a number that may end in KiB, MiB or GiB.
-func ParseNumber(s string) (int, error) {
-	unit := 1
-	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
-		if digits, ok := strings.CutSuffix(s, suffix); ok {
-			s, unit = digits, 1<<(10*(i+1))
-		}
-	}
-	n, err := strconv.Atoi(s)
-	return n * unit, cmp.Or(err, refuse(n > math.MaxInt/unit, "too large"))
-}
 
 // refuse returns an error that says what would be right, if it is to be refused.
 func refuse(bad bool, want string, args ...any) error {

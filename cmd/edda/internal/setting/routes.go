@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/gateway/routegw"
 )
 
@@ -158,7 +159,7 @@ func durationField[T any](field func(*T) *time.Duration) reader[T] {
 
 func numberField[T any, N int | int64](want string, field func(*T) *N) reader[T] {
 	return func(v *T, raw any) error {
-		n, err := ParseNumber(fmt.Sprint(raw))
+		n, err := human.ParseNumber(fmt.Sprint(raw))
 		*field(v) = N(n)
 		return refuse(err != nil || n < 1, "is %v, %s", raw, want)
 	}

@@ -2,9 +2,11 @@ package setting
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/option"
 )
 
@@ -55,4 +57,23 @@ func inFile(field option.Name) string {
 		return strings.ToLower(name)
 	}
 	return strings.ToLower(name[:1]) + name[1:]
+}
+
+// suggest returns what is said of a name that there is not: the one that may have been
+// meant, else those of its group, else all.
+func suggest(given string, names []string) string {
+	if near := human.Nearest(given, names); near != "" {
+		return "did you mean " + near + "?"
+	}
+	if group, _, ok := strings.Cut(given, "."); ok {
+		if of := ofGroup(group, names); len(of) > 0 {
+			names = of
+		}
+	}
+	return "there are " + strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// ofGroup returns the settings of a group.
+func ofGroup(group string, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.HasPrefix(n, group+".") })
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/edda-io/edda/cmd/edda/internal/sagadraw"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/cqrs"
 )
 
@@ -16,10 +16,10 @@ import (
 var marks = map[string]string{"done": "✓", "pending": "·", "waiting": "↻", "dead": "✗", "stopped": "✗"}
 
 // Text draws a trace: each event with the command that it comes from and the handlers that ran,
-// and below it what it brought about. Plain makes text of others safe for a terminal. Now is what
-// the times of next attempts are counted from.
-func Text(t *cqrs.Trace, plain func(string) string, now time.Time) string {
-	d := &drawing{plain: plain, now: now}
+// and below it what it brought about. Now is what the times of next attempts are counted
+// from.
+func Text(t *cqrs.Trace, now time.Time) string {
+	d := &drawing{now: now}
 	for i, root := range t.Roots {
 		if i > 0 {
 			d.b.WriteByte('\n')
@@ -32,7 +32,6 @@ func Text(t *cqrs.Trace, plain func(string) string, now time.Time) string {
 
 type drawing struct {
 	b     strings.Builder
-	plain func(string) string
 	now   time.Time
 	began time.Time // of the root
 }
@@ -59,15 +58,15 @@ func (d *drawing) node(n, parent *cqrs.TraceNode, first, rest string) {
 // head says what happened, to what and when.
 func (d *drawing) head(n, parent *cqrs.TraceNode) string {
 	e := n.Event
-	what := d.plain(e.CorrelationType) + " → " + d.plain(e.Type)
+	what := human.Plain(e.CorrelationType) + " → " + human.Plain(e.Type)
 	if derived(n, parent) {
-		what = d.plain(e.Type) + " (derived)"
+		what = human.Plain(e.Type) + " (derived)"
 	}
-	what += "  " + d.plain(aggregate(e)) + fmt.Sprintf(" v%d", e.Version)
+	what += "  " + human.Plain(aggregate(e)) + fmt.Sprintf(" v%d", e.Version)
 	if parent == nil {
 		what += "  " + e.CreatedAt.UTC().Format(time.RFC3339Nano)
 	} else {
-		what += "  +" + sagadraw.Duration(max(e.CreatedAt.Sub(d.began), 0))
+		what += "  +" + human.Duration(max(e.CreatedAt.Sub(d.began), 0))
 	}
 	if n.Asked {
 		what += "  ◄"
@@ -115,13 +114,13 @@ func (d *drawing) add(lines []string, what string, names []string) []string {
 	if len(names) == 0 {
 		return lines
 	}
-	return append(lines, what+d.plain(strings.Join(names, ", ")))
+	return append(lines, what+human.Plain(strings.Join(names, ", ")))
 }
 
 // later says what has become of the event with an eventual handler.
 func (d *drawing) later(h cqrs.Handled) string {
 	_, name, _ := strings.Cut(h.Handler, "/")
-	text := cmp.Or(marks[h.State], "?") + " " + d.plain(name)
+	text := cmp.Or(marks[h.State], "?") + " " + human.Plain(name)
 	var more []string
 	switch h.State {
 	case "done", "pending":
@@ -132,13 +131,13 @@ func (d *drawing) later(h cqrs.Handled) string {
 			more = append(more, fmt.Sprintf("failed %s", times(h.Attempts)))
 		}
 		if wait := h.NextAt.Sub(d.now); wait > 0 {
-			more = append(more, "again in "+sagadraw.Duration(wait))
+			more = append(more, "again in "+human.Duration(wait))
 		}
 	default:
 		more = append(more, h.State, "failed "+times(h.Attempts))
 	}
 	if h.Error != "" {
-		more = append(more, d.plain(h.Error))
+		more = append(more, human.Plain(h.Error))
 	}
 	return text + " (" + strings.Join(more, ", ") + ")"
 }

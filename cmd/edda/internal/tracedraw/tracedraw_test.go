@@ -1,7 +1,6 @@
 package tracedraw_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -45,20 +44,19 @@ func TestText(t *testing.T) {
 │ calls   crm
 │ after   Users.addRef
 │ strong  Profiles.save, Friends.add
-│ later   ✓ Log.write  · Search.index  ↻ Mail.send (waits, failed 2 times, again in 1m0s, no post_)  ↻ Bill.write (waits)  ✗ Fax.send (dead, failed once, busy)
+│ later   ✓ Log.write  · Search.index  ↻ Mail.send (waits, failed 2 times, again in 1m0s, no post )  ↻ Bill.write (waits)  ✗ Fax.send (dead, failed once, busy)
 ├─ create.friend → friend.created  Friend.list/42 and 2 more v2  +3.0ms  ◄
 │  │ event   00000000-0000-0000-0000-000000000002
 │  │ before  Friends.check
 │  └─ friend.told (derived)  Friend/42 v3  +3.0ms
 │       event   00000000-0000-0000-0000-000000000003
-└─ greet_[31m → greeted  User/42 v4  +1m30s
+└─ greet�[31m → greeted  User/42 v4  +1m30s
      event   00000000-0000-0000-0000-000000000004
 
 create.user → user.7.created  User/42 v5  2026-11-21T10:00:00.123Z
   event   00000000-0000-0000-0000-000000000005
 `
-	plain := func(s string) string { return strings.NewReplacer("\x1b", "_", "\n", "_").Replace(s) }
-	if got := tracedraw.Text(trace, plain, began); got != want {
+	if got := tracedraw.Text(trace, began); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

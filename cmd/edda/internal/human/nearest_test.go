@@ -1,9 +1,9 @@
-package setting_test
+package human_test
 
 import (
 	"testing"
 
-	"github.com/edda-io/edda/cmd/edda/internal/setting"
+	"github.com/edda-io/edda/cmd/edda/internal/human"
 )
 
 func TestNearest(t *testing.T) {
@@ -12,7 +12,7 @@ func TestNearest(t *testing.T) {
 		"listn": "listen", "Listen": "listen", "lisetn": "listen", "log-level": "logLevel", "log.level": "logLevel", "tls.crt": "tls.cert",
 		"keyQueue": "limits.keyQueue", "rate": "live.rate", "dirs": "dir", "x": "", "frobnicate": "", "": "", "tls.frob": "",
 	} {
-		if got := setting.Nearest(given, names); got != want {
+		if got := human.Nearest(given, names); got != want {
 			t.Errorf("%q: got %q, want %q", given, got, want)
 		}
 	}

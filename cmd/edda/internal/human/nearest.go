@@ -1,9 +1,6 @@
-package setting
+package human
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // Nearest returns the name that somebody may have meant; "" when none looks like what was
 // given. Capitals make no difference, and the last part of a name with dots will do.
@@ -45,23 +42,4 @@ func distance(a, b string) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
-}
-
-// suggest returns what is said of a name that there is not: the one that may have been
-// meant, else those of its group, else all.
-func suggest(given string, names []string) string {
-	if near := Nearest(given, names); near != "" {
-		return "did you mean " + near + "?"
-	}
-	if group, _, ok := strings.Cut(given, "."); ok {
-		if of := ofGroup(group, names); len(of) > 0 {
-			names = of
-		}
-	}
-	return "there are " + strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
-}
-
-// ofGroup returns the settings of a group.
-func ofGroup(group string, names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.HasPrefix(n, group+".") })
 }
