@@ -44,17 +44,16 @@ come, each on a line of its own, before the reply.`,
 			if parts && c.Async {
 				return wrongUse("--parts waits for what --async does not: leave one out, or read the parts later with requests parts ID")
 			}
-			a.target = c.To
 			client, err := a.client()
 			if err != nil {
 				return err
 			}
 			if parts {
-				return a.callParts(cmd.Context(), client, c, include)
+				return a.aboutService(c.To, a.callParts(cmd.Context(), client, c, include))
 			}
 			answer, err := client.Call(cmd.Context(), c)
 			if err != nil {
-				return err
+				return a.aboutService(c.To, err)
 			}
 			return a.printAnswer(answer, include)
 		},

@@ -29,7 +29,7 @@ that those who were away miss nothing.`
 }
 
 // withChannel is the work of a command whose first argument is a channel. The client is
-// there, and hints know the channel.
+// there.
 func (a *app) withChannel(do func(ctx context.Context, c *eddahttp.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := edda.CheckName("channel", args[0]); err != nil {
@@ -39,9 +39,16 @@ func (a *app) withChannel(do func(ctx context.Context, c *eddahttp.Client, args 
 		if err != nil {
 			return err
 		}
-		a.channel = args[0]
-		return do(cmd.Context(), client, args)
+		return a.aboutChannel(args[0], do(cmd.Context(), client, args))
 	}
+}
+
+// aboutChannel adds to an error what would be right of the channel.
+func (a *app) aboutChannel(channel string, err error) error {
+	if edda.ReasonOf(err) != edda.NoChannel {
+		return err
+	}
+	return withHint(err, "what there is: "+a.spell("channels ls")+"\nmake it: "+a.spell("channels create", human.Plain(channel)))
 }
 
 func (a *app) channelsList() *cobra.Command {

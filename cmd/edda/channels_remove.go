@@ -39,20 +39,27 @@ streams that feed it stay. One that has subscribers or messages goes only when
 somebody says yes, at the terminal or with --yes.`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
-			a.channel = "" // nobody who removes one wants to make it
-			if !yes {
-				if err := a.mayRemoveChannel(ctx, c, args[0]); err != nil {
-					return err
-				}
+			err := a.removeChannel(ctx, c, args[0], yes)
+			if edda.ReasonOf(err) == edda.NoChannel { // nobody who removes one wants to make it
+				return withHint(err, "what there is: "+a.spell("channels ls"))
 			}
-			if err := c.DeleteChannel(ctx, args[0]); err != nil {
-				return err
-			}
-			return a.printRemoved(args[0])
+			return err
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove it whatever it has")
 	return cmd
+}
+
+func (a *app) removeChannel(ctx context.Context, c *eddahttp.Client, name string, yes bool) error {
+	if !yes {
+		if err := a.mayRemoveChannel(ctx, c, name); err != nil {
+			return err
+		}
+	}
+	if err := c.DeleteChannel(ctx, name); err != nil {
+		return err
+	}
+	return a.printRemoved(name)
 }
 
 // mayRemoveChannel asks before a channel goes that somebody may miss.

@@ -62,8 +62,8 @@ func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, erro
 	}
 	switch len(apps) {
 	case 0:
-		a.target = edda.Address{Name: servicePrefix + "NAME"}
-		return "", &edda.Error{Reason: edda.UnknownService, Err: errors.New("the node knows of no app: none has a service cqrs.NAME")}
+		none := &edda.Error{Reason: edda.UnknownService, Err: errors.New("the node knows of no app: none has a service cqrs.NAME")}
+		return "", a.aboutApp(edda.Address{Name: servicePrefix + "NAME"}, none)
 	case 1:
 		return servicePrefix + apps[0], nil
 	}
@@ -83,9 +83,17 @@ func (a *app) ask(ctx context.Context, method string, in, out any) (done bool, e
 	}
 	answer, err := client.Call(ctx, *call)
 	if err != nil {
-		return false, err
+		return false, a.aboutApp(call.To, err)
 	}
-	return a.answered(answer, out)
+	return a.answered(call.To, answer, out)
+}
+
+// aboutApp adds to an error what would be right of the app.
+func (a *app) aboutApp(service edda.Address, err error) error {
+	if edda.ReasonOf(err) == edda.NoDeadLetter {
+		return withHint(err, "what there is: "+a.spell("cqrs dead", "--waiting"))
+	}
+	return a.aboutService(service, err)
 }
 
 func (a *app) cqrsCall(ctx context.Context, c *eddahttp.Client, method string, in any) (*eddahttp.Call, error) {
@@ -93,28 +101,27 @@ func (a *app) cqrsCall(ctx context.Context, c *eddahttp.Client, method string, i
 	if err != nil {
 		return nil, err
 	}
-	a.target = edda.Address{Name: service}
 	b, err := json.Marshal(in)
 	if err != nil {
 		return nil, err
 	}
-	return &eddahttp.Call{To: a.target, Method: method, ContentType: "application/json", Payload: b}, nil
+	return &eddahttp.Call{To: edda.Address{Name: service}, Method: method, ContentType: "application/json", Payload: b}, nil
 }
 
-// answered reads an answer of the app.
-func (a *app) answered(answer *eddahttp.Answer, out any) (done bool, err error) {
+// answered reads an answer of the app that has the service.
+func (a *app) answered(service edda.Address, answer *eddahttp.Answer, out any) (done bool, err error) {
 	r := answer.Reply
 	if r == nil {
 		return false, &edda.Error{Reason: edda.Timeout, RequestID: answer.Ack.ID, Err: errors.New("there is no answer yet")}
 	}
 	if r.Status >= 400 {
-		return false, refused(r)
+		return false, a.aboutApp(service, refused(r))
 	}
 	if a.json {
 		return true, a.printJSON(json.RawMessage(r.Payload))
 	}
 	if err := json.Unmarshal(r.Payload, out); err != nil {
-		return false, fmt.Errorf("read the answer of %s: %w", a.target.Name, err)
+		return false, fmt.Errorf("read the answer of %s: %w", service.Name, err)
 	}
 	return false, nil
 }

@@ -215,15 +215,24 @@ func (a *app) rebuild(ctx context.Context, in any) error {
 	if err != nil {
 		return err
 	}
+	answer, err := a.rebuilt(ctx, client, call)
+	if err != nil {
+		return a.aboutApp(call.To, err)
+	}
+	return a.printRebuilt(call.To, answer)
+}
+
+// rebuilt returns the answer to a rebuild, and says how far it is while it goes on.
+func (a *app) rebuilt(ctx context.Context, client *eddahttp.Client, call *eddahttp.Call) (*eddahttp.Answer, error) {
 	parts, err := client.CallParts(ctx, *call)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = parts.Close() }() // it was read to its end, or its error is known
 	shown := false
 	for part, err := range parts.All() {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var p cqrs.RebuildProgress
 		if a.isTerminal(a.stderr) && json.Unmarshal(part.Payload, &p) == nil {
@@ -234,17 +243,13 @@ func (a *app) rebuild(ctx context.Context, in any) error {
 	if shown {
 		fmt.Fprint(a.stderr, "\r\x1b[K")
 	}
-	answer, err := client.Reply(ctx, parts.RequestID, 0)
-	if err != nil {
-		return err
-	}
-	return a.printRebuilt(answer)
+	return client.Reply(ctx, parts.RequestID, 0)
 }
 
 // printRebuilt says what came of a rebuild, also when what was rebuilt differs.
-func (a *app) printRebuilt(answer *eddahttp.Answer) error {
+func (a *app) printRebuilt(service edda.Address, answer *eddahttp.Answer) error {
 	var done cqrs.Rebuilt
-	printed, failed := a.answered(answer, &done)
+	printed, failed := a.answered(service, answer, &done)
 	switch {
 	case printed:
 		return nil

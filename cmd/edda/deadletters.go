@@ -100,9 +100,8 @@ func (a *app) withIDs(
 				return err
 			}
 			for _, id := range ids {
-				a.asked = id
 				if err := do(client, cmd.Context(), id); err != nil {
-					return err
+					return a.aboutRequest(id, err)
 				}
 				if err := a.printDone(done, id.String()); err != nil {
 					return err

@@ -18,7 +18,7 @@ func (e *interruption) Error() string      { return "interrupted; " + e.what }
 func (*interruption) Is(target error) bool { return target == context.Canceled }
 
 // sayInterrupted says that a command was interrupted, and what may have been done by then.
-func (a *app) sayInterrupted(err error) {
+func (a *app) sayInterrupted(cmd *cobra.Command, err error) {
 	text := "interrupted"
 	if i, ok := errors.AsType[*interruption](err); ok {
 		text = i.Error()
@@ -27,27 +27,19 @@ func (a *app) sayInterrupted(err error) {
 	if edda.ReasonOf(err) != edda.OutcomeUnknown {
 		return
 	}
-	hint := a.mayBeStored()
+	hint := mayBeStored(cmd)
 	if hint == "" {
 		hint = "what was asked for may have been done all the same"
 	}
 	fmt.Fprintf(a.stderr, "  %s\n", hint)
 }
 
-// mayBeStored says how to repeat what may have been stored; empty when nothing keeps the
-// command from doing it twice.
-func (a *app) mayBeStored() string {
-	if a.again == "" {
-		return ""
-	}
-	return "it may have been stored: repeat it only with the same --" + a.again
-}
-
-// repeatFlag returns the flag with which a command may be repeated, if it has one.
-func repeatFlag(cmd *cobra.Command) string {
+// mayBeStored says how to repeat a command that may have stored something; empty when it has
+// no flag that keeps it from doing that twice.
+func mayBeStored(cmd *cobra.Command) string {
 	for _, name := range []string{"idempotency-key", "id"} {
 		if cmd.Flags().Lookup(name) != nil {
-			return name
+			return "it may have been stored: repeat it only with the same --" + name
 		}
 	}
 	return ""

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -103,103 +98,6 @@ func (a *app) spell(words ...string) string {
 		words = append([]string{"--url", a.url}, words...)
 	}
 	return a.program + " " + strings.Join(words, " ")
-}
-
-// hints says what would be right, after an error.
-func (a *app) hints(err error) []string {
-	e, ok := errors.AsType[*edda.Error](err)
-	if !ok {
-		return nil
-	}
-	h := a.hint(e)
-	if !e.RequestID.IsZero() && e.Reason != edda.NoRequest && !strings.Contains(h, e.RequestID.String()) {
-		h = strings.TrimPrefix(h+"\n"+a.spell("requests show", e.RequestID.String()), "\n")
-	}
-	if h == "" {
-		return nil
-	}
-	return strings.Split(h, "\n")
-}
-
-func (a *app) hint(e *edda.Error) string {
-	service, key := cmp.Or(a.target.Name, "SERVICE"), cmp.Or(a.target.Key, "KEY")
-	switch e.Reason {
-	case edda.Unavailable:
-		if errors.Is(e, context.Canceled) {
-			return "" // the node is there
-		}
-		if _, ok := errors.AsType[x509.UnknownAuthorityError](e); ok {
-			return "say with --ca or EDDA_CA which CA the node's certificate is of"
-		}
-		if _, ok := errors.AsType[*tls.CertificateVerificationError](e); ok {
-			return "" // the node is there
-		}
-		if errors.Is(e, http.ErrSchemeMismatch) {
-			return "say so with --url or EDDA_URL"
-		}
-		return "start a node with: " + a.program + " dev --example\nor say where one is with --url or EDDA_URL"
-	case edda.NoService, edda.UnknownService:
-		if strings.HasPrefix(service, servicePrefix) {
-			return "what there is: " + a.spell("services ls") + "\nan app to try: go run ./examples/createuser"
-		}
-		return "what there is: " + a.spell("services ls") + "\nservices to try: " + a.program + " dev --example"
-	case edda.NoMethod:
-		return "its methods: " + a.spell("services show", service)
-	case edda.WrongKind:
-		return "an ordered service is called as SERVICE/KEY, a balanced one as SERVICE"
-	case edda.BadMediaType:
-		return "DATA that is not JSON is sent as text: write it as '{\"n\":1}', or name its type with --content-type"
-	case edda.NoCredentials:
-		return "show a token with --token or EDDA_TOKEN, or a certificate with --client-cert and --client-key"
-	case edda.Timeout:
-		return "it goes on: " + a.spell("requests wait", e.RequestID.String())
-	case edda.Dead:
-		return "see it:   " + a.spell("deadletters show", e.RequestID.String()) +
-			"\nretry it: " + a.spell("deadletters retry", e.RequestID.String()) +
-			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
-	case edda.NoWorkerID:
-		return "who there is: " + a.spell("workers ls")
-	case edda.NoStream:
-		return "what there is: " + a.spell("streams ls")
-	case edda.NoChannel:
-		h := "what there is: " + a.spell("channels ls")
-		if a.channel != "" {
-			h += "\nmake it: " + a.spell("channels create", human.Plain(a.channel))
-		}
-		return h
-	case edda.NoShard, edda.Conflict:
-		if a.stream == "" {
-			return ""
-		}
-		return "see it: " + a.spell("streams show", human.Plain(a.stream))
-	case edda.NoGroup:
-		return "what there is: " + a.spell("streams groups", human.Plain(a.stream))
-	case edda.GroupFull:
-		return "its members: " + a.spell("streams groups", human.Plain(a.stream), human.Plain(a.group))
-	case edda.NoSaga:
-		return "what there is: " + a.spell("sagas ls")
-	case edda.NoStep, edda.SagaEnded:
-		return "see it: " + a.spell("sagas show", human.Plain(a.saga))
-	case edda.NoDeadLetter:
-		if strings.HasPrefix(service, servicePrefix) {
-			return "what there is: " + a.spell("cqrs dead", "--waiting")
-		}
-		return a.spell("requests show", a.asked.String())
-	case edda.NoEvent:
-		return "what there is: " + a.spell("cqrs events")
-	case edda.KeyStopped:
-		return "it is stored, and goes on after: " + a.spell("services resume-key", service, key)
-	case edda.ServicePaused:
-		return "it is stored, and goes on after: " + a.spell("services resume", service)
-	case edda.NoWorker:
-		return "it is stored, and goes on when a worker comes"
-	case edda.OutcomeUnknown:
-		return a.mayBeStored()
-	case edda.IdempotencyMismatch:
-		return "this --idempotency-key belongs to another request: take a new one"
-	default:
-		return ""
-	}
 }
 
 // writeLine writes a payload and sees to it that the line ends.

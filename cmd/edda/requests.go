@@ -92,10 +92,17 @@ func (a *app) withID(use, short string, do func(ctx context.Context, c *eddahttp
 			if err != nil {
 				return err
 			}
-			a.asked = id
-			return do(cmd.Context(), client, id)
+			return a.aboutRequest(id, do(cmd.Context(), client, id))
 		},
 	}
+}
+
+// aboutRequest adds to an error what would be right of the request.
+func (a *app) aboutRequest(id edda.ID, err error) error {
+	if edda.ReasonOf(err) != edda.NoDeadLetter {
+		return err
+	}
+	return withHint(err, a.spell("requests show", id.String()))
 }
 
 func (a *app) requestsShow() *cobra.Command {

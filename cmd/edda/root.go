@@ -46,19 +46,8 @@ type app struct {
 	// urlFlag and namespaceFlag say that these came as flags, which commands to copy must
 	// repeat.
 	urlFlag, namespaceFlag bool
-	// target is what is called, for hints; without a name when nothing is.
-	target edda.Address
-	// asked is the request that a command is about, for hints.
-	asked edda.ID
-	// saga is the saga that a command is about, for hints.
-	saga string
-	// stream, group and channel are what a command is about, for hints.
-	stream, group, channel string
 	// cqrsApp is the app that is asked.
 	cqrsApp string
-	// again names the flag with which a command may be repeated, and does nothing twice;
-	// it is empty when there is none.
-	again string
 	// started says that arguments and flags were right, so that what goes wrong from
 	// then on is the work.
 	started bool
@@ -93,7 +82,7 @@ func run(ctx context.Context, inv invocation) int {
 		return exitFailed
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		a.sayInterrupted(err)
+		a.sayInterrupted(cmd, err)
 		return exitFailed
 	}
 	fmt.Fprintf(inv.stderr, "edda: %s\n", describe(err))
@@ -101,7 +90,7 @@ func run(ctx context.Context, inv invocation) int {
 		fmt.Fprintf(inv.stderr, "  see: %s --help\n", a.path(cmd))
 		return exitUsage
 	}
-	for _, h := range a.hints(err) {
+	for _, h := range a.hints(cmd, err) {
 		fmt.Fprintf(inv.stderr, "  %s\n", h)
 	}
 	return exitFailed
@@ -136,7 +125,7 @@ a time and in order, and keeps reply and state together.
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := cmp.Or(refuseClientFlags(cmd), refuseEmpty(cmd))
-			a.started, a.again = err == nil, repeatFlag(cmd)
+			a.started = err == nil
 			a.urlFlag, a.namespaceFlag = cmd.Flags().Changed("url"), cmd.Flags().Changed("namespace")
 			return err
 		},

@@ -34,6 +34,16 @@ succeeded is undone. docs/sagas.md says all about them.`
 	return g
 }
 
+// aboutSaga adds to an error what would be right of the saga.
+func (a *app) aboutSaga(id string, err error) error {
+	switch edda.ReasonOf(err) {
+	case edda.NoStep, edda.SagaEnded:
+		return withHint(err, "see it: "+a.spell("sagas show", human.Plain(id)))
+	default:
+		return err
+	}
+}
+
 // sagaStates are those that a saga can be in.
 var sagaStates = []string{
 	string(edda.SagaCreated), string(edda.SagaRunning), string(edda.SagaSucceeded), string(edda.SagaCompensating),
@@ -207,9 +217,8 @@ settings say.`,
 				if err := checkSagaID(id); err != nil {
 					return err
 				}
-				a.saga = id
 				if err := client.RemoveSaga(cmd.Context(), id); err != nil {
-					return err
+					return a.aboutSaga(id, err)
 				}
 				if err := a.printDone("removed", id); err != nil {
 					return err

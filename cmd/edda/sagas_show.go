@@ -98,7 +98,6 @@ succeeded.`,
 			if err != nil {
 				return err
 			}
-			a.saga = args[0]
 			if wait.given {
 				return a.follow(cmd, client, args[0], wait.most, v)
 			}

@@ -47,7 +47,6 @@ unless it succeeded.`,
 			if err != nil {
 				return err
 			}
-			a.saga = s.id
 			if len(args) == 0 {
 				return a.startCreated(cmd, client, &s)
 			}
@@ -128,7 +127,7 @@ func (a *app) createSaga(cmd *cobra.Command, client *eddahttp.Client, s *startin
 func (a *app) startCreated(cmd *cobra.Command, client *eddahttp.Client, s *starting) error {
 	saga, err := client.StartSaga(cmd.Context(), s.id)
 	if err != nil {
-		return err
+		return a.aboutSaga(s.id, err)
 	}
 	return a.afterStart(cmd, client, s, saga, "started")
 }
@@ -176,10 +175,9 @@ standard input. They may come after any steps of the saga, and each other.`,
 			if err != nil {
 				return err
 			}
-			a.saga = args[0]
 			saga, err := client.AddSteps(cmd.Context(), args[0], doc)
 			if err != nil {
-				return badDefinition(err)
+				return a.aboutSaga(args[0], badDefinition(err))
 			}
 			if a.json {
 				return a.printJSON(saga)

@@ -69,10 +69,9 @@ func (e *notCancelledError) Error() string {
 }
 
 func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string) error {
-	a.saga = id
 	s, err := client.CancelSaga(ctx, id)
 	if err != nil {
-		return err
+		return a.aboutSaga(id, err)
 	}
 	if a.json {
 		if err := a.printJSON(s); err != nil {
@@ -168,7 +167,7 @@ func (a *app) finish(args []string, done string, do func(c *eddahttp.Client) (*e
 	}
 	answer, err := do(client)
 	if err != nil {
-		return err
+		return a.aboutSaga(args[0], err)
 	}
 	if a.json {
 		if err := a.printJSON(answer); err != nil {
@@ -193,7 +192,6 @@ func (a *app) sagaStep(args []string) (*eddahttp.Client, error) {
 	if err := edda.CheckName("step", args[1]); err != nil {
 		return nil, &usageError{err}
 	}
-	a.saga = args[0]
 	return a.client()
 }
 
@@ -219,7 +217,7 @@ func (a *app) withCompensation(action edda.CompensationAction, short, long strin
 			}
 			s, err := client.Compensate(cmd.Context(), args[0], args[1], action)
 			if err != nil {
-				return err
+				return a.aboutSaga(args[0], err)
 			}
 			if a.json {
 				return a.printJSON(s)

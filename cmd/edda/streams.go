@@ -31,7 +31,7 @@ of them.`
 }
 
 // withStream is the work of a command whose first argument is a stream. The client is
-// there, and hints know the stream.
+// there.
 func (a *app) withStream(do func(ctx context.Context, c *eddahttp.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := edda.CheckName("stream", args[0]); err != nil {
@@ -41,8 +41,19 @@ func (a *app) withStream(do func(ctx context.Context, c *eddahttp.Client, args [
 		if err != nil {
 			return err
 		}
-		a.stream = args[0]
-		return do(cmd.Context(), client, args)
+		return a.aboutStream(args[0], do(cmd.Context(), client, args))
+	}
+}
+
+// aboutStream adds to an error what would be right of the stream.
+func (a *app) aboutStream(stream string, err error) error {
+	switch edda.ReasonOf(err) {
+	case edda.NoShard, edda.Conflict:
+		return withHint(err, "see it: "+a.spell("streams show", human.Plain(stream)))
+	case edda.NoGroup:
+		return withHint(err, "what there is: "+a.spell("streams groups", human.Plain(stream)))
+	default:
+		return err
 	}
 }
 

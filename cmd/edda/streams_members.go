@@ -49,7 +49,6 @@ With --ack they are acknowledged as soon as they are printed.`,
 		if err := r.check(a.json); err != nil {
 			return err
 		}
-		a.group = args[1]
 		return a.consume(ctx, c, &r)
 	})
 	return cmd
@@ -77,6 +76,8 @@ func (a *app) consume(ctx context.Context, c *eddahttp.Client, r *consuming) err
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil // that is how a wait ends, too
+	case edda.ReasonOf(err) == edda.GroupFull:
+		return withHint(err, "its members: "+a.spell("streams groups", human.Plain(r.read.Stream), human.Plain(r.read.Group)))
 	case err != nil:
 		return err
 	}
