@@ -15,6 +15,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/bench"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // errTargetMissed is what `edda bench --check` ends with.
@@ -41,7 +42,7 @@ func newBenchCommand() *cobra.Command {
 			wrap("Rows: "+strings.Join(bench.Names(), ", ")+".", helpWidth),
 		Example:     "  edda bench\n  edda bench --only call --in-flight 1024 --duration 10s --json",
 		Args:        cobra.NoArgs,
-		Annotations: map[string]string{noNode: "true"},
+		Annotations: map[string]string{cli.NoNode: "true"},
 		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl, o := c.Flags(), &f.options
@@ -89,7 +90,7 @@ func (f *benchFlags) run(c *cobra.Command) (err error) {
 	f.options.Durability = edda.Durability(f.durability)
 	f.options.Child = benchChild
 	if err := f.options.Validate(); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
 	asJSON, err := c.Flags().GetBool("json")
 	if err != nil {
@@ -129,17 +130,17 @@ func (f *benchFlags) run(c *cobra.Command) (err error) {
 func (f *benchFlags) refuse(flags *pflag.FlagSet) error {
 	o := &f.options
 	if flags.Changed("duration") && o.Duration <= 0 {
-		return wrongUse("--duration is %v, must be above zero", o.Duration)
+		return cli.WrongUse("--duration is %v, must be above zero", o.Duration)
 	}
 	for name, n := range map[string]int{"completed": o.Completed, "pending": o.Pending} {
 		if flags.Changed(name) && n < 1 {
-			return wrongUse("--%s is %d, must be at least 1", name, n)
+			return cli.WrongUse("--%s is %d, must be at least 1", name, n)
 		}
 	}
 	names := bench.Names()
 	for _, name := range o.Only {
 		if o.Postgres == "" && strings.HasSuffix(name, "-pg") && slices.Contains(names, name) {
-			return wrongUse("row %s needs a PostgreSQL server: name one with --postgres postgres://USER@HOST/DATABASE", name)
+			return cli.WrongUse("row %s needs a PostgreSQL server: name one with --postgres postgres://USER@HOST/DATABASE", name)
 		}
 	}
 	return nil

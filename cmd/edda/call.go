@@ -1,17 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/jsondata"
@@ -29,10 +26,10 @@ DATA is sent as it is; - reads it from standard input. Its content type is JSON
 when it is JSON, else text. A reply whose status is 400 or above is printed too,
 and the exit code is 1. With --parts the parts of the reply are printed as they
 come, each on a line of its own, before the reply.`,
-		Example: `  ` + a.program + ` call users/ada allow '{"email":"ada@example.com"}'
-  ` + a.program + ` call counter/visits add '{"n":1}' --idempotency-key visit-17
-  ` + a.program + ` call slow nap '{"ms":5000}' --async
-  ` + a.program + ` call counter/visits add '{"n":1}' --async --delay 1m`,
+		Example: `  ` + a.Program + ` call users/ada allow '{"email":"ada@example.com"}'
+  ` + a.Program + ` call counter/visits add '{"n":1}' --idempotency-key visit-17
+  ` + a.Program + ` call slow nap '{"ms":5000}' --async
+  ` + a.Program + ` call counter/visits add '{"n":1}' --async --delay 1m`,
 		Args: cobra.RangeArgs(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.fillCall(&c, args, headers); err != nil {
@@ -42,18 +39,18 @@ come, each on a line of its own, before the reply.`,
 				return err
 			}
 			if parts && c.Async {
-				return wrongUse("--parts waits for what --async does not: leave one out, or read the parts later with requests parts ID")
+				return cli.WrongUse("--parts waits for what --async does not: leave one out, or read the parts later with requests parts ID")
 			}
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
 			if parts {
-				return a.aboutService(c.To, a.callParts(cmd.Context(), client, c, include))
+				return a.AboutService(c.To, a.callParts(cmd.Context(), client, c, include))
 			}
 			answer, err := client.Call(cmd.Context(), c)
 			if err != nil {
-				return a.aboutService(c.To, err)
+				return a.AboutService(c.To, err)
 			}
 			return a.printAnswer(answer, include)
 		},
@@ -76,23 +73,23 @@ come, each on a line of its own, before the reply.`,
 func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
 	var err error
 	if c.To, err = edda.ParseAddress(args[0]); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
 	c.Method = args[1]
 	if err := edda.CheckName("method", c.Method); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
-	if err := addHeaders(&c.Headers, headers); err != nil {
+	if err := cli.AddHeaders(&c.Headers, headers); err != nil {
 		return err
 	}
 	if len(args) < 3 {
 		return nil
 	}
-	if c.Payload, err = a.data(args[2]); err != nil {
+	if c.Payload, err = a.Data(args[2]); err != nil {
 		return err
 	}
 	if c.ContentType == "" {
-		c.ContentType = guessType(c.Payload)
+		c.ContentType = cli.GuessType(c.Payload)
 	}
 	return nil
 }
@@ -101,53 +98,15 @@ func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
 func checkTimes(flags *pflag.FlagSet, c *eddahttp.Call) error {
 	switch {
 	case c.Delay < 0:
-		return wrongUse("--delay is %v, must not be negative", c.Delay)
+		return cli.WrongUse("--delay is %v, must not be negative", c.Delay)
 	case flags.Changed("deadline") && c.Deadline <= 0:
-		return wrongUse("--deadline is %v, must be above zero", c.Deadline)
+		return cli.WrongUse("--deadline is %v, must be above zero", c.Deadline)
 	case flags.Changed("wait") && c.Async:
-		return wrongUse("--wait waits for what --async does not: leave one out, or wait later with requests reply ID --wait %v", c.Wait)
+		return cli.WrongUse("--wait waits for what --async does not: leave one out, or wait later with requests reply ID --wait %v", c.Wait)
 	case flags.Changed("wait") && (c.Wait <= 0 || c.Wait%time.Second != 0):
-		return wrongUse("--wait is %v, must be whole seconds, at least 1s; --async does not wait", c.Wait)
+		return cli.WrongUse("--wait is %v, must be whole seconds, at least 1s; --async does not wait", c.Wait)
 	}
 	return nil
-}
-
-// addHeaders reads headers as they stand in flags.
-func addHeaders(to *edda.Headers, headers []string) error {
-	for _, h := range headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok || name == "" || strings.ContainsAny(name, " \t") {
-			return wrongUse("header %q must be 'NAME: VALUE'", h)
-		}
-		to.Add(name, strings.TrimSpace(value))
-	}
-	return nil
-}
-
-// data returns what an argument stands for: itself, or standard input for "-".
-func (a *app) data(arg string) ([]byte, error) {
-	if arg != "-" {
-		return []byte(arg), nil
-	}
-	b, err := io.ReadAll(a.stdin)
-	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
-	}
-	return b, nil
-}
-
-// guessType returns the content type of data that nobody named.
-func guessType(data []byte) string {
-	switch {
-	case len(data) == 0:
-		return ""
-	case json.Valid(data):
-		return "application/json"
-	case utf8.Valid(data):
-		return "text/plain; charset=utf-8"
-	default:
-		return "application/octet-stream"
-	}
 }
 
 // printAnswer prints a reply or an acknowledgement. A reply of status 400 or
@@ -167,17 +126,17 @@ func (a *app) printAnswer(answer *eddahttp.Answer, include bool) error {
 }
 
 func (a *app) printAck(ack *edda.Ack) error {
-	if a.json {
-		return a.printJSON(ack)
+	if a.JSON {
+		return a.PrintJSON(ack)
 	}
-	fmt.Fprintf(a.stdout, "accepted %s (%s)\n", ack.ID, ack.Durability)
-	fmt.Fprintf(a.stderr, "  its reply: %s\n", a.spell("requests reply", ack.ID.String(), "--wait 30s"))
+	fmt.Fprintf(a.Stdout, "accepted %s (%s)\n", ack.ID, ack.Durability)
+	fmt.Fprintf(a.Stderr, "  its reply: %s\n", a.Spell("requests reply", ack.ID.String(), "--wait 30s"))
 	return nil
 }
 
 func (a *app) printReply(r *edda.Reply, d edda.Durability, include bool) error {
-	if a.json {
-		return a.printJSON(struct {
+	if a.JSON {
+		return a.PrintJSON(struct {
 			RequestID   edda.ID          `json:"requestId"`
 			Position    string           `json:"position"`
 			Durability  edda.Durability  `json:"durability"`
@@ -193,16 +152,16 @@ func (a *app) printReply(r *edda.Reply, d edda.Durability, include bool) error {
 		})
 	}
 	if include {
-		if err := a.fields("status", fmt.Sprint(r.Status), "content type", r.ContentType, "request", r.RequestID.String(),
+		if err := a.Fields("status", fmt.Sprint(r.Status), "content type", r.ContentType, "request", r.RequestID.String(),
 			"attempts", fmt.Sprint(r.Attempts), "replayed", yes(r.Replayed), "durability", string(d)); err != nil {
 			return err
 		}
 		for _, h := range r.Headers {
-			fmt.Fprintf(a.stdout, "%s: %s\n", human.Plain(h.Name), human.Plain(h.Value))
+			fmt.Fprintf(a.Stdout, "%s: %s\n", human.Plain(h.Name), human.Plain(h.Value))
 		}
-		fmt.Fprintln(a.stdout)
+		fmt.Fprintln(a.Stdout)
 	}
-	return writeLine(a.stdout, r.Payload)
+	return cli.WriteLine(a.Stdout, r.Payload)
 }
 
 // yes is "yes", or "" for what need not be said.

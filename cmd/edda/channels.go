@@ -10,21 +10,22 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
 func (a *app) channels() *cobra.Command {
-	g := group("channels", "Publish to channels, and hear what comes",
+	g := cli.Group("channels", "Publish to channels, and hear what comes",
 		a.channelsList(), a.channelsCreate(), a.channelsShow(), a.channelsPublish(), a.channelsSubscribe(),
 		a.channelsHistory(), a.channelsPresence(), a.channelsRemove())
 	g.Long = `A channel is a live topic: whoever has subscribed hears what is published to it, and
 what comes to the streams that feed it. What was published it keeps for a while, so
 that those who were away miss nothing.`
-	g.Example = `  ` + a.program + ` channels create chat
-  ` + a.program + ` channels subscribe chat
-  ` + a.program + ` channels publish chat '{"text":"hello"}' --type said`
+	g.Example = `  ` + a.Program + ` channels create chat
+  ` + a.Program + ` channels subscribe chat
+  ` + a.Program + ` channels publish chat '{"text":"hello"}' --type said`
 	return g
 }
 
@@ -33,9 +34,9 @@ that those who were away miss nothing.`
 func (a *app) withChannel(do func(ctx context.Context, c *eddahttp.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := edda.CheckName("channel", args[0]); err != nil {
-			return &usageError{err}
+			return cli.AsWrongUse(err)
 		}
-		client, err := a.client()
+		client, err := a.Client()
 		if err != nil {
 			return err
 		}
@@ -48,7 +49,7 @@ func (a *app) aboutChannel(channel string, err error) error {
 	if edda.ReasonOf(err) != edda.NoChannel {
 		return err
 	}
-	return withHint(err, "what there is: "+a.spell("channels ls")+"\nmake it: "+a.spell("channels create", human.Plain(channel)))
+	return cli.WithHint(err, "what there is: "+a.Spell("channels ls")+"\nmake it: "+a.Spell("channels create", human.Plain(channel)))
 }
 
 func (a *app) channelsList() *cobra.Command {
@@ -59,7 +60,7 @@ func (a *app) channelsList() *cobra.Command {
 		Short: "List channels",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.listing(&q)
+			client, err := a.Listing(&q)
 			if err != nil {
 				return err
 			}
@@ -74,20 +75,20 @@ func (a *app) channelsList() *cobra.Command {
 			return a.printChannels(docs, quiet)
 		},
 	}
-	addPaging(cmd.Flags(), &q)
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names alone")
+	cli.AddPaging(cmd.Flags(), &q)
+	cli.AddQuiet(cmd.Flags(), &quiet, "names")
 	return cmd
 }
 
 func (a *app) printChannels(p *eddahttp.Page[streamjson.Channel], quiet bool) error {
-	if quiet && !a.json {
+	if quiet && !a.JSON {
 		for i := range p.Items {
-			fmt.Fprintln(a.stdout, human.Plain(p.Items[i].Name))
+			fmt.Fprintln(a.Stdout, human.Plain(p.Items[i].Name))
 		}
-		a.sayMore(p.Next)
+		a.SayMore(p.Next)
 		return nil
 	}
-	return list(a, p, "no channels", []string{"NAME", "STREAMS", "SUBSCRIBERS", "KEEPS", "CREATED"}, func(c *streamjson.Channel) []string {
+	return cli.List(a.Invocation, p, "no channels", []string{"NAME", "STREAMS", "SUBSCRIBERS", "KEEPS", "CREATED"}, func(c *streamjson.Channel) []string {
 		streams := make([]string, len(c.From))
 		for i, s := range c.From {
 			streams[i] = s.Stream
@@ -118,10 +119,10 @@ func (a *app) channelsShow() *cobra.Command {
 
 func (a *app) printChannel(c *edda.Channel) error {
 	doc := streamjson.NewChannel(c)
-	if a.json {
-		return a.printJSON(doc)
+	if a.JSON {
+		return a.PrintJSON(doc)
 	}
-	if err := a.fields(
+	if err := a.Fields(
 		"name", doc.Name, "created", human.Stamp(doc.CreatedAt), "keeps", history(&doc), "subscribers", fmt.Sprint(doc.Subscribers),
 	); err != nil || len(doc.From) == 0 {
 		return err
@@ -134,8 +135,8 @@ func (a *app) printChannel(c *edda.Channel) error {
 		}
 		rows[i] = []string{s.Stream, types}
 	}
-	fmt.Fprintln(a.stdout)
-	return a.table("", []string{"STREAM", "TYPES"}, rows)
+	fmt.Fprintln(a.Stdout)
+	return a.Table("", []string{"STREAM", "TYPES"}, rows)
 }
 
 // channelFlags are the flags that say what a channel is to be like.
@@ -158,26 +159,26 @@ func (c *channelFlags) read() error {
 		i := slices.IndexFunc(c.spec.From, func(s edda.ChannelSource) bool { return s.Stream == stream })
 		switch {
 		case stream == "" || some && patterns == "":
-			return wrongUse("--from is %q, must be STREAM, or STREAM=PATTERN such as 'orders=order.*'", text)
+			return cli.WrongUse("--from is %q, must be STREAM, or STREAM=PATTERN such as 'orders=order.*'", text)
 		case i < 0:
 			i = len(c.spec.From)
 			c.spec.From = append(c.spec.From, edda.ChannelSource{Stream: stream})
 		case !some || len(c.spec.From[i].Patterns) == 0:
-			return wrongUse("--from names the stream %q twice, one of them without a pattern, which means all its messages: leave one out", stream)
+			return cli.WrongUse("--from names the stream %q twice, one of them without a pattern, which means all its messages: leave one out", stream)
 		}
 		if some {
 			c.spec.From[i].Patterns = append(c.spec.From[i].Patterns, strings.Split(patterns, ",")...)
 		}
 	}
 	if c.spec.History.Count == 0 {
-		return wrongUse("--history-count is 0, must be at least 1")
+		return cli.WrongUse("--history-count is 0, must be at least 1")
 	}
 	var err error
 	if c.spec.History.Age, err = human.ParseDuration(c.age); err != nil || c.spec.History.Age <= 0 {
-		return wrongUse("--history-age is %q, must be a duration above zero such as 90s, 72h or 30d", c.age)
+		return cli.WrongUse("--history-age is %q, must be a duration above zero such as 90s, 72h or 30d", c.age)
 	}
 	if err := c.spec.Validate(); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
 	return nil
 }
@@ -192,8 +193,8 @@ then, and a stream that is not named feeds it no more.
 
 A pattern says which types of messages are meant, segment by segment: order.placed,
 order.:what for any one segment, order.:what? for one or none, order.* for one or more.`,
-		Example: `  ` + a.program + ` channels create chat --history-count 100 --history-age 7d
-  ` + a.program + ` channels create shop --from orders --from 'stock=item.*,*.empty'`,
+		Example: `  ` + a.Program + ` channels create chat --history-count 100 --history-age 7d
+  ` + a.Program + ` channels create shop --from orders --from 'stock=item.*,*.empty'`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.add(cmd.Flags())
@@ -206,13 +207,13 @@ order.:what for any one segment, order.:what? for one or none, order.* for one o
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(struct {
+		if a.JSON {
+			return a.PrintJSON(struct {
 				Created bool `json:"created"`
 				streamjson.Channel
 			}{created, streamjson.NewChannel(ch)})
 		}
-		a.sayMade(created, ch.Name)
+		a.SayMade(created, ch.Name)
 		return a.printChannel(ch)
 	})
 	return cmd

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -20,8 +21,8 @@ func (a *app) printLive(messages []*edda.LiveMessage, v *messageView) error {
 	for _, live := range messages {
 		m := &live.Message
 		switch {
-		case a.json:
-			if _, err := a.stdout.Write(append(streamjson.Live(live), '\n')); err != nil {
+		case a.JSON:
+			if _, err := a.Stdout.Write(append(streamjson.Live(live), '\n')); err != nil {
 				return err
 			}
 		case v.raw:
@@ -55,8 +56,8 @@ says. With patterns it prints those messages whose type matches one of them.
 When the connection breaks or the node starts anew it says so and goes on where it
 was: no message is printed twice, and none is left out that is still kept. When it is
 interrupted it says how to go on later.`,
-		Example: `  ` + a.program + ` channels subscribe chat
-  ` + a.program + ` channels subscribe shop 'order.:what' '*.empty' --from 1h --json | jq .data`,
+		Example: `  ` + a.Program + ` channels subscribe chat
+  ` + a.Program + ` channels subscribe shop 'order.:what' '*.empty' --from 1h --json | jq .data`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	f := cmd.Flags()
@@ -64,13 +65,13 @@ interrupted it says how to go on later.`,
 	f.IntVar(&h.max, "max", 0, "end after so many messages (default no end)")
 	h.view.add(f)
 	cmd.RunE = a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
-		s, err := h.read(cmd.Flags().Changed("max"), a.json, args)
+		s, err := h.read(cmd.Flags().Changed("max"), a.JSON, args)
 		if err != nil {
 			return err
 		}
-		s.Gap = func() { fmt.Fprintln(a.stderr, "messages may be missing here: they are not kept any more") }
+		s.Gap = func() { fmt.Fprintln(a.Stderr, "messages may be missing here: they are not kept any more") }
 		s.Lost = func(err error, in time.Duration) {
-			fmt.Fprintf(a.stderr, "%s: trying again in %s\n", describe(err), human.Short(in))
+			fmt.Fprintf(a.Stderr, "%s: trying again in %s\n", cli.Describe(err), human.Short(in))
 		}
 		return a.hear(ctx, c, s, &h)
 	})
@@ -80,14 +81,14 @@ interrupted it says how to go on later.`,
 // read checks the flags and arguments.
 func (h *hearing) read(bounded, json bool, args []string) (s eddahttp.Subscribe, err error) {
 	if bounded && h.max < 1 {
-		return s, wrongUse("--max is %d, must be at least 1", h.max)
+		return s, cli.WrongUse("--max is %d, must be at least 1", h.max)
 	}
 	if err := h.view.check(json); err != nil {
 		return s, err
 	}
 	for _, p := range args[1:] {
 		if strings.Contains(p, ",") {
-			return s, wrongUse("pattern %q has a comma: patterns are arguments of their own", p)
+			return s, cli.WrongUse("pattern %q has a comma: patterns are arguments of their own", p)
 		}
 	}
 	s = eddahttp.Subscribe{Channel: args[0], Patterns: args[1:]}
@@ -96,7 +97,7 @@ func (h *hearing) read(bounded, json bool, args []string) (s eddahttp.Subscribe,
 	}
 	probe := edda.Subscribe{Channel: s.Channel, Patterns: s.Patterns, From: s.From}
 	if err := probe.Validate(); err != nil {
-		return s, &usageError{err}
+		return s, cli.AsWrongUse(err)
 	}
 	return s, nil
 }
@@ -107,9 +108,9 @@ func parseLive(text string, now time.Time) (edda.From, error) {
 	if from == "" || from == edda.FromStart || from == edda.FromEnd || from.Resumes() {
 		return from, nil
 	}
-	t, err := parseTime("--from", text, now)
+	t, err := cli.ParseTime("--from", text, now)
 	if err != nil {
-		return "", wrongUse("--from is %q, must be start, end, how long ago (90s, 2h, 7d), a day (2026-11-21), a time (2026-11-21T09:00:00Z), "+
+		return "", cli.WrongUse("--from is %q, must be start, end, how long ago (90s, 2h, 7d), a day (2026-11-21), a time (2026-11-21T09:00:00Z), "+
 			"or a resume point, which begins with p", text)
 	}
 	return edda.FromTime(t), nil
@@ -150,5 +151,5 @@ func (a *app) sayGoOn(s eddahttp.Subscribe, from edda.From) {
 	for _, p := range s.Patterns {
 		words = append(words, "'"+strings.ReplaceAll(p, "'", `'\''`)+"'")
 	}
-	fmt.Fprintf(a.stderr, "to go on: %s\n", a.spell(append(words, "--from", string(from))...))
+	fmt.Fprintf(a.Stderr, "to go on: %s\n", a.Spell(append(words, "--from", string(from))...))
 }

@@ -18,8 +18,8 @@ func (a *app) channelsHistory() *cobra.Command {
 		Short: "Print messages of a channel that are kept",
 		Long: `Prints messages of a channel that are kept, in the order in which subscribers get
 them, from the first one or from where --from says.`,
-		Example: `  ` + a.program + ` channels history chat --from 1h
-  ` + a.program + ` channels history chat --all --json | jq .data`,
+		Example: `  ` + a.Program + ` channels history chat --from 1h
+  ` + a.Program + ` channels history chat --all --json | jq .data`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
@@ -28,7 +28,7 @@ them, from the first one or from where --from says.`,
 	f.BoolVar(&r.all, "all", false, "all there are")
 	r.view.add(f)
 	cmd.RunE = a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
-		if err := r.bounds(cmd.Flags(), a.json); err != nil {
+		if err := r.bounds(cmd.Flags(), a.JSON); err != nil {
 			return err
 		}
 		from, err := parseLive(r.from, time.Now())
@@ -49,12 +49,12 @@ func (a *app) readHistory(ctx context.Context, c *eddahttp.Client, channel strin
 		case err != nil:
 			return err
 		case len(items) == 0 && left == r.limit:
-			fmt.Fprintln(a.stderr, "no messages")
+			fmt.Fprintln(a.Stderr, "no messages")
 			return nil
 		case len(items) == 0:
 			return nil
 		case left == 0:
-			fmt.Fprintf(a.stderr, "there is more: --from %s\n", from)
+			fmt.Fprintf(a.Stderr, "there is more: --from %s\n", from)
 			return nil
 		}
 		if err := a.printLive(items, &r.view); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
@@ -25,16 +26,16 @@ type is JSON when it is JSON, else text. Its type is what patterns match.
 With --lines each line of standard input is a message. They are published in their
 order, many at a time, as fast as they come. With --id too the id of line N is ID-N,
 so that the command can be repeated and publishes nothing twice.`,
-		Example: `  ` + a.program + ` channels publish chat '{"text":"hello"}' --type said
-  tail -f access.log | ` + a.program + ` channels publish access --lines`,
+		Example: `  ` + a.Program + ` channels publish chat '{"text":"hello"}' --type said
+  tail -f access.log | ` + a.Program + ` channels publish access --lines`,
 		Args: cobra.RangeArgs(1, 2),
 	}
 	addPublishing(&f, cmd.Flags())
 	cmd.RunE = a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		if f.lines && len(args) > 1 {
-			return wrongUse("with --lines the messages come from standard input: leave DATA out")
+			return cli.WrongUse("with --lines the messages come from standard input: leave DATA out")
 		}
-		if err := addHeaders(&f.message.Headers, f.headers); err != nil {
+		if err := cli.AddHeaders(&f.message.Headers, f.headers); err != nil {
 			return err
 		}
 		if !f.lines {
@@ -62,21 +63,21 @@ func addPublishing(f *appendFlags, flags *pflag.FlagSet) {
 func (a *app) publishOne(ctx context.Context, c *eddahttp.Client, args []string, m edda.StreamMessage) error {
 	if len(args) > 1 {
 		var err error
-		if m.Payload, err = a.data(args[1]); err != nil {
+		if m.Payload, err = a.Data(args[1]); err != nil {
 			return err
 		}
-		m.ContentType = cmp.Or(m.ContentType, guessType(m.Payload))
+		m.ContentType = cmp.Or(m.ContentType, cli.GuessType(m.Payload))
 	}
 	ap := edda.Append{Channel: args[0], Messages: []edda.StreamMessage{m}}
 	if err := ap.Validate(); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
 	ack, err := c.Publish(ctx, &ap)
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(struct {
+	if a.JSON {
+		return a.PrintJSON(struct {
 			ID         string          `json:"id"`
 			Position   string          `json:"position,omitempty"`
 			Replayed   bool            `json:"replayed"`
@@ -87,6 +88,6 @@ func (a *app) publishOne(ctx context.Context, c *eddahttp.Client, args []string,
 	if ack.Items[0].Replayed {
 		done = "found"
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s %s (%s)\n", done, human.Plain(ack.Items[0].ID), ack.Durability)
+	_, err = fmt.Fprintf(a.Stdout, "%s %s (%s)\n", done, human.Plain(ack.Items[0].ID), ack.Durability)
 	return err
 }

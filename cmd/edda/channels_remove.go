@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -23,7 +24,7 @@ func (a *app) channelsPresence() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return list(a, &eddahttp.Page[streamjson.Presence]{Items: streamjson.NewPresence(there)}, "nobody", []string{"PRINCIPAL", "SINCE"},
+			return cli.List(a.Invocation, &eddahttp.Page[streamjson.Presence]{Items: streamjson.NewPresence(there)}, "nobody", []string{"PRINCIPAL", "SINCE"},
 				func(p *streamjson.Presence) []string { return []string{string(p.Principal), human.Age(p.Since)} })
 		}),
 	}
@@ -41,7 +42,7 @@ somebody says yes, at the terminal or with --yes.`,
 		RunE: a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 			err := a.removeChannel(ctx, c, args[0], yes)
 			if edda.ReasonOf(err) == edda.NoChannel { // nobody who removes one wants to make it
-				return withHint(err, "what there is: "+a.spell("channels ls"))
+				return cli.WithHint(err, "what there is: "+a.Spell("channels ls"))
 			}
 			return err
 		}),
@@ -59,7 +60,7 @@ func (a *app) removeChannel(ctx context.Context, c *eddahttp.Client, name string
 	if err := c.DeleteChannel(ctx, name); err != nil {
 		return err
 	}
-	return a.printRemoved(name)
+	return a.PrintRemoved(name)
 }
 
 // mayRemoveChannel asks before a channel goes that somebody may miss.
@@ -89,5 +90,5 @@ func (a *app) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name str
 	if what == "" {
 		return nil
 	}
-	return a.agreed("channel " + name + " " + what)
+	return a.Agreed("channel " + name + " " + what)
 }

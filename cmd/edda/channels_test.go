@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // Whoever is subscribed hears each message once, through connections that break, and can
@@ -47,7 +48,7 @@ func TestSubscriptionGoesOn(t *testing.T) {
 	want("4")
 	r := f.stop()
 	_, command, found := strings.Cut(r.errOut, "to go on: edda ")
-	if r.code != exitDone || r.out != "" || strings.Count(r.errOut, "trying again in ") < 2 || !found ||
+	if r.code != cli.ExitDone || r.out != "" || strings.Count(r.errOut, "trying again in ") < 2 || !found ||
 		!strings.HasPrefix(command, "channels subscribe chat 'said' 'flash.:x' --from p") {
 		t.Fatalf("got %+v, want it to have gone on twice, and to say how to go on later", r)
 	}
@@ -69,11 +70,11 @@ func TestSubscriptionToARemovedChannel(t *testing.T) {
 		t.Errorf("got %q, want one", got)
 	}
 	r := command(t, []string{"EDDA_URL=" + node.url}, "", "channels", "rm", "chat")
-	if r.code != exitFailed || !strings.Contains(r.errOut, "has messages and has 1 subscriber: nothing was removed") {
+	if r.code != cli.ExitFailed || !strings.Contains(r.errOut, "has messages and has 1 subscriber: nothing was removed") {
 		t.Errorf("got %+v, want it to ask", r)
 	}
 	ok(t, node.url, "", "channels", "rm", "chat", "--yes")
-	if code := <-f.ended; code != exitFailed || !strings.Contains(f.errOut.String(), "(NO_CHANNEL)") || strings.Contains(f.errOut.String(), "to go on") {
+	if code := <-f.ended; code != cli.ExitFailed || !strings.Contains(f.errOut.String(), "(NO_CHANNEL)") || strings.Contains(f.errOut.String(), "to go on") {
 		t.Errorf("got exit code %d and %s, want NO_CHANNEL", code, f.errOut.String())
 	}
 }

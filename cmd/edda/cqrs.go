@@ -10,11 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 func (a *app) cqrs() *cobra.Command {
-	g := group("cqrs", "Look at events and what they brought about, projections and handlers",
+	g := cli.Group("cqrs", "Look at events and what they brought about, projections and handlers",
 		a.cqrsEvents(), a.cqrsEvent(), a.cqrsTrace(),
 		a.cqrsProjections(), a.cqrsRebuild(),
 		a.withHandler("pause", "Let an eventual handler stop, in all processes", "paused"),
@@ -24,23 +25,20 @@ func (a *app) cqrs() *cobra.Command {
 	g.Long = `An app of package cqrs turns commands into events, in a SQL database, and handles
 them: docs/cqrs.md says all about it. These commands ask the app itself, through
 its service cqrs.NAME, so one of its processes must be there.`
-	g.Example = `  ` + a.program + ` cqrs events --type 'user.*' --since 1h
-  ` + a.program + ` cqrs trace ID                 what brought an event about, and what it did
-  ` + a.program + ` cqrs match create.user        what a command leads to, and why
-  ` + a.program + ` cqrs projections              how far eventual handlers have come`
+	g.Example = `  ` + a.Program + ` cqrs events --type 'user.*' --since 1h
+  ` + a.Program + ` cqrs trace ID                 what brought an event about, and what it did
+  ` + a.Program + ` cqrs match create.user        what a command leads to, and why
+  ` + a.Program + ` cqrs projections              how far eventual handlers have come`
 	g.PersistentFlags().StringVar(&a.cqrsApp, "app", "", "`NAME` of the app; the only one there is when left out")
 	return g
 }
 
-// servicePrefix comes before an app's name in the name of its service.
-const servicePrefix = "cqrs."
-
 // cqrsService finds the service to ask.
 func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, error) {
 	if a.cqrsApp != "" {
-		name := servicePrefix + strings.TrimPrefix(a.cqrsApp, servicePrefix)
+		name := cli.AppPrefix + strings.TrimPrefix(a.cqrsApp, cli.AppPrefix)
 		if err := edda.CheckName("app", name); err != nil {
-			return "", &usageError{err}
+			return "", cli.AsWrongUse(err)
 		}
 		return name, nil
 	}
@@ -52,7 +50,7 @@ func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, erro
 			return "", err
 		}
 		for i := range p.Items {
-			if name, is := strings.CutPrefix(p.Items[i].Name, servicePrefix); is {
+			if name, is := strings.CutPrefix(p.Items[i].Name, cli.AppPrefix); is {
 				apps = append(apps, name)
 			}
 		}
@@ -63,17 +61,17 @@ func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, erro
 	switch len(apps) {
 	case 0:
 		none := &edda.Error{Reason: edda.UnknownService, Err: errors.New("the node knows of no app: none has a service cqrs.NAME")}
-		return "", a.aboutApp(edda.Address{Name: servicePrefix + "NAME"}, none)
+		return "", a.aboutApp(edda.Address{Name: cli.AppPrefix + "NAME"}, none)
 	case 1:
-		return servicePrefix + apps[0], nil
+		return cli.AppPrefix + apps[0], nil
 	}
-	return "", wrongUse("there are %d apps: say which with --app %s", len(apps), strings.Join(apps, " or --app "))
+	return "", cli.WrongUse("there are %d apps: say which with --app %s", len(apps), strings.Join(apps, " or --app "))
 }
 
 // ask calls a method of the app and reads its answer, which with --json is printed as it is.
 // Done reports that it was.
 func (a *app) ask(ctx context.Context, method string, in, out any) (done bool, err error) {
-	client, err := a.client()
+	client, err := a.Client()
 	if err != nil {
 		return false, err
 	}
@@ -91,9 +89,9 @@ func (a *app) ask(ctx context.Context, method string, in, out any) (done bool, e
 // aboutApp adds to an error what would be right of the app.
 func (a *app) aboutApp(service edda.Address, err error) error {
 	if edda.ReasonOf(err) == edda.NoDeadLetter {
-		return withHint(err, "what there is: "+a.spell("cqrs dead", "--waiting"))
+		return cli.WithHint(err, "what there is: "+a.Spell("cqrs dead", "--waiting"))
 	}
-	return a.aboutService(service, err)
+	return a.AboutService(service, err)
 }
 
 func (a *app) cqrsCall(ctx context.Context, c *eddahttp.Client, method string, in any) (*eddahttp.Call, error) {
@@ -117,8 +115,8 @@ func (a *app) answered(service edda.Address, answer *eddahttp.Answer, out any) (
 	if r.Status >= 400 {
 		return false, a.aboutApp(service, refused(r))
 	}
-	if a.json {
-		return true, a.printJSON(json.RawMessage(r.Payload))
+	if a.JSON {
+		return true, a.PrintJSON(json.RawMessage(r.Payload))
 	}
 	if err := json.Unmarshal(r.Payload, out); err != nil {
 		return false, fmt.Errorf("read the answer of %s: %w", service.Name, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/cmd/edda/internal/tracedraw"
 	"github.com/edda-io/edda/cqrs"
@@ -26,27 +27,27 @@ func (a *app) cqrsEvents() *cobra.Command {
 		Short: "List events, the latest first",
 		Long: `Lists events, the latest first, with what they are about and the command that they
 come from. Flags choose those for which all that is said is true.`,
-		Example: `  ` + a.program + ` cqrs events --type 'user.*' --since 1h
-  ` + a.program + ` cqrs events --object User --key 42 --oldest-first
-  ` + a.program + ` cqrs events --correlation ID`,
+		Example: `  ` + a.Program + ` cqrs events --type 'user.*' --since 1h
+  ` + a.Program + ` cqrs events --object User --key 42 --oldest-first
+  ` + a.Program + ` cqrs events --correlation ID`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if in.Limit < 1 || in.Limit > cqrs.MaxEvents {
-				return wrongUse("--limit is %d, must be from 1 to %d", in.Limit, cqrs.MaxEvents)
+				return cli.WrongUse("--limit is %d, must be from 1 to %d", in.Limit, cqrs.MaxEvents)
 			}
 			var err error
 			now := time.Now()
-			if in.Since, err = parseTime("--since", since, now); err != nil {
+			if in.Since, err = cli.ParseTime("--since", since, now); err != nil {
 				return err
 			}
-			if in.Until, err = parseTime("--until", until, now); err != nil {
+			if in.Until, err = cli.ParseTime("--until", until, now); err != nil {
 				return err
 			}
 			var p eddahttp.Page[cqrs.Event]
 			if done, err := a.ask(cmd.Context(), "events", in, &p); done || err != nil {
 				return err
 			}
-			return list(a, &p, "no events", []string{"EVENT", "TYPE", "ABOUT", "VERSION", "COMMAND", "CREATED"}, func(e *cqrs.Event) []string {
+			return cli.List(a.Invocation, &p, "no events", []string{"EVENT", "TYPE", "ABOUT", "VERSION", "COMMAND", "CREATED"}, func(e *cqrs.Event) []string {
 				return []string{e.ID.String(), e.Type, about(e), fmt.Sprint(e.Version), e.CorrelationType, human.Age(e.CreatedAt)}
 			})
 		},
@@ -81,7 +82,7 @@ func (a *app) cqrsEvent() *cobra.Command {
 		Use:     "event ID",
 		Short:   "Show an event with its data",
 		Long:    `Shows an event, named by its id or by that of the command that it comes from.`,
-		Example: `  ` + a.program + ` cqrs event ID --json`,
+		Example: `  ` + a.Program + ` cqrs event ID --json`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var e cqrs.Event
@@ -106,7 +107,7 @@ func (a *app) printEvent(e *cqrs.Event) error {
 	if !e.Position.IsZero() {
 		position = e.Position.String()
 	}
-	if err := a.fields(
+	if err := a.Fields(
 		"id", e.ID.String(), "type", e.Type, "about", about(e), "version", fmt.Sprint(e.Version), "broadcaster", e.Broadcaster,
 		"command", e.CorrelationType+" "+e.CommandID.String(), "caused by", cause, "correlation", correlation,
 		"before", names(e.Before), "calls", names(e.Saga), "after", names(e.After), "strong", names(e.Chain),
@@ -122,12 +123,12 @@ func (a *app) printEvent(e *cqrs.Event) error {
 		if !part.is {
 			continue
 		}
-		fmt.Fprintf(a.stdout, "\n%s\n", part.what)
-		if err := a.printJSON(part.v); err != nil {
+		fmt.Fprintf(a.Stdout, "\n%s\n", part.what)
+		if err := a.PrintJSON(part.v); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(a.stderr, "\n  what led to it, and what it led to: %s\n", a.spell("cqrs trace", e.ID.String()))
+	fmt.Fprintf(a.Stderr, "\n  what led to it, and what it led to: %s\n", a.Spell("cqrs trace", e.ID.String()))
 	return nil
 }
 
@@ -146,8 +147,8 @@ of its command, or the correlation id of the story.
 Eventual handlers run after all this. Their marks are
 
   ✓ done  · not yet  ↻ failed and to be tried again  ✗ dead letter`,
-		Example: `  ` + a.program + ` cqrs trace ID
-  ` + a.program + ` cqrs trace ID --json`,
+		Example: `  ` + a.Program + ` cqrs trace ID
+  ` + a.Program + ` cqrs trace ID --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var t cqrs.Trace
@@ -185,15 +186,15 @@ func (a *app) printTrace(t *cqrs.Trace) error {
 	if events == 1 {
 		count = "1"
 	}
-	if err := a.fields("story", t.CorrelationID, "events", count); err != nil {
+	if err := a.Fields("story", t.CorrelationID, "events", count); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "\n%s", tracedraw.Text(t, time.Now()))
+	fmt.Fprintf(a.Stdout, "\n%s", tracedraw.Text(t, time.Now()))
 	if t.Truncated {
-		fmt.Fprintf(a.stderr, "\n  there are more events: %s\n", a.spell("cqrs events --correlation", human.Plain(t.CorrelationID)))
+		fmt.Fprintf(a.Stderr, "\n  there are more events: %s\n", a.Spell("cqrs events --correlation", human.Plain(t.CorrelationID)))
 	}
 	if dead {
-		fmt.Fprintf(a.stderr, "\n  dead letters: %s\n", a.spell("cqrs dead"))
+		fmt.Fprintf(a.Stderr, "\n  dead letters: %s\n", a.Spell("cqrs dead"))
 	}
 	return nil
 }

@@ -20,8 +20,8 @@ processor and dispatcher on types of events. Hooks run before or after the calls
 of their command, strong handlers within its transaction, eventual ones later. A
 handler that several of its patterns match runs once, as the most specific one
 says; match explains that.`,
-		Example: `  ` + a.program + ` cqrs handlers
-  ` + a.program + ` cqrs match user.42.created`,
+		Example: `  ` + a.Program + ` cqrs handlers
+  ` + a.Program + ` cqrs match user.42.created`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var p eddahttp.Page[cqrs.HandlerInfo]
@@ -38,7 +38,7 @@ says; match explains that.`,
 					rows = append(rows, append(head[:3:3], r.Pattern, when(&r.Config), fmt.Sprint(r.Config.Priority), checks(&r.Config)))
 				}
 			}
-			return a.table("no handlers", []string{"BROADCASTER", "HANDLER", "KIND", "ON", "WHEN", "PRIORITY", "HOW"}, rows)
+			return a.Table("no handlers", []string{"BROADCASTER", "HANDLER", "KIND", "ON", "WHEN", "PRIORITY", "HOW"}, rows)
 		},
 	}
 }
@@ -109,8 +109,8 @@ func (a *app) cqrsMatch() *cobra.Command {
 		Long: `Explains what happens on a type of command, or else of event: who validates it,
 which hooks, calls and handlers run, in which order, by which pattern, and why
 by that one. Parameters may be filled in (update.user.42) or not.`,
-		Example: `  ` + a.program + ` cqrs match create.user
-  ` + a.program + ` cqrs match user.42.created`,
+		Example: `  ` + a.Program + ` cqrs match create.user
+  ` + a.Program + ` cqrs match user.42.created`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var m cqrs.Match
@@ -129,15 +129,15 @@ func (a *app) printMatch(m *cqrs.Match) error {
 	}
 	var err error
 	if c := m.Command; c != nil {
-		err = a.fields("command", c.Type, "of", c.Broadcaster, "about", c.Object, "validated by", names(c.Validators), "calls", names(c.Calls),
+		err = a.Fields("command", c.Type, "of", c.Broadcaster, "about", c.Object, "validated by", names(c.Validators), "calls", names(c.Calls),
 			"event", c.Event, "channels", names(channels))
 	} else {
-		err = a.fields("event", m.Type, "channels", names(channels))
+		err = a.Fields("event", m.Type, "channels", names(channels))
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stdout)
+	fmt.Fprintln(a.Stdout)
 	rows := make([][]string, len(m.Handlers))
 	for i, h := range m.Handlers {
 		why := h.Why
@@ -146,5 +146,5 @@ func (a *app) printMatch(m *cqrs.Match) error {
 		}
 		rows[i] = []string{fmt.Sprint(i + 1), h.When, h.Broadcaster, h.Handler, string(h.Kind), fmt.Sprint(h.Config.Priority), h.Pattern, why}
 	}
-	return a.table("no hook or handler runs", []string{"", "WHEN", "BROADCASTER", "HANDLER", "KIND", "PRIORITY", "BY", "WHY"}, rows)
+	return a.Table("no hook or handler runs", []string{"", "WHEN", "BROADCASTER", "HANDLER", "KIND", "PRIORITY", "BY", "WHY"}, rows)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/cqrs"
 	"github.com/edda-io/edda/internal/eddahttp"
@@ -22,16 +23,16 @@ func (a *app) cqrsProjections() *cobra.Command {
 		Long: `Lists projectors, and all other handlers that are eventual. BEHIND is how many
 events one has not come to yet, and how old the first of those is. A strong
 projector is never behind: it runs in the transaction of the command.`,
-		Example: `  ` + a.program + ` cqrs projections
-  ` + a.program + ` cqrs pause Users/Search.index
-  ` + a.program + ` cqrs rebuild Users/Profiles.save`,
+		Example: `  ` + a.Program + ` cqrs projections
+  ` + a.Program + ` cqrs pause Users/Search.index
+  ` + a.Program + ` cqrs rebuild Users/Profiles.save`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var p eddahttp.Page[cqrs.Projection]
 			if done, err := a.ask(cmd.Context(), "projections", struct{}{}, &p); done || err != nil {
 				return err
 			}
-			err := list(a, &p, "no projections", []string{"HANDLER", "KIND", "WHEN", "STATE", "BEHIND", "HANDLED", "WAITING", "DEAD", "ERROR"}, projectionRow)
+			err := cli.List(a.Invocation, &p, "no projections", []string{"HANDLER", "KIND", "WHEN", "STATE", "BEHIND", "HANDLED", "WAITING", "DEAD", "ERROR"}, projectionRow)
 			if err != nil {
 				return err
 			}
@@ -68,7 +69,7 @@ func count(n int) string {
 func (a *app) sayDead(all []cqrs.Projection) {
 	for i := range all {
 		if all[i].Dead > 0 {
-			fmt.Fprintf(a.stderr, "\n  what could not be handled: %s\n", a.spell("cqrs dead"))
+			fmt.Fprintf(a.Stderr, "\n  what could not be handled: %s\n", a.Spell("cqrs dead"))
 			return
 		}
 	}
@@ -80,14 +81,14 @@ func (a *app) withHandler(method, short, done string) *cobra.Command {
 		Use:     method + " HANDLER",
 		Short:   short,
 		Long:    short + `. HANDLER is BROADCASTER/NAME, or NAME where there is one of it.`,
-		Example: `  ` + a.program + ` cqrs ` + method + ` Users/Search.index`,
+		Example: `  ` + a.Program + ` cqrs ` + method + ` Users/Search.index`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var of struct{ Handler string }
 			if printed, err := a.ask(cmd.Context(), method, map[string]string{"handler": args[0]}, &of); printed || err != nil {
 				return err
 			}
-			return a.printDone(done, of.Handler)
+			return a.PrintDone(done, of.Handler)
 		},
 	}
 }
@@ -107,13 +108,13 @@ func (a *app) cqrsDead() *cobra.Command {
 it tried. One is stopped when the later events of its aggregate wait for it.
 With --waiting those are listed too that will be tried again, or wait behind
 such.`,
-		Example: `  ` + a.program + ` cqrs dead Users/Mail.send
-  ` + a.program + ` cqrs dead retry Users/Mail.send EVENT
-  ` + a.program + ` cqrs dead drop Users/Mail.send EVENT`,
+		Example: `  ` + a.Program + ` cqrs dead Users/Mail.send
+  ` + a.Program + ` cqrs dead retry Users/Mail.send EVENT
+  ` + a.Program + ` cqrs dead drop Users/Mail.send EVENT`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if paging.Limit < 1 || paging.Limit > cqrs.MaxEvents {
-				return wrongUse("--limit is %d, must be from 1 to %d", paging.Limit, cqrs.MaxEvents)
+				return cli.WrongUse("--limit is %d, must be from 1 to %d", paging.Limit, cqrs.MaxEvents)
 			}
 			in.Limit, in.After = paging.Limit, paging.After
 			if len(args) > 0 {
@@ -127,7 +128,7 @@ such.`,
 		},
 	}
 	cmd.Flags().BoolVar(&in.Waiting, "waiting", false, "list those too that will be tried again")
-	addPaging(cmd.Flags(), &paging)
+	cli.AddPaging(cmd.Flags(), &paging)
 	cmd.AddCommand(
 		a.withLetter("retry", "Let a handler try an event again, with all its attempts", "retried"),
 		a.withLetter("drop", "Take a dead letter away: the handler will not handle the event", "dropped"))
@@ -135,16 +136,16 @@ such.`,
 }
 
 func (a *app) printLetters(p *eddahttp.Page[cqrs.DeadLetter]) error {
-	err := list(a, p, "no dead letters", []string{"HANDLER", "EVENT", "ABOUT", "STATE", "ATTEMPTS", "NEXT", "SINCE", "ERROR"}, func(d *cqrs.DeadLetter) []string {
+	err := cli.List(a.Invocation, p, "no dead letters", []string{"HANDLER", "EVENT", "ABOUT", "STATE", "ATTEMPTS", "NEXT", "SINCE", "ERROR"}, func(d *cqrs.DeadLetter) []string {
 		return []string{d.Handler, d.Event.String(), d.Object + "/" + d.Key, d.State, fmt.Sprint(d.Attempts), human.Age(d.NextAt), human.Age(d.UpdatedAt), human.Clip(d.Error)}
 	})
 	if err != nil || len(p.Items) == 0 {
 		return err
 	}
 	d := &p.Items[0]
-	fmt.Fprintf(a.stderr, "\n  see the event: %s\n  try it again:  %s\n  give it up:    %s\n",
-		a.spell("cqrs trace", d.Event.String()), a.spell("cqrs dead retry", human.Plain(d.Handler), d.Event.String()),
-		a.spell("cqrs dead drop", human.Plain(d.Handler), d.Event.String()))
+	fmt.Fprintf(a.Stderr, "\n  see the event: %s\n  try it again:  %s\n  give it up:    %s\n",
+		a.Spell("cqrs trace", d.Event.String()), a.Spell("cqrs dead retry", human.Plain(d.Handler), d.Event.String()),
+		a.Spell("cqrs dead drop", human.Plain(d.Handler), d.Event.String()))
 	return nil
 }
 
@@ -154,11 +155,11 @@ func (a *app) withLetter(method, short, done string) *cobra.Command {
 		Use:     method + " HANDLER EVENT",
 		Short:   short,
 		Long:    short + `. HANDLER is BROADCASTER/NAME, or NAME where there is one of it.`,
-		Example: `  ` + a.program + ` cqrs dead ` + method + ` Users/Mail.send EVENT`,
+		Example: `  ` + a.Program + ` cqrs dead ` + method + ` Users/Mail.send EVENT`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := edda.ParseID(args[1]); err != nil {
-				return &usageError{err}
+				return cli.AsWrongUse(err)
 			}
 			var of struct {
 				Handler string
@@ -168,7 +169,7 @@ func (a *app) withLetter(method, short, done string) *cobra.Command {
 			if printed, err := a.ask(cmd.Context(), method, in, &of); printed || err != nil {
 				return err
 			}
-			return a.printDone(done, of.Event+" of "+of.Handler)
+			return a.PrintDone(done, of.Event+" of "+of.Handler)
 		},
 	}
 }
@@ -189,9 +190,9 @@ Where they differ nothing is changed, and the exit code is 1, unless --replace
 says that what was rebuilt takes the place of what is there. HANDLER is
 BROADCASTER/NAME, or NAME where there is one of it. It goes on when this command is
 interrupted: projections shows how far it is.`,
-		Example: `  ` + a.program + ` cqrs rebuild Users/Profiles.save
-  ` + a.program + ` cqrs rebuild Users/Profiles.save --ignore profiles.updated_at
-  ` + a.program + ` cqrs rebuild Users/Profiles.save --replace`,
+		Example: `  ` + a.Program + ` cqrs rebuild Users/Profiles.save
+  ` + a.Program + ` cqrs rebuild Users/Profiles.save --ignore profiles.updated_at
+  ` + a.Program + ` cqrs rebuild Users/Profiles.save --replace`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Handler = args[0]
@@ -207,7 +208,7 @@ interrupted: projections shows how far it is.`,
 
 // rebuild asks for a rebuild and follows it.
 func (a *app) rebuild(ctx context.Context, in any) error {
-	client, err := a.client()
+	client, err := a.Client()
 	if err != nil {
 		return err
 	}
@@ -235,13 +236,13 @@ func (a *app) rebuilt(ctx context.Context, client *eddahttp.Client, call *eddaht
 			return nil, err
 		}
 		var p cqrs.RebuildProgress
-		if a.isTerminal(a.stderr) && json.Unmarshal(part.Payload, &p) == nil {
-			fmt.Fprintf(a.stderr, "\r\x1b[K  %d events", p.Events)
+		if a.IsTerminal(a.Stderr) && json.Unmarshal(part.Payload, &p) == nil {
+			fmt.Fprintf(a.Stderr, "\r\x1b[K  %d events", p.Events)
 			shown = true
 		}
 	}
 	if shown {
-		fmt.Fprint(a.stderr, "\r\x1b[K")
+		fmt.Fprint(a.Stderr, "\r\x1b[K")
 	}
 	return client.Reply(ctx, parts.RequestID, 0)
 }
@@ -258,8 +259,8 @@ func (a *app) printRebuilt(service edda.Address, answer *eddahttp.Answer) error 
 		if json.Unmarshal(answer.Reply.Payload, &why) != nil || why.Result == nil {
 			return failed
 		}
-		if a.json {
-			if err := a.printJSON(json.RawMessage(answer.Reply.Payload)); err != nil {
+		if a.JSON {
+			if err := a.PrintJSON(json.RawMessage(answer.Reply.Payload)); err != nil {
 				return err
 			}
 			return failed
@@ -275,10 +276,10 @@ func (a *app) printRebuilt(service edda.Address, answer *eddahttp.Answer) error 
 	case done.Replaced:
 		outcome = "replaced"
 	}
-	if err := a.fields("rebuilt", strings.Join(done.Handlers, ", "), "events", fmt.Sprint(done.Events), "took", human.Duration(done.Took), "outcome", outcome); err != nil {
+	if err := a.Fields("rebuilt", strings.Join(done.Handlers, ", "), "events", fmt.Sprint(done.Events), "took", human.Duration(done.Took), "outcome", outcome); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stdout)
+	fmt.Fprintln(a.Stdout)
 	rows := make([][]string, len(done.Tables))
 	for i, t := range done.Tables {
 		same := "yes"
@@ -287,7 +288,7 @@ func (a *app) printRebuilt(service edda.Address, answer *eddahttp.Answer) error 
 		}
 		rows[i] = []string{string(t.Table), fmt.Sprint(t.Rows), fmt.Sprint(t.RebuiltRows), same, fmt.Sprint(t.Changed)}
 	}
-	if err := a.table("", []string{"TABLE", "ROWS", "REBUILT", "SAME", "CHANGED"}, rows); err != nil {
+	if err := a.Table("", []string{"TABLE", "ROWS", "REBUILT", "SAME", "CHANGED"}, rows); err != nil {
 		return err
 	}
 	return failed

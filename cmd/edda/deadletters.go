@@ -7,12 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 func (a *app) deadLetters() *cobra.Command {
-	return group("deadletters", "Look at requests whose retries are spent, retry or drop them",
+	return cli.Group("deadletters", "Look at requests whose retries are spent, retry or drop them",
 		a.deadLettersList(), a.deadLettersShow(),
 		a.withIDs("retry", "Put dead requests at the end of their key's queue again", "retried",
 			(*eddahttp.Client).RetryDeadLetter),
@@ -29,7 +30,7 @@ func (a *app) deadLettersList() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.Reason = edda.Reason(reason)
-			client, err := a.listing(&q)
+			client, err := a.Listing(&q)
 			if err != nil {
 				return err
 			}
@@ -37,7 +38,7 @@ func (a *app) deadLettersList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return list(a, p, "no dead letters", []string{"ID", "TO", "METHOD", "REASON", "ATTEMPTS", "DIED", "DETAIL"},
+			return cli.List(a.Invocation, p, "no dead letters", []string{"ID", "TO", "METHOD", "REASON", "ATTEMPTS", "DIED", "DETAIL"},
 				func(d *eddahttp.DeadLetter) []string {
 					return []string{
 						d.ID.String(), address(d.Service, d.Key), d.Method, string(d.Reason),
@@ -57,24 +58,24 @@ func (a *app) deadLettersShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(d)
+		if a.JSON {
+			return a.PrintJSON(d)
 		}
-		if err := a.fields(
+		if err := a.Fields(
 			"id", d.ID.String(), "to", address(d.Service, d.Key)+" "+d.Method, "reason", string(d.Reason),
 			"detail", d.Detail, "attempts", fmt.Sprint(d.Attempts), "died", human.Stamp(d.DiedAt), "content type", d.ContentType,
 		); err != nil {
 			return err
 		}
 		for _, h := range d.Headers {
-			fmt.Fprintf(a.stdout, "%s: %s\n", human.Plain(h.Name), human.Plain(h.Value))
+			fmt.Fprintf(a.Stdout, "%s: %s\n", human.Plain(h.Name), human.Plain(h.Value))
 		}
 		payload, err := d.Decode(d.ContentType)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(a.stdout)
-		return writeLine(a.stdout, payload)
+		fmt.Fprintln(a.Stdout)
+		return cli.WriteLine(a.Stdout, payload)
 	})
 }
 
@@ -92,10 +93,10 @@ func (a *app) withIDs(
 			for i, arg := range args {
 				var err error
 				if ids[i], err = edda.ParseID(arg); err != nil {
-					return &usageError{err}
+					return cli.AsWrongUse(err)
 				}
 			}
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -103,20 +104,11 @@ func (a *app) withIDs(
 				if err := do(client, cmd.Context(), id); err != nil {
 					return a.aboutRequest(id, err)
 				}
-				if err := a.printDone(done, id.String()); err != nil {
+				if err := a.PrintDone(done, id.String()); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
-}
-
-// printDone says what was done to what, one line each.
-func (a *app) printDone(done, what string) error {
-	if a.json {
-		return a.printJSON(map[string]string{"done": done, "id": what})
-	}
-	_, err := fmt.Fprintf(a.stdout, "%s %s\n", done, what)
-	return err
 }

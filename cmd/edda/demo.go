@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/club"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/cmd/edda/internal/story"
@@ -54,13 +55,13 @@ what happened and what to try next, and stays up until Ctrl-C. With --once it
 ends after the story; the exit code is 1 when anything went otherwise than
 told.`,
 		Args:        cobra.NoArgs,
-		Annotations: map[string]string{noNode: "true"},
+		Annotations: map[string]string{cli.NoNode: "true"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.json {
-				return wrongUse("demo tells a story to people: it has no --json")
+			if a.JSON {
+				return cli.WrongUse("demo tells a story to people: it has no --json")
 			}
 			if listen != "" && !setting.Loopback(listen) {
-				return wrongUse("--listen is %q, must be a loopback address such as %s: the demo asks nobody for credentials", listen, demoListen)
+				return cli.WrongUse("--listen is %q, must be a loopback address such as %s: the demo asks nobody for credentials", listen, demoListen)
 			}
 			return a.runDemo(cmd.Context(), dir, listen, once)
 		},
@@ -84,18 +85,18 @@ func (a *app) runDemo(ctx context.Context, dir, listen string, once bool) (err e
 	// A restart must come back to the same port.
 	d.settings.Listen = d.server.addr
 
-	fmt.Fprintf(a.stdout, "A node with the example services is up at %s\n", d.server.url)
-	fmt.Fprintf(a.stdout, "Its data is in %s, and what it acknowledges is on disk (fsync).\n", d.settings.Dir)
+	fmt.Fprintf(a.Stdout, "A node with the example services is up at %s\n", d.server.url)
+	fmt.Fprintf(a.Stdout, "Its data is in %s, and what it acknowledges is on disk (fsync).\n", d.settings.Dir)
 	begin := time.Now()
 	told, err := d.tell(ctx)
 	if err != nil {
 		return err
 	}
 	if told.Wrong > 0 {
-		fmt.Fprintf(a.stdout, "\nSteps that were not as told: %d\n", told.Wrong)
-		return silentError{errors.New("the story went wrong")}
+		fmt.Fprintf(a.Stdout, "\nSteps that were not as told: %d\n", told.Wrong)
+		return cli.Silent(errors.New("the story went wrong"))
 	}
-	fmt.Fprintf(a.stdout, "\nAll as told, in %v.\n", time.Since(begin).Round(10*time.Millisecond))
+	fmt.Fprintf(a.Stdout, "\nAll as told, in %v.\n", time.Since(begin).Round(10*time.Millisecond))
 	if once {
 		return nil
 	}
@@ -139,10 +140,10 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(d.settings.Dir, 0o700); err != nil {
 		return err
 	}
-	if d.club, err = club.Open(ctx, d.settings.Dir, newsletter+d.suffix, newLogger(d.settings, d.stderr)); err != nil {
+	if d.club, err = club.Open(ctx, d.settings.Dir, newsletter+d.suffix, newLogger(d.settings, d.Stderr)); err != nil {
 		return err
 	}
-	if d.server, err = serve(ctx, d.settings, append(examples.Services(), d.club.Services()...), d.stderr); err != nil {
+	if d.server, err = serve(ctx, d.settings, append(examples.Services(), d.club.Services()...), d.Stderr); err != nil {
 		return err
 	}
 	return d.club.Start(ctx, d.server.node)
@@ -168,7 +169,7 @@ func (d *demo) tell(ctx context.Context) (story.Told, error) {
 		return story.Told{}, err
 	}
 	return story.Tell(ctx, story.Stage{
-		Out: d.stdout, Colour: d.isTerminal(d.stdout), Client: client, Restart: d.restart, Suffix: d.suffix,
+		Out: d.Stdout, Colour: d.IsTerminal(d.Stdout), Client: client, Restart: d.restart, Suffix: d.suffix,
 	})
 }
 
@@ -195,41 +196,41 @@ func noGrace(ctx context.Context) context.Context {
 // whatNext prints commands to copy, some about an event.
 func (d *demo) whatNext(event edda.ID) {
 	url, env := d.server.url, ""
-	if url != defaultURL {
+	if url != cli.DefaultURL {
 		env = "EDDA_URL=" + url + " "
 	}
-	fmt.Fprintf(d.stdout, "\nThe node stays up until Ctrl-C. Try next:\n\n")
+	fmt.Fprintf(d.Stdout, "\nThe node stays up until Ctrl-C. Try next:\n\n")
 	d.print(
 		"curl -i "+url+`/v1/call/users/grace/login -H 'Content-Type: application/json' -d '{"email":"grace@example.com"}'`,
 		"curl -i "+url+`/v1/call/counter/mine/add -H 'Content-Type: application/json' -H 'Idempotency-Key: once' -d '{"n":1}'`,
 		"curl -i "+url+`/v1/call/slow/nap -H 'Prefer: respond-async' -d '{"ms":5000}'`,
 		"curl -N "+url+"/v1/channels/shop"+d.suffix+"?from=start",
 	)
-	fmt.Fprintln(d.stdout)
+	fmt.Fprintln(d.Stdout)
 	d.print(
-		env+d.program+" channels subscribe shop"+d.suffix+"    # and, in another terminal:",
-		env+d.program+" channels publish shop"+d.suffix+` '{"text":"hello"}' --type said`,
-		env+d.program+` call flaky/mine try '{"fail":-1}'`,
-		env+d.program+" deadletters ls",
-		env+d.program+" services ls",
-		d.program+" log dump "+d.settings.Dir,
+		env+d.Program+" channels subscribe shop"+d.suffix+"    # and, in another terminal:",
+		env+d.Program+" channels publish shop"+d.suffix+` '{"text":"hello"}' --type said`,
+		env+d.Program+` call flaky/mine try '{"fail":-1}'`,
+		env+d.Program+" deadletters ls",
+		env+d.Program+" services ls",
+		d.Program+" log dump "+d.settings.Dir,
 	)
-	fmt.Fprintln(d.stdout)
+	fmt.Fprintln(d.Stdout)
 	d.print(
-		env+d.program+` call members/grace join.club '{"email":"grace@example.com"}'`,
-		env+d.program+" cqrs events",
-		env+d.program+" cqrs trace "+event.String(),
-		env+d.program+" cqrs projections",
-		env+d.program+" cqrs rebuild members/Domains.count",
+		env+d.Program+` call members/grace join.club '{"email":"grace@example.com"}'`,
+		env+d.Program+" cqrs events",
+		env+d.Program+" cqrs trace "+event.String(),
+		env+d.Program+" cqrs projections",
+		env+d.Program+" cqrs rebuild members/Domains.count",
 	)
 	if d.temporary {
-		fmt.Fprintf(d.stdout, "\nIts directory goes when it ends; to keep one: %s demo --dir DIR\n", d.program)
+		fmt.Fprintf(d.Stdout, "\nIts directory goes when it ends; to keep one: %s demo --dir DIR\n", d.Program)
 	}
 }
 
 func (d *demo) print(lines ...string) {
 	for _, line := range lines {
-		fmt.Fprintln(d.stdout, "  "+line)
+		fmt.Fprintln(d.Stdout, "  "+line)
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 func TestDemoOnce(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := command(t, nil, "", "demo", "--once")
-	if r.code != exitDone || !strings.Contains(r.out, "All as told") || strings.Contains(r.out, "✗") || r.errOut != "" {
+	if r.code != cli.ExitDone || !strings.Contains(r.out, "All as told") || strings.Contains(r.out, "✗") || r.errOut != "" {
 		t.Errorf("got exit code %d and\n%s%s", r.code, r.out, r.errOut)
 	}
 	if left, _ := os.ReadDir(os.TempDir()); len(left) > 0 {
@@ -24,10 +26,10 @@ func TestDemoOnce(t *testing.T) {
 func TestDemoInADirectoryThatHoldsSomething(t *testing.T) {
 	dir := written(t)
 	r := command(t, nil, "", "demo", "--once", "--listen", "127.0.0.1:0", "--dir", dir)
-	if r.code != exitDone || !strings.Contains(r.out, "/v1/call/users/ada-") || !strings.Contains(r.out, "/v1/channels/shop-") {
+	if r.code != cli.ExitDone || !strings.Contains(r.out, "/v1/call/users/ada-") || !strings.Contains(r.out, "/v1/channels/shop-") {
 		t.Fatalf("got exit code %d and\n%s%s", r.code, r.out, r.errOut)
 	}
-	if r := command(t, nil, "", "log", "verify", dir); r.code != exitDone || !strings.Contains(r.out, "no damage") {
+	if r := command(t, nil, "", "log", "verify", dir); r.code != cli.ExitDone || !strings.Contains(r.out, "no damage") {
 		t.Errorf("got %+v, want a log without damage", r)
 	}
 }
@@ -42,7 +44,7 @@ func TestDemoWhatNext(t *testing.T) {
 	defer func() {
 		stop()
 		io.Copy(io.Discard, told)
-		if code := <-ended; code != exitDone || errOut.Len() > 0 {
+		if code := <-ended; code != cli.ExitDone || errOut.Len() > 0 {
 			t.Errorf("it ended with %d and %s", code, &errOut)
 		}
 	}()
@@ -60,7 +62,7 @@ func TestDemoWhatNext(t *testing.T) {
 	for i, want := range wants {
 		words := strings.Fields(strings.ReplaceAll(next[at+i], "'", "")) // none has a blank in quotes
 		r := command(t, []string{"EDDA_URL=" + words[0]}, "", words[2:]...)
-		if r.code != exitDone || !strings.Contains(r.out, want) {
+		if r.code != cli.ExitDone || !strings.Contains(r.out, want) {
 			t.Errorf("%s: got exit code %d and\n%s%swant %s", next[at+i], r.code, r.out, r.errOut, want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/examples"
 	"github.com/edda-io/edda/node"
@@ -23,11 +24,11 @@ func (a *app) dev() *cobra.Command {
 finish for drainTimeout, and ends. A second signal ends it at once.
 
 ` + settingsHelp,
-		Example: `  ` + a.program + ` dev --example
-  ` + a.program + ` dev --dir /var/lib/edda --listen 0.0.0.0:7400 --credential ada=s3cret
-  ` + a.program + ` dev --config edda.yaml`,
+		Example: `  ` + a.Program + ` dev --example
+  ` + a.Program + ` dev --dir /var/lib/edda --listen 0.0.0.0:7400 --credential ada=s3cret
+  ` + a.Program + ` dev --config edda.yaml`,
 		Args:        cobra.NoArgs,
-		Annotations: map[string]string{noNode: "true"},
+		Annotations: map[string]string{cli.NoNode: "true"},
 		RunE:        a.runsNode(setting.Dev),
 	}
 	setting.AddFlags(cmd.Flags(), setting.Dev)
@@ -40,7 +41,7 @@ func (a *app) runNode(ctx context.Context, s *setting.Node, c setting.Command) e
 	if s.Example {
 		services = examples.Services()
 	}
-	v, err := serve(ctx, s, services, a.stderr)
+	v, err := serve(ctx, s, services, a.Stderr)
 	if err != nil {
 		return err
 	}
@@ -52,14 +53,14 @@ func (a *app) runNode(ctx context.Context, s *setting.Node, c setting.Command) e
 
 // drain stops a node in its time, and says so.
 func (a *app) drain(ctx context.Context, v *server, timeout time.Duration) error {
-	if ctx.Err() != nil && !a.json {
-		fmt.Fprintf(a.stdout, "\ndraining for at most %v; again to stop at once\n", timeout)
+	if ctx.Err() != nil && !a.JSON {
+		fmt.Fprintf(a.Stdout, "\ndraining for at most %v; again to stop at once\n", timeout)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	err := v.stop(ctx)
-	if err == nil && !a.json {
-		fmt.Fprintln(a.stdout, "stopped")
+	if err == nil && !a.JSON {
+		fmt.Fprintln(a.Stdout, "stopped")
 	}
 	return err
 }
@@ -74,8 +75,8 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 	for _, h := range hosted {
 		names = append(names, h.Name)
 	}
-	if a.json {
-		return a.printJSON(struct {
+	if a.JSON {
+		return a.PrintJSON(struct {
 			URL        string          `json:"url"`
 			Version    string          `json:"version"`
 			Dir        string          `json:"dir,omitempty"`
@@ -85,8 +86,8 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 			Pages      []string        `json:"pages,omitempty"`
 		}{v.url, buildVersion(), dirOf(s), s.Durability, append([]string{}, names...), routes(s), pages(s, v.url)})
 	}
-	fmt.Fprintf(a.stdout, "edda %s is up after %s at %s\n\n", buildVersion(), v.took.Round(time.Millisecond), v.url)
-	if err := a.fields(
+	fmt.Fprintf(a.Stdout, "edda %s is up after %s at %s\n\n", buildVersion(), v.took.Round(time.Millisecond), v.url)
+	if err := a.Fields(
 		"  data", dirOf(s),
 		"  durability", promise(s.Durability),
 		"  services", strings.Join(names, ", "),
@@ -99,11 +100,11 @@ func (a *app) banner(ctx context.Context, s *setting.Node, v *server, c setting.
 	if c == setting.Serve {
 		return nil
 	}
-	fmt.Fprintf(a.stdout, "\n  try\n")
+	fmt.Fprintf(a.Stdout, "\n  try\n")
 	for _, line := range a.tries(s, v.url) {
-		fmt.Fprintf(a.stdout, "    %s\n", line)
+		fmt.Fprintf(a.Stdout, "    %s\n", line)
 	}
-	fmt.Fprintf(a.stdout, "\n  Ctrl-C drains and stops it.\n")
+	fmt.Fprintf(a.Stdout, "\n  Ctrl-C drains and stops it.\n")
 	return nil
 }
 
@@ -168,7 +169,7 @@ func pages(s *setting.Node, url string) []string {
 // tries returns commands to copy.
 func (a *app) tries(s *setting.Node, url string) []string {
 	env := ""
-	if url != defaultURL {
+	if url != cli.DefaultURL {
 		env = "EDDA_URL=" + url + " "
 	}
 	auth := ""
@@ -182,17 +183,17 @@ func (a *app) tries(s *setting.Node, url string) []string {
 	}
 	if !s.Example {
 		return []string{
-			env + a.program + " services ls",
+			env + a.Program + " services ls",
 			"curl " + url + "/v1/node" + auth,
-			a.program + " dev --example    # the same, with services to call",
+			a.Program + " dev --example    # the same, with services to call",
 		}
 	}
 	return []string{
-		env + a.program + ` call counter/visits add '{"n":1}'`,
+		env + a.Program + ` call counter/visits add '{"n":1}'`,
 		"curl " + url + `/v1/call/counter/visits/add -H 'Content-Type: application/json' -d '{"n":1}'` + auth,
-		env + a.program + " services ls",
-		env + a.program + " channels create chat",
-		env + a.program + " channels subscribe chat    # and, in another terminal:",
-		env + a.program + ` channels publish chat '{"text":"hello"}' --type said`,
+		env + a.Program + " services ls",
+		env + a.Program + " channels create chat",
+		env + a.Program + " channels subscribe chat    # and, in another terminal:",
+		env + a.Program + ` channels publish chat '{"text":"hello"}' --type said`,
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -22,13 +23,13 @@ func TestDrainLetsHandlersFinish(t *testing.T) {
 		replied <- command(t, []string{"EDDA_URL=" + node.url}, "", "call", "slow", "nap", `{"ms":5000}`)
 	}()
 	untilInFlight(t, node.url, "slow", replied)
-	if r := node.stop(); r.code != exitDone || r.errOut != "" {
+	if r := node.stop(); r.code != cli.ExitDone || r.errOut != "" {
 		t.Errorf("dev left exit code %d and %q, want 0 and nothing", r.code, r.errOut)
 	}
-	if r := <-replied; r.code != exitDone || r.out != "{\"ms\":5000}\n" {
+	if r := <-replied; r.code != cli.ExitDone || r.out != "{\"ms\":5000}\n" {
 		t.Errorf("the caller got %+v, want the reply", r)
 	}
-	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "services", "ls"); r.code != exitFailed {
+	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "services", "ls"); r.code != cli.ExitFailed {
 		t.Errorf("somebody still listens: %+v", r)
 	}
 }
@@ -61,11 +62,11 @@ func TestDrainIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	node := dev(t, "--example", "--dir", dir, "--drain-timeout", "0s")
 	r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "slow", "nap", `{"ms":60000}`, "--async", "--json")
-	if r.code != exitDone {
+	if r.code != cli.ExitDone {
 		t.Fatalf("got %+v", r)
 	}
 	untilInFlight(t, node.url, "slow", nil)
-	if r := node.stop(); r.code != exitDone {
+	if r := node.stop(); r.code != cli.ExitDone {
 		t.Errorf("dev left %+v, want exit code 0", r)
 	}
 	node = dev(t, "--example", "--dir", dir, "--drain-timeout", "0s")
@@ -78,18 +79,18 @@ func TestCredentials(t *testing.T) {
 	node := dev(t, "--example", "--dir", t.TempDir(), "--credential", "ada=s3cret", "--credential", "bob=t0ken")
 	env := []string{"EDDA_URL=" + node.url}
 	r := command(t, env, "", "call", "counter/c", "add", `{"n":1}`)
-	if r.code != exitFailed || !strings.Contains(r.errOut, "(NO_CREDENTIALS)") || !strings.Contains(r.errOut, "EDDA_TOKEN") {
+	if r.code != cli.ExitFailed || !strings.Contains(r.errOut, "(NO_CREDENTIALS)") || !strings.Contains(r.errOut, "EDDA_TOKEN") {
 		t.Errorf("without a token: got %+v, want NO_CREDENTIALS", r)
 	}
-	if r := command(t, env, "", "services", "ls", "--token", "S3cret"); r.code != exitFailed {
+	if r := command(t, env, "", "services", "ls", "--token", "S3cret"); r.code != cli.ExitFailed {
 		t.Errorf("with a wrong token: got %+v, want a refusal", r)
 	}
 	r = command(t, env, "", "call", "counter/c", "add", `{"n":1}`, "--token", "s3cret", "--async", "--delay", "1m", "--json")
-	if r.code != exitDone {
+	if r.code != cli.ExitDone {
 		t.Fatalf("with a token: got %+v", r)
 	}
 	r = command(t, append(env, "EDDA_TOKEN=t0ken"), "", "requests", "ls", "--json")
-	if r.code != exitDone || !strings.Contains(r.out, `"principal": "ada"`) {
+	if r.code != cli.ExitDone || !strings.Contains(r.out, `"principal": "ada"`) {
 		t.Errorf("got %+v, want a request of ada's", r)
 	}
 }
@@ -123,7 +124,7 @@ routes:
 	}
 	stop()
 	rest, _ := io.ReadAll(pipe)
-	if code := <-ended; code != exitDone || !strings.Contains(string(rest), "stopped") {
+	if code := <-ended; code != cli.ExitDone || !strings.Contains(string(rest), "stopped") {
 		t.Errorf("got exit code %d and %q, want 0 and that it stopped", code, rest)
 	}
 }
@@ -136,7 +137,7 @@ func TestPortIsTaken(t *testing.T) {
 	defer l.Close()
 	dir := filepath.Join(t.TempDir(), "data")
 	r := command(t, nil, "", "dev", "--listen", l.Addr().String(), "--dir", dir)
-	if r.code != exitFailed || !strings.Contains(r.errOut, "the port is taken") {
+	if r.code != cli.ExitFailed || !strings.Contains(r.errOut, "the port is taken") {
 		t.Errorf("got %+v, want that the port is taken", r)
 	}
 	if _, err := os.Stat(dir); err == nil {
@@ -148,7 +149,7 @@ func TestDirectoryIsInUse(t *testing.T) {
 	dir := t.TempDir()
 	dev(t, "--dir", dir)
 	r := command(t, nil, "", "dev", "--listen", "127.0.0.1:0", "--dir", dir)
-	if r.code != exitFailed || !strings.Contains(r.errOut, "in use") {
+	if r.code != cli.ExitFailed || !strings.Contains(r.errOut, "in use") {
 		t.Errorf("got %+v, want that the directory is in use", r)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // asMain, in the environment, makes the test binary be the program.
@@ -30,9 +32,9 @@ type result struct {
 func command(t *testing.T, environ []string, stdin string, args ...string) result {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	code := run(t.Context(), invocation{
-		args: args, environ: environ, program: "edda",
-		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errOut,
+	code := run(t.Context(), &cli.Invocation{
+		Args: args, Environ: environ, Program: "edda",
+		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errOut,
 	})
 	return result{code, out.String(), errOut.String()}
 }
@@ -86,8 +88,8 @@ func background(t *testing.T, args ...string) *running {
 func begin(stdout *io.PipeWriter, stderr io.Writer, ended chan<- int, args ...string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		code := run(ctx, invocation{
-			args: args, program: "edda", stdin: strings.NewReader(""), stdout: stdout, stderr: stderr,
+		code := run(ctx, &cli.Invocation{
+			Args: args, Program: "edda", Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
 		})
 		stdout.Close()
 		ended <- code

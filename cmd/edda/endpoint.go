@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // member is a flag and the member of the body that it stands for, a path with a dot
@@ -33,15 +34,15 @@ it. What is left out has its default; an endpoint that is there keeps its secret
 
 Where no secret is given for a new one the node makes it, and this command shows
 it, once.`,
-		Example: `  ` + a.program + ` services put users --kind ordered --endpoint http://127.0.0.1:8000/users --protocol envelope
-  ` + a.program + ` services put mail --kind balanced --endpoint https://mail.example/edda --health-path /healthz --retry-max 3`,
+		Example: `  ` + a.Program + ` services put users --kind ordered --endpoint http://127.0.0.1:8000/users --protocol envelope
+  ` + a.Program + ` services put mail --kind balanced --endpoint https://mail.example/edda --health-path /healthz --retry-max 3`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			doc, err := a.endpointDoc(cmd.Flags())
 			if err != nil {
 				return err
 			}
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -59,12 +60,7 @@ it, once.`,
 	f.String("protocol", "plain", "plain, or envelope to have the key's state too")
 	f.Int("concurrency", edda.DefaultEndpointConcurrency, "requests at a time")
 	f.Duration("attempt-timeout", edda.DefaultAttemptTimeout, "how long one attempt may take")
-	policy := edda.RetryPolicy{}.WithDefaults()
-	f.Int("retry-max", policy.Max, "attempts in all; -1 has no limit")
-	f.Duration("retry-delay", policy.Delay, "before the second attempt")
-	f.Duration("retry-max-delay", policy.MaxDelay, "the longest delay")
-	f.Float64("retry-backoff", policy.Backoff, "multiplies the delay after each attempt")
-	f.Float64("retry-jitter", policy.Jitter, "the part of the delay that is left to chance, 0 to 1")
+	cli.AddRetry(f, &edda.RetryPolicy{}) // what was given is read from the flags
 	f.String("on-dead", "continue", "what follows a dead letter: continue, stop-key or pause")
 	f.String("health-path", "", "`PATH` that answers 2xx while the endpoint is well")
 	f.Duration("health-interval", edda.DefaultHealthInterval, "how often it is asked for")
@@ -76,7 +72,7 @@ it, once.`,
 func (a *app) endpointDoc(flags *pflag.FlagSet) (map[string]any, error) {
 	for _, name := range []string{"kind", "endpoint"} {
 		if !flags.Changed(name) {
-			return nil, wrongUse("--%s is missing: an endpoint needs --kind and --endpoint", name)
+			return nil, cli.WrongUse("--%s is missing: an endpoint needs --kind and --endpoint", name)
 		}
 	}
 	doc := map[string]any{}
@@ -90,7 +86,7 @@ func (a *app) endpointDoc(flags *pflag.FlagSet) (map[string]any, error) {
 			return nil, err
 		}
 		if m.flag == "secret" && v == "-" {
-			b, err := io.ReadAll(a.stdin)
+			b, err := io.ReadAll(a.Stdin)
 			if err != nil {
 				return nil, fmt.Errorf("read the secret: %w", err)
 			}
@@ -134,15 +130,6 @@ func endpointLines(e *edda.EndpointInfo) []string {
 	}
 	return []string{
 		"endpoint", e.Endpoint, "protocol", string(e.Protocol), "concurrency", fmt.Sprint(e.Concurrency),
-		"attempt timeout", e.AttemptTimeout, "attempts", attempts(&e.Retry), "on dead", string(e.OnDead), "health check", health, "secret", secret,
+		"attempt timeout", e.AttemptTimeout, "attempts", cli.Attempts(&e.Retry), "on dead", string(e.OnDead), "health check", health, "secret", secret,
 	}
-}
-
-// attempts says how often something is tried.
-func attempts(r *edda.RetryInfo) string {
-	text := fmt.Sprintf("%d, the second after %s, then %g times as long each, at most %s", r.Max, r.Delay, r.Backoff, r.MaxDelay)
-	if r.Max == -1 {
-		text = strings.Replace(text, "-1", "no limit", 1)
-	}
-	return text
 }

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/gateway/routegw"
@@ -81,7 +82,7 @@ func (s *sites) open(pages []setting.Page) error {
 	for _, p := range pages {
 		root, err := os.OpenRoot(p.Dir)
 		if err != nil {
-			return wrongUse("pages: the directory of %s is %s", p.Path, setting.WhyNotOpened(p.Dir, err))
+			return cli.WrongUse("pages: the directory of %s is %s", p.Path, setting.WhyNotOpened(p.Dir, err))
 		}
 		s.roots = append(s.roots, root)
 		s.pages = append(s.pages, httpgw.Page{Path: p.Path, Files: root.FS()})

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // asked is what came of a request.
@@ -127,8 +129,8 @@ func wantRefused(t *testing.T, text, want string) {
 	file := put(t, t.TempDir(), "edda.yaml", text)
 	want = strings.ReplaceAll(want, "FILE", file)
 	r := command(t, nil, "", "dev", "--listen", "127.0.0.1:0", "--dir", filepath.Join(t.TempDir(), "data"), "--config", file)
-	if r.code != exitUsage || !strings.Contains(r.errOut, want) {
-		t.Errorf("%s: got %+v, want exit code %d and %q", text, r, exitUsage, want)
+	if r.code != cli.ExitUsage || !strings.Contains(r.errOut, want) {
+		t.Errorf("%s: got %+v, want exit code %d and %q", text, r, cli.ExitUsage, want)
 	}
 }
 
@@ -231,7 +233,7 @@ func TestSocketsAreDrained(t *testing.T) {
 	if websocket.CloseStatus(err) != websocket.StatusServiceRestart {
 		t.Errorf("got %s and %v, want the connection closed with 1012", b, err)
 	}
-	if r := <-stopped; r.code != exitDone || r.errOut != "" {
+	if r := <-stopped; r.code != cli.ExitDone || r.errOut != "" {
 		t.Errorf("the node left %+v", r)
 	}
 }

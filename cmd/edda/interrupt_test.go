@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // Whoever interrupts a command is told so, and what that means for the work, but not that
@@ -25,17 +27,17 @@ func TestInterrupted(t *testing.T) {
 		args, want string
 		code       int
 	}{
-		{"services ls", "edda: interrupted\n", exitFailed},
-		{"requests parts " + id, "edda: interrupted\n", exitFailed},
-		{"requests wait " + id, "edda: interrupted; the request goes on: edda requests wait " + id + "\n", exitFailed},
-		{"requests reply " + id + " --wait 1m", "edda: interrupted; the request goes on: edda requests wait " + id + "\n", exitFailed},
-		{"call a m", "edda: interrupted\n  it may have been stored: repeat it only with the same --idempotency-key\n", exitFailed},
-		{"streams append s x", "edda: interrupted\n  it may have been stored: repeat it only with the same --id\n", exitFailed},
-		{"sagas start " + file, "edda: interrupted\n  it may have been stored: repeat it only with the same --idempotency-key\n", exitFailed},
-		{"sagas show a --wait", "edda: interrupted; the saga goes on: edda sagas show a --wait\n", exitFailed},
-		{"services pause a", "edda: interrupted\n  what was asked for may have been done all the same\n", exitFailed},
-		{"streams groups read b zz --member y", "", exitDone},
-		{"streams tail s", "", exitDone},
+		{"services ls", "edda: interrupted\n", cli.ExitFailed},
+		{"requests parts " + id, "edda: interrupted\n", cli.ExitFailed},
+		{"requests wait " + id, "edda: interrupted; the request goes on: edda requests wait " + id + "\n", cli.ExitFailed},
+		{"requests reply " + id + " --wait 1m", "edda: interrupted; the request goes on: edda requests wait " + id + "\n", cli.ExitFailed},
+		{"call a m", "edda: interrupted\n  it may have been stored: repeat it only with the same --idempotency-key\n", cli.ExitFailed},
+		{"streams append s x", "edda: interrupted\n  it may have been stored: repeat it only with the same --id\n", cli.ExitFailed},
+		{"sagas start " + file, "edda: interrupted\n  it may have been stored: repeat it only with the same --idempotency-key\n", cli.ExitFailed},
+		{"sagas show a --wait", "edda: interrupted; the saga goes on: edda sagas show a --wait\n", cli.ExitFailed},
+		{"services pause a", "edda: interrupted\n  what was asked for may have been done all the same\n", cli.ExitFailed},
+		{"streams groups read b zz --member y", "", cli.ExitDone},
+		{"streams tail s", "", cli.ExitDone},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			t.Parallel()
@@ -65,9 +67,9 @@ func interruptedAt(t *testing.T, args ...string) (code int, said string) {
 	}))
 	defer node.Close()
 	var out, errOut bytes.Buffer
-	code = run(ctx, invocation{
-		args: args, environ: []string{"EDDA_URL=" + node.URL}, program: "edda",
-		stdin: strings.NewReader(""), stdout: &out, stderr: &errOut,
+	code = run(ctx, &cli.Invocation{
+		Args: args, Environ: []string{"EDDA_URL=" + node.URL}, Program: "edda",
+		Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
 	})
 	return code, errOut.String()
 }
@@ -88,11 +90,11 @@ func TestInterruptedAcknowledgement(t *testing.T) {
 	}))
 	defer node.Close()
 	var out, errOut bytes.Buffer
-	code := run(ctx, invocation{
-		args:    []string{"streams", "groups", "read", "s", "g", "--member", "m", "--ack"},
-		environ: []string{"EDDA_URL=" + node.URL}, program: "edda", stdin: strings.NewReader(""), stdout: &out, stderr: &errOut,
+	code := run(ctx, &cli.Invocation{
+		Args:    []string{"streams", "groups", "read", "s", "g", "--member", "m", "--ack"},
+		Environ: []string{"EDDA_URL=" + node.URL}, Program: "edda", Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
 	})
-	if code != exitFailed || errOut.String() != "edda: interrupted; what was printed may come again\n" {
+	if code != cli.ExitFailed || errOut.String() != "edda: interrupted; what was printed may come again\n" {
 		t.Errorf("got exit code %d, %q, %q, want it to say what may come again", code, out.String(), errOut.String())
 	}
 }
@@ -101,11 +103,11 @@ func TestInterruptedBench(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	var out, errOut bytes.Buffer
-	code := run(ctx, invocation{
-		args: []string{"bench", "--only", "flush", "--dir", t.TempDir()}, program: "edda",
-		stdin: strings.NewReader(""), stdout: &out, stderr: &errOut,
+	code := run(ctx, &cli.Invocation{
+		Args: []string{"bench", "--only", "flush", "--dir", t.TempDir()}, Program: "edda",
+		Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
 	})
-	if code != exitFailed || errOut.String() != "edda: interrupted\n" {
+	if code != cli.ExitFailed || errOut.String() != "edda: interrupted\n" {
 		t.Errorf("got exit code %d, %q, want it to be interrupted", code, errOut.String())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/engine/filelog"
@@ -17,8 +18,8 @@ import (
 )
 
 func (a *app) log() *cobra.Command {
-	cmd := group("log", "Read the log in a data directory, also while a node has it open", a.logDump(), a.logVerify())
-	cmd.Annotations = map[string]string{noNode: "true"}
+	cmd := cli.Group("log", "Read the log in a data directory, also while a node has it open", a.logDump(), a.logVerify())
+	cmd.Annotations = map[string]string{cli.NoNode: "true"}
 	return cmd
 }
 
@@ -34,10 +35,10 @@ func logDir(dir string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("read the log: %w", err)
 	case !info.IsDir():
-		return "", wrongUse("%s is not a directory: name a node's data directory", dir)
+		return "", cli.WrongUse("%s is not a directory: name a node's data directory", dir)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "meta")); errors.Is(err, os.ErrNotExist) {
-		return "", wrongUse("%s holds no log: name a node's data directory", dir)
+		return "", cli.WrongUse("%s holds no log: name a node's data directory", dir)
 	}
 	return dir, nil
 }
@@ -106,7 +107,7 @@ func checkPartition(dir string, p int) error {
 	case err != nil:
 		return err
 	case p < 0 || p >= n:
-		return wrongUse("--partition is %d, must be 0 to %d", p, n-1)
+		return cli.WrongUse("--partition is %d, must be 0 to %d", p, n-1)
 	}
 	return nil
 }
@@ -127,16 +128,16 @@ func (a *app) dumpEntry(e *engine.Entry) error {
 
 // dumpHeader prints what the columns are, for people.
 func (a *app) dumpHeader() error {
-	if a.json {
+	if a.JSON {
 		return nil
 	}
-	_, err := fmt.Fprintf(a.stdout, "%4s %8s  %-27s  %-20s %8s %s\n", "PART", "POSITION", "TIME", "TYPE", "SIZE", "WHAT")
+	_, err := fmt.Fprintf(a.Stdout, "%4s %8s  %-27s  %-20s %8s %s\n", "PART", "POSITION", "TIME", "TYPE", "SIZE", "WHAT")
 	return err
 }
 
 func (a *app) dumpRecord(d *dumpedRecord) error {
-	if a.json {
-		return a.printLine(d)
+	if a.JSON {
+		return a.PrintLine(d)
 	}
 	var at, id string
 	if !d.Time.IsZero() {
@@ -145,7 +146,7 @@ func (a *app) dumpRecord(d *dumpedRecord) error {
 	if !d.ID.IsZero() {
 		id = " " + d.ID.String()
 	}
-	_, err := fmt.Fprintf(a.stdout, "%4d %8d  %-27s  %-20s %6d B%s %s\n", d.Partition, d.Position, at, d.Type, d.Bytes, id, human.Plain(d.Text))
+	_, err := fmt.Fprintf(a.Stdout, "%4d %8d  %-27s  %-20s %6d B%s %s\n", d.Partition, d.Position, at, d.Type, d.Bytes, id, human.Plain(d.Text))
 	return err
 }
 
@@ -292,24 +293,24 @@ frames up, and the space behind the last one, hold nothing and are not checked.`
 }
 
 func (a *app) printReport(dir string, r *filelog.Report) error {
-	if a.json {
-		return a.printJSON(reportDocument(r))
+	if a.JSON {
+		return a.PrintJSON(reportDocument(r))
 	}
 	torn := ""
 	if r.Torn != nil {
 		torn = fmt.Sprintf("segment %d from byte %d", r.Torn.Segment, r.Torn.Offset)
 	}
-	if err := a.fields(
+	if err := a.Fields(
 		"log", dir, "partitions", fmt.Sprint(r.Partitions), "segments", fmt.Sprint(r.Segments),
 		"frames", fmt.Sprint(r.Frames), "records", fmt.Sprint(r.Records), "bytes", fmt.Sprint(r.Bytes), "torn tail", torn,
 	); err != nil {
 		return err
 	}
 	for _, d := range r.Damage {
-		fmt.Fprintln(a.stdout, human.Plain(d.Error()))
+		fmt.Fprintln(a.Stdout, human.Plain(d.Error()))
 	}
 	if len(r.Damage) == 0 {
-		fmt.Fprintln(a.stdout, "no damage")
+		fmt.Fprintln(a.Stdout, "no damage")
 	}
 	return nil
 }

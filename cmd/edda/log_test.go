@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // written makes a data directory with one call in it.
@@ -12,7 +14,7 @@ func written(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	node := dev(t, "--example", "--dir", dir)
-	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "counter/c", "add", `{"n":1}`); r.code != exitDone {
+	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "counter/c", "add", `{"n":1}`); r.code != cli.ExitDone {
 		t.Fatalf("got %+v", r)
 	}
 	node.stop()
@@ -23,7 +25,7 @@ func TestLogDump(t *testing.T) {
 	dir := written(t)
 	r := command(t, nil, "", "log", "dump", dir)
 	for _, want := range []string{"accepted", "counter/c add from anonymous, payload 7 B", "completed", "ordered counter"} {
-		if r.code != exitDone || !strings.Contains(r.out, want) {
+		if r.code != cli.ExitDone || !strings.Contains(r.out, want) {
 			t.Errorf("exit code %d, no %q in\n%s%s", r.code, want, r.out, r.errOut)
 		}
 	}
@@ -31,7 +33,7 @@ func TestLogDump(t *testing.T) {
 		t.Errorf("got\n%.200s\nwant it to begin with\n%s", r.out, want)
 	}
 	r = command(t, nil, "", "log", "dump", filepath.Join(dir, "log"), "--json", "--partition", "0")
-	if r.code != exitDone || !strings.Contains(r.out, `"partition":0,`) || strings.Contains(r.out, `"partition":1,`) || strings.Contains(r.out, "POSITION") {
+	if r.code != cli.ExitDone || !strings.Contains(r.out, `"partition":0,`) || strings.Contains(r.out, `"partition":1,`) || strings.Contains(r.out, "POSITION") {
 		t.Errorf("exit code %d, not only partition 0 in\n%s%s", r.code, r.out, r.errOut)
 	}
 }
@@ -40,11 +42,11 @@ func TestLogDumpOfNoPartition(t *testing.T) {
 	dir := written(t)
 	for _, p := range []string{"-1", "64", "99"} {
 		r := command(t, nil, "", "log", "dump", dir, "--partition", p)
-		if want := "--partition is " + p + ", must be 0 to 63"; r.code != exitUsage || r.out != "" || !strings.Contains(r.errOut, want) {
-			t.Errorf("got exit code %d and %q, want %d and %q", r.code, r.errOut, exitUsage, want)
+		if want := "--partition is " + p + ", must be 0 to 63"; r.code != cli.ExitUsage || r.out != "" || !strings.Contains(r.errOut, want) {
+			t.Errorf("got exit code %d and %q, want %d and %q", r.code, r.errOut, cli.ExitUsage, want)
 		}
 	}
-	if r := command(t, nil, "", "log", "dump", dir, "--partition", "63"); r.code != exitDone || r.out == "" {
+	if r := command(t, nil, "", "log", "dump", dir, "--partition", "63"); r.code != cli.ExitDone || r.out == "" {
 		t.Errorf("got %+v, want the records of the last partition", r)
 	}
 }
@@ -55,7 +57,7 @@ func TestLogDumpOfSagas(t *testing.T) {
 	node := dev(t, "--example", "--dir", dir)
 	edda := func(stdin string, args ...string) {
 		t.Helper()
-		if r := command(t, []string{"EDDA_URL=" + node.url}, stdin, args...); r.code != exitDone {
+		if r := command(t, []string{"EDDA_URL=" + node.url}, stdin, args...); r.code != cli.ExitDone {
 			t.Fatalf("%v: got %+v", args, r)
 		}
 	}
@@ -79,18 +81,18 @@ func TestLogDumpOfSagas(t *testing.T) {
 
 func TestLogVerify(t *testing.T) {
 	dir := written(t)
-	if r := command(t, nil, "", "log", "verify", dir); r.code != exitDone || !strings.Contains(r.out, "no damage") {
+	if r := command(t, nil, "", "log", "verify", dir); r.code != cli.ExitDone || !strings.Contains(r.out, "no damage") {
 		t.Fatalf("got %+v, want no damage", r)
 	}
 	flipFirst(t, filepath.Join(dir, "log"), `{"n":1}`)
-	if r := command(t, nil, "", "log", "verify", dir); r.code != exitFailed || !strings.Contains(r.out, "damage in ") {
+	if r := command(t, nil, "", "log", "verify", dir); r.code != cli.ExitFailed || !strings.Contains(r.out, "damage in ") {
 		t.Errorf("got %+v, want damage", r)
 	}
 	r := command(t, nil, "", "log", "verify", dir, "--json")
-	if r.code != exitFailed || !strings.Contains(r.out, `"damage": [`) || !strings.Contains(r.out, `"segment": `) {
+	if r.code != cli.ExitFailed || !strings.Contains(r.out, `"damage": [`) || !strings.Contains(r.out, `"segment": `) {
 		t.Errorf("got %+v, want damage as JSON", r)
 	}
-	if r := command(t, nil, "", "log", "verify", filepath.Join(dir, "nowhere")); r.code != exitFailed {
+	if r := command(t, nil, "", "log", "verify", filepath.Join(dir, "nowhere")); r.code != cli.ExitFailed {
 		t.Errorf("got %+v, want a failure", r)
 	}
 }

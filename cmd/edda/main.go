@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 func main() { os.Exit(start()) }
@@ -27,11 +29,11 @@ func start() int {
 		<-signals
 		cancel()
 		<-signals
-		os.Exit(exitFailed)
+		os.Exit(cli.ExitFailed)
 	}()
-	return run(ctx, invocation{
-		args: os.Args[1:], environ: os.Environ(), program: programName(),
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	return run(ctx, &cli.Invocation{
+		Args: os.Args[1:], Environ: os.Environ(), Program: programName(),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 }
 

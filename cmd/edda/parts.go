@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/jsondata"
 )
@@ -18,7 +19,7 @@ func (a *app) requestsParts() *cobra.Command {
 		func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
 			from, err := edda.ParsePartID(after)
 			if err != nil {
-				return &usageError{err}
+				return cli.AsWrongUse(err)
 			}
 			parts, err := c.Parts(ctx, id, from)
 			if err != nil {
@@ -49,7 +50,7 @@ func (a *app) printParts(ctx context.Context, c *eddahttp.Client, parts *eddahtt
 		}
 		if err != nil {
 			if edda.ReasonOf(err) == edda.Unavailable {
-				fmt.Fprintf(a.stderr, "  to go on: %s\n", a.spell("requests parts", parts.RequestID.String(), "--after "+last.String()))
+				fmt.Fprintf(a.Stderr, "  to go on: %s\n", a.Spell("requests parts", parts.RequestID.String(), "--after "+last.String()))
 			}
 			return err
 		}
@@ -63,8 +64,8 @@ func (a *app) printParts(ctx context.Context, c *eddahttp.Client, parts *eddahtt
 
 func (a *app) printPart(p *edda.Part) error {
 	switch {
-	case a.json:
-		return a.printLine(struct {
+	case a.JSON:
+		return a.PrintLine(struct {
 			Number      edda.PartID `json:"number"`
 			Attempt     int         `json:"attempt"`
 			Reset       bool        `json:"reset,omitempty"`
@@ -72,9 +73,9 @@ func (a *app) printPart(p *edda.Part) error {
 			jsondata.Data
 		}{p.ID(), p.Attempt, p.Reset, p.ContentType, jsondata.Encode(p.ContentType, p.Payload)})
 	case p.Reset:
-		fmt.Fprintf(a.stderr, "  attempt %d begins anew: what came before is void\n", p.Attempt)
+		fmt.Fprintf(a.Stderr, "  attempt %d begins anew: what came before is void\n", p.Attempt)
 		return nil
 	default:
-		return writeLine(a.stdout, p.Payload)
+		return cli.WriteLine(a.Stdout, p.Payload)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/node"
 )
@@ -55,14 +56,14 @@ func TestCallParts(t *testing.T) {
 		code        int
 		out, errOut string
 	}{
-		{"call count up --parts", exitDone, "0\n1\n2\ndone\n", ""},
-		{"call count stumble --parts", exitDone, "0\n1\n2\ndone\n", ""},
-		{"call count fail --parts", exitFailed, "0\n1\n2\n", "NO: no more"},
-		{"call count up --parts --async", exitUsage, "", "parts"},
-		{"call nobody up --parts", exitFailed, "", "nobody"},
-		{"requests parts x", exitUsage, "", "id"},
-		{"requests parts 0190a5c1-7b2e-7000-8000-000000000001", exitFailed, "", "request"},
-		{"requests parts 0190a5c1-7b2e-7000-8000-000000000001 --after 7", exitUsage, "", "ATTEMPT.PART"},
+		{"call count up --parts", cli.ExitDone, "0\n1\n2\ndone\n", ""},
+		{"call count stumble --parts", cli.ExitDone, "0\n1\n2\ndone\n", ""},
+		{"call count fail --parts", cli.ExitFailed, "0\n1\n2\n", "NO: no more"},
+		{"call count up --parts --async", cli.ExitUsage, "", "parts"},
+		{"call nobody up --parts", cli.ExitFailed, "", "nobody"},
+		{"requests parts x", cli.ExitUsage, "", "id"},
+		{"requests parts 0190a5c1-7b2e-7000-8000-000000000001", cli.ExitFailed, "", "request"},
+		{"requests parts 0190a5c1-7b2e-7000-8000-000000000001 --after 7", cli.ExitUsage, "", "ATTEMPT.PART"},
 	} {
 		t.Run(tc.args, func(t *testing.T) {
 			t.Parallel()
@@ -80,11 +81,11 @@ func TestRequestsParts(t *testing.T) {
 	r := command(t, env, "", "call", "count", "up", "--async")
 	id := scrubbed[1].pattern.FindString(r.out)
 	r = command(t, env, "", "requests", "parts", id, "--after", "1.1")
-	if r.code != exitDone || r.out != "1\n2\ndone\n" {
+	if r.code != cli.ExitDone || r.out != "1\n2\ndone\n" {
 		t.Errorf("exit %d, printed %q and %q", r.code, r.out, r.errOut)
 	}
 	r = command(t, env, "", "requests", "parts", id, "--after", "1.2", "--json")
-	if want := `{"number":"1.3","attempt":1,"contentType":"application/json","data":2}` + "\n"; r.code != exitDone || !strings.HasPrefix(r.out, want) {
+	if want := `{"number":"1.3","attempt":1,"contentType":"application/json","data":2}` + "\n"; r.code != cli.ExitDone || !strings.HasPrefix(r.out, want) {
 		t.Errorf("exit %d, printed %q and %q, want %q first", r.code, r.out, r.errOut, want)
 	}
 }

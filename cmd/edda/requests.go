@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 func (a *app) requests() *cobra.Command {
-	return group("requests", "Look at requests, wait for them, cancel them",
+	return cli.Group("requests", "Look at requests, wait for them, cancel them",
 		a.requestsList(), a.requestsShow(), a.requestsReply(), a.requestsParts(), a.requestsWait(), a.requestsCancel())
 }
 
@@ -30,7 +31,7 @@ func (a *app) requestsList() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.State = edda.State(state)
-			client, err := a.listing(&q)
+			client, err := a.Listing(&q)
 			if err != nil {
 				return err
 			}
@@ -38,7 +39,7 @@ func (a *app) requestsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return list(a, p, "no requests", []string{"ID", "STATE", "TO", "METHOD", "ATTEMPTS", "ACCEPTED", "NEXT ATTEMPT"},
+			return cli.List(a.Invocation, p, "no requests", []string{"ID", "STATE", "TO", "METHOD", "ATTEMPTS", "ACCEPTED", "NEXT ATTEMPT"},
 				func(r *edda.Request) []string {
 					return []string{
 						r.ID.String(), string(r.State), address(r.Service, r.Key), r.Method,
@@ -58,20 +59,7 @@ func (a *app) requestsList() *cobra.Command {
 func addFilters(f *pflag.FlagSet, q *eddahttp.Query) {
 	f.StringVar(&q.Service, "service", "", "only those of this service")
 	f.StringVar(&q.Key, "key", "", "only those of this key")
-	addPaging(f, q)
-}
-
-// listing returns the client for a list, whose flags it checks.
-func (a *app) listing(q *eddahttp.Query) (*eddahttp.Client, error) {
-	if q.Limit < 1 || q.Limit > 1000 {
-		return nil, wrongUse("--limit is %d, must be from 1 to 1000", q.Limit)
-	}
-	return a.client()
-}
-
-func addPaging(f *pflag.FlagSet, q *eddahttp.Query) {
-	f.IntVar(&q.Limit, "limit", 100, "at most so many, up to 1000")
-	f.StringVar(&q.After, "after", "", "go on after this cursor, which the page before ended with")
+	cli.AddPaging(f, q)
 }
 
 // address writes a service and its key as they are called.
@@ -86,9 +74,9 @@ func (a *app) withID(use, short string, do func(ctx context.Context, c *eddahttp
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := edda.ParseID(args[0])
 			if err != nil {
-				return &usageError{err}
+				return cli.AsWrongUse(err)
 			}
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -102,7 +90,7 @@ func (a *app) aboutRequest(id edda.ID, err error) error {
 	if edda.ReasonOf(err) != edda.NoDeadLetter {
 		return err
 	}
-	return withHint(err, a.spell("requests show", id.String()))
+	return cli.WithHint(err, a.Spell("requests show", id.String()))
 }
 
 func (a *app) requestsShow() *cobra.Command {
@@ -166,7 +154,7 @@ func (a *app) stoppedWaiting(ctx context.Context, id edda.ID, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return &interruption{"the request goes on: " + a.spell("requests wait", id.String())}
+	return cli.Interrupted("the request goes on: " + a.Spell("requests wait", id.String()))
 }
 
 func (a *app) requestsCancel() *cobra.Command {
@@ -188,8 +176,8 @@ func (a *app) requestsCancel() *cobra.Command {
 }
 
 func (a *app) printRequest(r *edda.Request) error {
-	if a.json {
-		return a.printJSON(r)
+	if a.JSON {
+		return a.PrintJSON(r)
 	}
 	var reply, failure string
 	if r.Reply != nil {
@@ -202,7 +190,7 @@ func (a *app) printRequest(r *edda.Request) error {
 	if human.Due(r.NextAttemptAt) == "due" {
 		due = "due"
 	}
-	return a.fields(
+	return a.Fields(
 		"id", r.ID.String(),
 		"to", address(r.Service, r.Key)+" "+r.Method,
 		"state", string(r.State),

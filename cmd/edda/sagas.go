@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -11,12 +10,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 func (a *app) sagas() *cobra.Command {
-	g := group("sagas", "Start sagas, draw them, finish and undo their steps",
+	g := cli.Group("sagas", "Start sagas, draw them, finish and undo their steps",
 		a.sagasList(), a.sagasShow(), a.sagasStart(), a.sagasAdd(), a.sagasCancel(),
 		a.sagasComplete(), a.sagasFail(),
 		a.withCompensation(edda.RetryCompensation, "Undo a step again whose compensation failed",
@@ -28,9 +28,9 @@ func (a *app) sagas() *cobra.Command {
 		a.sagasPrune())
 	g.Long = `A saga is a DAG of steps, each a request to a service. When one fails, what had
 succeeded is undone. docs/sagas.md says all about them.`
-	g.Example = `  ` + a.program + ` sagas start hammer.json --wait
-  ` + a.program + ` sagas show ID
-  ` + a.program + ` sagas ls --state compensation_failed    what waits for a person`
+	g.Example = `  ` + a.Program + ` sagas start hammer.json --wait
+  ` + a.Program + ` sagas show ID
+  ` + a.Program + ` sagas ls --state compensation_failed    what waits for a person`
 	return g
 }
 
@@ -38,7 +38,7 @@ succeeded is undone. docs/sagas.md says all about them.`
 func (a *app) aboutSaga(id string, err error) error {
 	switch edda.ReasonOf(err) {
 	case edda.NoStep, edda.SagaEnded:
-		return withHint(err, "see it: "+a.spell("sagas show", human.Plain(id)))
+		return cli.WithHint(err, "see it: "+a.Spell("sagas show", human.Plain(id)))
 	default:
 		return err
 	}
@@ -67,31 +67,14 @@ func (s *sagaFilters) add(f *pflag.FlagSet) {
 func (s *sagaFilters) read(now time.Time) error {
 	s.query.State = edda.SagaState(s.state)
 	if s.state != "" && !slices.Contains(sagaStates, s.state) {
-		return wrongUse("--state is %q, must be one of %s", s.state, strings.Join(sagaStates, ", "))
+		return cli.WrongUse("--state is %q, must be one of %s", s.state, strings.Join(sagaStates, ", "))
 	}
 	var err error
-	if s.query.Since, err = parseTime("--since", s.since, now); err != nil {
+	if s.query.Since, err = cli.ParseTime("--since", s.since, now); err != nil {
 		return err
 	}
-	s.query.Until, err = parseTime("--until", s.until, now)
+	s.query.Until, err = cli.ParseTime("--until", s.until, now)
 	return err
-}
-
-// parseTime reads a point in time: so long ago, a day in UTC, or a time as RFC 3339
-// has it. It is zero for "".
-func parseTime(flag, s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if d, err := human.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, wrongUse("%s is %q, must be how long ago (90s, 2h, 7d), a day (2026-11-21), or a time (2026-11-21T09:00:00Z)", flag, s)
 }
 
 func (a *app) sagasList() *cobra.Command {
@@ -103,15 +86,15 @@ func (a *app) sagasList() *cobra.Command {
 		Short: "List sagas, the latest first",
 		Long: `Lists sagas, the latest first, with how many of their steps have succeeded. Those
 in state compensation_failed wait for a person; what that can do is said below.`,
-		Example: `  ` + a.program + ` sagas ls --state running --since 1h
-  ` + a.program + ` sagas ls --name trip --until 2026-11-21
-  ` + a.program + ` sagas ls --state created --quiet | xargs -n1 ` + a.program + ` sagas start --id`,
+		Example: `  ` + a.Program + ` sagas ls --state running --since 1h
+  ` + a.Program + ` sagas ls --name trip --until 2026-11-21
+  ` + a.Program + ` sagas ls --state created --quiet | xargs -n1 ` + a.Program + ` sagas start --id`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := filters.read(time.Now()); err != nil {
 				return err
 			}
-			client, err := a.listing(&paging)
+			client, err := a.Listing(&paging)
 			if err != nil {
 				return err
 			}
@@ -124,29 +107,25 @@ in state compensation_failed wait for a person; what that can do is said below.`
 		},
 	}
 	filters.add(cmd.Flags())
-	addPaging(cmd.Flags(), &paging)
-	addQuiet(cmd.Flags(), &quiet)
+	cli.AddPaging(cmd.Flags(), &paging)
+	cli.AddQuiet(cmd.Flags(), &quiet, "ids")
 	return cmd
 }
 
-func addQuiet(f *pflag.FlagSet, quiet *bool) {
-	f.BoolVarP(quiet, "quiet", "q", false, "print ids alone")
-}
-
 func (a *app) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
-	if quiet && !a.json {
+	if quiet && !a.JSON {
 		for i := range p.Items {
-			fmt.Fprintln(a.stdout, human.Plain(p.Items[i].ID))
+			fmt.Fprintln(a.Stdout, human.Plain(p.Items[i].ID))
 		}
-		a.sayMore(p.Next)
+		a.SayMore(p.Next)
 		return nil
 	}
-	err := list(a, p, "no sagas", []string{"ID", "NAME", "STATE", "STEPS", "CREATED", "TOOK", "REASON"}, func(s *edda.Saga) []string {
+	err := cli.List(a.Invocation, p, "no sagas", []string{"ID", "NAME", "STATE", "STEPS", "CREATED", "TOOK", "REASON"}, func(s *edda.Saga) []string {
 		return []string{
 			s.ID, s.Name, string(s.State), fmt.Sprintf("%d/%d", s.SucceededCount, s.StepCount), human.Age(s.CreatedAt), took(s), string(s.Reason),
 		}
 	})
-	if err != nil || a.json {
+	if err != nil || a.JSON {
 		return err
 	}
 	return a.sayWhoWaits(p.Items)
@@ -167,10 +146,10 @@ func (a *app) sayWhoWaits(sagas []edda.Saga) error {
 	if len(ids) > 1 {
 		what = fmt.Sprintf("%d sagas wait", len(ids))
 	}
-	fmt.Fprintf(a.stderr, "\n%s for a person, because a step could not be undone. See what can be done:\n", what)
+	fmt.Fprintf(a.Stderr, "\n%s for a person, because a step could not be undone. See what can be done:\n", what)
 	const most = 3
 	for _, id := range ids[:min(len(ids), most)] {
-		fmt.Fprintf(a.stderr, "  %s\n", a.spell("sagas show", human.Plain(id)))
+		fmt.Fprintf(a.Stderr, "  %s\n", a.Spell("sagas show", human.Plain(id)))
 	}
 	return nil
 }
@@ -193,8 +172,8 @@ func (a *app) sagasPrune() *cobra.Command {
 One with a failed compensation goes only where its id or its state is named. A
 node removes sagas by itself when they have been kept for as long as its
 settings say.`,
-		Example: `  ` + a.program + ` sagas prune --state succeeded --until 1d
-  ` + a.program + ` sagas prune ID`,
+		Example: `  ` + a.Program + ` sagas prune --state succeeded --until 1d
+  ` + a.Program + ` sagas prune ID`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			if err := filters.read(time.Now()); err != nil {
 				return err
@@ -202,11 +181,11 @@ settings say.`,
 			chosen := filters.query != eddahttp.SagaQuery{}
 			switch {
 			case len(ids) > 0 && (chosen || all):
-				return wrongUse("either ids or flags say which sagas go, not both")
+				return cli.WrongUse("either ids or flags say which sagas go, not both")
 			case len(ids) == 0 && chosen == all:
-				return wrongUse("say which sagas go: ID..., or --name, --state, --since, --until, or --all")
+				return cli.WrongUse("say which sagas go: ID..., or --name, --state, --since, --until, or --all")
 			}
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -220,7 +199,7 @@ settings say.`,
 				if err := client.RemoveSaga(cmd.Context(), id); err != nil {
 					return a.aboutSaga(id, err)
 				}
-				if err := a.printDone("removed", id); err != nil {
+				if err := a.PrintDone("removed", id); err != nil {
 					return err
 				}
 			}
@@ -237,25 +216,9 @@ func (a *app) prune(cmd *cobra.Command, client *eddahttp.Client, q eddahttp.Saga
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(map[string]int{"removed": n})
+	if a.JSON {
+		return a.PrintJSON(map[string]int{"removed": n})
 	}
-	_, err = fmt.Fprintf(a.stdout, "removed %d\n", n)
+	_, err = fmt.Fprintf(a.Stdout, "removed %d\n", n)
 	return err
-}
-
-// document reads JSON from a file, or from standard input for "-".
-func (a *app) document(name string) ([]byte, error) {
-	if name == "-" {
-		b, err := io.ReadAll(a.stdin)
-		if err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
-		}
-		return b, checkJSON("standard input", b)
-	}
-	b, err := readFile(name)
-	if err != nil {
-		return nil, err
-	}
-	return b, checkJSON(name, b)
 }

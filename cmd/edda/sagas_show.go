@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/cmd/edda/internal/sagadraw"
 	"github.com/edda-io/edda/internal/eddahttp"
@@ -84,17 +83,17 @@ that failed or run. The marks are
 --mermaid prints a flowchart that GitHub, among others, draws in Markdown. With
 --wait the saga is followed to its end, and the exit code is 1 unless it
 succeeded.`,
-		Example: `  ` + a.program + ` sagas show ID --wait
-  ` + a.program + ` sagas show ID --mermaid > hammer.mmd`,
+		Example: `  ` + a.Program + ` sagas show ID --wait
+  ` + a.Program + ` sagas show ID --mermaid > hammer.mmd`,
 		Args: wait.args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkSagaID(args[0]); err != nil {
 				return err
 			}
-			if v.mermaid && a.json {
-				return wrongUse("--mermaid and --json are two ways to print the same: leave one out")
+			if v.mermaid && a.JSON {
+				return cli.WrongUse("--mermaid and --json are two ways to print the same: leave one out")
 			}
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -117,31 +116,18 @@ succeeded.`,
 
 // drawing returns how sagas are drawn on what stdout is.
 func (a *app) drawing(all bool) sagadraw.Options {
-	width, _ := terminalSize(a.stdout)
-	return sagadraw.Options{Width: width, Colour: a.isTerminal(a.stdout), All: all, Now: time.Now()}
-}
-
-// terminalSize returns the columns and lines of a terminal; zero when w is none.
-func terminalSize(w io.Writer) (columns, lines int) {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0, 0
-	}
-	columns, lines, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0, 0
-	}
-	return columns, lines
+	width, _ := cli.TerminalSize(a.Stdout)
+	return sagadraw.Options{Width: width, Colour: a.IsTerminal(a.Stdout), All: all, Now: time.Now()}
 }
 
 // printSaga draws a saga, and says what to do about it.
 func (a *app) printSaga(s *edda.Saga, v view) error {
 	switch {
-	case a.json:
-		return a.printJSON(s)
+	case a.JSON:
+		return a.PrintJSON(s)
 	case v.mermaid:
 		chart, whole := sagadraw.Mermaid(s, a.drawing(v.all))
-		fmt.Fprint(a.stdout, chart)
+		fmt.Fprint(a.Stdout, chart)
 		a.sayFolded(whole)
 		return nil
 	}
@@ -149,17 +135,17 @@ func (a *app) printSaga(s *edda.Saga, v view) error {
 		return err
 	}
 	text, whole := sagadraw.Text(s, a.drawing(v.all))
-	fmt.Fprintf(a.stdout, "\n%s", text)
+	fmt.Fprintf(a.Stdout, "\n%s", text)
 	a.sayFolded(whole)
 	for _, hint := range a.sagaHints(s) {
-		fmt.Fprintln(a.stderr, hint)
+		fmt.Fprintln(a.Stderr, hint)
 	}
 	return nil
 }
 
 func (a *app) sayFolded(whole bool) {
 	if !whole {
-		fmt.Fprintln(a.stderr, "  every step: --all")
+		fmt.Fprintln(a.Stderr, "  every step: --all")
 	}
 }
 
@@ -180,7 +166,7 @@ func (a *app) sagaFields(s *edda.Saga) error {
 	if s.StartedAt.Sub(s.CreatedAt) > time.Second {
 		started = human.Stamp(s.StartedAt)
 	}
-	return a.fields(
+	return a.Fields(
 		"id", s.ID, "name", s.Name, "state", state, "why", why,
 		"steps", fmt.Sprintf("%d of %d succeeded", s.SucceededCount, s.StepCount),
 		"principal", string(s.Principal), "correlation", correlation,
@@ -200,7 +186,7 @@ func (a *app) sagaHints(s *edda.Saga) []string {
 	}
 	id := human.Plain(s.ID)
 	if s.State == edda.SagaCreated {
-		say("It was not started:", a.spell("sagas start --id", id))
+		say("It was not started:", a.Spell("sagas start --id", id))
 	}
 	said := 0
 	for i := range s.Steps {
@@ -212,16 +198,16 @@ func (a *app) sagaHints(s *edda.Saga) []string {
 		switch {
 		case t.Compensation != nil && t.Compensation.State == edda.CompensationFailed:
 			say("Step "+step+" could not be undone. A person has to say what is to be:",
-				a.spell("sagas retry", id, step)+"      undo it again",
-				a.spell("sagas skip", id, step)+"       let it stand as it is",
-				a.spell("sagas resolve", id, step)+"    it has been undone otherwise")
+				a.Spell("sagas retry", id, step)+"      undo it again",
+				a.Spell("sagas skip", id, step)+"       let it stand as it is",
+				a.Spell("sagas resolve", id, step)+"    it has been undone otherwise")
 			said++
 		case t.Pending && t.State == edda.StepRunning:
 			say("Step "+step+" runs until somebody finishes it:",
-				a.spell("sagas complete", id, step, "RESULT"), a.spell("sagas fail", id, step, "MESSAGE"))
+				a.Spell("sagas complete", id, step, "RESULT"), a.Spell("sagas fail", id, step, "MESSAGE"))
 			said++
 		case t.SagaID != "" && (t.State == edda.StepFailed || t.State == edda.StepCompensating):
-			say("Step "+step+" is a saga:", a.spell("sagas show", human.Plain(t.SagaID)))
+			say("Step "+step+" is a saga:", a.Spell("sagas show", human.Plain(t.SagaID)))
 			said++
 		}
 	}
@@ -235,11 +221,11 @@ func (a *app) follow(cmd *cobra.Command, client *eddahttp.Client, id string, mos
 	s, err := a.awaitSaga(cmd.Context(), client, id, most, v)
 	switch {
 	case err != nil && cmd.Context().Err() != nil:
-		return &interruption{"the saga goes on: " + a.spell("sagas show", human.Plain(id), "--wait")}
+		return cli.Interrupted("the saga goes on: " + a.Spell("sagas show", human.Plain(id), "--wait"))
 	case err != nil:
 		return err
 	}
-	if !v.quiet || a.json {
+	if !v.quiet || a.JSON {
 		if err := a.printSaga(s, v); err != nil {
 			return err
 		}
@@ -296,11 +282,11 @@ type screen struct {
 
 // screen returns nil where nobody looks on.
 func (a *app) screen(v view) *screen {
-	_, lines := terminalSize(a.stdout)
-	if lines == 0 || a.getenv("TERM", "") == "dumb" || a.json || v.mermaid || v.quiet {
+	_, lines := cli.TerminalSize(a.Stdout)
+	if lines == 0 || a.Getenv("TERM", "") == "dumb" || a.JSON || v.mermaid || v.quiet {
 		return nil
 	}
-	return &screen{out: a.stdout, lines: lines}
+	return &screen{out: a.Stdout, lines: lines}
 }
 
 // show replaces what was shown, in one piece, with as much of a text as there is

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
@@ -23,7 +24,7 @@ of which nothing was started is cancelled at once. The exit code is 1 when one w
 not cancelled, because it had ended, or was being undone for another reason.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -73,18 +74,18 @@ func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string
 	if err != nil {
 		return a.aboutSaga(id, err)
 	}
-	if a.json {
-		if err := a.printJSON(s); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(s); err != nil {
 			return err
 		}
 	}
 	switch {
 	case s.State != edda.SagaCancelled && s.Reason != edda.Cancelled:
 		return &notCancelledError{id, s.State}
-	case a.json:
+	case a.JSON:
 		return nil
 	}
-	_, err = fmt.Fprintf(a.stdout, "cancelled %s: it is %s\n", human.Plain(s.ID), s.State)
+	_, err = fmt.Fprintf(a.Stdout, "cancelled %s: it is %s\n", human.Plain(s.ID), s.State)
 	return err
 }
 
@@ -96,8 +97,8 @@ func (a *app) sagasComplete() *cobra.Command {
 		Long: `Finishes a running step with its result, which is JSON: null when there is none;
 - reads it from standard input. A handler that still works on it is fenced. The
 exit code is 1 when the step was not running: then nothing was changed.`,
-		Example: `  ` + a.program + ` sagas complete trip-17 hotel '{"room":12}'
-  ` + a.program + ` sagas complete trip-17 hotel --completion-key KEY`,
+		Example: `  ` + a.Program + ` sagas complete trip-17 hotel '{"room":12}'
+  ` + a.Program + ` sagas complete trip-17 hotel --completion-key KEY`,
 		Args: cobra.RangeArgs(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := a.result(args[2:])
@@ -120,7 +121,7 @@ func (a *app) sagasFail() *cobra.Command {
 		Short: "Fail a running step, whose saga is undone then",
 		Long: `Fails a running step; what its saga had done is undone then. MESSAGE is for people.
 The exit code is 1 when the step was not running: then nothing was changed.`,
-		Example: `  ` + a.program + ` sagas fail trip-17 hotel 'no room is left'`,
+		Example: `  ` + a.Program + ` sagas fail trip-17 hotel 'no room is left'`,
 		Args:    cobra.RangeArgs(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			message := "failed by hand"
@@ -148,13 +149,13 @@ func (a *app) result(args []string) ([]byte, error) {
 	b, name := []byte(args[0]), "RESULT"
 	if args[0] == "-" {
 		var err error
-		if b, err = io.ReadAll(a.stdin); err != nil {
+		if b, err = io.ReadAll(a.Stdin); err != nil {
 			return nil, fmt.Errorf("read standard input: %w", err)
 		}
 		name = "standard input"
 	}
-	if checkJSON(name, b) != nil {
-		return nil, wrongUse("%s is not JSON, which a step's result is: text is '\"text\"', an object '{\"a\":1}'", name)
+	if cli.CheckJSON(name, b) != nil {
+		return nil, cli.WrongUse("%s is not JSON, which a step's result is: text is '\"text\"', an object '{\"a\":1}'", name)
 	}
 	return b, nil
 }
@@ -169,18 +170,18 @@ func (a *app) finish(args []string, done string, do func(c *eddahttp.Client) (*e
 	if err != nil {
 		return a.aboutSaga(args[0], err)
 	}
-	if a.json {
-		if err := a.printJSON(answer); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(answer); err != nil {
 			return err
 		}
 	}
 	if !answer.Applied {
 		return fmt.Errorf("nothing was changed: step %s of saga %s is %s", args[1], args[0], answer.State)
 	}
-	if a.json {
+	if a.JSON {
 		return nil
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s %s of %s\n", done, human.Plain(args[1]), human.Plain(args[0]))
+	_, err = fmt.Fprintf(a.Stdout, "%s %s of %s\n", done, human.Plain(args[1]), human.Plain(args[0]))
 	return err
 }
 
@@ -190,9 +191,9 @@ func (a *app) sagaStep(args []string) (*eddahttp.Client, error) {
 		return nil, err
 	}
 	if err := edda.CheckName("step", args[1]); err != nil {
-		return nil, &usageError{err}
+		return nil, cli.AsWrongUse(err)
 	}
-	return a.client()
+	return a.Client()
 }
 
 // withCompensation makes a command that acts on a compensation which failed.
@@ -219,10 +220,10 @@ func (a *app) withCompensation(action edda.CompensationAction, short, long strin
 			if err != nil {
 				return a.aboutSaga(args[0], err)
 			}
-			if a.json {
-				return a.printJSON(s)
+			if a.JSON {
+				return a.PrintJSON(s)
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s %s of %s, which is %s now\n", actedWords[action], human.Plain(args[1]), human.Plain(s.ID), s.State)
+			_, err = fmt.Fprintf(a.Stdout, "%s %s of %s, which is %s now\n", actedWords[action], human.Plain(args[1]), human.Plain(s.ID), s.State)
 			return err
 		},
 	}

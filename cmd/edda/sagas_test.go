@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // sagaNode answers as a node that has these sagas would, one answer after the other, the last one
@@ -74,11 +75,11 @@ func TestSagasCancelled(t *testing.T) {
 	none := `{"status":404,"code":"not_found","reason":"NO_SAGA","detail":"there is no saga"}`
 	node := newSagaNode(t, sagaJSON(t, edda.SagaSucceeded, nil), none, sagaJSON(t, edda.SagaCancelled, nil))
 	r := command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "b", "trip-1")
-	if r.code != exitFailed || r.out != "cancelled trip-1: it is cancelled\n" || !strings.Contains(r.errOut, "saga a was not cancelled: it is succeeded; cancel saga b: ") {
+	if r.code != cli.ExitFailed || r.out != "cancelled trip-1: it is cancelled\n" || !strings.Contains(r.errOut, "saga a was not cancelled: it is succeeded; cancel saga b: ") {
 		t.Errorf("got %+v, want trip-1 cancelled and what is with a and b", r)
 	}
 	r = command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "..")
-	if r.code != exitUsage || len(node.asked) != 3 {
+	if r.code != cli.ExitUsage || len(node.asked) != 3 {
 		t.Errorf("got %+v and the node was asked %v, want nothing done for an id that is none", r, node.asked)
 	}
 }
@@ -167,7 +168,7 @@ func TestCompensationCommands(t *testing.T) {
 			if want := "POST /" + path + "/compensation/" + action; c.asked == 2 && node.asked[1] != want {
 				t.Errorf("the node was asked %q, want %q", node.asked[1], want)
 			}
-			if ok := c.errOut == ""; r.out != c.out || !strings.Contains(r.errOut, c.errOut) || (r.code == exitDone) != ok {
+			if ok := c.errOut == ""; r.out != c.out || !strings.Contains(r.errOut, c.errOut) || (r.code == cli.ExitDone) != ok {
 				t.Errorf("got %+v, want %q and %q", r, c.out, c.errOut)
 			}
 		})
@@ -198,7 +199,7 @@ func TestSagaHints(t *testing.T) {
 func TestFollow(t *testing.T) {
 	node := newSagaNode(t, sagaJSON(t, edda.SagaRunning, nil), sagaJSON(t, edda.SagaRunning, nil), sagaJSON(t, edda.SagaSucceeded, nil))
 	r := command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "show", "trip-1", "--wait", "--json")
-	if r.code != exitDone || strings.Count(r.out, `"id": "trip-1"`) != 1 || len(node.asked) != 3 {
+	if r.code != cli.ExitDone || strings.Count(r.out, `"id": "trip-1"`) != 1 || len(node.asked) != 3 {
 		t.Errorf("got %+v after %q, want the saga once after three looks", r, node.asked)
 	}
 }
@@ -215,19 +216,6 @@ func TestScreen(t *testing.T) {
 	}
 }
 
-func TestParseTime(t *testing.T) {
-	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	for text, want := range map[string]string{
-		"90s": "2026-11-21T08:58:30Z", "7d": "2026-11-14T09:00:00Z", "0d": "2026-11-21T09:00:00Z", "2026-11-01": "2026-11-01T00:00:00Z",
-		"2026-11-01T10:00:00+01:00": "2026-11-01T10:00:00+01:00", "-1h": "", "-1d": "", "d": "", "999999999d": "", "yesterday": "",
-	} {
-		got, err := parseTime("--since", text, now)
-		if want == "" && err == nil || want != "" && (err != nil || got.Format(time.RFC3339) != want) {
-			t.Errorf("%q: got %v and %v, want %q", text, got, err, want)
-		}
-	}
-}
-
 // A definition that can be none is wrong use, whoever sees it.
 func TestBadDefinitions(t *testing.T) {
 	t.Parallel()
@@ -239,8 +227,8 @@ func TestBadDefinitions(t *testing.T) {
 		`{"name":"n","steps":[{"id":"a","service":"echo","method":"say","after":["b"]},{"id":"b","service":"echo","method":"say","after":["a"]}]}`: "(CYCLE)",
 	} {
 		r := command(t, []string{"EDDA_URL=" + node.url}, doc, "sagas", "start", "-")
-		if r.code != exitUsage || !strings.Contains(r.errOut, why) || !strings.Contains(r.errOut, "see: edda sagas start --help") {
-			t.Errorf("%s: got %+v, want exit code %d and %s", doc, r, exitUsage, why)
+		if r.code != cli.ExitUsage || !strings.Contains(r.errOut, why) || !strings.Contains(r.errOut, "see: edda sagas start --help") {
+			t.Errorf("%s: got %+v, want exit code %d and %s", doc, r, cli.ExitUsage, why)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 )
 
@@ -28,11 +29,11 @@ finish for drainTimeout, and ends. A second signal ends it at once. It hosts no
 service itself: workers come and host theirs.
 
 ` + settingsHelp,
-		Example: `  ` + a.program + ` serve --dir /var/lib/edda
-  ` + a.program + ` serve --config /etc/edda.yaml
-  ` + a.program + ` serve --dir /var/lib/edda --listen :7400 --tls-cert node.crt --tls-key node.key --config grants.yaml`,
+		Example: `  ` + a.Program + ` serve --dir /var/lib/edda
+  ` + a.Program + ` serve --config /etc/edda.yaml
+  ` + a.Program + ` serve --dir /var/lib/edda --listen :7400 --tls-cert node.crt --tls-key node.key --config grants.yaml`,
 		Args:        cobra.NoArgs,
-		Annotations: map[string]string{noNode: "true"},
+		Annotations: map[string]string{cli.NoNode: "true"},
 		RunE:        a.runsNode(setting.Serve),
 	}
 	setting.AddFlags(cmd.Flags(), setting.Serve)
@@ -42,9 +43,9 @@ service itself: workers come and host theirs.
 // runsNode returns what a command does that runs a node.
 func (a *app) runsNode(c setting.Command) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		s, err := setting.Load(cmd.Flags(), a.environ, c)
+		s, err := setting.Load(cmd.Flags(), a.Environ, c)
 		if err != nil {
-			return &usageError{err}
+			return cli.AsWrongUse(err)
 		}
 		return a.runNode(cmd.Context(), s, c)
 	}

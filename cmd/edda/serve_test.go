@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/edda-io/edda/auth"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/internal/testca"
 )
 
@@ -41,7 +42,7 @@ func put(t *testing.T, dir, name, text string) string {
 func wantDone(t *testing.T, environ []string, args ...string) string {
 	t.Helper()
 	r := command(t, environ, "", args...)
-	if r.code != exitDone {
+	if r.code != cli.ExitDone {
 		t.Errorf("edda %s: got %+v, want exit code 0", strings.Join(args, " "), r)
 	}
 	return r.out
@@ -51,7 +52,7 @@ func wantDone(t *testing.T, environ []string, args ...string) string {
 func wantFailed(t *testing.T, why string, environ []string, args ...string) {
 	t.Helper()
 	r := command(t, environ, "", args...)
-	if r.code == exitDone || !strings.Contains(r.errOut, why) {
+	if r.code == cli.ExitDone || !strings.Contains(r.errOut, why) {
 		t.Errorf("edda %s: got %+v, want a failure that says %q", strings.Join(args, " "), r, why)
 	}
 }
@@ -65,7 +66,7 @@ func TestServeHostsNothing(t *testing.T) {
 	}
 	wantFailed(t, "(NO_SERVICE)", env, "call", "echo", "x")
 	wantFailed(t, "what there is: edda --namespace other services ls\n", env, "call", "counter/a", "add", "--namespace", "other")
-	if r := node.stop(); r.code != exitDone || r.errOut != "" {
+	if r := node.stop(); r.code != cli.ExitDone || r.errOut != "" {
 		t.Errorf("serve left %+v, want exit code 0 and nothing", r)
 	}
 	if _, err := os.Stat(dir); err != nil {
@@ -86,8 +87,8 @@ func TestServeWrongUse(t *testing.T) {
 		"services ls --url https://x --client-key x": "needs its key, and a key its certificate",
 	} {
 		r := command(t, nil, "", strings.Fields(args)...)
-		if r.code != exitUsage || !strings.Contains(r.errOut, want) {
-			t.Errorf("edda %s: got %+v, want exit code %d and %q", args, r, exitUsage, want)
+		if r.code != cli.ExitUsage || !strings.Contains(r.errOut, want) {
+			t.Errorf("edda %s: got %+v, want exit code %d and %q", args, r, cli.ExitUsage, want)
 		}
 	}
 	if out := wantDone(t, nil, "serve", "--help"); !strings.Contains(out, "--limits-key-queue") || strings.Contains(out, "--example") {
@@ -222,7 +223,7 @@ func TestClearTextIsWarnedOf(t *testing.T) {
 	}
 	stop()
 	io.Copy(io.Discard, pipe)
-	if code := <-ended; code != exitDone || !strings.Contains(logs.String(), "travel as clear text") {
+	if code := <-ended; code != cli.ExitDone || !strings.Contains(logs.String(), "travel as clear text") {
 		t.Errorf("got exit code %d and log %q, want 0 and a warning", code, logs.String())
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/setting"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/gateway/oneport"
@@ -100,8 +101,8 @@ func serve(ctx context.Context, s *setting.Node, services []*edda.Service, logs 
 		return nil, err
 	}
 	surface, err := v.gateways(&door{s, known, []string{s.Listen, v.addr}, registry, tracer, logger})
-	if isWrongUse(err) {
-		return nil, &usageError{s.InWords(err)}
+	if cli.IsWrongUse(err) {
+		return nil, cli.AsWrongUse(s.InWords(err))
 	} else if err != nil {
 		return nil, err
 	}

@@ -8,12 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 func (a *app) services() *cobra.Command {
-	return group("services", "Look at services, pause and resume them",
+	return cli.Group("services", "Look at services, pause and resume them",
 		a.servicesList(),
 		a.withService("show NAME", "Show a service", 1, func(ctx context.Context, c *eddahttp.Client, args []string) (*edda.ServiceInfo, error) {
 			return c.Service(ctx, args[0])
@@ -38,7 +39,7 @@ func (a *app) servicesList() *cobra.Command {
 		Short: "List services",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.listing(&q)
+			client, err := a.Listing(&q)
 			if err != nil {
 				return err
 			}
@@ -47,7 +48,7 @@ func (a *app) servicesList() *cobra.Command {
 				return err
 			}
 			silent := a.silentWorkers(cmd.Context(), client)
-			return list(a, p, "no services", []string{"NAME", "KIND", "METHODS", "WORKERS", "IN FLIGHT", "QUEUED", "STATE"},
+			return cli.List(a.Invocation, p, "no services", []string{"NAME", "KIND", "METHODS", "WORKERS", "IN FLIGHT", "QUEUED", "STATE"},
 				func(s *edda.ServiceInfo) []string {
 					return []string{
 						s.Name, string(s.Kind), methods(s), workersOf(s, silent), fmt.Sprint(s.InFlight), fmt.Sprint(s.Queued), serviceState(s, silent),
@@ -55,7 +56,7 @@ func (a *app) servicesList() *cobra.Command {
 				})
 		},
 	}
-	addPaging(cmd.Flags(), &q)
+	cli.AddPaging(cmd.Flags(), &q)
 	return cmd
 }
 
@@ -73,12 +74,12 @@ type silent map[string]int
 // the node does not say, as to somebody who may not see workers, or where JSON is wanted.
 func (a *app) silentWorkers(ctx context.Context, c *eddahttp.Client) silent {
 	counts := silent{}
-	if a.json {
+	if a.JSON {
 		return counts
 	}
 	prefix := ""
-	if a.namespace != "" && a.namespace != edda.DefaultNamespace {
-		prefix = a.namespace + "/"
+	if a.Namespace != "" && a.Namespace != edda.DefaultNamespace {
+		prefix = a.Namespace + "/"
 	}
 	const pageSize = 1000
 	for q := (eddahttp.Query{Limit: pageSize}); ; {
@@ -134,7 +135,7 @@ func (a *app) withService(
 		Short: short,
 		Args:  cobra.ExactArgs(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -148,8 +149,8 @@ func (a *app) withService(
 }
 
 func (a *app) printService(s *edda.ServiceInfo, n silent) error {
-	if a.json {
-		return a.printJSON(s)
+	if a.JSON {
+		return a.PrintJSON(s)
 	}
 	lines := []string{
 		"name", s.Name, "kind", string(s.Kind), "methods", methods(s), "state", serviceState(s, n),
@@ -159,7 +160,7 @@ func (a *app) printService(s *edda.ServiceInfo, n silent) error {
 	if e := s.EndpointInfo; e != nil {
 		lines = append(lines, endpointLines(e)...)
 	}
-	return a.fields(lines...)
+	return a.Fields(lines...)
 }
 
 func (a *app) servicesRemove() *cobra.Command {
@@ -169,14 +170,14 @@ func (a *app) servicesRemove() *cobra.Command {
 		Short: "Remove a service that nobody hosts any more",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
 			if err := client.DeleteService(cmd.Context(), args[0], force); err != nil {
 				return err
 			}
-			return a.printDone("removed", args[0])
+			return a.PrintDone("removed", args[0])
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also with work pending, which becomes dead letters")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // process starts this test binary as the program, and returns it with a scanner
@@ -46,7 +48,7 @@ func TestSignals(t *testing.T) {
 	url := up[len(up)-1]
 	until(t, lines, "Ctrl-C")
 	r := command(t, []string{"EDDA_URL=" + url}, "", "call", "slow", "nap", `{"ms":25000}`, "--async")
-	if r.code != exitDone {
+	if r.code != cli.ExitDone {
 		t.Fatalf("got %+v", r)
 	}
 	untilInFlight(t, url, "slow", nil)
@@ -58,7 +60,7 @@ func TestSignals(t *testing.T) {
 		t.Errorf("after the second signal it still said %q", lines.Text())
 	}
 	exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())
-	if !ok || exit.ExitCode() != exitFailed {
-		t.Errorf("it ended with %v, want exit code %d", exit, exitFailed)
+	if !ok || exit.ExitCode() != cli.ExitFailed {
+		t.Errorf("it ended with %v, want exit code %d", exit, cli.ExitFailed)
 	}
 }

@@ -12,21 +12,22 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
 func (a *app) streams() *cobra.Command {
-	g := group("streams", "Append to streams, read and follow them, look at their groups",
+	g := cli.Group("streams", "Append to streams, read and follow them, look at their groups",
 		a.streamsList(), a.streamsCreate(), a.streamsShow(), a.streamsAppend(), a.streamsRead(), a.streamsTail(),
 		a.streamsGroups(), a.streamsTrim(), a.streamsRemove())
 	g.Long = `A stream is a named sequence of messages in shards; offsets count the messages of
 a shard from 0. A group is consumers that share a cursor: each message goes to one
 of them.`
-	g.Example = `  ` + a.program + ` streams append orders '{"id":17}' --type order.placed --key ada
-  ` + a.program + ` streams read orders
-  ` + a.program + ` streams tail orders -n 10`
+	g.Example = `  ` + a.Program + ` streams append orders '{"id":17}' --type order.placed --key ada
+  ` + a.Program + ` streams read orders
+  ` + a.Program + ` streams tail orders -n 10`
 	return g
 }
 
@@ -35,9 +36,9 @@ of them.`
 func (a *app) withStream(do func(ctx context.Context, c *eddahttp.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := edda.CheckName("stream", args[0]); err != nil {
-			return &usageError{err}
+			return cli.AsWrongUse(err)
 		}
-		client, err := a.client()
+		client, err := a.Client()
 		if err != nil {
 			return err
 		}
@@ -49,9 +50,9 @@ func (a *app) withStream(do func(ctx context.Context, c *eddahttp.Client, args [
 func (a *app) aboutStream(stream string, err error) error {
 	switch edda.ReasonOf(err) {
 	case edda.NoShard, edda.Conflict:
-		return withHint(err, "see it: "+a.spell("streams show", human.Plain(stream)))
+		return cli.WithHint(err, "see it: "+a.Spell("streams show", human.Plain(stream)))
 	case edda.NoGroup:
-		return withHint(err, "what there is: "+a.spell("streams groups", human.Plain(stream)))
+		return cli.WithHint(err, "what there is: "+a.Spell("streams groups", human.Plain(stream)))
 	default:
 		return err
 	}
@@ -65,7 +66,7 @@ func (a *app) streamsList() *cobra.Command {
 		Short: "List streams",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.listing(&q)
+			client, err := a.Listing(&q)
 			if err != nil {
 				return err
 			}
@@ -80,20 +81,20 @@ func (a *app) streamsList() *cobra.Command {
 			return a.printStreams(docs, quiet)
 		},
 	}
-	addPaging(cmd.Flags(), &q)
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names alone")
+	cli.AddPaging(cmd.Flags(), &q)
+	cli.AddQuiet(cmd.Flags(), &quiet, "names")
 	return cmd
 }
 
 func (a *app) printStreams(p *eddahttp.Page[streamjson.Stream], quiet bool) error {
-	if quiet && !a.json {
+	if quiet && !a.JSON {
 		for i := range p.Items {
-			fmt.Fprintln(a.stdout, human.Plain(p.Items[i].Name))
+			fmt.Fprintln(a.Stdout, human.Plain(p.Items[i].Name))
 		}
-		a.sayMore(p.Next)
+		a.SayMore(p.Next)
 		return nil
 	}
-	return list(a, p, "no streams", []string{"NAME", "SHARDS", "MESSAGES", "BYTES", "GROUPS", "KEEPS", "CREATED"},
+	return cli.List(a.Invocation, p, "no streams", []string{"NAME", "SHARDS", "MESSAGES", "BYTES", "GROUPS", "KEEPS", "CREATED"},
 		func(s *streamjson.Stream) []string {
 			messages, bytes := kept(s)
 			return []string{
@@ -147,10 +148,10 @@ func (a *app) streamsShow() *cobra.Command {
 
 func (a *app) printStream(s *edda.Stream) error {
 	doc := streamjson.NewStream(s)
-	if a.json {
-		return a.printJSON(doc)
+	if a.JSON {
+		return a.PrintJSON(doc)
 	}
-	if err := a.fields(
+	if err := a.Fields(
 		"name", doc.Name, "created", human.Stamp(doc.CreatedAt), "keeps", keeps(doc.Retention), "knows ids for", human.TrimZeros(doc.Dedupe),
 		"only shards", strings.Join(doc.Shards, ", "), "groups", strings.Join(doc.Groups, ", "),
 	); err != nil {
@@ -164,8 +165,8 @@ func (a *app) printStream(s *edda.Stream) error {
 		o := doc.Offsets[shard]
 		rows = append(rows, []string{shard, fmt.Sprint(o.First), fmt.Sprint(o.End), fmt.Sprint(o.End - o.First), human.Size(o.Bytes)})
 	}
-	fmt.Fprintln(a.stdout)
-	return a.table("", []string{"SHARD", "FIRST", "END", "MESSAGES", "BYTES"}, rows)
+	fmt.Fprintln(a.Stdout)
+	return a.Table("", []string{"SHARD", "FIRST", "END", "MESSAGES", "BYTES"}, rows)
 }
 
 // streamFlags are the flags that say what a stream is to be like.
@@ -193,22 +194,22 @@ func (s *streamFlags) read(flags *pflag.FlagSet) error {
 		}
 		v, err := human.ParseDuration(d.text)
 		if err != nil || v <= 0 {
-			return wrongUse("--%s is %q, must be a duration above zero such as 90s, 72h or 30d", d.flag, d.text)
+			return cli.WrongUse("--%s is %q, must be a duration above zero such as 90s, 72h or 30d", d.flag, d.text)
 		}
 		*d.into = v
 	}
 	if flags.Changed("retain-count") && s.spec.Retention.Count == 0 {
-		return wrongUse("--retain-count is 0, must be at least 1: leave it out for no limit")
+		return cli.WrongUse("--retain-count is 0, must be at least 1: leave it out for no limit")
 	}
 	if flags.Changed("retain-bytes") {
 		n, err := human.ParseNumber(s.bytes)
 		if err != nil || n < 1 {
-			return wrongUse("--retain-bytes is %q, must be a number above zero such as 65536, 64KiB or 1GiB", s.bytes)
+			return cli.WrongUse("--retain-bytes is %q, must be a number above zero such as 65536, 64KiB or 1GiB", s.bytes)
 		}
 		s.spec.Retention.Bytes = uint64(n)
 	}
 	if err := s.spec.Validate(); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
 	return nil
 }
@@ -221,8 +222,8 @@ func (a *app) streamsCreate() *cobra.Command {
 		Long: `Creates a stream, or changes one that there is: what no flag says has its default
 then, which is to keep everything, to allow any shard, and to know ids for 24h. A
 stream need not be created: the first message does that, with the defaults.`,
-		Example: `  ` + a.program + ` streams create orders --retain-age 30d --retain-bytes 1GiB
-  ` + a.program + ` streams create readings --shard north --shard south --retain-count 100000 --dedupe 1h`,
+		Example: `  ` + a.Program + ` streams create orders --retain-age 30d --retain-bytes 1GiB
+  ` + a.Program + ` streams create readings --shard north --shard south --retain-count 100000 --dedupe 1h`,
 		Args: cobra.ExactArgs(1),
 	}
 	s.add(cmd.Flags())
@@ -235,25 +236,16 @@ stream need not be created: the first message does that, with the defaults.`,
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(struct {
+		if a.JSON {
+			return a.PrintJSON(struct {
 				Created bool `json:"created"`
 				streamjson.Stream
 			}{created, streamjson.NewStream(st)})
 		}
-		a.sayMade(created, st.Name)
+		a.SayMade(created, st.Name)
 		return a.printStream(st)
 	})
 	return cmd
-}
-
-// sayMade says whether something was made, or changed.
-func (a *app) sayMade(created bool, what string) {
-	done := "changed"
-	if created {
-		done = "created"
-	}
-	fmt.Fprintf(a.stdout, "%s %s\n\n", done, human.Plain(what))
 }
 
 // parsePlace reads where in a stream: start, end, an offset, or a point in time.
@@ -269,13 +261,13 @@ func parsePlace(flag, s string, now time.Time) (edda.From, error) {
 func parsePoint(flag, s string, now time.Time, besides string) (edda.From, error) {
 	if s != "" && strings.Trim(s, "0123456789") == "" {
 		if _, err := edda.From(s).Parse(); err != nil {
-			return "", wrongUse("%s: %w", flag, err)
+			return "", cli.WrongUse("%s: %w", flag, err)
 		}
 		return edda.From(s), nil
 	}
-	t, err := parseTime(flag, s, now)
+	t, err := cli.ParseTime(flag, s, now)
 	if err != nil || s == "" {
-		return "", wrongUse("%s is %q, must be %san offset, how long ago (90s, 2h, 7d), a day (2026-11-21), or a time (2026-11-21T09:00:00Z)", flag, s, besides)
+		return "", cli.WrongUse("%s is %q, must be %san offset, how long ago (90s, 2h, 7d), a day (2026-11-21), or a time (2026-11-21T09:00:00Z)", flag, s, besides)
 	}
 	return edda.FromTime(t), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -53,21 +54,21 @@ func (f *appendFlags) read(flags *pflag.FlagSet, args []string, namespace string
 	alone := len(args) > 1
 	switch {
 	case f.lines && alone:
-		return wrongUse("with --lines the messages come from standard input: leave DATA out")
+		return cli.WrongUse("with --lines the messages come from standard input: leave DATA out")
 	case f.lines && f.expect != "":
-		return wrongUse("--expect is for one message, and --lines makes many: leave one out")
+		return cli.WrongUse("--expect is for one message, and --lines makes many: leave one out")
 	case f.lines && f.waitReply != "":
-		return wrongUse("--wait-reply waits for one reply, and --lines makes many messages: leave one out")
+		return cli.WrongUse("--wait-reply waits for one reply, and --lines makes many messages: leave one out")
 	case f.producer == "" && f.message.Number != 0:
-		return wrongUse("--number is for --producer NAME, which is missing")
+		return cli.WrongUse("--number is for --producer NAME, which is missing")
 	case f.producer != "" && f.message.Number == 0 && !f.lines:
-		return wrongUse("--producer needs the --number of the message")
+		return cli.WrongUse("--producer needs the --number of the message")
 	case f.replyTo != "" && f.waitReply != "":
-		return wrongUse("--wait-reply says where the reply goes: leave --reply-to out")
+		return cli.WrongUse("--wait-reply says where the reply goes: leave --reply-to out")
 	case flags.Changed("wait") && f.waitReply == "":
-		return wrongUse("--wait is for --wait-reply STREAM, which is missing")
+		return cli.WrongUse("--wait is for --wait-reply STREAM, which is missing")
 	case f.wait <= 0 || f.wait > 10*time.Minute:
-		return wrongUse("--wait is %v, must be above zero and at most 10m", f.wait)
+		return cli.WrongUse("--wait is %v, must be above zero and at most 10m", f.wait)
 	}
 	if f.producer != "" {
 		f.message.Number = max(f.message.Number, 1)
@@ -75,17 +76,17 @@ func (f *appendFlags) read(flags *pflag.FlagSet, args []string, namespace string
 	if to := cmp.Or(f.replyTo, f.waitReply); to != "" {
 		a, err := streamjson.ParseReplyTo(namespace, to)
 		if err != nil {
-			return &usageError{err}
+			return cli.AsWrongUse(err)
 		}
 		f.message.ReplyTo = a
 	}
 	if f.waitReply != "" {
 		if f.message.ReplyTo.Namespace != cmp.Or(namespace, edda.DefaultNamespace) {
-			return wrongUse("--wait-reply is %q, must be a stream of the namespace that --namespace names", f.waitReply)
+			return cli.WrongUse("--wait-reply is %q, must be a stream of the namespace that --namespace names", f.waitReply)
 		}
 		f.replies = f.message.ReplyTo
 	}
-	return addHeaders(&f.message.Headers, f.headers)
+	return cli.AddHeaders(&f.message.Headers, f.headers)
 }
 
 // expectation puts what must hold of the shard into an append.
@@ -97,7 +98,7 @@ func (f *appendFlags) expectation(to *edda.Append) error {
 	default:
 		n, err := strconv.ParseUint(f.expect, 10, 64)
 		if err != nil {
-			return wrongUse("--expect is %q, must be the offset of the shard's last message, or none when there is none", f.expect)
+			return cli.WrongUse("--expect is %q, must be the offset of the shard's last message, or none when there is none", f.expect)
 		}
 		to.IfLast = &n
 	}
@@ -120,15 +121,15 @@ can be repeated at any time: the shard keeps the last number of each producer.
 
 With --wait-reply the message asks for a reply on that stream, and the command waits
 for it and prints it; the exit code is 1 when it says that handling failed.`,
-		Example: `  ` + a.program + ` streams append orders '{"id":17}' --type order.placed --key ada --id order-17
-  ` + a.program + ` streams append orders '{"id":18}' --expect 41
-  ` + a.program + ` streams append orders '{"id":19}' --wait-reply orders.replies --wait 10s
-  ` + a.program + ` streams append readings --lines --id import-1 < readings.ndjson`,
+		Example: `  ` + a.Program + ` streams append orders '{"id":17}' --type order.placed --key ada --id order-17
+  ` + a.Program + ` streams append orders '{"id":18}' --expect 41
+  ` + a.Program + ` streams append orders '{"id":19}' --wait-reply orders.replies --wait 10s
+  ` + a.Program + ` streams append readings --lines --id import-1 < readings.ndjson`,
 		Args: cobra.RangeArgs(1, 2),
 	}
 	f.add(cmd.Flags())
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
-		if err := f.read(cmd.Flags(), args, a.namespace); err != nil {
+		if err := f.read(cmd.Flags(), args, a.Namespace); err != nil {
 			return err
 		}
 		if f.lines {
@@ -143,10 +144,10 @@ func (a *app) appendOne(ctx context.Context, c *eddahttp.Client, args []string, 
 	m := f.message
 	if len(args) > 1 {
 		var err error
-		if m.Payload, err = a.data(args[1]); err != nil {
+		if m.Payload, err = a.Data(args[1]); err != nil {
 			return err
 		}
-		m.ContentType = cmp.Or(m.ContentType, guessType(m.Payload))
+		m.ContentType = cmp.Or(m.ContentType, cli.GuessType(m.Payload))
 	}
 	if f.replies.Name != "" && m.ID == "" {
 		m.ID = edda.NewID(rand.Uint64(), time.Now()).String()
@@ -156,18 +157,18 @@ func (a *app) appendOne(ctx context.Context, c *eddahttp.Client, args []string, 
 		return err
 	}
 	if err := ap.Validate(); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
 	ack, err := c.Append(ctx, &ap)
 	if err != nil {
 		return err
 	}
 	if f.replies.Name != "" {
-		a.sayAppended(&ack.Items[0], ack.Durability, a.stderr.Write)
+		a.sayAppended(&ack.Items[0], ack.Durability, a.Stderr.Write)
 		return a.awaitReply(ctx, c, f, ack.Items[0].ID)
 	}
-	if a.json {
-		return a.printJSON(struct {
+	if a.JSON {
+		return a.PrintJSON(struct {
 			streamjson.Appended
 			Durability edda.Durability `json:"durability,omitempty"`
 		}{streamjson.Appended{
@@ -175,7 +176,7 @@ func (a *app) appendOne(ctx context.Context, c *eddahttp.Client, args []string, 
 			Unknown: ack.Items[0].Unknown,
 		}, ack.Durability})
 	}
-	a.sayAppended(&ack.Items[0], ack.Durability, a.stdout.Write)
+	a.sayAppended(&ack.Items[0], ack.Durability, a.Stdout.Write)
 	return nil
 }
 
@@ -205,7 +206,7 @@ func (a *app) awaitReply(ctx context.Context, c *eddahttp.Client, f *appendFlags
 	case err != nil:
 		return err
 	}
-	if err := a.printMessages([]edda.StreamMessage{*m}, &messageView{raw: !a.json}); err != nil {
+	if err := a.printMessages([]edda.StreamMessage{*m}, &messageView{raw: !a.JSON}); err != nil {
 		return err
 	}
 	if m.Type != stream.TypeError {

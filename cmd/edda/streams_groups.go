@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -25,20 +26,20 @@ func (a *app) streamsGroups() *cobra.Command {
 		Long: `Shows the groups of a stream, or one of them with its cursor in each shard, its lag
 and its members. A message that failed for good is a dead letter of the service
 STREAM/GROUP.`,
-		Example: `  ` + a.program + ` streams groups orders mail
-  ` + a.program + ` streams groups create orders mail --from start
-  ` + a.program + ` streams groups read orders mail --member me --ack
-  ` + a.program + ` deadletters ls --service orders/mail`,
+		Example: `  ` + a.Program + ` streams groups orders mail
+  ` + a.Program + ` streams groups create orders mail --from start
+  ` + a.Program + ` streams groups read orders mail --member me --ack
+  ` + a.Program + ` deadletters ls --service orders/mail`,
 		Args: groupsArgs,
 	}
-	addPaging(cmd.Flags(), &q)
+	cli.AddPaging(cmd.Flags(), &q)
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		if len(args) == 1 {
 			return a.listGroups(ctx, c, args[0], &q)
 		}
 		for _, name := range []string{"limit", "after"} {
 			if cmd.Flags().Changed(name) {
-				return wrongUse("--%s is for the list of groups: leave it out, or GROUP", name)
+				return cli.WrongUse("--%s is for the list of groups: leave it out, or GROUP", name)
 			}
 		}
 		g, err := c.Group(ctx, args[0], args[1])
@@ -65,14 +66,14 @@ func groupsArgs(cmd *cobra.Command, args []string) error {
 	case 1, 2:
 		return nil
 	case 0:
-		return fmt.Errorf("say whose groups: STREAM, or STREAM GROUP for one of them, or a command: %s", commands(cmd))
+		return fmt.Errorf("say whose groups: STREAM, or STREAM GROUP for one of them, or a command: %s", cli.Commands(cmd))
 	default:
 		return fmt.Errorf("%s has no command %q, and as STREAM [GROUP] there is too much: %q", cmd.CommandPath(), args[0], args[2])
 	}
 }
 
 func (a *app) listGroups(ctx context.Context, c *eddahttp.Client, stream string, q *eddahttp.Query) error {
-	if _, err := a.listing(q); err != nil {
+	if _, err := a.Listing(q); err != nil {
 		return err
 	}
 	p, err := c.Groups(ctx, stream, q.Limit, q.After)
@@ -83,7 +84,7 @@ func (a *app) listGroups(ctx context.Context, c *eddahttp.Client, stream string,
 	for i := range p.Items {
 		docs.Items = append(docs.Items, streamjson.NewGroup(&p.Items[i]))
 	}
-	return list(a, docs, "no groups", []string{"GROUP", "LAG", "PENDING", "MEMBERS", "CURSOR"}, func(g *streamjson.Group) []string {
+	return cli.List(a.Invocation, docs, "no groups", []string{"GROUP", "LAG", "PENDING", "MEMBERS", "CURSOR"}, func(g *streamjson.Group) []string {
 		return []string{g.Name, fmt.Sprint(g.Lag), fmt.Sprint(g.Pending), fmt.Sprint(len(g.Members)), cursor(g.Cursor)}
 	})
 }
@@ -106,8 +107,8 @@ func cursor(c map[string]uint64) string {
 
 func (a *app) printGroup(g *edda.Group) error {
 	doc := streamjson.NewGroup(g)
-	if a.json {
-		return a.printJSON(doc)
+	if a.JSON {
+		return a.PrintJSON(doc)
 	}
 	members := fmt.Sprint(len(doc.Members))
 	if doc.MinMembers > 1 {
@@ -116,10 +117,10 @@ func (a *app) printGroup(g *edda.Group) error {
 	if doc.MaxMembers > 0 {
 		members += fmt.Sprintf(", at most %d", doc.MaxMembers)
 	}
-	if err := a.fields(
+	if err := a.Fields(
 		"group", doc.Name, "stream", doc.Stream, "created", human.Stamp(doc.CreatedAt), "lag", fmt.Sprint(doc.Lag),
 		"pending", fmt.Sprint(doc.Pending), "members", members,
-		"processing timeout", human.TrimZeros(doc.ProcessingTimeout), "idle timeout", human.TrimZeros(doc.IdleTimeout), "attempts", attempts(doc.Retry),
+		"processing timeout", human.TrimZeros(doc.ProcessingTimeout), "idle timeout", human.TrimZeros(doc.IdleTimeout), "attempts", cli.Attempts(doc.Retry),
 	); err != nil {
 		return err
 	}
@@ -128,8 +129,8 @@ func (a *app) printGroup(g *edda.Group) error {
 		for _, shard := range slices.Sorted(maps.Keys(doc.Cursor)) {
 			rows = append(rows, []string{shard, fmt.Sprint(doc.Cursor[shard])})
 		}
-		fmt.Fprintln(a.stdout)
-		if err := a.table("", []string{"SHARD", "CURSOR"}, rows); err != nil {
+		fmt.Fprintln(a.Stdout)
+		if err := a.Table("", []string{"SHARD", "CURSOR"}, rows); err != nil {
 			return err
 		}
 	}
@@ -140,8 +141,8 @@ func (a *app) printGroup(g *edda.Group) error {
 	for _, m := range doc.Members {
 		rows = append(rows, []string{m.Name, fmt.Sprint(m.Leases), human.Age(m.LastSeen)})
 	}
-	fmt.Fprintln(a.stdout)
-	return a.table("", []string{"MEMBER", "LEASES", "LAST SEEN"}, rows)
+	fmt.Fprintln(a.Stdout)
+	return a.Table("", []string{"MEMBER", "LEASES", "LAST SEEN"}, rows)
 }
 
 // groupFlags are the flags that say what a group is to be like.
@@ -156,12 +157,7 @@ func (g *groupFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&g.spec.MaxMembers, "max-members", 0, "let in so many members; 0 has no limit")
 	f.DurationVar(&g.spec.ProcessingTimeout, "processing-timeout", edda.DefaultProcessingTimeout, "how long a member may keep a message without a word")
 	f.DurationVar(&g.spec.IdleTimeout, "idle-timeout", edda.DefaultIdleTimeout, "how long a member that reads may be silent")
-	policy := edda.RetryPolicy{}.WithDefaults()
-	f.IntVar(&g.spec.Retry.Max, "retry-max", policy.Max, "attempts in all; -1 has no limit")
-	f.DurationVar(&g.spec.Retry.Delay, "retry-delay", policy.Delay, "before the second attempt")
-	f.DurationVar(&g.spec.Retry.MaxDelay, "retry-max-delay", policy.MaxDelay, "the longest delay")
-	f.Float64Var(&g.spec.Retry.Backoff, "retry-backoff", policy.Backoff, "multiplies the delay after each attempt")
-	f.Float64Var(&g.spec.Retry.Jitter, "retry-jitter", policy.Jitter, "the part of the delay that is left to chance, 0 to 1")
+	cli.AddRetry(f, &g.spec.Retry)
 }
 
 // read checks the flags and puts them into the specification.
@@ -173,16 +169,16 @@ func (g *groupFlags) read(args []string) error {
 	}
 	switch {
 	case g.spec.MinMembers < 1:
-		return wrongUse("--min-members is %d, must be at least 1", g.spec.MinMembers)
+		return cli.WrongUse("--min-members is %d, must be at least 1", g.spec.MinMembers)
 	case g.spec.ProcessingTimeout <= 0:
-		return wrongUse("--processing-timeout is %v, must be above zero", g.spec.ProcessingTimeout)
+		return cli.WrongUse("--processing-timeout is %v, must be above zero", g.spec.ProcessingTimeout)
 	case g.spec.IdleTimeout <= 0:
-		return wrongUse("--idle-timeout is %v, must be above zero", g.spec.IdleTimeout)
+		return cli.WrongUse("--idle-timeout is %v, must be above zero", g.spec.IdleTimeout)
 	case g.spec.Retry.Jitter == 0:
 		g.spec.Retry.Jitter = -1 // zero would be the default
 	}
 	if err := g.spec.Validate(); err != nil {
-		return &usageError{err}
+		return cli.AsWrongUse(err)
 	}
 	return nil
 }
@@ -195,8 +191,8 @@ func (a *app) groupsCreate() *cobra.Command {
 		Long: `Creates a group, and its stream when there is none, or changes a group that there is:
 what no flag says has its default then. Where it begins is for a new one only; reset
 moves one that there is.`,
-		Example: `  ` + a.program + ` streams groups create orders mail --from start
-  ` + a.program + ` streams groups create orders billing --retry-max 5 --retry-delay 1s --max-members 4`,
+		Example: `  ` + a.Program + ` streams groups create orders mail --from start
+  ` + a.Program + ` streams groups create orders billing --retry-max 5 --retry-delay 1s --max-members 4`,
 		Args: cobra.ExactArgs(2),
 	}
 	g.add(cmd.Flags())
@@ -208,13 +204,13 @@ moves one that there is.`,
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(struct {
+		if a.JSON {
+			return a.PrintJSON(struct {
 				Created bool `json:"created"`
 				streamjson.Group
 			}{created, streamjson.NewGroup(gr)})
 		}
-		a.sayMade(created, gr.Service())
+		a.SayMade(created, gr.Service())
 		return a.printGroup(gr)
 	})
 	return cmd
@@ -227,15 +223,15 @@ func (a *app) groupsReset() *cobra.Command {
 		Short: "Set the cursor of a group",
 		Long: `Sets the cursor of a group in all shards, or in the one that --shard names, and takes
 from the members what they have. Messages after the cursor come again.`,
-		Example: `  ` + a.program + ` streams groups reset orders mail --to start
-  ` + a.program + ` streams groups reset orders mail --to 2h`,
+		Example: `  ` + a.Program + ` streams groups reset orders mail --to start
+  ` + a.Program + ` streams groups reset orders mail --to 2h`,
 		Args: cobra.ExactArgs(2),
 	}
 	cmd.Flags().StringVar(&to, "to", "", "where it goes on: `start|end|OFFSET|TIME`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339 (required)")
 	cmd.Flags().StringVar(&shard, "shard", "", "only in this `SHARD`")
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		if to == "" {
-			return wrongUse("--to is missing: say where the group goes on")
+			return cli.WrongUse("--to is missing: say where the group goes on")
 		}
 		place, err := parsePlace("--to", to, time.Now())
 		if err != nil {
@@ -271,7 +267,7 @@ when somebody says yes, at the terminal or with --yes. Its dead letters stay.`,
 			if err := c.DeleteGroup(ctx, args[0], args[1]); err != nil {
 				return err
 			}
-			return a.printRemoved(args[0] + "/" + args[1])
+			return a.PrintRemoved(args[0] + "/" + args[1])
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove it whatever it has")
@@ -297,5 +293,5 @@ func (a *app) mayRemoveGroup(g *edda.Group) error {
 	if len(has) == 0 {
 		return nil
 	}
-	return a.agreed(fmt.Sprintf("group %s has %s", g.Service(), strings.Join(has, " and ")))
+	return a.Agreed(fmt.Sprintf("group %s has %s", g.Service(), strings.Join(has, " and ")))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
@@ -104,7 +105,7 @@ func (l *lineReader) next() (*edda.StreamMessage, error) {
 	l.read++
 	m := l.f.message
 	m.Payload = line
-	m.ContentType = cmp.Or(m.ContentType, guessType(line))
+	m.ContentType = cmp.Or(m.ContentType, cli.GuessType(line))
 	if m.ID != "" {
 		m.ID = fmt.Sprintf("%s-%d", m.ID, l.read)
 	}
@@ -157,17 +158,17 @@ func (a *app) appendLines(ctx context.Context, c *eddahttp.Client, stream string
 // there is no sum.
 func (a *app) sendLines(ctx context.Context, to edda.Append, f *appendFlags, send sender) (*appendedLines, error) {
 	if f.message.ID != "" && len(f.message.ID) > edda.MaxMessageIDBytes-len("-1000000000000") {
-		return nil, wrongUse("--id has %d bytes, with --lines at most %d are allowed: the number of the line comes after it",
+		return nil, cli.WrongUse("--id has %d bytes, with --lines at most %d are allowed: the number of the line comes after it",
 			len(f.message.ID), edda.MaxMessageIDBytes-len("-1000000000000"))
 	}
 	to.Messages = []edda.StreamMessage{f.message}
 	if err := to.Validate(); err != nil {
-		return nil, &usageError{err}
+		return nil, cli.AsWrongUse(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches, ended := make(chan []edda.StreamMessage), make(chan error, 1)
-	l := &lineReader{r: bufio.NewReaderSize(a.stdin, lineBuffer), f: f}
+	l := &lineReader{r: bufio.NewReaderSize(a.Stdin, lineBuffer), f: f}
 	// It ends with the input, or with the context, or, when it waits for a line, with the
 	// process.
 	go func() { ended <- l.run(ctx, batches) }()
@@ -268,8 +269,8 @@ func (s *appendedLines) lineError(n int, err error) error {
 
 // printLines says what became of the lines, also of those before an error.
 func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err error) error {
-	if a.json {
-		if printed := a.printJSON(s); printed != nil {
+	if a.JSON {
+		if printed := a.PrintJSON(s); printed != nil {
 			return printed
 		}
 		return err
@@ -287,15 +288,15 @@ func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err 
 	if s.Replayed > 0 {
 		text += fmt.Sprintf(", found %d from before", s.Replayed)
 	}
-	fmt.Fprintln(a.stdout, text)
+	fmt.Fprintln(a.Stdout, text)
 	switch {
 	case err == nil:
 	case f.message.ID != "" || f.producer != "":
-		fmt.Fprintln(a.stderr, "the same command again does the rest, and nothing twice")
+		fmt.Fprintln(a.Stderr, "the same command again does the rest, and nothing twice")
 	case edda.ReasonOf(err) == edda.OutcomeUnknown:
-		fmt.Fprintf(a.stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)
+		fmt.Fprintf(a.Stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)
 	case s.Lines > 0:
-		fmt.Fprintf(a.stderr, "to go on, leave out the first %s: tail -n +%d\n", human.Counted(s.Lines, "line"), s.Lines+1)
+		fmt.Fprintf(a.Stderr, "to go on, leave out the first %s: tail -n +%d\n", human.Counted(s.Lines, "line"), s.Lines+1)
 	}
 	return err
 }

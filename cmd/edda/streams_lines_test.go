@@ -15,6 +15,7 @@ import (
 	"testing/iotest"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // Lines are appended in their order, and with ids once, however often they come.
@@ -140,19 +141,19 @@ func TestLinesThatGoWrong(t *testing.T) {
 	}{
 		{
 			"one is named", `{"status":413,"code":"resource_exhausted","reason":"TOO_LARGE","detail":"messages[7]: it is too large"}`, "",
-			exitFailed, "appended 1000 messages to s", "line 1008: append to stream s: it is too large (TOO_LARGE)",
+			cli.ExitFailed, "appended 1000 messages to s", "line 1008: append to stream s: it is too large (TOO_LARGE)",
 		},
 		{
 			"none is named", `{"status":503,"code":"unavailable","reason":"DRAINING","detail":"the node is shutting down"}`, "",
-			exitFailed, "at offsets 0 to 999", "tail -n +1001",
+			cli.ExitFailed, "at offsets 0 to 999", "tail -n +1001",
 		},
 		{
 			"with ids", `{"status":503,"code":"unavailable","reason":"DRAINING","detail":"the node is shutting down"}`, " --id x",
-			exitFailed, "appended 1000 messages", "the same command again does the rest, and nothing twice",
+			cli.ExitFailed, "appended 1000 messages", "the same command again does the rest, and nothing twice",
 		},
 		{
 			"too much to do", `{"status":429,"code":"resource_exhausted","reason":"OVERLOADED","detail":"too much to do"}`, " --json",
-			exitDone, `"lines": 2000`, "",
+			cli.ExitDone, `"lines": 2000`, "",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -171,18 +172,18 @@ func TestLinesOfAProducer(t *testing.T) {
 	node := dev(t, "--dir", filepath.Join(t.TempDir(), "data"))
 	ok(t, node.url, numbers(1500), "streams", "append", "s", "--lines", "--producer", "import")
 	r := command(t, []string{"EDDA_URL=" + node.url}, numbers(1600), "streams", "append", "s", "--lines", "--producer", "import")
-	if r.code != exitDone || !strings.Contains(r.out, "appended 100 messages") || !strings.Contains(r.out, "found 1500 from before") {
+	if r.code != cli.ExitDone || !strings.Contains(r.out, "appended 100 messages") || !strings.Contains(r.out, "found 1500 from before") {
 		t.Errorf("got %+v", r)
 	}
 	r = command(t, []string{"EDDA_URL=" + node.url}, "", "streams", "append", "s", "x", "--producer", "import", "--number", "3")
-	if r.code != exitDone || !strings.Contains(r.out, "at an offset that is not known any more") {
+	if r.code != cli.ExitDone || !strings.Contains(r.out, "at an offset that is not known any more") {
 		t.Errorf("got %+v", r)
 	}
 	for args, want := range map[string]string{
 		"x --number 3": "--number is for --producer NAME, which is missing", "x --producer import": "--producer needs the --number of the message",
 	} {
 		r := command(t, []string{"EDDA_URL=" + node.url}, "", append([]string{"streams", "append", "s"}, strings.Fields(args)...)...)
-		if r.code != exitUsage || !strings.Contains(r.errOut, want) {
+		if r.code != cli.ExitUsage || !strings.Contains(r.errOut, want) {
 			t.Errorf("%s: got %+v, want %q", args, r, want)
 		}
 	}
@@ -204,11 +205,11 @@ func TestLinesInterrupted(t *testing.T) {
 	input, more := io.Pipe() // it does not end
 	defer more.Close()
 	var out, errOut bytes.Buffer
-	code := run(ctx, invocation{
-		args: strings.Fields("streams append s --lines"), environ: []string{"EDDA_URL=" + node.URL}, program: "edda",
-		stdin: io.MultiReader(strings.NewReader(numbers(2000)), input), stdout: &out, stderr: &errOut,
+	code := run(ctx, &cli.Invocation{
+		Args: strings.Fields("streams append s --lines"), Environ: []string{"EDDA_URL=" + node.URL}, Program: "edda",
+		Stdin: io.MultiReader(strings.NewReader(numbers(2000)), input), Stdout: &out, Stderr: &errOut,
 	})
-	if code != exitFailed || !strings.Contains(out.String(), "appended 1000 messages") || errOut.String() != "to go on, leave out the first 1000 lines: tail -n +1001\nedda: interrupted\n" {
+	if code != cli.ExitFailed || !strings.Contains(out.String(), "appended 1000 messages") || errOut.String() != "to go on, leave out the first 1000 lines: tail -n +1001\nedda: interrupted\n" {
 		t.Errorf("got exit code %d, %q and %q, want 1000 messages and how to go on", code, out.String(), errOut.String())
 	}
 }

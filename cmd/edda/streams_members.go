@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -33,9 +34,9 @@ first one. They come again, to whichever member reads, unless they are acknowled
 by their leases before the processing timeout is over: ack, reject and extend.
 
 With --ack they are acknowledged as soon as they are printed.`,
-		Example: `  ` + a.program + ` streams groups read orders mail --member me --max 10
-  ` + a.program + ` streams groups read orders mail --member me --ack --raw --wait 10m
-  ` + a.program + ` streams groups ack orders mail LEASE`,
+		Example: `  ` + a.Program + ` streams groups read orders mail --member me --max 10
+  ` + a.Program + ` streams groups read orders mail --member me --ack --raw --wait 10m
+  ` + a.Program + ` streams groups ack orders mail LEASE`,
 		Args: cobra.ExactArgs(2),
 	}
 	f := cmd.Flags()
@@ -46,7 +47,7 @@ With --ack they are acknowledged as soon as they are printed.`,
 	f.BoolVar(&r.raw, "raw", false, "print payloads alone, each ended by a line break")
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		r.read.Stream, r.read.Group = args[0], args[1]
-		if err := r.check(a.json); err != nil {
+		if err := r.check(a.JSON); err != nil {
 			return err
 		}
 		return a.consume(ctx, c, &r)
@@ -57,15 +58,15 @@ With --ack they are acknowledged as soon as they are printed.`,
 func (r *consuming) check(json bool) error {
 	switch {
 	case r.read.Member == "":
-		return wrongUse("--member is missing: the name of who reads")
+		return cli.WrongUse("--member is missing: the name of who reads")
 	case r.read.Max < 1 || r.read.Max > edda.MaxGroupRead:
-		return wrongUse("--max is %d, must be from 1 to %d", r.read.Max, edda.MaxGroupRead)
+		return cli.WrongUse("--max is %d, must be from 1 to %d", r.read.Max, edda.MaxGroupRead)
 	case r.read.Wait < 0 || r.read.Wait > 10*time.Minute:
-		return wrongUse("--wait is %v, must be at most 10m and not negative", r.read.Wait)
+		return cli.WrongUse("--wait is %v, must be at most 10m and not negative", r.read.Wait)
 	case r.raw && json:
-		return wrongUse("--raw and --json are two ways to print the same: leave one out")
+		return cli.WrongUse("--raw and --json are two ways to print the same: leave one out")
 	case r.raw && !r.ack:
-		return wrongUse("--raw prints no leases, without which nothing can be acknowledged later: say --ack too")
+		return cli.WrongUse("--raw prints no leases, without which nothing can be acknowledged later: say --ack too")
 	}
 	return nil
 }
@@ -77,12 +78,12 @@ func (a *app) consume(ctx context.Context, c *eddahttp.Client, r *consuming) err
 	case err != nil && ctx.Err() != nil:
 		return nil // that is how a wait ends, too
 	case edda.ReasonOf(err) == edda.GroupFull:
-		return withHint(err, "its members: "+a.spell("streams groups", human.Plain(r.read.Stream), human.Plain(r.read.Group)))
+		return cli.WithHint(err, "its members: "+a.Spell("streams groups", human.Plain(r.read.Stream), human.Plain(r.read.Group)))
 	case err != nil:
 		return err
 	}
 	if len(got) == 0 {
-		fmt.Fprintln(a.stderr, "no messages")
+		fmt.Fprintln(a.Stderr, "no messages")
 		return nil
 	}
 	if err := a.printDeliveries(got, r); err != nil || !r.ack {
@@ -94,7 +95,7 @@ func (a *app) consume(ctx context.Context, c *eddahttp.Client, r *consuming) err
 	}
 	done, err := c.Ack(ctx, s)
 	if err != nil && ctx.Err() != nil {
-		return &interruption{"what was printed may come again"}
+		return cli.Interrupted("what was printed may come again")
 	}
 	if err != nil {
 		return fmt.Errorf("what was printed may come again: %w", err)
@@ -110,8 +111,8 @@ func (a *app) printDeliveries(got []edda.Delivery, r *consuming) error {
 	for i := range got {
 		d := &got[i]
 		switch {
-		case a.json:
-			if _, err := a.stdout.Write(append(streamjson.AppendDelivery(nil, a.namespace, d), '\n')); err != nil {
+		case a.JSON:
+			if _, err := a.Stdout.Write(append(streamjson.AppendDelivery(nil, a.Namespace, d), '\n')); err != nil {
 				return err
 			}
 		case r.raw:
@@ -126,7 +127,7 @@ func (a *app) printDeliveries(got []edda.Delivery, r *consuming) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return a.table("", []string{"SHARD", "OFFSET", "ATTEMPT", "TYPE", "KEY", "LEASE", "DATA"}, rows)
+	return a.Table("", []string{"SHARD", "OFFSET", "ATTEMPT", "TYPE", "KEY", "LEASE", "DATA"}, rows)
 }
 
 // leases writes a number of leases.
@@ -160,7 +161,7 @@ The exit code is 1 when a lease had ended: then nothing was changed for it.`,
 			return err
 		}
 		if cmd.Flags().Changed("for") && s.For <= 0 {
-			return wrongUse("--for is %v, must be above zero", s.For)
+			return cli.WrongUse("--for is %v, must be above zero", s.For)
 		}
 		settled, err := do(c, ctx, s)
 		if err != nil {
@@ -176,27 +177,27 @@ func (a *app) leaseArgs(args []string) ([]string, error) {
 	if len(args) != 1 || args[0] != "-" {
 		return args, nil
 	}
-	b, err := io.ReadAll(a.stdin)
+	b, err := io.ReadAll(a.Stdin)
 	if err != nil {
 		return nil, fmt.Errorf("read standard input: %w", err)
 	}
 	if found := strings.Fields(string(b)); len(found) > 0 {
 		return found, nil
 	}
-	return nil, wrongUse("there are no leases in standard input")
+	return nil, cli.WrongUse("there are no leases in standard input")
 }
 
 func (a *app) printSettled(s *edda.Settled, done string) error {
-	if a.json {
+	if a.JSON {
 		doc := streamjson.Settled{Done: s.Done, Stale: s.Stale}
 		if doc.Stale == nil {
 			doc.Stale = []string{}
 		}
-		if err := a.printJSON(doc); err != nil {
+		if err := a.PrintJSON(doc); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.stdout, "%s %s\n", done, human.Counted(s.Done, "message"))
+		fmt.Fprintf(a.Stdout, "%s %s\n", done, human.Counted(s.Done, "message"))
 	}
 	if len(s.Stale) == 0 {
 		return nil

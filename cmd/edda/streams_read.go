@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -37,7 +38,7 @@ func (v *messageView) add(f *pflag.FlagSet) {
 
 func (v *messageView) check(json bool) error {
 	if v.raw && json {
-		return wrongUse("--raw and --json are two ways to print the same: leave one out")
+		return cli.WrongUse("--raw and --json are two ways to print the same: leave one out")
 	}
 	return nil
 }
@@ -48,8 +49,8 @@ func (a *app) printMessages(messages []edda.StreamMessage, v *messageView) error
 	for i := range messages {
 		m := &messages[i]
 		switch {
-		case a.json:
-			if _, err := a.stdout.Write(append(streamjson.AppendMessage(nil, a.namespace, m), '\n')); err != nil {
+		case a.JSON:
+			if _, err := a.Stdout.Write(append(streamjson.AppendMessage(nil, a.Namespace, m), '\n')); err != nil {
 				return err
 			}
 		case v.raw:
@@ -69,7 +70,7 @@ func (a *app) printPayload(b []byte) error {
 	if len(b) == 0 {
 		b = []byte("\n")
 	}
-	return writeLine(a.stdout, b)
+	return cli.WriteLine(a.Stdout, b)
 }
 
 // previewBytes is how much of a payload is looked at for a table.
@@ -118,14 +119,14 @@ func (a *app) printRows(rows [][5]string, v *messageView) error {
 			v.widths[k] = max(v.widths[k], utf8.RuneCountInString(rows[i][k]))
 		}
 	}
-	columns, _ := terminalSize(a.stdout)
+	columns, _ := cli.TerminalSize(a.Stdout)
 	var b strings.Builder
 	for _, r := range rows {
 		line := fmt.Sprintf("%-*s  %-*s  %-*s  %-*s  %s", v.widths[0], r[0], v.widths[1], r[1], v.widths[2], r[2], v.widths[3], r[3], r[4])
 		b.WriteString(human.ClipTo(line, columns))
 		b.WriteByte('\n')
 	}
-	_, err := fmt.Fprint(a.stdout, b.String())
+	_, err := fmt.Fprint(a.Stdout, b.String())
 	return err
 }
 
@@ -145,9 +146,9 @@ func (a *app) streamsRead() *cobra.Command {
 		Long: `Prints messages of a shard of a stream, from the first one that is kept or from where
 --from says, as a table. Its data is clipped to the terminal; --raw prints payloads,
 and --json all there is, one message a line.`,
-		Example: `  ` + a.program + ` streams read orders --from 1000 --limit 10
-  ` + a.program + ` streams read orders --from 2h --all --json | jq .data
-  ` + a.program + ` streams read readings --shard north --all --raw > readings.ndjson`,
+		Example: `  ` + a.Program + ` streams read orders --from 1000 --limit 10
+  ` + a.Program + ` streams read orders --from 2h --all --json | jq .data
+  ` + a.Program + ` streams read readings --shard north --all --raw > readings.ndjson`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
@@ -157,7 +158,7 @@ and --json all there is, one message a line.`,
 	f.BoolVar(&r.all, "all", false, "all there are")
 	r.view.add(f)
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
-		from, err := r.check(cmd.Flags(), a.json)
+		from, err := r.check(cmd.Flags(), a.JSON)
 		if err != nil {
 			return err
 		}
@@ -177,9 +178,9 @@ func (r *reading) check(flags *pflag.FlagSet, json bool) (edda.From, error) {
 func (r *reading) bounds(flags *pflag.FlagSet, json bool) error {
 	switch {
 	case r.limit < 1:
-		return wrongUse("--limit is %d, must be at least 1", r.limit)
+		return cli.WrongUse("--limit is %d, must be at least 1", r.limit)
 	case r.all && flags.Changed("limit"):
-		return wrongUse("--all and --limit exclude each other: leave one out")
+		return cli.WrongUse("--all and --limit exclude each other: leave one out")
 	case r.all:
 		r.limit = math.MaxInt
 	}
@@ -201,7 +202,7 @@ func (a *app) readStream(ctx context.Context, c *eddahttp.Client, stream string,
 			end = p.End
 			a.sayGone(from, p)
 			if len(p.Messages) == 0 {
-				fmt.Fprintf(a.stderr, "no messages: the next one will have offset %d\n", p.End)
+				fmt.Fprintf(a.Stderr, "no messages: the next one will have offset %d\n", p.End)
 			}
 		}
 		if err := a.printMessages(p.Messages, &r.view); err != nil {
@@ -213,7 +214,7 @@ func (a *app) readStream(ctx context.Context, c *eddahttp.Client, stream string,
 			return nil
 		}
 		if left <= 0 {
-			fmt.Fprintf(a.stderr, "there is more: --from %d\n", p.Next)
+			fmt.Fprintf(a.Stderr, "there is more: --from %d\n", p.Next)
 			return nil
 		}
 	}
@@ -223,7 +224,7 @@ func (a *app) readStream(ctx context.Context, c *eddahttp.Client, stream string,
 func (a *app) sayGone(from edda.From, p *edda.StreamPage) {
 	place, err := from.Parse()
 	if err == nil && place.Kind == edda.AtOffset && place.Offset < p.First {
-		fmt.Fprintf(a.stderr, "not kept any more: %s\n", offsets(place.Offset, p.First-1))
+		fmt.Fprintf(a.Stderr, "not kept any more: %s\n", offsets(place.Offset, p.First-1))
 	}
 }
 

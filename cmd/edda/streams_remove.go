@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
@@ -26,15 +22,15 @@ func (a *app) streamsTrim() *cobra.Command {
 		Long: `Removes the messages before an offset, of the default shard unless --shard names
 another one, or those appended before a time, of all shards unless --shard names
 one. They are gone for groups too.`,
-		Example: `  ` + a.program + ` streams trim orders --before 1000
-  ` + a.program + ` streams trim orders --before 7d`,
+		Example: `  ` + a.Program + ` streams trim orders --before 1000
+  ` + a.Program + ` streams trim orders --before 7d`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&before, "before", "", "remove what is before this `OFFSET|TIME`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339 (required)")
 	cmd.Flags().StringVar(&shard, "shard", "", "of this `SHARD`")
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		if !cmd.Flags().Changed("before") {
-			return wrongUse("--before is missing: say with an offset or a time what goes")
+			return cli.WrongUse("--before is missing: say with an offset or a time what goes")
 		}
 		from, err := parsePoint("--before", before, time.Now(), "")
 		if err != nil {
@@ -70,19 +66,11 @@ at the terminal or with --yes.`,
 			if err := c.DeleteStream(ctx, args[0]); err != nil {
 				return err
 			}
-			return a.printRemoved(args[0])
+			return a.PrintRemoved(args[0])
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove it whatever it has")
 	return cmd
-}
-
-func (a *app) printRemoved(name string) error {
-	if a.json {
-		return a.printJSON(map[string]string{"removed": name})
-	}
-	_, err := fmt.Fprintf(a.stdout, "removed %s\n", human.Plain(name))
-	return err
 }
 
 // mayRemove asks before a stream goes that has something to lose.
@@ -93,32 +81,5 @@ func (a *app) mayRemove(s *edda.Stream) error {
 		return nil
 	}
 	what := fmt.Sprintf("stream %s has %s and %s", s.Name, human.Counted(messages, "message"), human.Counted(len(s.Groups), "group"))
-	return a.agreed(what)
-}
-
-// agreed asks whether something may go that has what is said of it.
-func (a *app) agreed(what string) error {
-	if !asksPeople(a.stdin) {
-		return fmt.Errorf("%s: nothing was removed; say --yes to remove it with them", what)
-	}
-	if !confirm(a.stdin, a.stderr, what+": remove it?") {
-		return errors.New("nothing was removed")
-	}
-	return nil
-}
-
-// asksPeople reports whether there is a person at the other end.
-func asksPeople(r io.Reader) bool {
-	f, ok := r.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// confirm asks, and reports whether the answer is yes.
-func confirm(r io.Reader, w io.Writer, question string) bool {
-	fmt.Fprintf(w, "%s [y/N] ", human.Plain(question))
-	var answer string
-	if _, err := fmt.Fscanln(r, &answer); err != nil {
-		return false // whatever is not yes is no
-	}
-	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+	return a.Agreed(what)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -41,8 +42,8 @@ func (a *app) streamsTail() *cobra.Command {
 begins with the next one, with the last N (-n N), or where --from says. When the
 connection breaks or the node starts anew it says so and goes on where it was: no
 message is printed twice, and none is left out that is still kept.`,
-		Example: `  ` + a.program + ` streams tail orders -n 10
-  ` + a.program + ` streams tail orders --from start --json | jq .data`,
+		Example: `  ` + a.Program + ` streams tail orders -n 10
+  ` + a.Program + ` streams tail orders --from start --json | jq .data`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
@@ -52,9 +53,9 @@ message is printed twice, and none is left out that is still kept.`,
 	t.view.add(f)
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		if from != "" && cmd.Flags().Changed("last") {
-			return wrongUse("-n and --from both say where to begin: leave one out")
+			return cli.WrongUse("-n and --from both say where to begin: leave one out")
 		}
-		if err := t.view.check(a.json); err != nil {
+		if err := t.view.check(a.JSON); err != nil {
 			return err
 		}
 		place, err := parsePlace("--from", from, time.Now())
@@ -106,11 +107,11 @@ func (t *tail) follow(ctx context.Context) error {
 		if time.Since(began) > mostPause {
 			t.pause = firstPause // else it is a node that only seems to be well
 		}
-		fmt.Fprintf(t.a.stderr, "%s: trying again\n", describe(err))
+		fmt.Fprintf(t.a.Stderr, "%s: trying again\n", cli.Describe(err))
 		if err := t.reconnect(ctx); err != nil {
 			return err
 		}
-		fmt.Fprintf(t.a.stderr, "connected again, going on with offset %d\n", t.next)
+		fmt.Fprintf(t.a.Stderr, "connected again, going on with offset %d\n", t.next)
 	}
 }
 
@@ -136,7 +137,7 @@ func (t *tail) connected(ctx context.Context) error {
 			continue // it was printed
 		}
 		if m.Offset > t.next {
-			fmt.Fprintf(t.a.stderr, "not kept any more: %s\n", offsets(t.next, m.Offset-1))
+			fmt.Fprintf(t.a.Stderr, "not kept any more: %s\n", offsets(t.next, m.Offset-1))
 		}
 		if err := t.a.printMessages([]edda.StreamMessage{m}, &t.view); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
@@ -38,9 +39,9 @@ func inBackground(t *testing.T, url string, args ...string) *following {
 	r, w := io.Pipe()
 	f.lines = bufio.NewScanner(r)
 	go func() {
-		f.ended <- run(ctx, invocation{
-			args: args, environ: []string{"EDDA_URL=" + url}, program: "edda",
-			stdin: strings.NewReader(""), stdout: w, stderr: &f.errOut,
+		f.ended <- run(ctx, &cli.Invocation{
+			Args: args, Environ: []string{"EDDA_URL=" + url}, Program: "edda",
+			Stdin: strings.NewReader(""), Stdout: w, Stderr: &f.errOut,
 		})
 		w.Close()
 	}()
@@ -111,7 +112,7 @@ func TestTailGoesOn(t *testing.T) {
 		t.Errorf("got %s, want offset 14", got)
 	}
 	r := f.stop()
-	if r.code != exitDone || r.out != "" || strings.Count(r.errOut, "trying again") != 3 || !strings.Contains(r.errOut, "connected again, going on with offset 11\n") {
+	if r.code != cli.ExitDone || r.out != "" || strings.Count(r.errOut, "trying again") != 3 || !strings.Contains(r.errOut, "connected again, going on with offset 11\n") {
 		t.Errorf("got %+v, want it to have gone on three times", r)
 	}
 }
@@ -126,7 +127,7 @@ func TestTailOfARemovedStream(t *testing.T) {
 		t.Errorf("got %q, want one", got)
 	}
 	ok(t, node.url, "", "streams", "rm", "s", "--yes")
-	if code := <-f.ended; code != exitFailed || !strings.Contains(f.errOut.String(), "(NO_STREAM)") {
+	if code := <-f.ended; code != cli.ExitFailed || !strings.Contains(f.errOut.String(), "(NO_STREAM)") {
 		t.Errorf("got exit code %d and %s, want NO_STREAM", code, f.errOut.String())
 	}
 }
@@ -162,12 +163,12 @@ func TestTailOfAnOddNode(t *testing.T) {
 	t.Parallel()
 	node := tailNode(t, []uint64{5, 9}, []uint64{5, 6}, []uint64{5, 6, 7, 9})
 	r := command(t, []string{"EDDA_URL=" + node}, "", "streams", "tail", "s", "--raw")
-	if r.code != exitFailed || r.out != "5\n6\n7\n9\n" || !strings.Contains(r.errOut, "not kept any more: offset 8\n") {
+	if r.code != cli.ExitFailed || r.out != "5\n6\n7\n9\n" || !strings.Contains(r.errOut, "not kept any more: offset 8\n") {
 		t.Errorf("got %+v, want each message once and 8 named", r)
 	}
 	node = tailNode(t, []uint64{5, 2}, []uint64{5, 6})
 	r = command(t, []string{"EDDA_URL=" + node}, "", "streams", "tail", "s", "--raw")
-	if r.code != exitFailed || r.out != "5\n6\n" || !strings.Contains(r.errOut, "stream s is another one now: it ends with offset 2, and was followed up to 7") {
+	if r.code != cli.ExitFailed || r.out != "5\n6\n" || !strings.Contains(r.errOut, "stream s is another one now: it ends with offset 2, and was followed up to 7") {
 		t.Errorf("got %+v, want it to see that the stream is another one", r)
 	}
 }

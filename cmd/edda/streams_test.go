@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
@@ -24,7 +25,7 @@ func numbers(n int) string {
 func ok(t *testing.T, url, stdin string, args ...string) string {
 	t.Helper()
 	r := command(t, []string{"EDDA_URL=" + url}, stdin, args...)
-	if r.code != exitDone {
+	if r.code != cli.ExitDone {
 		t.Fatalf("edda %s: got %+v", strings.Join(args, " "), r)
 	}
 	return r.out
@@ -71,15 +72,6 @@ func TestWordsOfStreams(t *testing.T) {
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
-		}
-	}
-}
-
-func TestConfirm(t *testing.T) {
-	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "yes": true, "n\n": false, "\n": false, "": false, "yes please\n": false} {
-		var asked strings.Builder
-		if got := confirm(strings.NewReader(answer), &asked, "remove it?"); got != want || asked.String() != "remove it? [y/N] " {
-			t.Errorf("%q: got %v after %q, want %v", answer, got, asked.String(), want)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // Spans go where OpenTelemetry's variables say; the last ones are sent when the node
@@ -47,10 +49,10 @@ func TestSpansAreSent(t *testing.T) {
 	defer server.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
 	node := dev(t, "--example", "--dir", t.TempDir())
-	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "counter/c", "add", `{"n":1}`); r.code != exitDone {
+	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "counter/c", "add", `{"n":1}`); r.code != cli.ExitDone {
 		t.Fatalf("got %+v", r)
 	}
-	if r := node.stop(); r.code != exitDone || r.errOut != "" {
+	if r := node.stop(); r.code != cli.ExitDone || r.errOut != "" {
 		t.Errorf("dev left %+v, want exit code 0 and nothing said", r)
 	}
 	mu.Lock()
@@ -70,10 +72,10 @@ func TestSpansAreLost(t *testing.T) {
 	server.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
 	node := dev(t, "--example", "--dir", t.TempDir())
-	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "counter/c", "add", `{"n":1}`); r.code != exitDone {
+	if r := command(t, []string{"EDDA_URL=" + node.url}, "", "call", "counter/c", "add", `{"n":1}`); r.code != cli.ExitDone {
 		t.Fatalf("got %+v", r)
 	}
-	if r := node.stop(); r.code != exitDone {
+	if r := node.stop(); r.code != cli.ExitDone {
 		t.Errorf("dev left %+v, want exit code 0", r)
 	}
 
@@ -121,7 +123,7 @@ func TestTracingWanted(t *testing.T) {
 
 func TestTracingIsRefused(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "jaeger")
-	if r := command(t, nil, "", "dev", "--dir", t.TempDir(), "--listen", "127.0.0.1:0"); r.code != exitFailed || !strings.Contains(r.errOut, "must be otlp or none") {
+	if r := command(t, nil, "", "dev", "--dir", t.TempDir(), "--listen", "127.0.0.1:0"); r.code != cli.ExitFailed || !strings.Contains(r.errOut, "must be otlp or none") {
 		t.Errorf("got %+v, want a refusal that names the variable", r)
 	}
 }

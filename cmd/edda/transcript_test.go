@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what was seen into testdata")
@@ -111,7 +113,7 @@ func play(t *testing.T, script string, hosts bool) []byte {
 		for errLine := range strings.Lines(scrub(r.errOut)) {
 			fmt.Fprint(&b, "! ", errLine)
 		}
-		if r.code != exitDone {
+		if r.code != cli.ExitDone {
 			fmt.Fprintf(&b, "[exit %d]\n", r.code)
 		}
 		if hosted != nil {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 func TestWrongUse(t *testing.T) {
@@ -150,8 +152,8 @@ func TestWrongUse(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := command(t, c.environ, "", strings.Fields(c.args)...)
-			if r.code != exitUsage {
-				t.Errorf("got exit code %d, want %d", r.code, exitUsage)
+			if r.code != cli.ExitUsage {
+				t.Errorf("got exit code %d, want %d", r.code, cli.ExitUsage)
 			}
 			if !strings.Contains(r.errOut, c.want) || !strings.Contains(r.errOut, "--help") {
 				t.Errorf("got on stderr:\n%swant %q and a way to the help", r.errOut, c.want)
@@ -165,7 +167,7 @@ func TestWrongUse(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for _, args := range []string{"", "--help", "help", "dev --help", "help requests", "call -h"} {
-		if r := command(t, nil, "", strings.Fields(args)...); r.code != exitDone || !strings.Contains(r.out, "Usage:") || r.errOut != "" {
+		if r := command(t, nil, "", strings.Fields(args)...); r.code != cli.ExitDone || !strings.Contains(r.out, "Usage:") || r.errOut != "" {
 			t.Errorf("edda %s: got exit code %d, %q, want help", args, r.code, r.errOut)
 		}
 	}
@@ -178,10 +180,10 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if r := command(t, nil, "", "version"); r.code != exitDone || !strings.HasPrefix(r.out, "edda ") {
+	if r := command(t, nil, "", "version"); r.code != cli.ExitDone || !strings.HasPrefix(r.out, "edda ") {
 		t.Errorf("got %+v, want a version", r)
 	}
-	if r := command(t, nil, "", "version", "--json"); r.code != exitDone || !strings.Contains(r.out, `"version": "`) {
+	if r := command(t, nil, "", "version", "--json"); r.code != cli.ExitDone || !strings.Contains(r.out, `"version": "`) {
 		t.Errorf("got %+v, want JSON", r)
 	}
 }
@@ -194,8 +196,8 @@ func TestNobodyListens(t *testing.T) {
 	url := "http://" + l.Addr().String()
 	l.Close()
 	r := command(t, []string{"EDDA_URL=" + url}, "", "call", "users/1", "login")
-	if r.code != exitFailed {
-		t.Errorf("got exit code %d, want %d", r.code, exitFailed)
+	if r.code != cli.ExitFailed {
+		t.Errorf("got exit code %d, want %d", r.code, cli.ExitFailed)
 	}
 	for _, want := range []string{"no answer from " + url, "start a node with: edda dev --example", "EDDA_URL"} {
 		if !strings.Contains(r.errOut, want) {
@@ -207,7 +209,7 @@ func TestNobodyListens(t *testing.T) {
 // What a setting's help says goes on from the setting before, so they stand in their order.
 func TestHelpOfSettingsIsInTheirOrder(t *testing.T) {
 	var out bytes.Buffer
-	if code := run(t.Context(), invocation{args: []string{"serve", "--help"}, program: "edda", stdin: strings.NewReader(""), stdout: &out, stderr: &out}); code != exitDone {
+	if code := run(t.Context(), &cli.Invocation{Args: []string{"serve", "--help"}, Program: "edda", Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out}); code != cli.ExitDone {
 		t.Fatalf("got exit code %d: %s", code, &out)
 	}
 	_, flags, _ := strings.Cut(out.String(), "\nFlags:\n")

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 )
 
 // release is the version under development; a build from a tagged module knows
@@ -25,12 +27,12 @@ func (a *app) version() *cobra.Command {
 		Use:         "version",
 		Short:       "Print the version of this program",
 		Args:        cobra.NoArgs,
-		Annotations: map[string]string{noNode: "true"},
+		Annotations: map[string]string{cli.NoNode: "true"},
 		RunE: func(*cobra.Command, []string) error {
-			if a.json {
-				return a.printJSON(map[string]string{"version": buildVersion(), "go": runtime.Version()})
+			if a.JSON {
+				return a.PrintJSON(map[string]string{"version": buildVersion(), "go": runtime.Version()})
 			}
-			_, err := fmt.Fprintf(a.stdout, "edda %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.Stdout, "edda %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}

@@ -9,12 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 func (a *app) workers() *cobra.Command {
-	return group("workers", "Look at workers, drain, pause and resume them",
+	return cli.Group("workers", "Look at workers, drain, pause and resume them",
 		a.workersList(),
 		a.withWorker("show ID", "Show a worker and what it has", (*eddahttp.Client).Worker),
 		a.withWorker("drain ID", "Give a worker nothing more, and have it finish", (*eddahttp.Client).DrainWorker),
@@ -29,7 +30,7 @@ func (a *app) workersList() *cobra.Command {
 		Short: "List workers",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.listing(&q)
+			client, err := a.Listing(&q)
 			if err != nil {
 				return err
 			}
@@ -37,7 +38,7 @@ func (a *app) workersList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return list(a, p, "no workers", []string{"ID", "SERVICES", "VERSION", "TRANSPORT", "SLOTS", "IN FLIGHT", "HEARD OF", "STATE"},
+			return cli.List(a.Invocation, p, "no workers", []string{"ID", "SERVICES", "VERSION", "TRANSPORT", "SLOTS", "IN FLIGHT", "HEARD OF", "STATE"},
 				func(w *edda.WorkerInfo) []string {
 					return []string{
 						w.ID, human.Clip(strings.Join(w.Services, ", ")), w.Version, w.Transport,
@@ -46,7 +47,7 @@ func (a *app) workersList() *cobra.Command {
 				})
 		},
 	}
-	addPaging(cmd.Flags(), &q)
+	cli.AddPaging(cmd.Flags(), &q)
 	return cmd
 }
 
@@ -60,7 +61,7 @@ func (a *app) withWorker(
 		Short: short,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
+			client, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -74,25 +75,25 @@ func (a *app) withWorker(
 }
 
 func (a *app) printWorker(w *edda.WorkerInfo) error {
-	if a.json {
-		return a.printJSON(w)
+	if a.JSON {
+		return a.PrintJSON(w)
 	}
 	var labels []string
 	for name, v := range w.Labels {
 		labels = append(labels, name+"="+v)
 	}
 	slices.Sort(labels)
-	if err := a.fields(
+	if err := a.Fields(
 		"id", w.ID, "services", strings.Join(w.Services, ", "), "version", w.Version, "labels", strings.Join(labels, ", "),
 		"transport", w.Transport, "slots", fmt.Sprint(w.Slots), "in flight", fmt.Sprint(w.InFlight),
 		"heard of", human.Stamp(w.LastBeat), "state", string(w.State),
 	); err != nil || len(w.Holds) == 0 {
 		return err
 	}
-	fmt.Fprintln(a.stdout)
+	fmt.Fprintln(a.Stdout)
 	rows := make([][]string, len(w.Holds))
 	for i, h := range w.Holds {
 		rows[i] = []string{h.Request.String(), address(h.Service, h.Key), h.Method, fmt.Sprint(h.Attempt), human.Age(h.Since)}
 	}
-	return a.table("", []string{"REQUEST", "TO", "METHOD", "ATTEMPT", "SINCE"}, rows)
+	return a.Table("", []string{"REQUEST", "TO", "METHOD", "ATTEMPT", "SINCE"}, rows)
 }

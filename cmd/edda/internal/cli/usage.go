@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -14,19 +14,19 @@ import (
 
 // sayUsage has a command and those below it say what would be right when it gets too few
 // or too many arguments.
-func (a *app) sayUsage(cmd *cobra.Command) {
+func (in *Invocation) sayUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil && !cmd.HasAvailableSubCommands() {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			err := check(cmd, args)
 			if err == nil || !strings.Contains(err.Error(), "arg(s)") && !strings.HasPrefix(err.Error(), "unknown command") {
 				return err // a check of our own says more
 			}
-			usage := a.program + strings.TrimPrefix(strings.TrimSuffix(cmd.UseLine(), " [flags]"), "edda")
+			usage := in.Program + strings.TrimPrefix(strings.TrimSuffix(cmd.UseLine(), " [flags]"), "edda")
 			return fmt.Errorf("got %s, must be as in %s", human.Counted(len(args), "argument"), usage)
 		}
 	}
 	for _, c := range cmd.Commands() {
-		a.sayUsage(c)
+		in.sayUsage(c)
 	}
 }
 
@@ -38,7 +38,7 @@ var namingFlags = []string{"idempotency-key", "id", "producer", "correlation-id"
 func refuseEmpty(cmd *cobra.Command) error {
 	for _, name := range namingFlags {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
-			return wrongUse("--%s is empty: give it a value, or leave it out", name)
+			return WrongUse("--%s is empty: give it a value, or leave it out", name)
 		}
 	}
 	return nil

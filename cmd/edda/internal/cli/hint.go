@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"cmp"
@@ -14,37 +14,39 @@ import (
 	"github.com/edda-io/edda"
 )
 
-// hintedError is an error with what would be right after it, which is known where it
+// hintedError is an error with what would be right after it. That is best known where it
 // came about: of this stream, or of that saga.
 type hintedError struct {
 	error
-
 	hint string
 }
 
 func (e *hintedError) Unwrap() error { return e.error }
 
-// withHint adds to an error what would be right after it, in lines. Without a hint, or with
+// WithHint adds to an error what would be right after it, in lines. Without a hint, or with
 // one that is there already, the error stays as it is: who was nearer knew more.
-func withHint(err error, hint string) error {
+func WithHint(err error, hint string) error {
 	if _, has := errors.AsType[*hintedError](err); err == nil || has || hint == "" {
 		return err
 	}
 	return &hintedError{err, hint}
 }
 
+// AppPrefix is what the names of the services of apps of package cqrs begin with.
+const AppPrefix = "cqrs."
+
 // hints says what would be right after an error of a command, in lines.
-func (a *app) hints(cmd *cobra.Command, err error) []string {
+func (in *Invocation) hints(cmd *cobra.Command, err error) []string {
 	e, ok := errors.AsType[*edda.Error](err)
 	if !ok {
 		return nil
 	}
-	h := a.hint(cmd, e)
+	h := in.hint(cmd, e)
 	if told, ok := errors.AsType[*hintedError](err); ok {
 		h = told.hint
 	}
 	if !e.RequestID.IsZero() && e.Reason != edda.NoRequest && !strings.Contains(h, e.RequestID.String()) {
-		h = strings.TrimPrefix(h+"\n"+a.spell("requests show", e.RequestID.String()), "\n")
+		h = strings.TrimPrefix(h+"\n"+in.Spell("requests show", e.RequestID.String()), "\n")
 	}
 	if h == "" {
 		return nil
@@ -53,7 +55,7 @@ func (a *app) hints(cmd *cobra.Command, err error) []string {
 }
 
 // hint says what would be right whatever a command is about.
-func (a *app) hint(cmd *cobra.Command, e *edda.Error) string {
+func (in *Invocation) hint(cmd *cobra.Command, e *edda.Error) string {
 	switch e.Reason {
 	case edda.Unavailable:
 		if errors.Is(e, context.Canceled) {
@@ -68,9 +70,9 @@ func (a *app) hint(cmd *cobra.Command, e *edda.Error) string {
 		if errors.Is(e, http.ErrSchemeMismatch) {
 			return "say so with --url or EDDA_URL"
 		}
-		return "start a node with: " + a.program + " dev --example\nor say where one is with --url or EDDA_URL"
+		return "start a node with: " + in.Program + " dev --example\nor say where one is with --url or EDDA_URL"
 	case edda.NoService, edda.UnknownService:
-		return "what there is: " + a.spell("services ls") + "\nservices to try: " + a.program + " dev --example"
+		return "what there is: " + in.Spell("services ls") + "\nservices to try: " + in.Program + " dev --example"
 	case edda.WrongKind:
 		return "an ordered service is called as SERVICE/KEY, a balanced one as SERVICE"
 	case edda.BadMediaType:
@@ -78,21 +80,21 @@ func (a *app) hint(cmd *cobra.Command, e *edda.Error) string {
 	case edda.NoCredentials:
 		return "show a token with --token or EDDA_TOKEN, or a certificate with --client-cert and --client-key"
 	case edda.Timeout:
-		return "it goes on: " + a.spell("requests wait", e.RequestID.String())
+		return "it goes on: " + in.Spell("requests wait", e.RequestID.String())
 	case edda.Dead:
-		return "see it:   " + a.spell("deadletters show", e.RequestID.String()) +
-			"\nretry it: " + a.spell("deadletters retry", e.RequestID.String()) +
-			"\ndrop it:  " + a.spell("deadletters drop", e.RequestID.String())
+		return "see it:   " + in.Spell("deadletters show", e.RequestID.String()) +
+			"\nretry it: " + in.Spell("deadletters retry", e.RequestID.String()) +
+			"\ndrop it:  " + in.Spell("deadletters drop", e.RequestID.String())
 	case edda.NoWorkerID:
-		return "who there is: " + a.spell("workers ls")
+		return "who there is: " + in.Spell("workers ls")
 	case edda.NoStream:
-		return "what there is: " + a.spell("streams ls")
+		return "what there is: " + in.Spell("streams ls")
 	case edda.NoChannel:
-		return "what there is: " + a.spell("channels ls")
+		return "what there is: " + in.Spell("channels ls")
 	case edda.NoSaga:
-		return "what there is: " + a.spell("sagas ls")
+		return "what there is: " + in.Spell("sagas ls")
 	case edda.NoEvent:
-		return "what there is: " + a.spell("cqrs events")
+		return "what there is: " + in.Spell("cqrs events")
 	case edda.NoWorker:
 		return "it is stored, and goes on when a worker comes"
 	case edda.OutcomeUnknown:
@@ -100,27 +102,27 @@ func (a *app) hint(cmd *cobra.Command, e *edda.Error) string {
 	case edda.IdempotencyMismatch:
 		return "this --idempotency-key belongs to another request: take a new one"
 	default:
-		return a.serviceHint(e.Reason, edda.Address{Name: "SERVICE", Key: "KEY"})
+		return in.serviceHint(e.Reason, edda.Address{Name: "SERVICE", Key: "KEY"})
 	}
 }
 
-// aboutService adds to an error of a call what would be right of the service.
-func (a *app) aboutService(to edda.Address, err error) error {
-	return withHint(err, a.serviceHint(edda.ReasonOf(err), to))
+// AboutService adds to an error of a call what would be right of the service.
+func (in *Invocation) AboutService(to edda.Address, err error) error {
+	return WithHint(err, in.serviceHint(edda.ReasonOf(err), to))
 }
 
-func (a *app) serviceHint(reason edda.Reason, to edda.Address) string {
+func (in *Invocation) serviceHint(reason edda.Reason, to edda.Address) string {
 	switch reason {
 	case edda.NoService, edda.UnknownService:
-		if strings.HasPrefix(to.Name, servicePrefix) {
-			return "what there is: " + a.spell("services ls") + "\nan app to try: go run ./examples/createuser"
+		if strings.HasPrefix(to.Name, AppPrefix) {
+			return "what there is: " + in.Spell("services ls") + "\nan app to try: go run ./examples/createuser"
 		}
 	case edda.NoMethod:
-		return "its methods: " + a.spell("services show", to.Name)
+		return "its methods: " + in.Spell("services show", to.Name)
 	case edda.KeyStopped:
-		return "it is stored, and goes on after: " + a.spell("services resume-key", to.Name, cmp.Or(to.Key, "KEY"))
+		return "it is stored, and goes on after: " + in.Spell("services resume-key", to.Name, cmp.Or(to.Key, "KEY"))
 	case edda.ServicePaused:
-		return "it is stored, and goes on after: " + a.spell("services resume", to.Name)
+		return "it is stored, and goes on after: " + in.Spell("services resume", to.Name)
 	}
 	return ""
 }

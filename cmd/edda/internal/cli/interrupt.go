@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -17,13 +17,17 @@ type interruption struct{ what string }
 func (e *interruption) Error() string      { return "interrupted; " + e.what }
 func (*interruption) Is(target error) bool { return target == context.Canceled }
 
+// Interrupted returns the error of a command that somebody interrupted, with what that means
+// for its work: "the request goes on".
+func Interrupted(what string) error { return &interruption{what} }
+
 // sayInterrupted says that a command was interrupted, and what may have been done by then.
-func (a *app) sayInterrupted(cmd *cobra.Command, err error) {
+func (in *Invocation) sayInterrupted(cmd *cobra.Command, err error) {
 	text := "interrupted"
 	if i, ok := errors.AsType[*interruption](err); ok {
 		text = i.Error()
 	}
-	fmt.Fprintf(a.stderr, "edda: %s\n", text)
+	fmt.Fprintf(in.Stderr, "edda: %s\n", text)
 	if edda.ReasonOf(err) != edda.OutcomeUnknown {
 		return
 	}
@@ -31,7 +35,7 @@ func (a *app) sayInterrupted(cmd *cobra.Command, err error) {
 	if hint == "" {
 		hint = "what was asked for may have been done all the same"
 	}
-	fmt.Fprintf(a.stderr, "  %s\n", hint)
+	fmt.Fprintf(in.Stderr, "  %s\n", hint)
 }
 
 // mayBeStored says how to repeat a command that may have stored something; empty when it has
