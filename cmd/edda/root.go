@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
+	"github.com/edda-io/edda/cmd/edda/internal/requestcmd"
 )
 
 // app is the program, called once.
@@ -36,7 +37,8 @@ a time and in order, and keeps reply and state together.
 	}
 	root.AddCommand(
 		a.dev(), a.serve(), a.demo(), newBenchCommand(), a.version(),
-		a.call(), a.requests(), a.deadLetters(), a.services(), a.workers(),
+		requestcmd.Call(a.Invocation), requestcmd.Requests(a.Invocation), requestcmd.DeadLetters(a.Invocation),
+		a.services(), a.workers(),
 		a.sagas(), a.streams(), a.channels(), a.cqrs(), a.log(),
 	)
 	return root

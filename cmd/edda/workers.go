@@ -93,7 +93,7 @@ func (a *app) printWorker(w *edda.WorkerInfo) error {
 	fmt.Fprintln(a.Stdout)
 	rows := make([][]string, len(w.Holds))
 	for i, h := range w.Holds {
-		rows[i] = []string{h.Request.String(), address(h.Service, h.Key), h.Method, fmt.Sprint(h.Attempt), human.Age(h.Since)}
+		rows[i] = []string{h.Request.String(), edda.Address{Name: h.Service, Key: h.Key}.String(), h.Method, fmt.Sprint(h.Attempt), human.Age(h.Since)}
 	}
 	return a.Table("", []string{"REQUEST", "TO", "METHOD", "ATTEMPT", "SINCE"}, rows)
 }

@@ -1,4 +1,4 @@
-package main
+package requestcmd
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/edda-io/edda/internal/jsondata"
 )
 
-func (a *app) requestsParts() *cobra.Command {
+func (a *area) requestsParts() *cobra.Command {
 	var after string
 	var include bool
 	cmd := a.withID("parts", "Print the parts of a reply as they come, then the reply",
@@ -33,7 +33,7 @@ func (a *app) requestsParts() *cobra.Command {
 }
 
 // callParts calls and prints the parts of the reply as they come, then the reply.
-func (a *app) callParts(ctx context.Context, c *eddahttp.Client, call eddahttp.Call, include bool) error {
+func (a *area) callParts(ctx context.Context, c *eddahttp.Client, call eddahttp.Call, include bool) error {
 	parts, err := c.CallParts(ctx, call)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (a *app) callParts(ctx context.Context, c *eddahttp.Client, call eddahttp.C
 	return a.printParts(ctx, c, parts, include)
 }
 
-func (a *app) printParts(ctx context.Context, c *eddahttp.Client, parts *eddahttp.Parts, include bool) error {
+func (a *area) printParts(ctx context.Context, c *eddahttp.Client, parts *eddahttp.Parts, include bool) error {
 	defer func() { _ = parts.Close() }() // it was read to its end, or its error is known
 	var last edda.PartID
 	for part, err := range parts.All() {
@@ -62,7 +62,7 @@ func (a *app) printParts(ctx context.Context, c *eddahttp.Client, parts *eddahtt
 	return a.printAnswer(answer, include)
 }
 
-func (a *app) printPart(p *edda.Part) error {
+func (a *area) printPart(p *edda.Part) error {
 	switch {
 	case a.JSON:
 		return a.PrintLine(struct {

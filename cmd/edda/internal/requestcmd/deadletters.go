@@ -1,4 +1,4 @@
-package main
+package requestcmd
 
 import (
 	"context"
@@ -12,7 +12,9 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) deadLetters() *cobra.Command {
+// DeadLetters returns the command deadletters.
+func DeadLetters(in *cli.Invocation) *cobra.Command {
+	a := &area{in}
 	return cli.Group("deadletters", "Look at requests whose retries are spent, retry or drop them",
 		a.deadLettersList(), a.deadLettersShow(),
 		a.withIDs("retry", "Put dead requests at the end of their key's queue again", "retried",
@@ -21,7 +23,7 @@ func (a *app) deadLetters() *cobra.Command {
 			(*eddahttp.Client).DropDeadLetter))
 }
 
-func (a *app) deadLettersList() *cobra.Command {
+func (a *area) deadLettersList() *cobra.Command {
 	var q eddahttp.Query
 	var reason string
 	cmd := &cobra.Command{
@@ -41,7 +43,7 @@ func (a *app) deadLettersList() *cobra.Command {
 			return cli.List(a.Invocation, p, "no dead letters", []string{"ID", "TO", "METHOD", "REASON", "ATTEMPTS", "DIED", "DETAIL"},
 				func(d *eddahttp.DeadLetter) []string {
 					return []string{
-						d.ID.String(), address(d.Service, d.Key), d.Method, string(d.Reason),
+						d.ID.String(), edda.Address{Name: d.Service, Key: d.Key}.String(), d.Method, string(d.Reason),
 						fmt.Sprint(d.Attempts), human.Age(d.DiedAt), human.Clip(d.Detail),
 					}
 				})
@@ -52,7 +54,7 @@ func (a *app) deadLettersList() *cobra.Command {
 	return cmd
 }
 
-func (a *app) deadLettersShow() *cobra.Command {
+func (a *area) deadLettersShow() *cobra.Command {
 	return a.withID("show", "Show a dead letter with its payload", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
 		d, err := c.DeadLetter(ctx, id)
 		if err != nil {
@@ -62,7 +64,7 @@ func (a *app) deadLettersShow() *cobra.Command {
 			return a.PrintJSON(d)
 		}
 		if err := a.Fields(
-			"id", d.ID.String(), "to", address(d.Service, d.Key)+" "+d.Method, "reason", string(d.Reason),
+			"id", d.ID.String(), "to", edda.Address{Name: d.Service, Key: d.Key}.String()+" "+d.Method, "reason", string(d.Reason),
 			"detail", d.Detail, "attempts", fmt.Sprint(d.Attempts), "died", human.Stamp(d.DiedAt), "content type", d.ContentType,
 		); err != nil {
 			return err
@@ -81,7 +83,7 @@ func (a *app) deadLettersShow() *cobra.Command {
 
 // withIDs makes a command that does the same to one request after the other,
 // until one goes wrong.
-func (a *app) withIDs(
+func (a *area) withIDs(
 	use, short, done string, do func(c *eddahttp.Client, ctx context.Context, id edda.ID) error,
 ) *cobra.Command {
 	return &cobra.Command{

@@ -1,7 +1,6 @@
-package main
+package requestcmd
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -9,12 +8,12 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
-	"github.com/edda-io/edda/cmd/edda/internal/human"
 	"github.com/edda-io/edda/internal/eddahttp"
-	"github.com/edda-io/edda/internal/jsondata"
 )
 
-func (a *app) call() *cobra.Command {
+// Call returns the command call.
+func Call(in *cli.Invocation) *cobra.Command {
+	a := &area{in}
 	var c eddahttp.Call
 	var headers []string
 	var include, parts bool
@@ -70,7 +69,7 @@ come, each on a line of its own, before the reply.`,
 }
 
 // fillCall reads the arguments into a call.
-func (a *app) fillCall(c *eddahttp.Call, args, headers []string) error {
+func (a *area) fillCall(c *eddahttp.Call, args, headers []string) error {
 	var err error
 	if c.To, err = edda.ParseAddress(args[0]); err != nil {
 		return cli.AsWrongUse(err)
@@ -107,67 +106,4 @@ func checkTimes(flags *pflag.FlagSet, c *eddahttp.Call) error {
 		return cli.WrongUse("--wait is %v, must be whole seconds, at least 1s; --async does not wait", c.Wait)
 	}
 	return nil
-}
-
-// printAnswer prints a reply or an acknowledgement. A reply of status 400 or
-// above is a failure.
-func (a *app) printAnswer(answer *eddahttp.Answer, include bool) error {
-	if answer.Ack != nil {
-		return a.printAck(answer.Ack)
-	}
-	r := answer.Reply
-	if err := a.printReply(r, answer.Durability, include); err != nil {
-		return err
-	}
-	if r.Status >= 400 {
-		return fmt.Errorf("the reply has status %d", r.Status)
-	}
-	return nil
-}
-
-func (a *app) printAck(ack *edda.Ack) error {
-	if a.JSON {
-		return a.PrintJSON(ack)
-	}
-	fmt.Fprintf(a.Stdout, "accepted %s (%s)\n", ack.ID, ack.Durability)
-	fmt.Fprintf(a.Stderr, "  its reply: %s\n", a.Spell("requests reply", ack.ID.String(), "--wait 30s"))
-	return nil
-}
-
-func (a *app) printReply(r *edda.Reply, d edda.Durability, include bool) error {
-	if a.JSON {
-		return a.PrintJSON(struct {
-			RequestID   edda.ID          `json:"requestId"`
-			Position    string           `json:"position"`
-			Durability  edda.Durability  `json:"durability"`
-			Attempts    int              `json:"attempts"`
-			Replayed    bool             `json:"replayed,omitempty"`
-			Status      int              `json:"status"`
-			Headers     jsondata.Headers `json:"headers,omitempty"`
-			ContentType string           `json:"contentType,omitempty"`
-			jsondata.Data
-		}{
-			r.RequestID, r.Position, d, r.Attempts, r.Replayed,
-			r.Status, jsondata.Headers(r.Headers), r.ContentType, jsondata.Encode(r.ContentType, r.Payload),
-		})
-	}
-	if include {
-		if err := a.Fields("status", fmt.Sprint(r.Status), "content type", r.ContentType, "request", r.RequestID.String(),
-			"attempts", fmt.Sprint(r.Attempts), "replayed", yes(r.Replayed), "durability", string(d)); err != nil {
-			return err
-		}
-		for _, h := range r.Headers {
-			fmt.Fprintf(a.Stdout, "%s: %s\n", human.Plain(h.Name), human.Plain(h.Value))
-		}
-		fmt.Fprintln(a.Stdout)
-	}
-	return cli.WriteLine(a.Stdout, r.Payload)
-}
-
-// yes is "yes", or "" for what need not be said.
-func yes(b bool) string {
-	if b {
-		return "yes"
-	}
-	return ""
 }

@@ -1,9 +1,10 @@
-package main
+// Package requestcmd has the commands that are about requests: call makes one, requests looks
+// at them, and deadletters at those whose retries are spent.
+package requestcmd
 
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,12 +16,17 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) requests() *cobra.Command {
+// area is what these commands share.
+type area struct{ *cli.Invocation }
+
+// Requests returns the command requests.
+func Requests(in *cli.Invocation) *cobra.Command {
+	a := &area{in}
 	return cli.Group("requests", "Look at requests, wait for them, cancel them",
 		a.requestsList(), a.requestsShow(), a.requestsReply(), a.requestsParts(), a.requestsWait(), a.requestsCancel())
 }
 
-func (a *app) requestsList() *cobra.Command {
+func (a *area) requestsList() *cobra.Command {
 	var q eddahttp.Query
 	var state string
 	cmd := &cobra.Command{
@@ -42,7 +48,7 @@ func (a *app) requestsList() *cobra.Command {
 			return cli.List(a.Invocation, p, "no requests", []string{"ID", "STATE", "TO", "METHOD", "ATTEMPTS", "ACCEPTED", "NEXT ATTEMPT"},
 				func(r *edda.Request) []string {
 					return []string{
-						r.ID.String(), string(r.State), address(r.Service, r.Key), r.Method,
+						r.ID.String(), string(r.State), edda.Address{Name: r.Service, Key: r.Key}.String(), r.Method,
 						fmt.Sprint(r.Attempts), human.Age(r.AcceptedAt), human.Due(r.NextAttemptAt),
 					}
 				})
@@ -62,11 +68,8 @@ func addFilters(f *pflag.FlagSet, q *eddahttp.Query) {
 	cli.AddPaging(f, q)
 }
 
-// address writes a service and its key as they are called.
-func address(service, key string) string { return strings.TrimSuffix(service+"/"+key, "/") }
-
 // withID makes a command that does something with one request.
-func (a *app) withID(use, short string, do func(ctx context.Context, c *eddahttp.Client, id edda.ID) error) *cobra.Command {
+func (a *area) withID(use, short string, do func(ctx context.Context, c *eddahttp.Client, id edda.ID) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   use + " ID",
 		Short: short,
@@ -86,14 +89,14 @@ func (a *app) withID(use, short string, do func(ctx context.Context, c *eddahttp
 }
 
 // aboutRequest adds to an error what would be right of the request.
-func (a *app) aboutRequest(id edda.ID, err error) error {
+func (a *area) aboutRequest(id edda.ID, err error) error {
 	if edda.ReasonOf(err) != edda.NoDeadLetter {
 		return err
 	}
 	return cli.WithHint(err, a.Spell("requests show", id.String()))
 }
 
-func (a *app) requestsShow() *cobra.Command {
+func (a *area) requestsShow() *cobra.Command {
 	return a.withID("show", "Show a request", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
 		r, err := c.Request(ctx, id, 0)
 		if err != nil {
@@ -103,7 +106,7 @@ func (a *app) requestsShow() *cobra.Command {
 	})
 }
 
-func (a *app) requestsReply() *cobra.Command {
+func (a *area) requestsReply() *cobra.Command {
 	var wait time.Duration
 	var include bool
 	cmd := a.withID("reply", "Print the reply to a request", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
@@ -124,7 +127,7 @@ func (a *app) requestsReply() *cobra.Command {
 	return cmd
 }
 
-func (a *app) requestsWait() *cobra.Command {
+func (a *area) requestsWait() *cobra.Command {
 	var wait time.Duration
 	cmd := a.withID("wait", "Wait until a request has ended", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
 		r, err := c.Request(ctx, id, wait)
@@ -150,14 +153,14 @@ func (a *app) requestsWait() *cobra.Command {
 
 // stoppedWaiting is the error of a wait for a request, which may be that somebody waits no
 // more.
-func (a *app) stoppedWaiting(ctx context.Context, id edda.ID, err error) error {
+func (a *area) stoppedWaiting(ctx context.Context, id edda.ID, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
 	return cli.Interrupted("the request goes on: " + a.Spell("requests wait", id.String()))
 }
 
-func (a *app) requestsCancel() *cobra.Command {
+func (a *area) requestsCancel() *cobra.Command {
 	cmd := a.withID("cancel", "End a request at once", func(ctx context.Context, c *eddahttp.Client, id edda.ID) error {
 		r, err := c.Cancel(ctx, id)
 		if err != nil {
@@ -175,7 +178,7 @@ func (a *app) requestsCancel() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printRequest(r *edda.Request) error {
+func (a *area) printRequest(r *edda.Request) error {
 	if a.JSON {
 		return a.PrintJSON(r)
 	}
@@ -192,7 +195,7 @@ func (a *app) printRequest(r *edda.Request) error {
 	}
 	return a.Fields(
 		"id", r.ID.String(),
-		"to", address(r.Service, r.Key)+" "+r.Method,
+		"to", edda.Address{Name: r.Service, Key: r.Key}.String()+" "+r.Method,
 		"state", string(r.State),
 		"attempts", fmt.Sprint(r.Attempts),
 		"position", r.Position,

@@ -1,18 +1,18 @@
-package main
+package requestcmd_test
 
 import (
-	"context"
 	"errors"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
-	"github.com/edda-io/edda/gateway/httpgw"
-	"github.com/edda-io/edda/node"
+	"github.com/edda-io/edda/cmd/edda/internal/clitest"
+	"github.com/edda-io/edda/cmd/edda/internal/requestcmd"
 )
+
+var commands = clitest.Commands{requestcmd.Call, requestcmd.Requests}
 
 // counting serves a service that yields parts, fails once when it is asked to
 // stumble, and returns the environment of its callers.
@@ -34,18 +34,7 @@ func counting(t *testing.T) []string {
 		}
 		return edda.TextReply(200, "done"), nil
 	})
-	n, err := node.Open(t.Context(), node.Options{Durability: edda.Memory, Partitions: 2, Services: []*edda.Service{s}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = n.Stop(context.Background()) })
-	g, err := httpgw.New(n, httpgw.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(g)
-	t.Cleanup(server.Close)
-	return []string{"EDDA_URL=" + server.URL}
+	return []string{"EDDA_URL=" + clitest.OpenNode(t, "", s).URL}
 }
 
 func TestCallParts(t *testing.T) {
@@ -67,9 +56,9 @@ func TestCallParts(t *testing.T) {
 	} {
 		t.Run(tc.args, func(t *testing.T) {
 			t.Parallel()
-			r := command(t, env, "", strings.Fields(tc.args)...)
-			if r.code != tc.code || !strings.HasSuffix(r.out, tc.out) || !strings.Contains(r.errOut, tc.errOut) {
-				t.Errorf("exit %d, printed %q and %q, want %d, %q and %q", r.code, r.out, r.errOut, tc.code, tc.out, tc.errOut)
+			r := commands.Run(t, env, "", strings.Fields(tc.args)...)
+			if r.Code != tc.code || !strings.HasSuffix(r.Out, tc.out) || !strings.Contains(r.ErrOut, tc.errOut) {
+				t.Errorf("exit %d, printed %q and %q, want %d, %q and %q", r.Code, r.Out, r.ErrOut, tc.code, tc.out, tc.errOut)
 			}
 		})
 	}
@@ -78,14 +67,14 @@ func TestCallParts(t *testing.T) {
 func TestRequestsParts(t *testing.T) {
 	t.Parallel()
 	env := counting(t)
-	r := command(t, env, "", "call", "count", "up", "--async")
-	id := scrubbed[1].pattern.FindString(r.out)
-	r = command(t, env, "", "requests", "parts", id, "--after", "1.1")
-	if r.code != cli.ExitDone || r.out != "1\n2\ndone\n" {
-		t.Errorf("exit %d, printed %q and %q", r.code, r.out, r.errOut)
+	r := commands.Run(t, env, "", "call", "count", "up", "--async")
+	id := strings.Fields(r.Out)[1] // accepted ID (DURABILITY)
+	r = commands.Run(t, env, "", "requests", "parts", id, "--after", "1.1")
+	if r.Code != cli.ExitDone || r.Out != "1\n2\ndone\n" {
+		t.Errorf("exit %d, printed %q and %q", r.Code, r.Out, r.ErrOut)
 	}
-	r = command(t, env, "", "requests", "parts", id, "--after", "1.2", "--json")
-	if want := `{"number":"1.3","attempt":1,"contentType":"application/json","data":2}` + "\n"; r.code != cli.ExitDone || !strings.HasPrefix(r.out, want) {
-		t.Errorf("exit %d, printed %q and %q, want %q first", r.code, r.out, r.errOut, want)
+	r = commands.Run(t, env, "", "requests", "parts", id, "--after", "1.2", "--json")
+	if want := `{"number":"1.3","attempt":1,"contentType":"application/json","data":2}` + "\n"; r.Code != cli.ExitDone || !strings.HasPrefix(r.Out, want) {
+		t.Errorf("exit %d, printed %q and %q, want %q first", r.Code, r.Out, r.ErrOut, want)
 	}
 }
