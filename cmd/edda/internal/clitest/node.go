@@ -8,6 +8,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/gateway/httpgw"
 	"github.com/edda-io/edda/node"
+	"github.com/edda-io/edda/worker/httppush"
 )
 
 // Node is a node that commands talk to over HTTP.
@@ -22,7 +23,9 @@ type Node struct {
 // when that is "", and is stopped when the test ends.
 func OpenNode(t *testing.T, dir string, services ...*edda.Service) *Node {
 	t.Helper()
-	o := node.Options{Dir: dir, Services: services}
+	o := node.Options{Dir: dir, Services: services, Endpoints: func(spec edda.EndpointSpec) (node.Endpoint, error) {
+		return httppush.New(spec, httppush.Options{})
+	}}
 	if dir == "" {
 		o.Durability = edda.Memory
 	}

@@ -1,4 +1,4 @@
-package main
+package servicecmd
 
 import (
 	"context"
@@ -14,7 +14,9 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) workers() *cobra.Command {
+// Workers returns the command workers.
+func Workers(in *cli.Invocation) *cobra.Command {
+	a := &area{in}
 	return cli.Group("workers", "Look at workers, drain, pause and resume them",
 		a.workersList(),
 		a.withWorker("show ID", "Show a worker and what it has", (*eddahttp.Client).Worker),
@@ -23,7 +25,7 @@ func (a *app) workers() *cobra.Command {
 		a.withWorker("resume ID", "Give a paused worker requests again", (*eddahttp.Client).ResumeWorker))
 }
 
-func (a *app) workersList() *cobra.Command {
+func (a *area) workersList() *cobra.Command {
 	var q eddahttp.Query
 	cmd := &cobra.Command{
 		Use:   "ls",
@@ -53,7 +55,7 @@ func (a *app) workersList() *cobra.Command {
 
 // withWorker makes a command that changes a worker, or looks at it, and prints what
 // it then is.
-func (a *app) withWorker(
+func (a *area) withWorker(
 	use, short string, do func(c *eddahttp.Client, ctx context.Context, id string) (*edda.WorkerInfo, error),
 ) *cobra.Command {
 	return &cobra.Command{
@@ -74,7 +76,7 @@ func (a *app) withWorker(
 	}
 }
 
-func (a *app) printWorker(w *edda.WorkerInfo) error {
+func (a *area) printWorker(w *edda.WorkerInfo) error {
 	if a.JSON {
 		return a.PrintJSON(w)
 	}

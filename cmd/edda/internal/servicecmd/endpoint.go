@@ -1,4 +1,4 @@
-package main
+package servicecmd
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ var endpointMembers = []member{
 	{"on-dead", "onDead"}, {"health-path", "health.path"}, {"health-interval", "health.interval"}, {"secret", "secret"},
 }
 
-func (a *app) servicesPut() *cobra.Command {
+func (a *area) servicesPut() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "put NAME",
 		Short: "Set a plain HTTP endpoint as the worker of a service",
@@ -69,7 +69,7 @@ it, once.`,
 }
 
 // endpointDoc returns the body that the flags make up.
-func (a *app) endpointDoc(flags *pflag.FlagSet) (map[string]any, error) {
+func (a *area) endpointDoc(flags *pflag.FlagSet) (map[string]any, error) {
 	for _, name := range []string{"kind", "endpoint"} {
 		if !flags.Changed(name) {
 			return nil, cli.WrongUse("--%s is missing: an endpoint needs --kind and --endpoint", name)

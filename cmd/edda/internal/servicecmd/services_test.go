@@ -1,12 +1,18 @@
-package main
+package servicecmd_test
 
 import (
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/cli"
+	"github.com/edda-io/edda/cmd/edda/internal/clitest"
+	"github.com/edda-io/edda/cmd/edda/internal/requestcmd"
+	"github.com/edda-io/edda/cmd/edda/internal/servicecmd"
 )
+
+var commands = clitest.Commands{servicecmd.Services, requestcmd.Call}
 
 // A service whose workers are all silent has none that takes its calls.
 func TestServicesOfSilentWorkers(t *testing.T) {
@@ -23,8 +29,7 @@ func TestServicesOfSilentWorkers(t *testing.T) {
 		}
 	}))
 	defer node.Close()
-	env := []string{"EDDA_URL=" + node.URL}
-	out := strings.Join(strings.Fields(wantDone(t, env, "services", "ls")), " ")
+	out := strings.Join(strings.Fields(commands.OK(t, node.URL, "", "services", "ls")), " ")
 	for _, want := range []string{
 		"dead ordered any 1, silent 0 0 no worker", "half ordered any 2, 1 silent 0 0 running", "stuck ordered any 1 0 0 1 key stopped", "well ordered any 1 0 0 running",
 	} {
@@ -32,7 +37,7 @@ func TestServicesOfSilentWorkers(t *testing.T) {
 			t.Errorf("got %s, want %q in it", out, want)
 		}
 	}
-	out = strings.Join(strings.Fields(wantDone(t, env, "services", "show", "dead")), " ")
+	out = strings.Join(strings.Fields(commands.OK(t, node.URL, "", "services", "show", "dead")), " ")
 	if want := "state no worker workers 1, silent"; !strings.Contains(out, want) {
 		t.Errorf("got %s, want %q in it", out, want)
 	}
@@ -41,10 +46,12 @@ func TestServicesOfSilentWorkers(t *testing.T) {
 // Who may not remove a service for its work is told with which flag it goes.
 func TestRemoveServiceWithWork(t *testing.T) {
 	t.Parallel()
-	node := dev(t, "--dir", filepath.Join(t.TempDir(), "data"))
-	env := []string{"EDDA_URL=" + node.url}
-	wantDone(t, env, "services", "put", "far", "--kind", "ordered", "--endpoint", "http://127.0.0.1:1/far")
-	wantDone(t, env, "call", "far/a", "m", "--async", "--delay", "1h")
-	wantFailed(t, "remove it with --force", env, "services", "rm", "far")
-	wantDone(t, env, "services", "rm", "far", "--force")
+	node := clitest.OpenNode(t, "")
+	commands.OK(t, node.URL, "", "services", "put", "far", "--kind", "ordered", "--endpoint", "http://127.0.0.1:1/far")
+	commands.OK(t, node.URL, "", "call", "far/a", "m", "--async", "--delay", "1h")
+	r := commands.Run(t, []string{"EDDA_URL=" + node.URL}, "", "services", "rm", "far")
+	if r.Code != cli.ExitFailed || !strings.Contains(r.ErrOut, "remove it with --force") {
+		t.Errorf("got %+v, want it to name the flag", r)
+	}
+	commands.OK(t, node.URL, "", "services", "rm", "far", "--force")
 }

@@ -1,4 +1,5 @@
-package main
+// Package servicecmd has the commands that are about services and the workers that host them.
+package servicecmd
 
 import (
 	"context"
@@ -13,7 +14,12 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) services() *cobra.Command {
+// area is what these commands share.
+type area struct{ *cli.Invocation }
+
+// Services returns the command services.
+func Services(in *cli.Invocation) *cobra.Command {
+	a := &area{in}
 	return cli.Group("services", "Look at services, pause and resume them",
 		a.servicesList(),
 		a.withService("show NAME", "Show a service", 1, func(ctx context.Context, c *eddahttp.Client, args []string) (*edda.ServiceInfo, error) {
@@ -32,7 +38,7 @@ func (a *app) services() *cobra.Command {
 		a.servicesRemove())
 }
 
-func (a *app) servicesList() *cobra.Command {
+func (a *area) servicesList() *cobra.Command {
 	var q eddahttp.Query
 	cmd := &cobra.Command{
 		Use:   "ls",
@@ -72,7 +78,7 @@ type silent map[string]int
 
 // silentWorkers returns how many workers of each service are silent. It knows of none where
 // the node does not say, as to somebody who may not see workers, or where JSON is wanted.
-func (a *app) silentWorkers(ctx context.Context, c *eddahttp.Client) silent {
+func (a *area) silentWorkers(ctx context.Context, c *eddahttp.Client) silent {
 	counts := silent{}
 	if a.JSON {
 		return counts
@@ -127,7 +133,7 @@ func serviceState(s *edda.ServiceInfo, n silent) string {
 
 // withService makes a command that changes a service, or looks at it, and prints
 // what it then is.
-func (a *app) withService(
+func (a *area) withService(
 	use, short string, n int, do func(ctx context.Context, c *eddahttp.Client, args []string) (*edda.ServiceInfo, error),
 ) *cobra.Command {
 	return &cobra.Command{
@@ -148,7 +154,7 @@ func (a *app) withService(
 	}
 }
 
-func (a *app) printService(s *edda.ServiceInfo, n silent) error {
+func (a *area) printService(s *edda.ServiceInfo, n silent) error {
 	if a.JSON {
 		return a.PrintJSON(s)
 	}
@@ -163,7 +169,7 @@ func (a *app) printService(s *edda.ServiceInfo, n silent) error {
 	return a.Fields(lines...)
 }
 
-func (a *app) servicesRemove() *cobra.Command {
+func (a *area) servicesRemove() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
