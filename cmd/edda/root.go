@@ -7,6 +7,7 @@ import (
 
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/requestcmd"
+	"github.com/edda-io/edda/cmd/edda/internal/sagacmd"
 	"github.com/edda-io/edda/cmd/edda/internal/servicecmd"
 )
 
@@ -40,7 +41,7 @@ a time and in order, and keeps reply and state together.
 		a.dev(), a.serve(), a.demo(), newBenchCommand(), a.version(),
 		requestcmd.Call(a.Invocation), requestcmd.Requests(a.Invocation), requestcmd.DeadLetters(a.Invocation),
 		servicecmd.Services(a.Invocation), servicecmd.Workers(a.Invocation),
-		a.sagas(), a.streams(), a.channels(), a.cqrs(), a.log(),
+		sagacmd.New(a.Invocation), a.streams(), a.channels(), a.cqrs(), a.log(),
 	)
 	return root
 }

@@ -1,4 +1,4 @@
-package main
+package sagacmd
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ type starting struct {
 	wait                 waitFlag
 }
 
-func (a *app) sagasStart() *cobra.Command {
+func (a *area) start() *cobra.Command {
 	var s starting
 	cmd := &cobra.Command{
 		Use:   "start FILE|- | --id ID",
@@ -107,7 +107,7 @@ func (s *starting) fill(name string, doc []byte) ([]byte, error) {
 	return json.Marshal(members)
 }
 
-func (a *app) createSaga(cmd *cobra.Command, client *eddahttp.Client, s *starting, doc []byte) error {
+func (a *area) createSaga(cmd *cobra.Command, client *eddahttp.Client, s *starting, doc []byte) error {
 	saga, replayed, err := client.CreateSaga(cmd.Context(), eddahttp.NewSaga{Spec: doc, IdempotencyKey: s.key, CorrelationID: s.correlation})
 	if err != nil {
 		return badDefinition(err)
@@ -122,7 +122,7 @@ func (a *app) createSaga(cmd *cobra.Command, client *eddahttp.Client, s *startin
 	return a.afterStart(cmd, client, s, saga, done)
 }
 
-func (a *app) startCreated(cmd *cobra.Command, client *eddahttp.Client, s *starting) error {
+func (a *area) startCreated(cmd *cobra.Command, client *eddahttp.Client, s *starting) error {
 	saga, err := client.StartSaga(cmd.Context(), s.id)
 	if err != nil {
 		return a.aboutSaga(s.id, err)
@@ -131,7 +131,7 @@ func (a *app) startCreated(cmd *cobra.Command, client *eddahttp.Client, s *start
 }
 
 // afterStart says which saga was started, and follows it where that is asked for.
-func (a *app) afterStart(cmd *cobra.Command, client *eddahttp.Client, s *starting, saga *edda.Saga, done string) error {
+func (a *area) afterStart(cmd *cobra.Command, client *eddahttp.Client, s *starting, saga *edda.Saga, done string) error {
 	waits := s.wait.given
 	switch {
 	case a.JSON && !waits:
@@ -153,7 +153,7 @@ func (a *app) afterStart(cmd *cobra.Command, client *eddahttp.Client, s *startin
 	return nil
 }
 
-func (a *app) sagasAdd() *cobra.Command {
+func (a *area) add() *cobra.Command {
 	return &cobra.Command{
 		Use:   "add ID FILE|-",
 		Short: "Add steps to a saga that has not ended",

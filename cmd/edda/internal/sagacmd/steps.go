@@ -1,4 +1,4 @@
-package main
+package sagacmd
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) sagasCancel() *cobra.Command {
+func (a *area) cancel() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel ID...",
 		Short: "Undo sagas",
@@ -40,7 +40,7 @@ not cancelled, because it had ended, or was being undone for another reason.`,
 
 // cancelSagas cancels sagas. One that cannot be cancelled keeps none of the others from
 // it; a node that does not answer does.
-func (a *app) cancelSagas(ctx context.Context, client *eddahttp.Client, ids []string) error {
+func (a *area) cancelSagas(ctx context.Context, client *eddahttp.Client, ids []string) error {
 	var not error
 	for _, id := range ids {
 		err := a.cancelSaga(ctx, client, id)
@@ -69,7 +69,7 @@ func (e *notCancelledError) Error() string {
 	return fmt.Sprintf("saga %s was not cancelled: it is %s", e.id, e.state)
 }
 
-func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string) error {
+func (a *area) cancelSaga(ctx context.Context, client *eddahttp.Client, id string) error {
 	s, err := client.CancelSaga(ctx, id)
 	if err != nil {
 		return a.aboutSaga(id, err)
@@ -89,7 +89,7 @@ func (a *app) cancelSaga(ctx context.Context, client *eddahttp.Client, id string
 	return err
 }
 
-func (a *app) sagasComplete() *cobra.Command {
+func (a *area) complete() *cobra.Command {
 	var key string
 	cmd := &cobra.Command{
 		Use:   "complete ID STEP [RESULT|-]",
@@ -114,7 +114,7 @@ exit code is 1 when the step was not running: then nothing was changed.`,
 	return cmd
 }
 
-func (a *app) sagasFail() *cobra.Command {
+func (a *area) fail() *cobra.Command {
 	var key string
 	cmd := &cobra.Command{
 		Use:   "fail ID STEP [MESSAGE]",
@@ -142,7 +142,7 @@ func addCompletionKey(cmd *cobra.Command, key *string) {
 }
 
 // result reads the result of a step from the arguments that are left.
-func (a *app) result(args []string) ([]byte, error) {
+func (a *area) result(args []string) ([]byte, error) {
 	if len(args) == 0 {
 		return nil, nil
 	}
@@ -161,7 +161,7 @@ func (a *app) result(args []string) ([]byte, error) {
 }
 
 // finish finishes a step and says what became of that.
-func (a *app) finish(args []string, done string, do func(c *eddahttp.Client) (*edda.StepAnswer, error)) error {
+func (a *area) finish(args []string, done string, do func(c *eddahttp.Client) (*edda.StepAnswer, error)) error {
 	client, err := a.sagaStep(args)
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func (a *app) finish(args []string, done string, do func(c *eddahttp.Client) (*e
 }
 
 // sagaStep checks the arguments ID and STEP and returns a client.
-func (a *app) sagaStep(args []string) (*eddahttp.Client, error) {
+func (a *area) sagaStep(args []string) (*eddahttp.Client, error) {
 	if err := checkSagaID(args[0]); err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (a *app) sagaStep(args []string) (*eddahttp.Client, error) {
 }
 
 // withCompensation makes a command that acts on a compensation which failed.
-func (a *app) withCompensation(action edda.CompensationAction, short, long string) *cobra.Command {
+func (a *area) withCompensation(action edda.CompensationAction, short, long string) *cobra.Command {
 	return &cobra.Command{
 		Use:   string(action) + " ID STEP",
 		Short: short,

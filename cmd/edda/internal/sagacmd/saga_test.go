@@ -1,4 +1,4 @@
-package main
+package sagacmd_test
 
 import (
 	"encoding/json"
@@ -8,13 +8,19 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
+	"github.com/edda-io/edda/cmd/edda/internal/clitest"
+	"github.com/edda-io/edda/cmd/edda/internal/sagacmd"
+	"github.com/edda-io/edda/examples"
 )
+
+var commands = clitest.Commands{sagacmd.New}
 
 // sagaNode answers as a node that has these sagas would, one answer after the other, the last one
 // for ever, and notes what it was asked.
@@ -74,15 +80,19 @@ func compensation(state edda.CompensationState) func(s *edda.Saga) {
 func TestSagasCancelled(t *testing.T) {
 	none := `{"status":404,"code":"not_found","reason":"NO_SAGA","detail":"there is no saga"}`
 	node := newSagaNode(t, sagaJSON(t, edda.SagaSucceeded, nil), none, sagaJSON(t, edda.SagaCancelled, nil))
-	r := command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "b", "trip-1")
-	if r.code != cli.ExitFailed || r.out != "cancelled trip-1: it is cancelled\n" || !strings.Contains(r.errOut, "saga a was not cancelled: it is succeeded; cancel saga b: ") {
+	r := commands.Run(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "b", "trip-1")
+	if r.Code != cli.ExitFailed || r.Out != "cancelled trip-1: it is cancelled\n" || !strings.Contains(r.ErrOut, "saga a was not cancelled: it is succeeded; cancel saga b: ") {
 		t.Errorf("got %+v, want trip-1 cancelled and what is with a and b", r)
 	}
-	r = command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "..")
-	if r.code != cli.ExitUsage || len(node.asked) != 3 {
+	r = commands.Run(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "cancel", "a", "..")
+	if r.Code != cli.ExitUsage || len(node.asked) != 3 {
 		t.Errorf("got %+v and the node was asked %v, want nothing done for an id that is none", r, node.asked)
 	}
 }
+
+// What is printed of a saga has columns that are as wide as their widest cell, and says how
+// long the saga took.
+var columns, took = regexp.MustCompile(`  +`), regexp.MustCompile(`after <?[\d.]+m?s`)
 
 // What the commands ask of a node, what they print of its answer, and their exit codes.
 func TestSagaCommands(t *testing.T) {
@@ -123,18 +133,18 @@ func TestSagaCommands(t *testing.T) {
 		t.Run(c.args, func(t *testing.T) {
 			node := newSagaNode(t, c.answer)
 			args := append([]string{"sagas"}, strings.Fields(strings.ReplaceAll(c.args, "FILE", file))...)
-			r := command(t, []string{"EDDA_URL=" + node.URL}, `{"name":"echo"}`, args...)
+			r := commands.Run(t, []string{"EDDA_URL=" + node.URL}, `{"name":"echo"}`, args...)
 			if last := node.asked[len(node.asked)-1]; last != c.asked {
 				t.Errorf("the node was asked\n%s\nwant\n%s", last, c.asked)
 			}
-			if r.code != c.code {
-				t.Errorf("got exit code %d, want %d", r.code, c.code)
+			if r.Code != c.code {
+				t.Errorf("got exit code %d, want %d", r.Code, c.code)
 			}
-			if !strings.Contains(scrub(r.out), c.out) || c.out == "" && r.out != "" {
-				t.Errorf("got on stdout:\n%swant %q", r.out, c.out)
+			if !strings.Contains(took.ReplaceAllString(columns.ReplaceAllString(r.Out, "  "), "after TOOK"), c.out) || c.out == "" && r.Out != "" {
+				t.Errorf("got on stdout:\n%swant %q", r.Out, c.out)
 			}
-			if !strings.Contains(r.errOut, c.errOut) || c.errOut == "" && r.errOut != "" {
-				t.Errorf("got on stderr:\n%swant %q", r.errOut, c.errOut)
+			if !strings.Contains(r.ErrOut, c.errOut) || c.errOut == "" && r.ErrOut != "" {
+				t.Errorf("got on stderr:\n%swant %q", r.ErrOut, c.errOut)
 			}
 		})
 	}
@@ -159,7 +169,7 @@ func TestCompensationCommands(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			node := newSagaNode(t, c.before, c.after)
-			r := command(t, []string{"EDDA_URL=" + node.URL}, "", append([]string{"sagas"}, strings.Fields(c.args)...)...)
+			r := commands.Run(t, []string{"EDDA_URL=" + node.URL}, "", append([]string{"sagas"}, strings.Fields(c.args)...)...)
 			if len(node.asked) != c.asked {
 				t.Errorf("the node was asked %q, want %d times", node.asked, c.asked)
 			}
@@ -168,7 +178,7 @@ func TestCompensationCommands(t *testing.T) {
 			if want := "POST /" + path + "/compensation/" + action; c.asked == 2 && node.asked[1] != want {
 				t.Errorf("the node was asked %q, want %q", node.asked[1], want)
 			}
-			if ok := c.errOut == ""; r.out != c.out || !strings.Contains(r.errOut, c.errOut) || (r.code == cli.ExitDone) != ok {
+			if ok := c.errOut == ""; r.Out != c.out || !strings.Contains(r.ErrOut, c.errOut) || (r.Code == cli.ExitDone) != ok {
 				t.Errorf("got %+v, want %q and %q", r, c.out, c.errOut)
 			}
 		})
@@ -187,9 +197,9 @@ func TestSagaHints(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			node := newSagaNode(t, c.saga)
-			r := command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "show", "trip-1")
-			if !strings.Contains(r.errOut, c.want) {
-				t.Errorf("got on stderr:\n%swant %q", r.errOut, c.want)
+			r := commands.Run(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "show", "trip-1")
+			if !strings.Contains(r.ErrOut, c.want) {
+				t.Errorf("got on stderr:\n%swant %q", r.ErrOut, c.want)
 			}
 		})
 	}
@@ -198,36 +208,24 @@ func TestSagaHints(t *testing.T) {
 // A saga is followed through as many answers as it takes.
 func TestFollow(t *testing.T) {
 	node := newSagaNode(t, sagaJSON(t, edda.SagaRunning, nil), sagaJSON(t, edda.SagaRunning, nil), sagaJSON(t, edda.SagaSucceeded, nil))
-	r := command(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "show", "trip-1", "--wait", "--json")
-	if r.code != cli.ExitDone || strings.Count(r.out, `"id": "trip-1"`) != 1 || len(node.asked) != 3 {
+	r := commands.Run(t, []string{"EDDA_URL=" + node.URL}, "", "sagas", "show", "trip-1", "--wait", "--json")
+	if r.Code != cli.ExitDone || strings.Count(r.Out, `"id": "trip-1"`) != 1 || len(node.asked) != 3 {
 		t.Errorf("got %+v after %q, want the saga once after three looks", r, node.asked)
-	}
-}
-
-// On a terminal a drawing takes the place of the one before, as far as there is room.
-func TestScreen(t *testing.T) {
-	var out strings.Builder
-	s := screen{out: &out, lines: 3}
-	for _, text := range []string{"a\n", "a\n", "b\nc\nd\n", ""} {
-		s.show(text)
-	}
-	if got, want := out.String(), "a\n\x1b[1A\x1b[Jb\nc\n\x1b[2A\x1b[J"; got != want {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
 // A definition that can be none is wrong use, whoever sees it.
 func TestBadDefinitions(t *testing.T) {
 	t.Parallel()
-	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"))
+	node := clitest.OpenNode(t, "", examples.Services()...)
 	for doc, why := range map[string]string{
 		`no`:                      "is not JSON",
 		`{"name":"n","stepz":[]}`: "(UNKNOWN_FIELD)",
 		`{"name":"n","steps":[]}`: "(SCHEMA)",
 		`{"name":"n","steps":[{"id":"a","service":"echo","method":"say","after":["b"]},{"id":"b","service":"echo","method":"say","after":["a"]}]}`: "(CYCLE)",
 	} {
-		r := command(t, []string{"EDDA_URL=" + node.url}, doc, "sagas", "start", "-")
-		if r.code != cli.ExitUsage || !strings.Contains(r.errOut, why) || !strings.Contains(r.errOut, "see: edda sagas start --help") {
+		r := commands.Run(t, []string{"EDDA_URL=" + node.URL}, doc, "sagas", "start", "-")
+		if r.Code != cli.ExitUsage || !strings.Contains(r.ErrOut, why) || !strings.Contains(r.ErrOut, "see: edda sagas start --help") {
 			t.Errorf("%s: got %+v, want exit code %d and %s", doc, r, cli.ExitUsage, why)
 		}
 	}

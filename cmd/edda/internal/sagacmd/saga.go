@@ -1,4 +1,5 @@
-package main
+// Package sagacmd has the commands that are about sagas.
+package sagacmd
 
 import (
 	"fmt"
@@ -15,17 +16,22 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) sagas() *cobra.Command {
+// area is what these commands share.
+type area struct{ *cli.Invocation }
+
+// New returns the command sagas.
+func New(in *cli.Invocation) *cobra.Command {
+	a := &area{in}
 	g := cli.Group("sagas", "Start sagas, draw them, finish and undo their steps",
-		a.sagasList(), a.sagasShow(), a.sagasStart(), a.sagasAdd(), a.sagasCancel(),
-		a.sagasComplete(), a.sagasFail(),
+		a.list(), a.show(), a.start(), a.add(), a.cancel(),
+		a.complete(), a.fail(),
 		a.withCompensation(edda.RetryCompensation, "Undo a step again whose compensation failed",
 			"Runs a compensation again that failed for good, with its attempts counted anew."),
 		a.withCompensation(edda.SkipCompensation, "Let a step stand whose compensation failed",
 			"Leaves a step as it is whose compensation failed for good: it ends not_compensated."),
 		a.withCompensation(edda.ResolveCompensation, "Say that a step was undone otherwise",
 			"Says that somebody has undone a step whose compensation failed for good: it ends compensated."),
-		a.sagasPrune())
+		a.prune())
 	g.Long = `A saga is a DAG of steps, each a request to a service. When one fails, what had
 succeeded is undone. docs/sagas.md says all about them.`
 	g.Example = `  ` + a.Program + ` sagas start hammer.json --wait
@@ -35,7 +41,7 @@ succeeded is undone. docs/sagas.md says all about them.`
 }
 
 // aboutSaga adds to an error what would be right of the saga.
-func (a *app) aboutSaga(id string, err error) error {
+func (a *area) aboutSaga(id string, err error) error {
 	switch edda.ReasonOf(err) {
 	case edda.NoStep, edda.SagaEnded:
 		return cli.WithHint(err, "see it: "+a.Spell("sagas show", human.Plain(id)))
@@ -77,7 +83,7 @@ func (s *sagaFilters) read(now time.Time) error {
 	return err
 }
 
-func (a *app) sagasList() *cobra.Command {
+func (a *area) list() *cobra.Command {
 	var filters sagaFilters
 	var paging eddahttp.Query
 	var quiet bool
@@ -112,7 +118,7 @@ in state compensation_failed wait for a person; what that can do is said below.`
 	return cmd
 }
 
-func (a *app) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
+func (a *area) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
 	if quiet && !a.JSON {
 		for i := range p.Items {
 			fmt.Fprintln(a.Stdout, human.Plain(p.Items[i].ID))
@@ -132,7 +138,7 @@ func (a *app) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
 }
 
 // sayWhoWaits says what to do about sagas that wait for a person.
-func (a *app) sayWhoWaits(sagas []edda.Saga) error {
+func (a *area) sayWhoWaits(sagas []edda.Saga) error {
 	var ids []string
 	for i := range sagas {
 		if sagas[i].State == edda.SagaCompensationFailed {
@@ -162,7 +168,7 @@ func took(s *edda.Saga) string {
 	return human.Duration(s.EndedAt.Sub(s.StartedAt))
 }
 
-func (a *app) sagasPrune() *cobra.Command {
+func (a *area) prune() *cobra.Command {
 	var filters sagaFilters
 	var all bool
 	cmd := &cobra.Command{
@@ -190,7 +196,7 @@ settings say.`,
 				return err
 			}
 			if len(ids) == 0 {
-				return a.prune(cmd, client, filters.query)
+				return a.pruneChosen(cmd, client, filters.query)
 			}
 			for _, id := range ids {
 				if err := checkSagaID(id); err != nil {
@@ -211,7 +217,7 @@ settings say.`,
 	return cmd
 }
 
-func (a *app) prune(cmd *cobra.Command, client *eddahttp.Client, q eddahttp.SagaQuery) error {
+func (a *area) pruneChosen(cmd *cobra.Command, client *eddahttp.Client, q eddahttp.SagaQuery) error {
 	n, err := client.PruneSagas(cmd.Context(), q)
 	if err != nil {
 		return err
