@@ -6,22 +6,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
+	"github.com/edda-io/edda/cmd/edda/internal/cqrscmd"
 	"github.com/edda-io/edda/cmd/edda/internal/requestcmd"
 	"github.com/edda-io/edda/cmd/edda/internal/sagacmd"
 	"github.com/edda-io/edda/cmd/edda/internal/servicecmd"
 )
 
 // app is the program, called once.
-type app struct {
-	*cli.Invocation
-
-	// cqrsApp is the app that is asked.
-	cqrsApp string
-}
+type app struct{ *cli.Invocation }
 
 // run runs one command and returns the exit code.
 func run(ctx context.Context, inv *cli.Invocation) int {
-	a := &app{Invocation: inv}
+	a := &app{inv}
 	return inv.Execute(ctx, a.root())
 }
 
@@ -41,7 +37,7 @@ a time and in order, and keeps reply and state together.
 		a.dev(), a.serve(), a.demo(), newBenchCommand(), a.version(),
 		requestcmd.Call(a.Invocation), requestcmd.Requests(a.Invocation), requestcmd.DeadLetters(a.Invocation),
 		servicecmd.Services(a.Invocation), servicecmd.Workers(a.Invocation),
-		sagacmd.New(a.Invocation), a.streams(), a.channels(), a.cqrs(), a.log(),
+		sagacmd.New(a.Invocation), a.streams(), a.channels(), cqrscmd.New(a.Invocation), a.log(),
 	)
 	return root
 }

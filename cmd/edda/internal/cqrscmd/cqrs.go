@@ -1,4 +1,6 @@
-package main
+// Package cqrscmd has the commands that are about apps of package cqrs, which they ask
+// through the node.
+package cqrscmd
 
 import (
 	"context"
@@ -14,14 +16,23 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) cqrs() *cobra.Command {
+// area is what these commands share.
+type area struct {
+	*cli.Invocation
+	// app is the name of the app that is asked, "" for the only one there is.
+	app string
+}
+
+// New returns the command cqrs.
+func New(in *cli.Invocation) *cobra.Command {
+	a := &area{Invocation: in}
 	g := cli.Group("cqrs", "Look at events and what they brought about, projections and handlers",
-		a.cqrsEvents(), a.cqrsEvent(), a.cqrsTrace(),
-		a.cqrsProjections(), a.cqrsRebuild(),
+		a.events(), a.event(), a.trace(),
+		a.projections(), a.rebuild(),
 		a.withHandler("pause", "Let an eventual handler stop, in all processes", "paused"),
 		a.withHandler("resume", "Let a paused handler go on", "resumed"),
-		a.cqrsDead(),
-		a.cqrsHandlers(), a.cqrsMatch())
+		a.dead(),
+		a.handlers(), a.match())
 	g.Long = `An app of package cqrs turns commands into events, in a SQL database, and handles
 them: docs/cqrs.md says all about it. These commands ask the app itself, through
 its service cqrs.NAME, so one of its processes must be there.`
@@ -29,14 +40,14 @@ its service cqrs.NAME, so one of its processes must be there.`
   ` + a.Program + ` cqrs trace ID                 what brought an event about, and what it did
   ` + a.Program + ` cqrs match create.user        what a command leads to, and why
   ` + a.Program + ` cqrs projections              how far eventual handlers have come`
-	g.PersistentFlags().StringVar(&a.cqrsApp, "app", "", "`NAME` of the app; the only one there is when left out")
+	g.PersistentFlags().StringVar(&a.app, "app", "", "`NAME` of the app; the only one there is when left out")
 	return g
 }
 
-// cqrsService finds the service to ask.
-func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, error) {
-	if a.cqrsApp != "" {
-		name := cli.AppPrefix + strings.TrimPrefix(a.cqrsApp, cli.AppPrefix)
+// service finds the service to ask.
+func (a *area) service(ctx context.Context, c *eddahttp.Client) (string, error) {
+	if a.app != "" {
+		name := cli.AppPrefix + strings.TrimPrefix(a.app, cli.AppPrefix)
 		if err := edda.CheckName("app", name); err != nil {
 			return "", cli.AsWrongUse(err)
 		}
@@ -70,12 +81,12 @@ func (a *app) cqrsService(ctx context.Context, c *eddahttp.Client) (string, erro
 
 // ask calls a method of the app and reads its answer, which with --json is printed as it is.
 // Done reports that it was.
-func (a *app) ask(ctx context.Context, method string, in, out any) (done bool, err error) {
+func (a *area) ask(ctx context.Context, method string, in, out any) (done bool, err error) {
 	client, err := a.Client()
 	if err != nil {
 		return false, err
 	}
-	call, err := a.cqrsCall(ctx, client, method, in)
+	call, err := a.call(ctx, client, method, in)
 	if err != nil {
 		return false, err
 	}
@@ -87,15 +98,15 @@ func (a *app) ask(ctx context.Context, method string, in, out any) (done bool, e
 }
 
 // aboutApp adds to an error what would be right of the app.
-func (a *app) aboutApp(service edda.Address, err error) error {
+func (a *area) aboutApp(service edda.Address, err error) error {
 	if edda.ReasonOf(err) == edda.NoDeadLetter {
 		return cli.WithHint(err, "what there is: "+a.Spell("cqrs dead", "--waiting"))
 	}
 	return a.AboutService(service, err)
 }
 
-func (a *app) cqrsCall(ctx context.Context, c *eddahttp.Client, method string, in any) (*eddahttp.Call, error) {
-	service, err := a.cqrsService(ctx, c)
+func (a *area) call(ctx context.Context, c *eddahttp.Client, method string, in any) (*eddahttp.Call, error) {
+	service, err := a.service(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +118,7 @@ func (a *app) cqrsCall(ctx context.Context, c *eddahttp.Client, method string, i
 }
 
 // answered reads an answer of the app that has the service.
-func (a *app) answered(service edda.Address, answer *eddahttp.Answer, out any) (done bool, err error) {
+func (a *area) answered(service edda.Address, answer *eddahttp.Answer, out any) (done bool, err error) {
 	r := answer.Reply
 	if r == nil {
 		return false, &edda.Error{Reason: edda.Timeout, RequestID: answer.Ack.ID, Err: errors.New("there is no answer yet")}

@@ -1,4 +1,4 @@
-package main
+package cqrscmd
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) cqrsEvents() *cobra.Command {
+func (a *area) events() *cobra.Command {
 	// The ids are text: the app checks them.
 	var in struct {
 		cqrs.EventFilter
@@ -77,7 +77,7 @@ func about(e *cqrs.Event) string {
 	return name
 }
 
-func (a *app) cqrsEvent() *cobra.Command {
+func (a *area) event() *cobra.Command {
 	return &cobra.Command{
 		Use:     "event ID",
 		Short:   "Show an event with its data",
@@ -94,7 +94,7 @@ func (a *app) cqrsEvent() *cobra.Command {
 	}
 }
 
-func (a *app) printEvent(e *cqrs.Event) error {
+func (a *area) printEvent(e *cqrs.Event) error {
 	cause := ""
 	if !e.CausationID.IsZero() {
 		cause = e.CausationID.String()
@@ -135,7 +135,7 @@ func (a *app) printEvent(e *cqrs.Event) error {
 // names writes names of handlers in their order.
 func names(of []string) string { return strings.Join(of, ", ") }
 
-func (a *app) cqrsTrace() *cobra.Command {
+func (a *area) trace() *cobra.Command {
 	return &cobra.Command{
 		Use:   "trace ID",
 		Short: "Draw what an event is part of: what led to it, and what it led to",
@@ -160,7 +160,7 @@ Eventual handlers run after all this. Their marks are
 	}
 }
 
-func (a *app) printTrace(t *cqrs.Trace) error {
+func (a *area) printTrace(t *cqrs.Trace) error {
 	events, first, last := 0, time.Time{}, time.Time{}
 	dead := false
 	var walk func(n *cqrs.TraceNode)

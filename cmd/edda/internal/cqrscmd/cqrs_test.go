@@ -1,13 +1,19 @@
-package main
+package cqrscmd_test
 
 import (
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/edda-io/edda/cmd/edda/internal/clitest"
+	"github.com/edda-io/edda/cmd/edda/internal/cqrscmd"
 )
+
+var commands = clitest.Commands{cqrscmd.New}
 
 // appNode answers as a node that has these services would, two of them to a page, and each call with the
 // same reply.
@@ -58,12 +64,17 @@ func TestCqrsApp(t *testing.T) {
 		{"no name", nil, "pause X.y --app a/b", 2, "", "app \"cqrs.a/b\" must be a letter or digit"},
 		{"what is asked", []string{"cqrs.shop"}, "resume --json X.y", 0, `"handler": "cqrs.shop {'handler':'X.y'}"`, ""},
 	} {
-		r := command(t, []string{"EDDA_URL=" + appNode(t, c.services, 200, handler).URL}, "", append([]string{"cqrs"}, strings.Fields(c.args)...)...)
-		if r.code != c.code || !strings.Contains(r.out, c.out) || !strings.Contains(r.errOut, c.errOut) {
+		r := commands.Run(t, []string{"EDDA_URL=" + appNode(t, c.services, 200, handler).URL}, "", append([]string{"cqrs"}, strings.Fields(c.args)...)...)
+		if r.Code != c.code || !strings.Contains(r.Out, c.out) || !strings.Contains(r.ErrOut, c.errOut) {
 			t.Errorf("%s: got %+v, want exit code %d, %q and %q", c.name, r, c.code, c.out, c.errOut)
 		}
 	}
 }
+
+// narrow makes each gap between columns as wide as the next.
+func narrow(s string) string { return gap.ReplaceAllString(s, "  ") }
+
+var gap = regexp.MustCompile(`  +`)
 
 // What an app answers is shown so that a person can read it, whatever it is.
 func TestCqrsAnswers(t *testing.T) {
@@ -96,9 +107,9 @@ func TestCqrsAnswers(t *testing.T) {
 		{"handlers", 200, `[]`, 1, "", "read the answer of cqrs.shop"},
 		{"dead", 200, `{"items":[]}`, 0, "", "no dead letters"},
 	} {
-		r := command(t, []string{"EDDA_URL=" + appNode(t, []string{"cqrs.shop"}, c.status, c.reply).URL}, "", append([]string{"cqrs"}, strings.Fields(c.args)...)...)
-		if r.code != c.code || !strings.Contains(scrub(r.out), c.out) || !strings.Contains(r.errOut, c.errOut) {
-			t.Errorf("%s: got %d\n%s\n%s\nwant %d\n%s\n%s", c.args, r.code, scrub(r.out), r.errOut, c.code, c.out, c.errOut)
+		r := commands.Run(t, []string{"EDDA_URL=" + appNode(t, []string{"cqrs.shop"}, c.status, c.reply).URL}, "", append([]string{"cqrs"}, strings.Fields(c.args)...)...)
+		if r.Code != c.code || !strings.Contains(narrow(r.Out), c.out) || !strings.Contains(r.ErrOut, c.errOut) {
+			t.Errorf("%s: got %d\n%s\n%s\nwant %d\n%s\n%s", c.args, r.Code, narrow(r.Out), r.ErrOut, c.code, c.out, c.errOut)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cqrscmd
 
 import (
 	"cmp"
@@ -11,7 +11,7 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) cqrsHandlers() *cobra.Command {
+func (a *area) handlers() *cobra.Command {
 	return &cobra.Command{
 		Use:   "handlers",
 		Short: "List hooks and handlers, and the patterns of types that they run on",
@@ -102,7 +102,7 @@ func merged(m cqrs.Merge) string {
 	return strings.TrimSpace(text)
 }
 
-func (a *app) cqrsMatch() *cobra.Command {
+func (a *area) match() *cobra.Command {
 	return &cobra.Command{
 		Use:   "match TYPE",
 		Short: "Explain what a type of command or event leads to",
@@ -122,7 +122,7 @@ by that one. Parameters may be filled in (update.user.42) or not.`,
 	}
 }
 
-func (a *app) printMatch(m *cqrs.Match) error {
+func (a *area) printMatch(m *cqrs.Match) error {
 	var channels []string
 	for _, c := range m.Channels {
 		channels = append(channels, c.Channel)
