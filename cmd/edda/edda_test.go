@@ -39,6 +39,16 @@ func command(t *testing.T, environ []string, stdin string, args ...string) resul
 	return result{code, out.String(), errOut.String()}
 }
 
+// ok runs a command that must work, and returns what it printed.
+func ok(t *testing.T, url, stdin string, args ...string) string {
+	t.Helper()
+	r := command(t, []string{"EDDA_URL=" + url}, stdin, args...)
+	if r.code != cli.ExitDone {
+		t.Fatalf("edda %s: got %+v", strings.Join(args, " "), r)
+	}
+	return r.out
+}
+
 // running is a node that a command runs in this process.
 type running struct {
 	url string

@@ -213,11 +213,11 @@ func (s *socket) read(op string) string {
 func TestSocketsAreDrained(t *testing.T) {
 	t.Parallel()
 	node := dev(t, "--example", "--dir", filepath.Join(t.TempDir(), "data"))
-	ok(t, node.url, "", "channels", "create", "chat")
+	wantDone(t, []string{"EDDA_URL=" + node.url}, "channels", "create", "chat")
 	s := openSocket(t, node.url)
 	s.send(`{"op":"subscribe","ref":1,"channel":"chat"}`)
 	s.read("subscribed")
-	ok(t, node.url, "", "channels", "publish", "chat", "hello", "--type", "said")
+	wantDone(t, []string{"EDDA_URL=" + node.url}, "channels", "publish", "chat", "hello", "--type", "said")
 	if got := s.read("message"); !strings.Contains(got, `"hello"`) {
 		t.Errorf("got %s", got)
 	}

@@ -5,11 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edda-io/edda/cmd/edda/internal/channelcmd"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/cqrscmd"
 	"github.com/edda-io/edda/cmd/edda/internal/requestcmd"
 	"github.com/edda-io/edda/cmd/edda/internal/sagacmd"
 	"github.com/edda-io/edda/cmd/edda/internal/servicecmd"
+	"github.com/edda-io/edda/cmd/edda/internal/streamcmd"
 )
 
 // app is the program, called once.
@@ -37,7 +39,7 @@ a time and in order, and keeps reply and state together.
 		a.dev(), a.serve(), a.demo(), newBenchCommand(), a.version(),
 		requestcmd.Call(a.Invocation), requestcmd.Requests(a.Invocation), requestcmd.DeadLetters(a.Invocation),
 		servicecmd.Services(a.Invocation), servicecmd.Workers(a.Invocation),
-		sagacmd.New(a.Invocation), a.streams(), a.channels(), cqrscmd.New(a.Invocation), a.log(),
+		sagacmd.New(a.Invocation), streamcmd.New(a.Invocation), channelcmd.New(a.Invocation), cqrscmd.New(a.Invocation), a.log(),
 	)
 	return root
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,13 @@ func (in *Invocation) Data(arg string) ([]byte, error) {
 		return nil, fmt.Errorf("read standard input: %w", err)
 	}
 	return b, nil
+}
+
+// Payload returns what an argument stands for, as Data does, and its content type: what it
+// looks like, unless there is one.
+func (in *Invocation) Payload(arg, contentType string) (payload []byte, _ string, err error) {
+	payload, err = in.Data(arg)
+	return payload, cmp.Or(contentType, GuessType(payload)), err
 }
 
 // GuessType returns the content type of data that nobody named.

@@ -4,6 +4,7 @@ package clitest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -51,4 +52,13 @@ func (c Commands) Execute(ctx context.Context, in *cli.Invocation) int {
 		root.AddCommand(command(in))
 	}
 	return in.Execute(ctx, root)
+}
+
+// Numbers are the lines 1 to n.
+func Numbers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintln(&b, i+1)
+	}
+	return b.String()
 }

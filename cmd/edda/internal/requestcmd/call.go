@@ -84,13 +84,8 @@ func (a *area) fillCall(c *eddahttp.Call, args, headers []string) error {
 	if len(args) < 3 {
 		return nil
 	}
-	if c.Payload, err = a.Data(args[2]); err != nil {
-		return err
-	}
-	if c.ContentType == "" {
-		c.ContentType = cli.GuessType(c.Payload)
-	}
-	return nil
+	c.Payload, c.ContentType, err = a.Payload(args[2], c.ContentType)
+	return err
 }
 
 // checkTimes refuses times that would be without effect, or have another.

@@ -1,21 +1,20 @@
-package main
+package channelcmd
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
+	"github.com/edda-io/edda/cmd/edda/internal/message"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) channelsPublish() *cobra.Command {
-	var f appendFlags
+func (a *area) publish() *cobra.Command {
+	var f message.Flags
 	cmd := &cobra.Command{
 		Use:   "publish CHANNEL [DATA|-]",
 		Short: "Publish a message to a channel, or each line of standard input",
@@ -30,45 +29,25 @@ so that the command can be repeated and publishes nothing twice.`,
   tail -f access.log | ` + a.Program + ` channels publish access --lines`,
 		Args: cobra.RangeArgs(1, 2),
 	}
-	addPublishing(&f, cmd.Flags())
+	f.AddFlags(cmd.Flags(), message.Publish, "whom or what it is about")
 	cmd.RunE = a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
-		if f.lines && len(args) > 1 {
-			return cli.WrongUse("with --lines the messages come from standard input: leave DATA out")
-		}
-		if err := cli.AddHeaders(&f.message.Headers, f.headers); err != nil {
+		if err := f.Check(args); err != nil {
 			return err
 		}
-		if !f.lines {
-			return a.publishOne(ctx, c, args, f.message)
+		if f.Lines {
+			return f.SendLines(ctx, a.Invocation, message.Publish, edda.Append{Channel: args[0]}, c.Publish)
 		}
-		sum, err := a.sendLines(ctx, edda.Append{Channel: args[0]}, &f, c.Publish)
-		if sum == nil {
+		m, err := f.One(a.Invocation, args)
+		if err != nil {
 			return err
 		}
-		return a.printLines(sum, "published", args[0], &f, err)
+		return a.publishOne(ctx, c, args[0], m)
 	})
 	return cmd
 }
 
-// addPublishing adds those of the flags that a publication has.
-func addPublishing(f *appendFlags, flags *pflag.FlagSet) {
-	flags.StringVar(&f.message.Type, "type", "", "what the message is about (default message)")
-	flags.StringVar(&f.message.Key, "key", "", "whom or what it is about")
-	flags.StringVar(&f.message.ID, "id", "", "`ID` of the message: with one that was there before nothing is published again")
-	flags.StringArrayVar(&f.headers, "header", nil, "a header `'NAME: VALUE'` of the message; can be repeated")
-	flags.StringVar(&f.message.ContentType, "content-type", "", "content `TYPE` of DATA")
-	flags.BoolVar(&f.lines, "lines", false, "publish each line of standard input as a message")
-}
-
-func (a *app) publishOne(ctx context.Context, c *eddahttp.Client, args []string, m edda.StreamMessage) error {
-	if len(args) > 1 {
-		var err error
-		if m.Payload, err = a.Data(args[1]); err != nil {
-			return err
-		}
-		m.ContentType = cmp.Or(m.ContentType, cli.GuessType(m.Payload))
-	}
-	ap := edda.Append{Channel: args[0], Messages: []edda.StreamMessage{m}}
+func (a *area) publishOne(ctx context.Context, c *eddahttp.Client, channel string, m edda.StreamMessage) error {
+	ap := edda.Append{Channel: channel, Messages: []edda.StreamMessage{m}}
 	if err := ap.Validate(); err != nil {
 		return cli.AsWrongUse(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package streamcmd
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
+	"github.com/edda-io/edda/cmd/edda/internal/message"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
@@ -21,10 +22,10 @@ import (
 type consuming struct {
 	read edda.GroupRead
 	ack  bool
-	raw  bool
+	view message.View
 }
 
-func (a *app) groupsRead() *cobra.Command {
+func (a *area) groupsRead() *cobra.Command {
 	var r consuming
 	cmd := &cobra.Command{
 		Use:   "read STREAM GROUP --member NAME",
@@ -44,7 +45,7 @@ With --ack they are acknowledged as soon as they are printed.`,
 	f.IntVar(&r.read.Max, "max", 100, "at most so many, up to 1000")
 	f.DurationVar(&r.read.Wait, "wait", 30*time.Second, "wait so long for the first one, at most 10m")
 	f.BoolVar(&r.ack, "ack", false, "acknowledge what was printed")
-	f.BoolVar(&r.raw, "raw", false, "print payloads alone, each ended by a line break")
+	r.view.AddFlags(f)
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		r.read.Stream, r.read.Group = args[0], args[1]
 		if err := r.check(a.JSON); err != nil {
@@ -63,16 +64,14 @@ func (r *consuming) check(json bool) error {
 		return cli.WrongUse("--max is %d, must be from 1 to %d", r.read.Max, edda.MaxGroupRead)
 	case r.read.Wait < 0 || r.read.Wait > 10*time.Minute:
 		return cli.WrongUse("--wait is %v, must be at most 10m and not negative", r.read.Wait)
-	case r.raw && json:
-		return cli.WrongUse("--raw and --json are two ways to print the same: leave one out")
-	case r.raw && !r.ack:
+	case r.view.Raw && !json && !r.ack:
 		return cli.WrongUse("--raw prints no leases, without which nothing can be acknowledged later: say --ack too")
 	}
-	return nil
+	return r.view.Check(json)
 }
 
 // consume prints what a member is given, and acknowledges it where that is wanted.
-func (a *app) consume(ctx context.Context, c *eddahttp.Client, r *consuming) error {
+func (a *area) consume(ctx context.Context, c *eddahttp.Client, r *consuming) error {
 	got, err := c.ReadGroup(ctx, r.read)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -106,7 +105,7 @@ func (a *app) consume(ctx context.Context, c *eddahttp.Client, r *consuming) err
 	return nil
 }
 
-func (a *app) printDeliveries(got []edda.Delivery, r *consuming) error {
+func (a *area) printDeliveries(got []edda.Delivery, r *consuming) error {
 	rows := make([][]string, 0, len(got))
 	for i := range got {
 		d := &got[i]
@@ -115,12 +114,12 @@ func (a *app) printDeliveries(got []edda.Delivery, r *consuming) error {
 			if _, err := a.Stdout.Write(append(streamjson.AppendDelivery(nil, a.Namespace, d), '\n')); err != nil {
 				return err
 			}
-		case r.raw:
-			if err := a.printPayload(d.Payload); err != nil {
+		case r.view.Raw:
+			if err := message.PrintPayload(a.Stdout, d.Payload); err != nil {
 				return err
 			}
 		default:
-			row := []string{d.Shard, fmt.Sprint(d.Offset), fmt.Sprint(d.Attempt), human.Clip(d.Type), human.Clip(d.Key), d.Lease, human.Clip(preview(&d.StreamMessage))}
+			row := []string{d.Shard, fmt.Sprint(d.Offset), fmt.Sprint(d.Attempt), human.Clip(d.Type), human.Clip(d.Key), d.Lease, human.Clip(message.Preview(&d.StreamMessage))}
 			rows = append(rows, row)
 		}
 	}
@@ -134,7 +133,7 @@ func (a *app) printDeliveries(got []edda.Delivery, r *consuming) error {
 func leases(n int) string { return human.Counted(n, "lease") }
 
 // settle makes a command that says something of leases.
-func (a *app) settle(
+func (a *area) settle(
 	use, done, short, long string, do func(*eddahttp.Client, context.Context, edda.Settle) (*edda.Settled, error),
 ) *cobra.Command {
 	var s edda.Settle
@@ -173,7 +172,7 @@ The exit code is 1 when a lease had ended: then nothing was changed for it.`,
 }
 
 // leaseArgs returns the leases that arguments name, which may be - for standard input.
-func (a *app) leaseArgs(args []string) ([]string, error) {
+func (a *area) leaseArgs(args []string) ([]string, error) {
 	if len(args) != 1 || args[0] != "-" {
 		return args, nil
 	}
@@ -187,7 +186,7 @@ func (a *app) leaseArgs(args []string) ([]string, error) {
 	return nil, cli.WrongUse("there are no leases in standard input")
 }
 
-func (a *app) printSettled(s *edda.Settled, done string) error {
+func (a *area) printSettled(s *edda.Settled, done string) error {
 	if a.JSON {
 		doc := streamjson.Settled{Done: s.Done, Stale: s.Stale}
 		if doc.Stale == nil {

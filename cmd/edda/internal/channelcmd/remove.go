@@ -1,4 +1,4 @@
-package main
+package channelcmd
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
+	"github.com/edda-io/edda/cmd/edda/internal/message"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
-func (a *app) channelsPresence() *cobra.Command {
+func (a *area) presence() *cobra.Command {
 	return &cobra.Command{
 		Use:   "presence CHANNEL",
 		Short: "List who has subscribed to a channel at this node",
@@ -30,7 +31,7 @@ func (a *app) channelsPresence() *cobra.Command {
 	}
 }
 
-func (a *app) channelsRemove() *cobra.Command {
+func (a *area) remove() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rm CHANNEL",
@@ -51,7 +52,7 @@ somebody says yes, at the terminal or with --yes.`,
 	return cmd
 }
 
-func (a *app) removeChannel(ctx context.Context, c *eddahttp.Client, name string, yes bool) error {
+func (a *area) removeChannel(ctx context.Context, c *eddahttp.Client, name string, yes bool) error {
 	if !yes {
 		if err := a.mayRemoveChannel(ctx, c, name); err != nil {
 			return err
@@ -64,12 +65,12 @@ func (a *app) removeChannel(ctx context.Context, c *eddahttp.Client, name string
 }
 
 // mayRemoveChannel asks before a channel goes that somebody may miss.
-func (a *app) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name string) error {
+func (a *area) mayRemoveChannel(ctx context.Context, c *eddahttp.Client, name string) error {
 	ch, err := c.Channel(ctx, name)
 	if err != nil {
 		return err
 	}
-	items, next, err := c.ChannelHistory(ctx, name, edda.FromStart, pageLimit)
+	items, next, err := c.ChannelHistory(ctx, name, edda.FromStart, message.PageLimit)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package streamcmd
 
 import (
 	"cmp"
@@ -15,6 +15,7 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
+	"github.com/edda-io/edda/cmd/edda/internal/message"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 	"github.com/edda-io/edda/stream"
@@ -22,46 +23,38 @@ import (
 
 // appendFlags are the flags of streams append.
 type appendFlags struct {
+	message.Flags
 	shard, expect, replyTo, waitReply string
 	producer                          string
-	headers                           []string
 	wait                              time.Duration
-	lines                             bool
-	// message is what every message has beside its payload.
-	message edda.StreamMessage
 	// replies is where the reply is waited for, without a name when nobody waits.
 	replies edda.Address
 }
 
 func (f *appendFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.message.Type, "type", "", "what the message is about (default message)")
-	flags.StringVar(&f.message.Key, "key", "", "what groups keep the order for")
+	f.AddFlags(flags, message.Append, "what groups keep the order for")
 	flags.StringVar(&f.shard, "shard", "", "the `SHARD` to append to (default default)")
-	flags.StringVar(&f.message.ID, "id", "", "`ID` of the message: with one that was there before nothing is appended again")
 	flags.StringVar(&f.producer, "producer", "", "who numbers the messages: those of numbers that were there before are not appended again")
-	flags.Uint64Var(&f.message.Number, "number", 0, "with --producer: the number of the message, or of the first line (default 1 with --lines)")
+	flags.Uint64Var(&f.Message.Number, "number", 0, "with --producer: the number of the message, or of the first line (default 1 with --lines)")
 	flags.StringVar(&f.replyTo, "reply-to", "", "where its reply goes: `STREAM`, STREAM/SHARD or NAMESPACE:STREAM/SHARD")
-	flags.StringArrayVar(&f.headers, "header", nil, "a header `'NAME: VALUE'` of the message; can be repeated")
-	flags.StringVar(&f.message.ContentType, "content-type", "", "content `TYPE` of DATA")
 	flags.StringVar(&f.expect, "expect", "", "append only if the shard's last offset is this `OFFSET`, or if it has no message: none")
-	flags.BoolVar(&f.lines, "lines", false, "append each line of standard input as a message")
 	flags.StringVar(&f.waitReply, "wait-reply", "", "have the reply go to this `STREAM`, wait for it and print it")
 	flags.DurationVar(&f.wait, "wait", 30*time.Second, "with --wait-reply: wait so long, at most 10m")
 }
 
 // read checks the flags, and which of them go together.
 func (f *appendFlags) read(flags *pflag.FlagSet, args []string, namespace string) error {
-	alone := len(args) > 1
+	if err := f.Check(args); err != nil {
+		return err
+	}
 	switch {
-	case f.lines && alone:
-		return cli.WrongUse("with --lines the messages come from standard input: leave DATA out")
-	case f.lines && f.expect != "":
+	case f.Lines && f.expect != "":
 		return cli.WrongUse("--expect is for one message, and --lines makes many: leave one out")
-	case f.lines && f.waitReply != "":
+	case f.Lines && f.waitReply != "":
 		return cli.WrongUse("--wait-reply waits for one reply, and --lines makes many messages: leave one out")
-	case f.producer == "" && f.message.Number != 0:
+	case f.producer == "" && f.Message.Number != 0:
 		return cli.WrongUse("--number is for --producer NAME, which is missing")
-	case f.producer != "" && f.message.Number == 0 && !f.lines:
+	case f.producer != "" && f.Message.Number == 0 && !f.Lines:
 		return cli.WrongUse("--producer needs the --number of the message")
 	case f.replyTo != "" && f.waitReply != "":
 		return cli.WrongUse("--wait-reply says where the reply goes: leave --reply-to out")
@@ -71,22 +64,22 @@ func (f *appendFlags) read(flags *pflag.FlagSet, args []string, namespace string
 		return cli.WrongUse("--wait is %v, must be above zero and at most 10m", f.wait)
 	}
 	if f.producer != "" {
-		f.message.Number = max(f.message.Number, 1)
+		f.Message.Number = max(f.Message.Number, 1)
 	}
 	if to := cmp.Or(f.replyTo, f.waitReply); to != "" {
 		a, err := streamjson.ParseReplyTo(namespace, to)
 		if err != nil {
 			return cli.AsWrongUse(err)
 		}
-		f.message.ReplyTo = a
+		f.Message.ReplyTo = a
 	}
 	if f.waitReply != "" {
-		if f.message.ReplyTo.Namespace != cmp.Or(namespace, edda.DefaultNamespace) {
+		if f.Message.ReplyTo.Namespace != cmp.Or(namespace, edda.DefaultNamespace) {
 			return cli.WrongUse("--wait-reply is %q, must be a stream of the namespace that --namespace names", f.waitReply)
 		}
-		f.replies = f.message.ReplyTo
+		f.replies = f.Message.ReplyTo
 	}
-	return cli.AddHeaders(&f.message.Headers, f.headers)
+	return nil
 }
 
 // expectation puts what must hold of the shard into an append.
@@ -105,7 +98,7 @@ func (f *appendFlags) expectation(to *edda.Append) error {
 	return nil
 }
 
-func (a *app) streamsAppend() *cobra.Command {
+func (a *area) append() *cobra.Command {
 	var f appendFlags
 	cmd := &cobra.Command{
 		Use:   "append STREAM [DATA|-]",
@@ -132,22 +125,19 @@ for it and prints it; the exit code is 1 when it says that handling failed.`,
 		if err := f.read(cmd.Flags(), args, a.Namespace); err != nil {
 			return err
 		}
-		if f.lines {
-			return a.appendLines(ctx, c, args[0], &f)
+		if f.Lines {
+			to := edda.Append{Stream: args[0], Shard: f.shard, Producer: f.producer}
+			return f.SendLines(ctx, a.Invocation, message.Append, to, c.Append)
 		}
 		return a.appendOne(ctx, c, args, &f)
 	})
 	return cmd
 }
 
-func (a *app) appendOne(ctx context.Context, c *eddahttp.Client, args []string, f *appendFlags) error {
-	m := f.message
-	if len(args) > 1 {
-		var err error
-		if m.Payload, err = a.Data(args[1]); err != nil {
-			return err
-		}
-		m.ContentType = cmp.Or(m.ContentType, cli.GuessType(m.Payload))
+func (a *area) appendOne(ctx context.Context, c *eddahttp.Client, args []string, f *appendFlags) error {
+	m, err := f.One(a.Invocation, args)
+	if err != nil {
+		return err
 	}
 	if f.replies.Name != "" && m.ID == "" {
 		m.ID = edda.NewID(rand.Uint64(), time.Now()).String()
@@ -181,7 +171,7 @@ func (a *app) appendOne(ctx context.Context, c *eddahttp.Client, args []string, 
 }
 
 // sayAppended says where a message is.
-func (a *app) sayAppended(at *edda.Appended, d edda.Durability, write func([]byte) (int, error)) {
+func (a *area) sayAppended(at *edda.Appended, d edda.Durability, write func([]byte) (int, error)) {
 	done := "appended"
 	if at.Replayed {
 		done = "found"
@@ -197,7 +187,7 @@ func (a *app) sayAppended(at *edda.Appended, d edda.Durability, write func([]byt
 }
 
 // awaitReply prints the reply to a message.
-func (a *app) awaitReply(ctx context.Context, c *eddahttp.Client, f *appendFlags, id string) error {
+func (a *area) awaitReply(ctx context.Context, c *eddahttp.Client, f *appendFlags, id string) error {
 	m, err := c.AwaitMessage(ctx, f.replies.Name, id, f.wait)
 	switch reason := edda.ReasonOf(err); {
 	case reason == edda.NoMessage || reason == edda.NoStream: // the reply makes the stream
@@ -206,7 +196,7 @@ func (a *app) awaitReply(ctx context.Context, c *eddahttp.Client, f *appendFlags
 	case err != nil:
 		return err
 	}
-	if err := a.printMessages([]edda.StreamMessage{*m}, &messageView{raw: !a.JSON}); err != nil {
+	if err := a.printMessages([]edda.StreamMessage{*m}, &message.View{Raw: !a.JSON}); err != nil {
 		return err
 	}
 	if m.Type != stream.TypeError {

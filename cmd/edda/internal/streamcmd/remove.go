@@ -1,4 +1,4 @@
-package main
+package streamcmd
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
-func (a *app) streamsTrim() *cobra.Command {
+func (a *area) trim() *cobra.Command {
 	var shard, before string
 	cmd := &cobra.Command{
 		Use:   "trim STREAM --before OFFSET|TIME",
@@ -45,7 +45,7 @@ one. They are gone for groups too.`,
 	return cmd
 }
 
-func (a *app) streamsRemove() *cobra.Command {
+func (a *area) remove() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rm STREAM",
@@ -74,7 +74,7 @@ at the terminal or with --yes.`,
 }
 
 // mayRemove asks before a stream goes that has something to lose.
-func (a *app) mayRemove(s *edda.Stream) error {
+func (a *area) mayRemove(s *edda.Stream) error {
 	doc := streamjson.NewStream(s)
 	messages, _ := kept(&doc)
 	if messages == 0 && len(s.Groups) == 0 {

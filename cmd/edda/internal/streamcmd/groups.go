@@ -1,4 +1,4 @@
-package main
+package streamcmd
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
-func (a *app) streamsGroups() *cobra.Command {
+func (a *area) groups() *cobra.Command {
 	var q eddahttp.Query
 	cmd := &cobra.Command{
 		Use:   "groups STREAM [GROUP]",
@@ -72,7 +72,7 @@ func groupsArgs(cmd *cobra.Command, args []string) error {
 	}
 }
 
-func (a *app) listGroups(ctx context.Context, c *eddahttp.Client, stream string, q *eddahttp.Query) error {
+func (a *area) listGroups(ctx context.Context, c *eddahttp.Client, stream string, q *eddahttp.Query) error {
 	if _, err := a.Listing(q); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func cursor(c map[string]uint64) string {
 	return strings.Join(at, " ")
 }
 
-func (a *app) printGroup(g *edda.Group) error {
+func (a *area) printGroup(g *edda.Group) error {
 	doc := streamjson.NewGroup(g)
 	if a.JSON {
 		return a.PrintJSON(doc)
@@ -183,7 +183,7 @@ func (g *groupFlags) read(args []string) error {
 	return nil
 }
 
-func (a *app) groupsCreate() *cobra.Command {
+func (a *area) groupsCreate() *cobra.Command {
 	var g groupFlags
 	cmd := &cobra.Command{
 		Use:   "create STREAM GROUP",
@@ -216,7 +216,7 @@ moves one that there is.`,
 	return cmd
 }
 
-func (a *app) groupsReset() *cobra.Command {
+func (a *area) groupsReset() *cobra.Command {
 	var shard, to string
 	cmd := &cobra.Command{
 		Use:   "reset STREAM GROUP --to start|end|OFFSET|TIME",
@@ -246,7 +246,7 @@ from the members what they have. Messages after the cursor come again.`,
 	return cmd
 }
 
-func (a *app) groupsRemove() *cobra.Command {
+func (a *area) groupsRemove() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rm STREAM GROUP",
@@ -275,7 +275,7 @@ when somebody says yes, at the terminal or with --yes. Its dead letters stay.`,
 }
 
 // mayRemoveGroup asks before a group goes that has come somewhere.
-func (a *app) mayRemoveGroup(g *edda.Group) error {
+func (a *area) mayRemoveGroup(g *edda.Group) error {
 	doc := streamjson.NewGroup(g)
 	var has []string
 	for _, at := range doc.Cursor {

@@ -1,4 +1,4 @@
-package main
+package channelcmd
 
 import (
 	"context"
@@ -8,11 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cmd/edda/internal/message"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
-func (a *app) channelsHistory() *cobra.Command {
-	var r reading
+func (a *area) history() *cobra.Command {
+	var r message.Reading
 	cmd := &cobra.Command{
 		Use:   "history CHANNEL",
 		Short: "Print messages of a channel that are kept",
@@ -23,15 +24,13 @@ them, from the first one or from where --from says.`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.from, "from", "", "from here on: `start|TIME|POINT`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339, and a point is what --json prints as from (default start)")
-	f.IntVar(&r.limit, "limit", edda.DefaultReadLimit, "at most so many")
-	f.BoolVar(&r.all, "all", false, "all there are")
-	r.view.add(f)
+	f.StringVar(&r.From, "from", "", "from here on: `start|TIME|POINT`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339, and a point is what --json prints as from (default start)")
+	r.AddFlags(f)
 	cmd.RunE = a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
-		if err := r.bounds(cmd.Flags(), a.JSON); err != nil {
+		if err := r.Check(cmd.Flags(), a.JSON); err != nil {
 			return err
 		}
-		from, err := parseLive(r.from, time.Now())
+		from, err := parseLive(r.From, time.Now())
 		if err != nil {
 			return err
 		}
@@ -41,14 +40,14 @@ them, from the first one or from where --from says.`,
 }
 
 // readHistory prints page after page.
-func (a *app) readHistory(ctx context.Context, c *eddahttp.Client, channel string, from edda.From, r *reading) error {
-	for left := r.limit; ; {
+func (a *area) readHistory(ctx context.Context, c *eddahttp.Client, channel string, from edda.From, r *message.Reading) error {
+	for left := r.Limit; ; {
 		// One that is not asked for shows whether there is more.
-		items, next, err := c.ChannelHistory(ctx, channel, from, max(1, min(left, pageLimit)))
+		items, next, err := c.ChannelHistory(ctx, channel, from, max(1, min(left, message.PageLimit)))
 		switch {
 		case err != nil:
 			return err
-		case len(items) == 0 && left == r.limit:
+		case len(items) == 0 && left == r.Limit:
 			fmt.Fprintln(a.Stderr, "no messages")
 			return nil
 		case len(items) == 0:
@@ -57,7 +56,7 @@ func (a *app) readHistory(ctx context.Context, c *eddahttp.Client, channel strin
 			fmt.Fprintf(a.Stderr, "there is more: --from %s\n", from)
 			return nil
 		}
-		if err := a.printLive(items, &r.view); err != nil {
+		if err := a.printLive(items, &r.View); err != nil {
 			return err
 		}
 		left, from = left-len(items), next

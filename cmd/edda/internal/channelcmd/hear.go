@@ -1,4 +1,4 @@
-package main
+package channelcmd
 
 import (
 	"context"
@@ -11,12 +11,13 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
+	"github.com/edda-io/edda/cmd/edda/internal/message"
 	"github.com/edda-io/edda/internal/eddahttp"
 	"github.com/edda-io/edda/internal/streamjson"
 )
 
 // printLive prints messages of a channel as a table, as lines of JSON, or their payloads.
-func (a *app) printLive(messages []*edda.LiveMessage, v *messageView) error {
+func (a *area) printLive(messages []*edda.LiveMessage, v *message.View) error {
 	rows := make([][5]string, 0, len(messages))
 	for _, live := range messages {
 		m := &live.Message
@@ -25,26 +26,25 @@ func (a *app) printLive(messages []*edda.LiveMessage, v *messageView) error {
 			if _, err := a.Stdout.Write(append(streamjson.Live(live), '\n')); err != nil {
 				return err
 			}
-		case v.raw:
-			if err := a.printPayload(m.Payload); err != nil {
+		case v.Raw:
+			if err := message.PrintPayload(a.Stdout, m.Payload); err != nil {
 				return err
 			}
 		default:
-			rows = append(rows, [5]string{m.Time.UTC().Format(timeLayout), human.Clip(m.Stream), human.Clip(m.Type), human.Clip(m.Key), preview(m)})
+			rows = append(rows, [5]string{m.Time.UTC().Format(message.TimeLayout), human.Clip(m.Stream), human.Clip(m.Type), human.Clip(m.Key), message.Preview(m)})
 		}
 	}
-	v.header = [5]string{"TIME", "STREAM", "TYPE", "KEY", "DATA"}
-	return a.printRows(rows, v)
+	return v.PrintRows(a.Stdout, [5]string{"TIME", "STREAM", "TYPE", "KEY", "DATA"}, rows)
 }
 
 // hearing are the flags of channels subscribe.
 type hearing struct {
 	from string
 	max  int
-	view messageView
+	view message.View
 }
 
-func (a *app) channelsSubscribe() *cobra.Command {
+func (a *area) subscribe() *cobra.Command {
 	var h hearing
 	cmd := &cobra.Command{
 		Use:   "subscribe CHANNEL [PATTERN...]",
@@ -63,7 +63,7 @@ interrupted it says how to go on later.`,
 	f := cmd.Flags()
 	f.StringVar(&h.from, "from", "", "from here on: `start|end|TIME|POINT`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339, and a point is what --json prints as from (default end)")
 	f.IntVar(&h.max, "max", 0, "end after so many messages (default no end)")
-	h.view.add(f)
+	h.view.AddFlags(f)
 	cmd.RunE = a.withChannel(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		s, err := h.read(cmd.Flags().Changed("max"), a.JSON, args)
 		if err != nil {
@@ -83,7 +83,7 @@ func (h *hearing) read(bounded, json bool, args []string) (s eddahttp.Subscribe,
 	if bounded && h.max < 1 {
 		return s, cli.WrongUse("--max is %d, must be at least 1", h.max)
 	}
-	if err := h.view.check(json); err != nil {
+	if err := h.view.Check(json); err != nil {
 		return s, err
 	}
 	for _, p := range args[1:] {
@@ -117,7 +117,7 @@ func parseLive(text string, now time.Time) (edda.From, error) {
 }
 
 // hear prints messages until there can be no more.
-func (a *app) hear(ctx context.Context, c *eddahttp.Client, s eddahttp.Subscribe, h *hearing) error {
+func (a *area) hear(ctx context.Context, c *eddahttp.Client, s eddahttp.Subscribe, h *hearing) error {
 	var last edda.From
 	n := 0
 	for m, err := range c.Subscribe(ctx, s) {
@@ -143,7 +143,7 @@ func (a *app) hear(ctx context.Context, c *eddahttp.Client, s eddahttp.Subscribe
 }
 
 // sayGoOn says how to hear what comes next, later.
-func (a *app) sayGoOn(s eddahttp.Subscribe, from edda.From) {
+func (a *area) sayGoOn(s eddahttp.Subscribe, from edda.From) {
 	if from == "" {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package streamcmd
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
+	"github.com/edda-io/edda/cmd/edda/internal/message"
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
@@ -21,17 +22,17 @@ const (
 
 // tail follows a shard of a stream.
 type tail struct {
-	a             *app
+	a             *area
 	c             *eddahttp.Client
 	stream, shard string
-	view          messageView
+	view          message.View
 	// next is the offset of the next message: all before it were printed.
 	next uint64
 	// pause is how long to wait before the node is tried again.
 	pause time.Duration
 }
 
-func (a *app) streamsTail() *cobra.Command {
+func (a *area) tail() *cobra.Command {
 	var t tail
 	var from string
 	var last uint64
@@ -50,12 +51,12 @@ message is printed twice, and none is left out that is still kept.`,
 	f.StringVar(&t.shard, "shard", "", "of this `SHARD` (default default)")
 	f.StringVar(&from, "from", "", "from here on: `start|end|OFFSET|TIME`, where a time is 2h or 7d ago, 2026-11-21, or RFC 3339 (default end)")
 	f.Uint64VarP(&last, "last", "n", 0, "begin with the last `N` messages")
-	t.view.add(f)
+	t.view.AddFlags(f)
 	cmd.RunE = a.withStream(func(ctx context.Context, c *eddahttp.Client, args []string) error {
 		if from != "" && cmd.Flags().Changed("last") {
 			return cli.WrongUse("-n and --from both say where to begin: leave one out")
 		}
-		if err := t.view.check(a.JSON); err != nil {
+		if err := t.view.Check(a.JSON); err != nil {
 			return err
 		}
 		place, err := parsePlace("--from", from, time.Now())
@@ -137,7 +138,7 @@ func (t *tail) connected(ctx context.Context) error {
 			continue // it was printed
 		}
 		if m.Offset > t.next {
-			fmt.Fprintf(t.a.Stderr, "not kept any more: %s\n", offsets(t.next, m.Offset-1))
+			fmt.Fprintf(t.a.Stderr, "not kept any more: %s\n", message.Offsets(t.next, m.Offset-1))
 		}
 		if err := t.a.printMessages([]edda.StreamMessage{m}, &t.view); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package main
+package message
 
 import (
 	"bufio"
@@ -15,7 +15,6 @@ import (
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
-	"github.com/edda-io/edda/internal/eddahttp"
 )
 
 // What one append of lines has at most. Its bytes are those of the payloads, which as
@@ -34,7 +33,8 @@ const lineBuffer = 1 << 20
 // lineReader makes batches of messages of lines. It is used by one goroutine.
 type lineReader struct {
 	r *bufio.Reader
-	f *appendFlags
+	// like is what every message is like, but for its payload.
+	like edda.StreamMessage
 	// read is how many lines were read; held is the last of them when it did not fit into
 	// its batch.
 	read int
@@ -103,7 +103,7 @@ func (l *lineReader) next() (*edda.StreamMessage, error) {
 		return nil, err
 	}
 	l.read++
-	m := l.f.message
+	m := l.like
 	m.Payload = line
 	m.ContentType = cmp.Or(m.ContentType, cli.GuessType(line))
 	if m.ID != "" {
@@ -135,8 +135,8 @@ func (l *lineReader) line() ([]byte, error) {
 	}
 }
 
-// appendedLines is what became of lines.
-type appendedLines struct {
+// sentLines is what became of lines.
+type sentLines struct {
 	Lines    int     `json:"lines"`
 	Replayed int     `json:"replayed,omitempty"`
 	Shard    string  `json:"shard,omitempty"`
@@ -145,36 +145,37 @@ type appendedLines struct {
 	Seconds  float64 `json:"seconds"`
 }
 
-// appendLines appends each line of standard input.
-func (a *app) appendLines(ctx context.Context, c *eddahttp.Client, stream string, f *appendFlags) error {
-	sum, err := a.sendLines(ctx, edda.Append{Stream: stream, Shard: f.shard, Producer: f.producer}, f, c.Append)
-	if sum == nil {
+// SendLines sends each line of standard input to where to says, and says what became of
+// them.
+func (f *Flags) SendLines(ctx context.Context, in *cli.Invocation, verb Verb, to edda.Append, send Sender) error {
+	like, err := f.One(in, nil)
+	if err != nil {
 		return err
 	}
-	return a.printLines(sum, "appended", stream, f, err)
+	if most := edda.MaxMessageIDBytes - len("-1000000000000"); len(like.ID) > most {
+		return cli.WrongUse("--id has %d bytes, with --lines at most %d are allowed: the number of the line comes after it", len(like.ID), most)
+	}
+	to.Messages = []edda.StreamMessage{like}
+	if err := to.Validate(); err != nil {
+		return cli.AsWrongUse(err)
+	}
+	sum, err := sendAll(ctx, in.Stdin, to, send)
+	again := like.ID != "" || to.Producer != ""
+	return sum.print(in, verb.done(), cmp.Or(to.Stream, to.Channel), again, err)
 }
 
-// sendLines sends each line of standard input to where to says. Nothing was sent when
-// there is no sum.
-func (a *app) sendLines(ctx context.Context, to edda.Append, f *appendFlags, send sender) (*appendedLines, error) {
-	if f.message.ID != "" && len(f.message.ID) > edda.MaxMessageIDBytes-len("-1000000000000") {
-		return nil, cli.WrongUse("--id has %d bytes, with --lines at most %d are allowed: the number of the line comes after it",
-			len(f.message.ID), edda.MaxMessageIDBytes-len("-1000000000000"))
-	}
-	to.Messages = []edda.StreamMessage{f.message}
-	if err := to.Validate(); err != nil {
-		return nil, cli.AsWrongUse(err)
-	}
+// sendAll sends each line that it reads, as a message like the one that to has.
+func sendAll(ctx context.Context, from io.Reader, to edda.Append, send Sender) (*sentLines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches, ended := make(chan []edda.StreamMessage), make(chan error, 1)
-	l := &lineReader{r: bufio.NewReaderSize(a.Stdin, lineBuffer), f: f}
+	l := &lineReader{r: bufio.NewReaderSize(from, lineBuffer), like: to.Messages[0]}
 	// It ends with the input, or with the context, or, when it waits for a line, with the
 	// process.
 	go func() { ended <- l.run(ctx, batches) }()
 
 	begin := time.Now()
-	var sum appendedLines
+	var sum sentLines
 	err := sum.take(ctx, batches, ended, func(b []edda.StreamMessage) (*edda.AppendAck, error) {
 		to.Messages = b
 		return send.patiently(ctx, &to)
@@ -184,7 +185,7 @@ func (a *app) sendLines(ctx context.Context, to edda.Append, f *appendFlags, sen
 }
 
 // take appends batches until there are no more.
-func (s *appendedLines) take(
+func (s *sentLines) take(
 	ctx context.Context, batches <-chan []edda.StreamMessage, ended <-chan error, do func([]edda.StreamMessage) (*edda.AppendAck, error),
 ) error {
 	for {
@@ -212,13 +213,13 @@ func (s *appendedLines) take(
 // errInterrupted: somebody wants no more lines appended.
 var errInterrupted = errors.New("interrupted")
 
-// sender hands messages to a node.
-type sender func(context.Context, *edda.Append) (*edda.AppendAck, error)
+// Sender hands messages to a node.
+type Sender func(context.Context, *edda.Append) (*edda.AppendAck, error)
 
 // patiently sends, later when the node has too much to do: nothing is stored then. What
 // is on its way when the context ends is waited for, so that it is known what has become
 // of it.
-func (send sender) patiently(ctx context.Context, ap *edda.Append) (*edda.AppendAck, error) {
+func (send Sender) patiently(ctx context.Context, ap *edda.Append) (*edda.AppendAck, error) {
 	for {
 		ack, err := send(context.WithoutCancel(ctx), ap)
 		e, ok := errors.AsType[*edda.Error](err)
@@ -233,7 +234,7 @@ func (send sender) patiently(ctx context.Context, ap *edda.Append) (*edda.Append
 	}
 }
 
-func (s *appendedLines) add(ack *edda.AppendAck) {
+func (s *sentLines) add(ack *edda.AppendAck) {
 	s.Lines += len(ack.Items)
 	for i := range ack.Items {
 		at := &ack.Items[i]
@@ -253,7 +254,7 @@ func (s *appendedLines) add(ack *edda.AppendAck) {
 
 // lineError says which lines an error is about: the one that it names, if it does, else
 // all n that were to be appended together.
-func (s *appendedLines) lineError(n int, err error) error {
+func (s *sentLines) lineError(n int, err error) error {
 	if e, ok := errors.AsType[*edda.Error](err); ok && e.Err != nil {
 		rest, named := strings.CutPrefix(e.Err.Error(), "messages[")
 		index, why, whole := strings.Cut(rest, "]: ")
@@ -267,10 +268,11 @@ func (s *appendedLines) lineError(n int, err error) error {
 	return fmt.Errorf("lines %d to %d: %w", s.Lines+1, s.Lines+n, err)
 }
 
-// printLines says what became of the lines, also of those before an error.
-func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err error) error {
-	if a.JSON {
-		if printed := a.PrintJSON(s); printed != nil {
+// print says what became of the lines, also of those before an error. Again says that the
+// same command sends none of them twice.
+func (s *sentLines) print(in *cli.Invocation, done, to string, again bool, err error) error {
+	if in.JSON {
+		if printed := in.PrintJSON(s); printed != nil {
 			return printed
 		}
 		return err
@@ -280,7 +282,7 @@ func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err 
 		text += fmt.Sprintf(" (%.0f/s)", float64(n)/max(s.Seconds, 1e-6))
 	}
 	if s.First != nil {
-		text += ", at " + offsets(*s.First, *s.Last)
+		text += ", at " + Offsets(*s.First, *s.Last)
 		if s.Shard != edda.DefaultShard {
 			text += " of shard " + human.Plain(s.Shard)
 		}
@@ -288,15 +290,23 @@ func (a *app) printLines(s *appendedLines, done, to string, f *appendFlags, err 
 	if s.Replayed > 0 {
 		text += fmt.Sprintf(", found %d from before", s.Replayed)
 	}
-	fmt.Fprintln(a.Stdout, text)
+	fmt.Fprintln(in.Stdout, text)
 	switch {
 	case err == nil:
-	case f.message.ID != "" || f.producer != "":
-		fmt.Fprintln(a.Stderr, "the same command again does the rest, and nothing twice")
+	case again:
+		fmt.Fprintln(in.Stderr, "the same command again does the rest, and nothing twice")
 	case edda.ReasonOf(err) == edda.OutcomeUnknown:
-		fmt.Fprintf(a.Stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)
+		fmt.Fprintf(in.Stderr, "lines from %d on may be there or not: look before going on\n", s.Lines+1)
 	case s.Lines > 0:
-		fmt.Fprintf(a.Stderr, "to go on, leave out the first %s: tail -n +%d\n", human.Counted(s.Lines, "line"), s.Lines+1)
+		fmt.Fprintf(in.Stderr, "to go on, leave out the first %s: tail -n +%d\n", human.Counted(s.Lines, "line"), s.Lines+1)
 	}
 	return err
+}
+
+// Offsets writes a range of offsets.
+func Offsets(first, last uint64) string {
+	if first == last {
+		return fmt.Sprintf("offset %d", first)
+	}
+	return fmt.Sprintf("offsets %d to %d", first, last)
 }
