@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,10 @@ func TestDemoOnce(t *testing.T) {
 }
 
 func TestDemoInADirectoryThatHoldsSomething(t *testing.T) {
-	dir := written(t)
+	dir := filepath.Join(t.TempDir(), "data")
+	node := dev(t, "--example", "--dir", dir)
+	wantDone(t, []string{"EDDA_URL=" + node.url}, "call", "counter/c", "add", `{"n":1}`)
+	node.stop()
 	r := command(t, nil, "", "demo", "--once", "--listen", "127.0.0.1:0", "--dir", dir)
 	if r.code != cli.ExitDone || !strings.Contains(r.out, "/v1/call/users/ada-") || !strings.Contains(r.out, "/v1/channels/shop-") {
 		t.Fatalf("got exit code %d and\n%s%s", r.code, r.out, r.errOut)

@@ -8,6 +8,7 @@ import (
 	"github.com/edda-io/edda/cmd/edda/internal/channelcmd"
 	"github.com/edda-io/edda/cmd/edda/internal/cli"
 	"github.com/edda-io/edda/cmd/edda/internal/cqrscmd"
+	"github.com/edda-io/edda/cmd/edda/internal/logcmd"
 	"github.com/edda-io/edda/cmd/edda/internal/requestcmd"
 	"github.com/edda-io/edda/cmd/edda/internal/sagacmd"
 	"github.com/edda-io/edda/cmd/edda/internal/servicecmd"
@@ -39,7 +40,7 @@ a time and in order, and keeps reply and state together.
 		a.dev(), a.serve(), a.demo(), newBenchCommand(), a.version(),
 		requestcmd.Call(a.Invocation), requestcmd.Requests(a.Invocation), requestcmd.DeadLetters(a.Invocation),
 		servicecmd.Services(a.Invocation), servicecmd.Workers(a.Invocation),
-		sagacmd.New(a.Invocation), streamcmd.New(a.Invocation), channelcmd.New(a.Invocation), cqrscmd.New(a.Invocation), a.log(),
+		sagacmd.New(a.Invocation), streamcmd.New(a.Invocation), channelcmd.New(a.Invocation), cqrscmd.New(a.Invocation), logcmd.New(a.Invocation),
 	)
 	return root
 }

@@ -1,4 +1,4 @@
-package main
+package logcmd_test
 
 import (
 	"fmt"
@@ -49,17 +49,17 @@ func TestLogDumpOfChannels(t *testing.T) {
 	if err := n.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := command(t, nil, "", "log", "dump", dir)
+	r := commands.Run(t, nil, "", "log", "dump", dir)
 	for _, want := range []string{
 		"channel floor from orders (order.*, :x), stock keeps 1h, 5 messages\n", "channel plain keeps 24h, 1000 messages\n",
 		"channel shop:all from s0, s1 (p0), s2 (p0, p1), ", ", s7 (p0, p1, p2, p3, p4, p5, p6) and 2 more keeps ", "channel-set", "channel-removed", "channel plain\n",
 		"channel shop:all, 1 message, ", "; to channel floor, 2 messages, ",
 	} {
-		if !strings.Contains(r.out, want) {
-			t.Errorf("no %q in\n%s%s", want, r.out, r.errOut)
+		if !strings.Contains(r.Out, want) {
+			t.Errorf("no %q in\n%s%s", want, r.Out, r.ErrOut)
 		}
 	}
-	if strings.Contains(r.out, "edda.channel") {
-		t.Errorf("a channel's stream has its own name in\n%s", r.out)
+	if strings.Contains(r.Out, "edda.channel") {
+		t.Errorf("a channel's stream has its own name in\n%s", r.Out)
 	}
 }
