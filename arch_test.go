@@ -134,7 +134,31 @@ var rooms = []room{
 		".", "auth", "engine", "node", "examples", "worker", "stream", "saga", "cqrs", "pattern", "gateway", "console", "bench",
 		"internal/eddahttp", "internal/jsondata", "internal/streamjson",
 		"internal/option", // to say which setting is wrong
-		"internal/record", // to print a log
+		"cmd/edda/internal",
+	}},
+	// What commands share knows none of them, and they do not know each other. But for the one
+	// that reads a log, they reach a node over HTTP alone.
+	{dir: "cmd/edda/internal/human", stdlib: true},
+	{dir: "cmd/edda/internal/cli", imports: []string{".", "auth", "internal/eddahttp", "cmd/edda/internal/human"}},
+	{dir: "cmd/edda/internal/message", imports: []string{".", "cmd/edda/internal/cli", "cmd/edda/internal/human"}},
+	{dir: "cmd/edda/internal/requestcmd", imports: []string{
+		".", "internal/eddahttp", "internal/jsondata", "cmd/edda/internal/cli", "cmd/edda/internal/human",
+	}},
+	{dir: "cmd/edda/internal/servicecmd", imports: []string{".", "internal/eddahttp", "cmd/edda/internal/cli", "cmd/edda/internal/human"}},
+	{dir: "cmd/edda/internal/sagacmd", imports: []string{
+		".", "internal/eddahttp", "cmd/edda/internal/cli", "cmd/edda/internal/human", "cmd/edda/internal/sagadraw",
+	}},
+	{dir: "cmd/edda/internal/streamcmd", imports: []string{
+		".", "stream", "internal/eddahttp", "internal/streamjson", "cmd/edda/internal/cli", "cmd/edda/internal/human", "cmd/edda/internal/message",
+	}},
+	{dir: "cmd/edda/internal/channelcmd", imports: []string{
+		".", "internal/eddahttp", "internal/streamjson", "cmd/edda/internal/cli", "cmd/edda/internal/human", "cmd/edda/internal/message",
+	}},
+	{dir: "cmd/edda/internal/cqrscmd", imports: []string{
+		".", "cqrs", "internal/eddahttp", "cmd/edda/internal/cli", "cmd/edda/internal/human", "cmd/edda/internal/tracedraw",
+	}},
+	{dir: "cmd/edda/internal/logcmd", imports: []string{
+		".", "engine", "internal/record", "cmd/edda/internal/cli", "cmd/edda/internal/human",
 	}},
 }
 
@@ -185,6 +209,10 @@ func TestArchitectureRefuses(t *testing.T) {
 		{"bench", module + "/cmd/edda", true},
 		{"cmd/edda", module + "/internal/fold", true},
 		{"cmd/edda", module + "/internal/store", true},
+		{"cmd/edda", module + "/cmd/edda/internal/cli", false},
+		{"cmd/edda/internal/cli", module + "/cmd/edda/internal/sagacmd", true},
+		{"cmd/edda/internal/channelcmd", module + "/cmd/edda/internal/streamcmd", true},
+		{"cmd/edda/internal/sagacmd", module + "/node", true},
 	} {
 		r, ok := roomOf(c.dir)
 		if !ok {
