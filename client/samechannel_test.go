@@ -101,7 +101,7 @@ func playChannels(t *testing.T, b channelSetter) (log []string) {
 		}
 		after = next
 	}
-	for _, limit := range []int{-1, 1001, 1 << 40} {
+	for _, limit := range []int{-1, 1001, 1 << 30} {
 		_, _, err := b.Channels(ctx, "", limit, "")
 		note("a bad limit", nil, err)
 	}

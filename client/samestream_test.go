@@ -249,7 +249,7 @@ var streamCases = []streamCase{
 		p.read("read", edda.Read{Stream: "s"})
 		p.read("bad place", edda.Read{Stream: "s", From: "yesterday"})
 		p.read("bad limit", edda.Read{Stream: "s", Limit: -1})
-		p.read("bad bytes", edda.Read{Stream: "s", Bytes: 1 << 40})
+		p.read("bad bytes", edda.Read{Stream: "s", Bytes: 1 << 30})
 		p.read("bad wait", edda.Read{Stream: "s", Wait: -1})
 	}},
 	{"lists", func(p *streamPlay) {
@@ -264,7 +264,7 @@ var streamCases = []streamCase{
 			}
 			after = next
 		}
-		for _, limit := range []int{-1, 1001, 1 << 40} {
+		for _, limit := range []int{-1, 1001, 1 << 30} {
 			_, _, err := p.Streams(p.ctx, "", limit, "")
 			p.err("bad limit", err)
 		}

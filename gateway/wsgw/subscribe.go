@@ -2,6 +2,7 @@ package wsgw
 
 import (
 	"errors"
+	"math"
 	"strconv"
 	"time"
 
@@ -200,15 +201,12 @@ func (c *conn) credit(f *specjson.Frame) error {
 
 var errNoSub = refusal(edda.BadValue, "there is no subscription with this ref")
 
-// maxCredit is the most that a subscription can have.
-const maxCredit = 1 << 40
-
-// give adds credit. The caller holds mu.
+// give adds credit, as much as can be counted. The caller holds mu.
 func (c *conn) give(s *sub, n int) {
 	if s.credit == noLimit {
 		s.credit = 0
 	}
-	s.credit = min(s.credit+n, maxCredit)
+	s.credit += min(n, math.MaxInt-s.credit)
 	c.queueSub(s)
 }
 
