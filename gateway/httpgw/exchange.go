@@ -22,6 +22,7 @@ type exchange struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	route     *route
+	op        *op // of the route; nil before it is found
 	namespace string
 	// grant is who sent it, and what they may do; nil where nobody is asked.
 	grant *auth.Grant
@@ -37,8 +38,8 @@ type exchange struct {
 	span trace.Span
 }
 
-// query returns the request's parameters.
-func (x *exchange) query() (url.Values, error) { return reqhead.Query(x.r.URL) }
+// query returns the request's parameters. Those that the operation has are given once.
+func (x *exchange) query() (url.Values, error) { return reqhead.Query(x.r.URL, x.op.doc.Query) }
 
 // waitOf reads how long the sender asks to wait, zero when it does not.
 func (x *exchange) waitOf(q url.Values) (time.Duration, error) {

@@ -223,6 +223,7 @@ func (g *Gateway) dispatch(x *exchange) error {
 	}
 	for i := range x.route.ops {
 		if op := &x.route.ops[i]; op.method == method {
+			x.op = op
 			if err := x.allowed(op.access); err != nil {
 				return err
 			}

@@ -345,7 +345,7 @@ func FuzzSubscription(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, query, last string) {
-		x := &exchange{r: &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{"Last-Event-Id": {last}}}, grant: &auth.Grant{Principal: "ada"}}
+		x := &exchange{op: &op{}, r: &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{"Last-Event-Id": {last}}}, grant: &auth.Grant{Principal: "ada"}}
 		x.args[0] = "room"
 		q, err := x.query()
 		var s *edda.Subscribe

@@ -24,15 +24,24 @@ const (
 // CompletionKey is the parameter that stands for credentials.
 const CompletionKey = "completionKey"
 
-// Query returns the parameters of a URL. Unknown ones are ignored, as clients of HTTP
-// expect.
-func Query(u *url.URL) (url.Values, error) {
+// patterns is the one parameter that may be given more than once.
+const patterns = "patterns"
+
+// Query returns the parameters of a URL, of which those known may be given once. Unknown
+// ones are ignored, as clients of HTTP expect. What stands before a dot in a known one is no
+// part of its name.
+func Query(u *url.URL, known []string) (url.Values, error) {
 	if u.RawQuery == "" {
 		return nil, nil
 	}
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return nil, refuse(edda.BadValue, "the query is malformed")
+	}
+	for _, name := range known {
+		if name = name[strings.IndexByte(name, '.')+1:]; len(q[name]) > 1 && name != patterns {
+			return nil, refuse(edda.BadValue, name+" is given more than once")
+		}
 	}
 	return q, nil
 }
@@ -124,7 +133,7 @@ func LiveFrom(q url.Values) (edda.From, error) {
 // between.
 func Patterns(q url.Values) ([]string, error) {
 	var all []string
-	for _, v := range q["patterns"] {
+	for _, v := range q[patterns] {
 		for p := range strings.SplitSeq(v, ",") {
 			if p == "" {
 				return nil, refuse(edda.BadValue, "patterns has an empty one: leave it out")
