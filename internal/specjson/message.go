@@ -42,6 +42,9 @@ func Messages(namespace string, b []byte) ([]edda.StreamMessage, error) {
 func (r *reader) message(namespace string) (m edda.StreamMessage, err error) {
 	var d jsondata.Data
 	err = r.object(func(name string) (err error) {
+		if given(&m, &d, name) {
+			return r.bad("given once")
+		}
 		switch name {
 		case "data":
 			d.Value = r.raw()
@@ -72,6 +75,29 @@ func (r *reader) message(namespace string) (m edda.StreamMessage, err error) {
 	}
 	m.Payload, err = r.payload(&m, d)
 	return m, err
+}
+
+// given reports whether a member that is not text of somebody's own has been read. Batches
+// are large: nothing is kept of which members there were, because what was read says so.
+func given(m *edda.StreamMessage, d *jsondata.Data, name string) bool {
+	switch name {
+	case "data":
+		return d.Value != nil
+	case "dataBase64":
+		return d.Base64 != nil
+	case "replyTo":
+		return m.ReplyTo != edda.Address{}
+	case "headers":
+		return m.Headers != nil
+	case "time":
+		return !m.Time.IsZero()
+	case "number":
+		return m.Number != 0
+	case "causationId":
+		return !m.CausationID.IsZero()
+	default:
+		return false
+	}
 }
 
 // messageMembers are those that a message may have.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type reader struct {
 	// what the document is called, to people.
 	what string
 	path []place
+	// seen are the members of the objects that are being read with once.
+	seen []string
 	// steps counts those that were read.
 	steps int
 }
@@ -121,6 +124,21 @@ func (r *reader) object(member func(name string) error) error {
 	return nil
 }
 
+// once reads an object as object does, none of whose members may be given twice. It is for
+// objects with few members: what there may not be the function must refuse.
+func (r *reader) once(member func(name string) error) error {
+	from := len(r.seen)
+	err := r.object(func(name string) error {
+		if slices.Contains(r.seen[from:], name) {
+			return r.bad("given once")
+		}
+		r.seen = append(r.seen, name)
+		return member(name)
+	})
+	r.seen = r.seen[:from]
+	return err
+}
+
 // array reads an array; element is called before each value, and reads it. What
 // says to people what it has to be.
 func (r *reader) array(what string, element func() error) error {
@@ -214,8 +232,11 @@ func (r *reader) str(what string) (string, error) {
 }
 
 // chosen reads a string that is not empty: to leave a choice to the node is to
-// leave the member out.
+// leave the member out. What has been read is not read again.
 func chosen[T ~string](r *reader, into *T) error {
+	if *into != "" {
+		return r.bad("given once")
+	}
 	r.peek()
 	start := r.i
 	s, err := r.str("a string")

@@ -15,7 +15,7 @@ func Retry(name string, b []byte) (edda.RetryPolicy, error) {
 }
 
 func (r *reader) retry() (p edda.RetryPolicy, err error) {
-	err = r.object(func(name string) error {
+	err = r.once(func(name string) error {
 		switch name {
 		case "max":
 			return number(r, &p.Max, func(n int) bool { return n >= -1 && n != 0 }, "a number from 1 on, or -1 for no limit")

@@ -16,7 +16,7 @@ func Saga(b []byte) (*edda.SagaSpec, error) {
 		return nil, err
 	}
 	s := &edda.SagaSpec{Start: true}
-	err = r.object(func(name string) error {
+	err = r.once(func(name string) error {
 		switch name {
 		case "id":
 			return chosen(r, &s.ID)
@@ -99,7 +99,7 @@ func (r *reader) step() (s edda.StepSpec, err error) {
 	if r.steps++; r.steps > maxSteps {
 		return s, refuse(edda.TooLarge, "there are more than "+strconv.Itoa(maxSteps)+" steps")
 	}
-	err = r.object(func(name string) (err error) {
+	err = r.once(func(name string) (err error) {
 		switch name {
 		case "id":
 			return chosen(r, &s.ID)
@@ -110,13 +110,13 @@ func (r *reader) step() (s edda.StepSpec, err error) {
 			return r.positive(&s.AttemptTimeout)
 		case "compensate":
 			s.Compensate = new(edda.Task)
-			return r.object(func(name string) error { return r.taskMember(s.Compensate, name, "") })
+			return r.once(func(name string) error { return r.taskMember(s.Compensate, name, "") })
 		case "saga":
 			s.Saga = new(edda.SagaSpec)
-			return r.object(func(name string) error { return r.sagaMember(s.Saga, name, "") })
+			return r.once(func(name string) error { return r.sagaMember(s.Saga, name, "") })
 		case "queue":
 			s.Queue = new(edda.QueueSpec)
-			return r.object(func(name string) error { return r.queueMember(s.Queue, name) })
+			return r.once(func(name string) error { return r.queueMember(s.Queue, name) })
 		default:
 			return r.taskMember(&s.Task, name, "after, attemptTimeout, compensate, id, queue, saga, ")
 		}

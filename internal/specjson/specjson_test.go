@@ -72,14 +72,6 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-func TestLastMemberCounts(t *testing.T) {
-	got, err := specjson.Saga([]byte(`{"deadline":"1s","steps":[{"id":"a"}],"deadline":"2030-01-01T00:00:00Z","steps":[{"id":"b","retry":{"max":2},"retry":{"delay":"1s"}}]}`))
-	if err != nil || got.DeadlineAfter != 0 || len(got.Steps) != 1 || got.Steps[0].ID != "b" ||
-		got.Steps[0].Retry != (edda.RetryPolicy{Delay: time.Second}) {
-		t.Errorf("got %+v, %v, want each member as it stands last", got, err)
-	}
-}
-
 // refusals are documents of a saga, and why and with what words each is refused.
 var refusals = []struct {
 	doc    string
@@ -96,6 +88,13 @@ var refusals = []struct {
 	{`{"":1}`, edda.UnknownField, `unknown member "\"\""; there are id, start, deadline, name, onFailure, steps`},
 	{`{"namespace":"a"}`, edda.UnknownField, `unknown member "namespace"; there are id, start, deadline, name, onFailure, steps`},
 	{`{"id":""}`, edda.BadValue, "id must be left out or not empty"},
+	{`{"id":"a","name":"n","id":"b"}`, edda.BadValue, "id must be given once"},
+	{`{"steps":[],"steps":[]}`, edda.BadValue, "steps must be given once"},
+	{`{"steps":[{"id":"a"},{"id":"b","key":"k","id":"c"}]}`, edda.BadValue, "steps[1].id must be given once"},
+	{`{"steps":[{"compensate":{"retry":{"max":1,"delay":"1s","max":2}}}]}`, edda.BadValue, "steps[0].compensate.retry.max must be given once"},
+	{`{"steps":[{"queue":{"shard":"a","shard":"a"}}]}`, edda.BadValue, "steps[0].queue.shard must be given once"},
+	{`{"steps":[{"saga":{"name":"a","name":"b"}}]}`, edda.BadValue, "steps[0].saga.name must be given once"},
+	{`{"steps":[{"id":"a","id":"b"}]}`, edda.BadValue, "steps[0].id must be given once"},
 	{`{"id":null}`, edda.BadValue, "id must be a string"},
 	{`{"name":1}`, edda.BadValue, "name must be a string"},
 	{`{"start":"true"}`, edda.BadValue, "start must be true or false"},

@@ -1,6 +1,6 @@
 // Package jsonbody reads the JSON bodies of a node's own requests: objects of which all
-// members are known by name. What is not known is refused by its name, and so is what has
-// another type; the errors are *edda.Error and say where in the body it is. What cannot be
+// members are known by name. What is not known is refused by its name, and so is what is
+// given twice or has another type; the errors are *edda.Error and say where in the body it is. What cannot be
 // taken apart so simply, sagas and messages, is package specjson's.
 //
 // The functions keep no state and are safe for concurrent use.
@@ -45,12 +45,55 @@ func (m Members) read(path string, b []byte) error {
 			return refuse(edda.UnknownField, "unknown member "+strconv.Quote(path+name)+m.there())
 		}
 	}
+	if count(b) != len(given) {
+		return Bad(path+twice(b), "given once")
+	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if err := m[name](given[name]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// count returns how many members stand in an object, those that are there twice among them.
+func count(b []byte) (n int) {
+	for i, depth := 0, 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ':':
+			if depth == 1 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// twice returns the name of the first member that stands in an object again.
+func twice(b []byte) string {
+	d := json.NewDecoder(bytes.NewReader(b))
+	_, _ = d.Token() // it is known to be an object, and so is all that follows to be right
+	for seen := map[string]bool{}; d.More(); {
+		t, _ := d.Token()
+		name, _ := t.(string)
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+		var v json.RawMessage
+		_ = d.Decode(&v)
+	}
+	return ""
 }
 
 // there says which members there are.
