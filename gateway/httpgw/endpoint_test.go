@@ -128,6 +128,7 @@ func TestPutServiceRefuses(t *testing.T) {
 		{`{` + ok + `,"onDead":"explode"}`, edda.BadValue, "onDead"},
 		{`{"kind":"balanced","endpoint":"http://a","onDead":"stop-key"}`, edda.BadValue, "onDead"},
 		{`{` + ok + `,"health":{"path":"healthz"}}`, edda.BadValue, "health.path"},
+		{`{` + ok + `,"health":{"path":""}}`, edda.BadValue, "health.path must not be empty"},
 		{`{` + ok + `,"health":{"interval":"1s"}}`, edda.BadValue, "health.path"},
 		{`{` + ok + `,"health":{}}`, edda.BadValue, "health.path"},
 		{`{` + ok + `,"methods":["a","a"]}`, edda.BadValue, "methods"},

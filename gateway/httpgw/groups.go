@@ -110,7 +110,7 @@ func (g *Gateway) resetGroup(x *exchange) error {
 func (g *Gateway) readGroup(x *exchange) error {
 	r := edda.GroupRead{GroupRef: x.groupRef()}
 	err := g.object(x, jsonbody.Members{
-		"member": jsonbody.Text("member", &r.Member),
+		"member": jsonbody.Needed("member", &r.Member),
 		"max": func(v json.RawMessage) error {
 			if jsonbody.IsNull(v) || json.Unmarshal(v, &r.Max) != nil || r.Max < 1 || r.Max > reqhead.MaxLimit {
 				return jsonbody.Bad("max", "a number from 1 to 1000")

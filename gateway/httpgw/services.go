@@ -124,7 +124,7 @@ func endpointMembers(e *edda.EndpointSpec) jsonbody.Members {
 		"onDead": jsonbody.Text("onDead", &e.OnDead),
 		"health": func(v json.RawMessage) error {
 			err := jsonbody.Within("health", jsonbody.Members{
-				"path": jsonbody.Text("health.path", &e.HealthPath), "interval": jsonbody.Positive("health.interval", &e.HealthInterval),
+				"path": jsonbody.Needed("health.path", &e.HealthPath), "interval": jsonbody.Positive("health.interval", &e.HealthInterval),
 			})(v)
 			if err == nil && e.HealthPath == "" {
 				return jsonbody.Bad("health.path", "given where there is health, such as \"/healthz\"")

@@ -135,7 +135,7 @@ func TestStreamRefusals(t *testing.T) {
 		{"POST", group + "/reset", `{}`, edda.BadValue, "to must be an offset, a time", nil},
 		{"POST", group + "/reset", `{"to":"then"}`, edda.BadValue, `to: "then" is no place`, nil},
 		{"POST", group + "/read", `{}`, edda.BadValue, "member must be the name of who reads", nil},
-		{"POST", group + "/read", `{"member":""}`, edda.BadValue, "member must be left out or not empty", nil},
+		{"POST", group + "/read", `{"member":""}`, edda.BadValue, "member must not be empty", nil},
 		{"POST", group + "/read", `{"member":"m","max":0}`, edda.BadValue, "max must be a number from 1 to 1000", nil},
 		{"POST", group + "/read", `{"member":"m","max":1001}`, edda.BadValue, "max must be a number from 1 to 1000", nil},
 		{"POST", group + "/read", `{"member":"m","wait":"11m"}`, edda.BadValue, "wait must be a duration from 0s to 10m", nil},

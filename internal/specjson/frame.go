@@ -127,6 +127,8 @@ func ReadFrame(namespace string, b []byte) (*Frame, error) {
 	switch {
 	case fr.seen&mOp == 0:
 		return f, refuse(edda.BadValue, "the frame has no op")
+	case f.Op == "":
+		return f, refuse(edda.BadValue, "op must not be empty")
 	case !known:
 		return f, refuse(edda.BadValue, "unknown op "+strconv.Quote(clip(f.Op)))
 	}
@@ -135,6 +137,12 @@ func ReadFrame(namespace string, b []byte) (*Frame, error) {
 	}
 	if missing := op.must &^ fr.seen; missing != 0 {
 		return f, refuse(edda.BadValue, f.Op+" needs the member "+strconv.Quote(missing.first()))
+	}
+	if empty := fr.empty & op.must; empty != 0 {
+		return f, refuse(edda.BadValue, empty.first()+" must not be empty")
+	}
+	if fr.empty != 0 {
+		return f, refuse(edda.BadValue, fr.empty.first()+" must be left out or not empty")
 	}
 	f.Message.Payload, err = r.payload(&f.Message, fr.data)
 	return f, err
@@ -173,6 +181,7 @@ type frameReader struct {
 	namespace string
 	f         *Frame
 	seen      member
+	empty     member // text that says nothing: whether it can be left out depends on the op
 	data      jsondata.Data
 }
 
@@ -220,7 +229,10 @@ func (r *frameReader) member(name string) (err error) {
 	case mN:
 		err = r.count(1)
 	default:
-		err = chosen(r.reader, r.text(m))
+		into := r.text(m)
+		if err = text(r.reader, into); *into == "" {
+			r.empty |= m
+		}
 	}
 	return err
 }

@@ -237,14 +237,28 @@ func chosen[T ~string](r *reader, into *T) error {
 	if *into != "" {
 		return r.bad("given once")
 	}
+	err := text(r, into)
+	if err == nil && *into == "" {
+		err = r.bad("left out or not empty")
+	}
+	return err
+}
+
+// needed reads a string that is not empty, and that there must be.
+func needed[T ~string](r *reader, into *T) error {
+	err := text(r, into)
+	if err == nil && *into == "" {
+		err = refuse(edda.BadValue, r.here()+" must not be empty")
+	}
+	return err
+}
+
+// text reads a string.
+func text[T ~string](r *reader, into *T) error {
 	r.peek()
 	start := r.i
 	s, err := r.str("a string")
-	switch {
-	case err != nil:
-	case s == "":
-		err = r.bad("left out or not empty")
-	case strings.ContainsRune(s, utf8.RuneError) && halfSurrogate(r.b[start:r.i]):
+	if err == nil && strings.ContainsRune(s, utf8.RuneError) && halfSurrogate(r.b[start:r.i]) {
 		err = refuse(edda.BadValue, r.here()+" has half of a surrogate pair")
 	}
 	*into = T(s)

@@ -102,7 +102,7 @@ func (r *reader) step() (s edda.StepSpec, err error) {
 	err = r.once(func(name string) (err error) {
 		switch name {
 		case "id":
-			return chosen(r, &s.ID)
+			return needed(r, &s.ID)
 		case "after":
 			s.After, err = r.names()
 			return err
@@ -110,7 +110,7 @@ func (r *reader) step() (s edda.StepSpec, err error) {
 			return r.positive(&s.AttemptTimeout)
 		case "compensate":
 			s.Compensate = new(edda.Task)
-			return r.once(func(name string) error { return r.taskMember(s.Compensate, name, "") })
+			return r.once(func(name string) error { return r.compensateMember(s.Compensate, name) })
 		case "saga":
 			s.Saga = new(edda.SagaSpec)
 			return r.once(func(name string) error { return r.sagaMember(s.Saga, name, "") })
@@ -145,16 +145,28 @@ func (r *reader) taskMember(t *edda.Task, name, besides string) (err error) {
 	}
 }
 
+// compensateMember reads what a compensation has, which is always a request.
+func (r *reader) compensateMember(t *edda.Task, name string) error {
+	switch name {
+	case "service":
+		return needed(r, &t.Service)
+	case "method":
+		return needed(r, &t.Method)
+	default:
+		return r.taskMember(t, name, "")
+	}
+}
+
 func (r *reader) queueMember(q *edda.QueueSpec, name string) error {
 	switch name {
 	case "stream":
-		return chosen(r, &q.Stream)
+		return needed(r, &q.Stream)
 	case "shard":
 		return chosen(r, &q.Shard)
 	case "success":
-		return chosen(r, &q.Success)
+		return needed(r, &q.Success)
 	case "failure":
-		return chosen(r, &q.Failure)
+		return needed(r, &q.Failure)
 	default:
 		return r.unknown("failure, shard, stream, success")
 	}

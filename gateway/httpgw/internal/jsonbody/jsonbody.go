@@ -164,6 +164,20 @@ func Text[T ~string](name string, into *T) func(json.RawMessage) error {
 	}
 }
 
+// Needed reads a string that is not empty, and that there must be.
+func Needed[T ~string](name string, into *T) func(json.RawMessage) error {
+	read := String(name, into)
+	return func(v json.RawMessage) error {
+		if err := read(v); err != nil {
+			return err
+		}
+		if *into == "" {
+			return refuse(edda.BadValue, name+" must not be empty")
+		}
+		return nil
+	}
+}
+
 // AtLeast1 reads a number from 1 on.
 func AtLeast1[T int | uint64](name string, into *T) func(json.RawMessage) error {
 	return func(v json.RawMessage) error {
