@@ -98,12 +98,14 @@ type ServiceInfo struct {
 	Schemas map[string]any `json:"schemas,omitempty"`
 	// Versions are those that workers have, the newest first.
 	Versions []string `json:"versions,omitempty"`
-	// Workers, InFlight and Queued count workers, handlers running, and requests
-	// accepted but not started.
-	Workers  int  `json:"workers"`
-	InFlight int  `json:"inFlight"`
-	Queued   int  `json:"queued"`
-	Paused   bool `json:"paused"`
+	// Workers counts those that host the service, and SilentWorkers those among them of
+	// which nothing is heard, or that are out of health: they are given nothing. InFlight
+	// and Queued count handlers running, and requests accepted but not started.
+	Workers       int  `json:"workers"`
+	SilentWorkers int  `json:"silentWorkers,omitempty"`
+	InFlight      int  `json:"inFlight"`
+	Queued        int  `json:"queued"`
+	Paused        bool `json:"paused"`
 	// StoppedKeys lists at most 100 of the StoppedKeyCount stopped keys.
 	StoppedKeys     []string `json:"stoppedKeys,omitempty"`
 	StoppedKeyCount int      `json:"stoppedKeyCount"`

@@ -426,6 +426,11 @@ func (s *service) info() *edda.ServiceInfo {
 		Namespace: s.addr.Namespace, Name: s.addr.Name, Kind: s.set.Kind, Methods: s.set.Methods, Paused: s.paused,
 	}
 	info.Workers = len(s.hosts)
+	for _, h := range s.hosts {
+		if h.w.isSilent() {
+			info.SilentWorkers++
+		}
+	}
 	if e := endpointSpec(&s.set); e != nil && s.registered {
 		info.EndpointInfo = e.Info()
 	}

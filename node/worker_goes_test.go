@@ -47,11 +47,19 @@ func TestWorkerGoes(t *testing.T) {
 		if st := silent.info(t, n).State; st != edda.WorkerSilent {
 			t.Errorf("state is %s", st)
 		}
+		wantSilent := func(want int) {
+			t.Helper()
+			if s, err := n.Service(t.Context(), "", "s"); err != nil || s.Workers != 2 || s.SilentWorkers != want {
+				t.Errorf("got %+v, %v, want %d silent of 2 workers", s, err, want)
+			}
+		}
+		wantSilent(1)
 		wantReason(t, silent.attempt(t, 0).Done(reply("")), edda.Fenced)
 		silent.Beat()
 		if st := silent.info(t, n).State; st != edda.WorkerReady {
 			t.Errorf("state after a beat is %s", st)
 		}
+		wantSilent(0)
 	})
 	bubble(t, "beats keep it", func(t *testing.T) {
 		n := start(t, node.Options{})

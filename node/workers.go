@@ -78,6 +78,16 @@ func (n *Node) attached(op, id string) (*Worker, error) {
 	return nil, &edda.Error{Op: op, Reason: edda.NoWorkerID, Err: fmt.Errorf("no worker %q is attached", id)}
 }
 
+// quiet reports whether the worker is shown as silent. The caller holds mu.
+func (w *Worker) quiet() bool { return w.silent || w.unready }
+
+// isSilent reports whether the worker is shown as silent.
+func (w *Worker) isSilent() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.quiet()
+}
+
 func (w *Worker) info() edda.WorkerInfo {
 	info := edda.WorkerInfo{
 		ID: w.spec.ID, Version: w.spec.Version, Labels: w.spec.Labels, Transport: w.spec.Transport, State: edda.WorkerReady,
@@ -85,7 +95,7 @@ func (w *Worker) info() edda.WorkerInfo {
 	}
 	w.mu.Lock()
 	switch {
-	case w.silent || w.unready:
+	case w.quiet():
 		info.State = edda.WorkerSilent
 	case w.draining:
 		info.State = edda.WorkerDraining

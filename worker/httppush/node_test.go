@@ -286,6 +286,9 @@ func TestRequestsWaitForTheEndpoint(t *testing.T) {
 	if err != nil || w.State != edda.WorkerSilent || w.Transport != "http" || w.Slots != edda.DefaultEndpointConcurrency {
 		t.Errorf("got worker %+v, %v", w, err)
 	}
+	if s, err := n.Service(t.Context(), "", "users"); err != nil || s.Workers != 1 || s.SilentWorkers != 1 {
+		t.Errorf("got service %+v, %v, want its worker silent", s, err)
+	}
 	listenAgain(t, address, func(w http.ResponseWriter, r *http.Request) {
 		answerWith(200, "attempt "+r.Header.Get("Edda-Attempt"))(w, r)
 	})

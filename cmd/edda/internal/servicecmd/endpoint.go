@@ -50,7 +50,10 @@ it, once.`,
 			if err != nil {
 				return err
 			}
-			return a.printService(s, nil) // nothing was to be heard of it yet
+			if !a.JSON {
+				s.SilentWorkers = 0 // nothing was to be heard of it yet
+			}
+			return a.printService(s)
 		},
 	}
 	f := cmd.Flags()

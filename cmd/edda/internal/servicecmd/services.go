@@ -53,11 +53,10 @@ func (a *area) servicesList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			silent := a.silentWorkers(cmd.Context(), client)
 			return cli.List(a.Invocation, p, "no services", []string{"NAME", "KIND", "METHODS", "WORKERS", "IN FLIGHT", "QUEUED", "STATE"},
 				func(s *edda.ServiceInfo) []string {
 					return []string{
-						s.Name, string(s.Kind), methods(s), workersOf(s, silent), fmt.Sprint(s.InFlight), fmt.Sprint(s.Queued), serviceState(s, silent),
+						s.Name, string(s.Kind), methods(s), workersOf(s), fmt.Sprint(s.InFlight), fmt.Sprint(s.Queued), serviceState(s),
 					}
 				})
 		},
@@ -73,42 +72,9 @@ func methods(s *edda.ServiceInfo) string {
 	return strings.Join(s.Methods, ", ")
 }
 
-// silent counts workers of which nothing is heard, by the services that they host.
-type silent map[string]int
-
-// silentWorkers returns how many workers of each service are silent. It knows of none where
-// the node does not say, as to somebody who may not see workers, or where JSON is wanted.
-func (a *area) silentWorkers(ctx context.Context, c *eddahttp.Client) silent {
-	counts := silent{}
-	if a.JSON {
-		return counts
-	}
-	prefix := ""
-	if a.Namespace != "" && a.Namespace != edda.DefaultNamespace {
-		prefix = a.Namespace + "/"
-	}
-	const pageSize = 1000
-	for q := (eddahttp.Query{Limit: pageSize}); ; {
-		p, err := c.Workers(ctx, q)
-		if err != nil {
-			return counts
-		}
-		for i := range p.Items {
-			for _, name := range p.Items[i].Services {
-				if service, here := strings.CutPrefix(name, prefix); here && p.Items[i].State == edda.WorkerSilent {
-					counts[service]++
-				}
-			}
-		}
-		if q.After = p.Next; p.Next == "" {
-			return counts
-		}
-	}
-}
-
 // workersOf writes how many workers a service has, and how many of them are silent.
-func workersOf(s *edda.ServiceInfo, n silent) string {
-	switch quiet := n[s.Name]; {
+func workersOf(s *edda.ServiceInfo) string {
+	switch quiet := s.SilentWorkers; {
 	case quiet == 0:
 		return fmt.Sprint(s.Workers)
 	case quiet >= s.Workers:
@@ -118,13 +84,13 @@ func workersOf(s *edda.ServiceInfo, n silent) string {
 	}
 }
 
-func serviceState(s *edda.ServiceInfo, n silent) string {
+func serviceState(s *edda.ServiceInfo) string {
 	switch {
 	case s.Paused:
 		return "paused"
 	case s.StoppedKeyCount > 0:
 		return human.Counted(s.StoppedKeyCount, "key") + " stopped"
-	case s.Workers <= n[s.Name]:
+	case s.Workers <= s.SilentWorkers:
 		return "no worker"
 	default:
 		return "running"
@@ -149,18 +115,18 @@ func (a *area) withService(
 			if err != nil {
 				return err
 			}
-			return a.printService(s, a.silentWorkers(cmd.Context(), client))
+			return a.printService(s)
 		},
 	}
 }
 
-func (a *area) printService(s *edda.ServiceInfo, n silent) error {
+func (a *area) printService(s *edda.ServiceInfo) error {
 	if a.JSON {
 		return a.PrintJSON(s)
 	}
 	lines := []string{
-		"name", s.Name, "kind", string(s.Kind), "methods", methods(s), "state", serviceState(s, n),
-		"workers", workersOf(s, n), "in flight", fmt.Sprint(s.InFlight), "queued", fmt.Sprint(s.Queued),
+		"name", s.Name, "kind", string(s.Kind), "methods", methods(s), "state", serviceState(s),
+		"workers", workersOf(s), "in flight", fmt.Sprint(s.InFlight), "queued", fmt.Sprint(s.Queued),
 		"versions", strings.Join(s.Versions, ", "), "stopped keys", strings.Join(s.StoppedKeys, ", "),
 	}
 	if e := s.EndpointInfo; e != nil {

@@ -20,12 +20,12 @@ func TestServicesOfSilentWorkers(t *testing.T) {
 	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/v1/services":
-			_, _ = w.Write([]byte(`{"items":[{"name":"dead","kind":"ordered","workers":1},{"name":"half","kind":"ordered","workers":2},` +
+			_, _ = w.Write([]byte(`{"items":[{"name":"dead","kind":"ordered","workers":1,"silentWorkers":1},{"name":"half","kind":"ordered","workers":2,"silentWorkers":1},` +
 				`{"name":"stuck","kind":"ordered","workers":1,"stoppedKeyCount":1},{"name":"well","kind":"ordered","workers":1}]}`))
 		case "/v1/services/dead":
-			_, _ = w.Write([]byte(`{"name":"dead","kind":"ordered","workers":1}`))
+			_, _ = w.Write([]byte(`{"name":"dead","kind":"ordered","workers":1,"silentWorkers":1}`))
 		default:
-			_, _ = w.Write([]byte(`{"items":[{"id":"a","state":"silent","services":["dead","half","other/well"]},{"id":"b","state":"ready","services":["half","well"]}]}`))
+			http.NotFound(w, r)
 		}
 	}))
 	defer node.Close()

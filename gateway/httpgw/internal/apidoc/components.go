@@ -178,11 +178,16 @@ func requestSchema(code obj) obj {
 	})
 }
 
+var silentWorkers = obj{
+	"type": "integer", "minimum": 0,
+	"description": "Those of the workers of which nothing is heard, or that are out of health: they are given nothing. Absent where there are none.",
+}
+
 func serviceSchema() obj {
 	return object("name kind workers inFlight queued paused stoppedKeyCount", obj{
 		"name": text, "kind": obj{"enum": []edda.Kind{edda.Ordered, edda.Balanced}},
 		"methods": arrayOf(text), "schemas": obj{"type": "object"},
-		"versions": arrayOf(text), "workers": count, "inFlight": count, "queued": count, "paused": obj{"type": "boolean"},
+		"versions": arrayOf(text), "workers": count, "silentWorkers": silentWorkers, "inFlight": count, "queued": count, "paused": obj{"type": "boolean"},
 		"stoppedKeys": arrayOf(text), "stoppedKeyCount": count,
 		"endpoint": uri, "protocol": protocol, "concurrency": count, "attemptTimeout": duration, "retry": retrySchema, "onDead": onDead,
 		"health": healthSchema, "secret": obj{"type": "string", "description": "Shown once, where the node made it."},
