@@ -61,7 +61,32 @@ func readLarge(r io.Reader, n, limit int64) ([]byte, error) {
 }
 
 func tooLarge(limit int64) error {
-	return refuse(edda.TooLarge, "the body has more than "+strconv.FormatInt(limit, 10)+" bytes")
+	return &edda.Error{Reason: edda.TooLarge, Err: unreadError{limit}}
+}
+
+// unreadError refuses a body of which much may be unread.
+type unreadError struct{ limit int64 }
+
+func (e unreadError) Error() string {
+	return "the body has more than " + strconv.FormatInt(e.limit, 10) + " bytes"
+}
+
+// hangUpTime is how long the sender of a body that nobody reads may take to stop.
+const hangUpTime = 500 * time.Millisecond
+
+// awaitHangUp sends off an answer to a request of HTTP/2 whose body was left unread, and
+// waits until its sender has it and stops. When the handler returns the server resets the stream, and
+// a sender that is in the middle of its body may take that for the end of the answer too.
+func awaitHangUp(w http.ResponseWriter, r *http.Request) {
+	if http.NewResponseController(w).Flush() != nil {
+		return // there is nobody, or nothing to wait for
+	}
+	t := time.NewTimer(hangUpTime)
+	defer t.Stop()
+	select {
+	case <-r.Context().Done():
+	case <-t.C:
+	}
 }
 
 // badBody is a body that ended early, came too slowly or is badly framed.

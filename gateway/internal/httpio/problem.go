@@ -89,7 +89,15 @@ func Fail(w http.ResponseWriter, r *http.Request, e *edda.Error, durability stri
 		}
 	}
 	outcomeHeaders(h, e, durability)
-	Write(w, r, status, AppendProblem(make([]byte, 0, 256), e))
+	b := AppendProblem(make([]byte, 0, 256), e)
+	_, unread := errors.AsType[unreadError](e)
+	if unread = unread && r.ProtoMajor == 2; unread {
+		h["Content-Length"] = []string{strconv.Itoa(len(b))} // by which the sender knows that it has all
+	}
+	Write(w, r, status, b)
+	if unread {
+		awaitHangUp(w, r)
+	}
 	return status
 }
 
