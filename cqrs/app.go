@@ -208,6 +208,9 @@ func (a *App) Start(ctx context.Context, backend Backend) error {
 		if err != nil {
 			return err
 		}
+		if _, err := ledger.SelectCommand(ctx, tx, edda.NewID(0, time.Now())); err != nil { // which knows the newest column
+			return err
+		}
 		return ledger.WriteHandlers(ctx, tx, a.o.Name, rows, time.Now())
 	}); err != nil {
 		if a.o.NoMigrations {

@@ -232,6 +232,11 @@ func (a *App) meet(ctx context.Context, x *execution) (*Outcome, error) {
 	if err != nil && edda.ReasonOf(err) != edda.NoSaga {
 		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: fmt.Errorf("another caller has begun it: %w", err)}
 	}
+	if err == nil {
+		if err := a.sameSaga(s, x); err != nil {
+			return nil, err
+		}
+	}
 	if err == nil && !s.State.Ended() && s.State != edda.SagaCompensating {
 		got := a.follow(ctx, x)
 		switch {
@@ -245,14 +250,34 @@ func (a *App) meet(ctx context.Context, x *execution) (*Outcome, error) {
 		}
 	}
 	there, err := a.settle(ctx, x, "its saga has ended")
+	if err != nil {
+		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: err}
+	}
+	err = sameCommand(there, x)
 	switch {
 	case err != nil:
-		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: err}
+		return nil, err
 	case there.Status == ledger.Committed:
 		return a.replay(ctx, there)
 	}
 	x.run = there.Run
 	return nil, errNextRun
+}
+
+// sameSaga refuses a command under whose id there is a saga of another one, which may have no row yet.
+func (a *App) sameSaga(s *edda.Saga, x *execution) error {
+	if len(s.Steps) == 0 {
+		return nil
+	}
+	last := &s.Steps[len(s.Steps)-1]
+	if last.ID != commitStep || len(last.Args) != 1 {
+		return nil
+	}
+	theirs, err := a.readExecution(last.Args[0])
+	if err != nil { // another release's: its row will tell
+		return nil //nolint:nilerror // see above
+	}
+	return sameCommand(theirs.row(), x)
 }
 
 // nobodys reports whether a run failed because nobody waited for it, or who ran it died.

@@ -99,7 +99,9 @@ func (a *App) step(x *execution, c *Call, arg json.RawMessage) (edda.StepSpec, e
 	if c.Undo == nil {
 		return s, nil
 	}
-	undo, err := json.Marshal(&undoArg{Called: *x.called(c), Spec: x.spec.Type, Run: x.run, Key: x.key(), Principal: x.command.Principal})
+	undo, err := json.Marshal(&undoArg{
+		Called: *x.called(c), Spec: x.spec.Type, Run: x.run, Key: x.key(), Principal: x.command.Principal, Fingerprint: x.fingerprint,
+	})
 	if err != nil {
 		return s, err
 	}
@@ -158,6 +160,8 @@ type undoArg struct {
 	Run       int            `json:"run"`
 	Key       string         `json:"key"`
 	Principal edda.Principal `json:"principal"`
+	// Fingerprint is that of the command.
+	Fingerprint []byte `json:"fingerprint,omitempty"`
 }
 
 // callResult is the result of the step of a function's call. A call that failed, and may

@@ -224,11 +224,12 @@ func (a *App) handleUndo(ctx *edda.Context, m *edda.Message) (*edda.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	there, err := a.abort(ctx, u.row(of), "its calls are undone")
+	mine := u.row(of)
+	there, err := a.abort(ctx, mine, "its calls are undone")
 	switch {
 	case err != nil:
 		return nil, err
-	case there.Status == ledger.Committed && there.Run == u.Run:
+	case there.Status == ledger.Committed && there.Run == u.Run && sameTarget(there, mine) && sameWish(there, mine):
 		return nil, edda.Final(string(edda.Conflict), "command %s was committed, so its calls stand", u.Command)
 	}
 	if err := u.setResult(in.Dependencies); err != nil {
@@ -244,7 +245,7 @@ func (a *App) handleUndo(ctx *edda.Context, m *edda.Message) (*edda.Reply, error
 func (u *undoArg) row(of *command) *ledger.Command {
 	return &ledger.Command{
 		ID: u.Command, Run: u.Run, Broadcaster: of.broadcaster.name, Type: u.Type, Object: u.Object, Key: u.Key,
-		Principal: u.Principal, CreatedAt: now(),
+		Principal: u.Principal, CreatedAt: now(), Fingerprint: u.Fingerprint,
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // Command is a request to change an aggregate. It belongs to App.Do from the call on.
 type Command struct {
 	// ID names the command. To repeat it gives the same outcome again, and changes nothing.
-	// When it is zero, a new one is made.
+	// Another command under it, of another type, about another aggregate or with other data,
+	// is refused. When it is zero, a new one is made.
 	ID edda.ID
 	// Type is one that the broadcaster has, with or without its parameters filled in.
 	Type string
@@ -55,6 +56,10 @@ type Command struct {
 	// Calls are the results of the reversible calls, by their names. The app fills it in,
 	// for the after hooks.
 	Calls map[string]json.RawMessage
+
+	// derived says that the ID follows from an event and a handler, who may say it
+	// otherwise the next time: it is the same command all the same.
+	derived bool
 }
 
 // Expect is a version that an aggregate must have.

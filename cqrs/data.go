@@ -16,6 +16,8 @@ type Data struct {
 	model *model
 	list  bool
 	raw   json.RawMessage
+	// given is what it was made of, before the model's functions; empty when that has no JSON.
+	given json.RawMessage
 	// keys are the keys of the object, or of each item.
 	keys []string
 }

@@ -23,6 +23,8 @@ type execution struct {
 	of      *command
 	spec    *CommandSpec // of.spec
 	run     int
+	// fingerprint is that of the command as it was given.
+	fingerprint []byte
 	// isNew says that the command's id was made here, so that no row can be there.
 	isNew bool
 	// event is the event's type before its parameters are filled in.
@@ -63,6 +65,10 @@ func (a *App) newExecution(c *Command) (*execution, error) {
 		x.isNew = true
 		own.ID = x.newID()
 	}
+	if a.o.Codec.Encode == nil { // a hash of what is encrypted could be guessed
+		x.fingerprint = c.fingerprint()
+	}
+	own.Data.given = nil
 	if own.CorrelationID == "" {
 		own.CorrelationID = own.ID.String()
 	}
@@ -89,6 +95,7 @@ func (x *execution) row() *ledger.Command {
 	return &ledger.Command{
 		ID: c.ID, Run: x.run, Status: ledger.Committed, Broadcaster: x.of.broadcaster.name, Type: c.Type,
 		Object: c.Data.Object(), Key: x.key(), Principal: c.Principal, CreatedAt: x.createdAt,
+		Fingerprint: x.fingerprint,
 	}
 }
 

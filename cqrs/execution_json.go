@@ -14,6 +14,7 @@ import (
 type executionJSON struct {
 	ID          edda.ID                    `json:"command_uuid"`
 	Run         int                        `json:"run"`
+	Fingerprint []byte                     `json:"fingerprint,omitempty"`
 	Spec        string                     `json:"spec"`
 	Type        string                     `json:"command_type"`
 	EventType   string                     `json:"event_type"`
@@ -43,7 +44,7 @@ type executionJSON struct {
 func (x *execution) MarshalJSON() ([]byte, error) {
 	c := x.command
 	return json.Marshal(&executionJSON{
-		ID: c.ID, Run: x.run, Spec: x.spec.Type, Type: c.Type, EventType: c.EventType,
+		ID: c.ID, Run: x.run, Fingerprint: x.fingerprint, Spec: x.spec.Type, Type: c.Type, EventType: c.EventType,
 		Object: c.Data.model.name, List: c.Data.list, Data: c.Data.raw, Want: x.want,
 		Correlation: c.CorrelationID, Causation: c.CausationID, Level: x.level,
 		Metadata: c.Metadata, Explain: c.Explain, Principal: c.Principal, DoNotSave: c.DoNotSave, NoTx: c.NoTransaction,
@@ -81,7 +82,7 @@ func (a *App) readExecution(raw json.RawMessage) (*execution, error) {
 			Metadata: j.Metadata, Explain: j.Explain, Principal: j.Principal, DoNotSave: j.DoNotSave, NoTransaction: j.NoTx,
 			TraceParent: j.TraceParent, Calls: j.Calls,
 		},
-		of: of, spec: &of.spec, run: j.Run, event: event, want: j.Want, level: j.Level,
+		of: of, spec: &of.spec, run: j.Run, fingerprint: j.Fingerprint, event: event, want: j.Want, level: j.Level,
 		before: j.Before, saga: j.Saga, after: j.After, found: j.Found, includes: j.Includes, createdAt: j.CreatedAt,
 	}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
@@ -135,21 +134,4 @@ func (t *tree) savepoint(ctx context.Context, f func() error) (err error) {
 	}
 	failed = err != nil
 	return err
-}
-
-// sameCommand refuses a command whose id another one had.
-func sameCommand(r *ledger.Command, x *execution) error {
-	mine := x.row()
-	if r.Broadcaster == mine.Broadcaster && r.Type == mine.Type && r.Object == mine.Object && r.Key == mine.Key {
-		return nil
-	}
-	return &edda.Error{Reason: edda.IdempotencyMismatch, Err: idTakenError{r}}
-}
-
-// idTakenError says whose an id is.
-type idTakenError struct{ row *ledger.Command }
-
-// Error implements error.
-func (e idTakenError) Error() string {
-	return "the id " + e.row.ID.String() + " is that of a command " + e.row.Type + " of " + e.row.Object + " " + e.row.Key
 }

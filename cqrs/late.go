@@ -124,7 +124,7 @@ func (a *App) lateProcess(ctx context.Context, t eventual.Task, command edda.ID)
 		if err := c.checkDispatched(m.c); err != nil {
 			return err
 		}
-		c.ID = command
+		c.ID, c.derived = command, true
 		c.causedBy(e)
 		o, err := a.Do(ctx, c)
 		if err != nil {

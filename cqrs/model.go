@@ -74,22 +74,38 @@ func NewModel[T any](o ModelOptions[T]) *Model[T] {
 // Stage makes data of an object: Before, then After, then the primary key is checked. The error
 // is a *edda.Error, BadSchema, for what cannot be staged, with the error of Before or After
 // within.
-func (m *Model[T]) Stage(v T) (Data, error) {
-	if err := m.prepare(&v); err != nil {
-		return Data{}, m.refuse(err)
-	}
-	return m.staged(v, false)
-}
+func (m *Model[T]) Stage(v T) (Data, error) { return m.stageOne(v, m.given(v)) }
 
 // StageList makes data of a list of objects; the list must not be empty, and no primary
 // key may be there twice. The slice is the caller's; its objects may be changed.
-func (m *Model[T]) StageList(vs []T) (Data, error) {
+func (m *Model[T]) StageList(vs []T) (Data, error) { return m.stageList(vs, m.given(vs)) }
+
+// given is what is to be staged as it is now, if functions may change it.
+func (m *Model[T]) given(v any) json.RawMessage {
+	if len(m.o.Before)+len(m.o.After) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(v)
+	if err != nil { // it has no JSON before they have completed it
+		return json.RawMessage{}
+	}
+	return raw
+}
+
+func (m *Model[T]) stageOne(v T, given json.RawMessage) (Data, error) {
+	if err := m.prepare(&v); err != nil {
+		return Data{}, m.refuse(err)
+	}
+	return m.staged(v, false, given)
+}
+
+func (m *Model[T]) stageList(vs []T, given json.RawMessage) (Data, error) {
 	for i := range vs {
 		if err := m.prepare(&vs[i]); err != nil {
 			return Data{}, m.refuse(fmt.Errorf("item %d: %w", i, err))
 		}
 	}
-	return m.staged(vs, true)
+	return m.staged(vs, true, given)
 }
 
 // validate says all that is wrong.
@@ -164,8 +180,9 @@ func (m *Model[T]) prepare(v *T) error {
 	return nil
 }
 
-// staged encodes what is prepared, once and for all.
-func (m *Model[T]) staged(v any, list bool) (Data, error) {
+// staged encodes what is prepared, once and for all. Given is what it was before; nil when it is the
+// same.
+func (m *Model[T]) staged(v any, list bool, given json.RawMessage) (Data, error) {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return Data{}, m.refuse(fmt.Errorf("it cannot be encoded: %w", err))
@@ -173,7 +190,14 @@ func (m *Model[T]) staged(v any, list bool) (Data, error) {
 	if replaced(raw) || !utf8.Valid(raw) {
 		return Data{}, m.refuse(errors.New("it has a string that is not UTF-8"))
 	}
-	return m.data(raw, list)
+	d, err := m.data(raw, list)
+	if err != nil {
+		return Data{}, err
+	}
+	if d.given = given; given == nil {
+		d.given = raw
+	}
+	return d, nil
 }
 
 // stageJSON is model.stage.
@@ -188,7 +212,7 @@ func (m *Model[T]) stageJSON(raw json.RawMessage, list, strict bool) (Data, erro
 		if err := d.Decode(&vs); err != nil {
 			return Data{}, m.refuse(err)
 		}
-		return m.StageList(vs)
+		return m.stageList(vs, raw)
 	}
 	if !rawjson.IsObject(raw) {
 		return Data{}, m.refuse(fmt.Errorf("its JSON is %s, must be an object", clip(raw)))
@@ -197,7 +221,7 @@ func (m *Model[T]) stageJSON(raw json.RawMessage, list, strict bool) (Data, erro
 	if err := d.Decode(&v); err != nil {
 		return Data{}, m.refuse(err)
 	}
-	return m.Stage(v)
+	return m.stageOne(v, raw)
 }
 
 // readsMember is model.reads.

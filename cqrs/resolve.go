@@ -32,7 +32,7 @@ func (a *App) giveUp(ctx context.Context, x *execution, why error) (*Outcome, er
 	case err != nil:
 		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: fmt.Errorf("%w (and to look whether it was committed: %w)", why, err)}
 	case there.Status == ledger.Committed && there.Run == x.run:
-		return a.committedAfterAll(context.WithoutCancel(ctx), there)
+		return a.committedAfterAll(context.WithoutCancel(ctx), x, there)
 	}
 	return nil, why
 }
@@ -85,14 +85,18 @@ func (a *App) recoverCommit(ctx context.Context, x *execution) (*Outcome, error)
 	case err != nil:
 		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: err}
 	case there.Status == ledger.Committed && there.Run == x.run:
-		return a.committedAfterAll(ctx, there)
+		return a.committedAfterAll(ctx, x, there)
 	}
 	return nil, lost
 }
 
-// committedAfterAll is the outcome of a commit whose answer was not heard.
-func (a *App) committedAfterAll(ctx context.Context, r *ledger.Command) (*Outcome, error) {
+// committedAfterAll is the outcome of a commit whose answer was not heard, if it was this command's:
+// another one, under the same id, may have come before it.
+func (a *App) committedAfterAll(ctx context.Context, x *execution, r *ledger.Command) (*Outcome, error) {
 	a.committed()
+	if err := sameCommand(r, x); err != nil {
+		return nil, err
+	}
 	out, err := a.replay(ctx, r)
 	if err != nil {
 		return nil, &edda.Error{Reason: edda.OutcomeUnknown, Err: fmt.Errorf("it was committed, but cannot be read: %w", err)}

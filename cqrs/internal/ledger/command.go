@@ -39,22 +39,23 @@ type Command struct {
 	Principal   edda.Principal
 	Reason      string // why it was aborted
 	CreatedAt   time.Time
+	Fingerprint []byte // of what was asked for; empty when that is not compared
 }
 
-const commandColumns = "command_uuid, run, status, broadcaster, command_type, object, key, event_uuid, principal, reason, created_at"
+const commandColumns = "command_uuid, run, status, broadcaster, command_type, object, key, event_uuid, principal, reason, created_at, fingerprint"
 
 func (r *Command) values() []any {
 	return []any{
 		r.ID.String(), r.Run, r.Status, r.Broadcaster, r.Type, r.Object, r.Key,
-		nullID(r.EventID), string(r.Principal), KeptText(r.Reason), r.CreatedAt.UnixMicro(),
+		nullID(r.EventID), string(r.Principal), KeptText(r.Reason), r.CreatedAt.UnixMicro(), nullBytes(r.Fingerprint),
 	}
 }
 
 const insertCommandSQL = "INSERT INTO edda_commands (" + commandColumns + ")" +
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (command_uuid) DO NOTHING"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (command_uuid) DO NOTHING"
 
 const nextRunSQL = "UPDATE edda_commands SET run = $2, status = $3, broadcaster = $4, command_type = $5, object = $6," +
-	" key = $7, event_uuid = $8, principal = $9, reason = $10, created_at = $11" +
+	" key = $7, event_uuid = $8, principal = $9, reason = $10, created_at = $11, fingerprint = $12" +
 	" WHERE command_uuid = $1 AND status = 'aborted' AND run = $2 - 1"
 
 // InsertCommand writes the row of a run of a command: inserts it for the first run, and
@@ -102,7 +103,7 @@ func SelectCommand(ctx context.Context, q driver.Querier, id edda.ID) (*Command,
 		createdAt int64
 	)
 	err := q.QueryRowContext(ctx, selectCommandSQL, id.String()).Scan(
-		scanID{&r.ID}, &r.Run, &r.Status, &r.Broadcaster, &r.Type, &r.Object, &r.Key, scanID{&r.EventID}, &principal, &r.Reason, &createdAt)
+		scanID{&r.ID}, &r.Run, &r.Status, &r.Broadcaster, &r.Type, &r.Object, &r.Key, scanID{&r.EventID}, &principal, &r.Reason, &createdAt, &r.Fingerprint)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
@@ -136,6 +137,14 @@ func nullID(id edda.ID) any {
 		return nil
 	}
 	return id.String()
+}
+
+// nullBytes are bytes as a parameter, NULL when there are none.
+func nullBytes(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 // scanID reads an id, zero from NULL.
