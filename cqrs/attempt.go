@@ -27,7 +27,7 @@ func (a *App) attempts(ctx context.Context, m *match, on observe.What, f func(ct
 			return nil
 		}
 		delay, again := m.c.Retry.Next(n, rand.Float64())
-		if !again || ctx.Err() != nil || !repeats(err) {
+		if !again || ctx.Err() != nil || !repeats(err) || errors.Is(err, driver.ErrOpenRows) { // which may have cost the connection
 			return &edda.Error{Op: string(m.h.kind) + " " + m.h.name, Reason: reasonOf(err), Err: err, Attempts: n}
 		}
 		timer := time.NewTimer(delay)
@@ -61,6 +61,15 @@ func (a *App) attempt(ctx context.Context, m *match, f func(ctx context.Context)
 		return because(ended, err)
 	}
 	return err
+}
+
+// tidy runs f, a function of the user's that is handed q, and has it fail for what it leaves behind
+// there: else the next statement would, which is another handler's.
+func tidy[T any](q Querier, f func() (T, error)) (v T, err error) {
+	if tx, ok := q.(*Tx); ok {
+		defer func() { err = driver.Check(tx, err) }() // after a panic too
+	}
+	return f()
 }
 
 // because is err, and what is behind it.
@@ -130,7 +139,8 @@ func databaseReason(err error) edda.Reason {
 		return edda.Timeout
 	case errors.Is(err, context.Canceled):
 		return edda.Cancelled
-	case errors.Is(err, driver.ErrRolledBack), errors.Is(err, driver.ErrOpenRows), errors.Is(err, driver.ErrEnded):
+	case errors.Is(err, driver.ErrRolledBack), errors.Is(err, driver.ErrOpenRows), errors.Is(err, driver.ErrControl),
+		errors.Is(err, driver.ErrEnded):
 		return edda.Failed
 	}
 	for _, gone := range []error{driver.ErrBusy, driver.ErrUnavailable, driver.ErrClosed, sqldriver.ErrBadConn, sql.ErrConnDone} {

@@ -41,7 +41,8 @@ const (
 // DefaultPriority is the priority of a handler that has none. Lower ones run first.
 const DefaultPriority = 255
 
-// Functions of handlers. What they are handed is theirs only while they run.
+// Functions of handlers. What they are handed is theirs only while they run. They begin and end no
+// transaction by a statement, and close the rows of their queries: whoever does not has failed.
 type (
 	// HookFunc is run on a command before or after its calls. An error refuses the command.
 	// What it returns is merged into the command's data as the config says; a zero Data is

@@ -71,7 +71,7 @@ func (a *App) hook(ctx context.Context, q Querier, x *execution, m *match) error
 		if err := expects("expects_input", m.c.ExpectsInput, x.command.Data.Object()); err != nil {
 			return err
 		}
-		if result, err = m.h.hook(ctx, q, x.copied()); err != nil {
+		if result, err = tidy(q, func() (Data, error) { return m.h.hook(ctx, q, x.copied()) }); err != nil {
 			return err
 		}
 		return expects("expects_response", m.c.ExpectsResponse, result.Object())

@@ -65,13 +65,13 @@ func (a *App) lateHandle(ctx context.Context, tx *Tx, tasks []eventual.Task) (st
 			return err
 		}
 		if m.h.dispatch == nil {
-			saved, err := m.h.project(ctx, tx, e)
+			saved, err := tidy(tx, func() (Data, error) { return m.h.project(ctx, tx, e) })
 			if err != nil {
 				return err
 			}
 			return expects("expects_output", m.c.ExpectsOutput, saved.Object())
 		}
-		derived, err := m.h.dispatch(ctx, tx, e)
+		derived, err := tidy(tx, func() ([]*Derived, error) { return m.h.dispatch(ctx, tx, e) })
 		if err != nil || len(derived) == 0 {
 			return err
 		}
@@ -98,7 +98,10 @@ func (a *App) lateBatch(ctx context.Context, tx *Tx, tasks []eventual.Task) (sto
 			how = m
 		}
 	}
-	return false, a.lateAttempt(ctx, how, events[0], func(ctx context.Context) error { return how.h.batch(ctx, tx, events) })
+	return false, a.lateAttempt(ctx, how, events[0], func(ctx context.Context) error {
+		_, err := tidy(tx, func() (Data, error) { return Data{}, how.h.batch(ctx, tx, events) })
+		return err
+	})
 }
 
 // lateAttempt runs f once, as the handler, and takes its time. The event is for people: of a batch it is the

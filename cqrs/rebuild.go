@@ -241,15 +241,17 @@ func (a *App) rebuildProjector(m projecting) rebuild.Projector {
 		},
 		Handle: func(ctx context.Context, tx *Tx, tasks []rebuild.Task) error {
 			return a.attempt(ctx, tasks[0].How.(*match), func(ctx context.Context) error {
-				if m.h.batch == nil {
-					_, err := m.h.project(ctx, tx, (*Event)(tasks[0].Event))
-					return err
-				}
-				events := make([]*Event, len(tasks))
-				for i, t := range tasks {
-					events[i] = (*Event)(t.Event)
-				}
-				return m.h.batch(ctx, tx, events)
+				_, err := tidy(tx, func() (Data, error) {
+					if m.h.batch == nil {
+						return m.h.project(ctx, tx, (*Event)(tasks[0].Event))
+					}
+					events := make([]*Event, len(tasks))
+					for i, t := range tasks {
+						events[i] = (*Event)(t.Event)
+					}
+					return Data{}, m.h.batch(ctx, tx, events)
+				})
+				return err
 			})
 		},
 	}

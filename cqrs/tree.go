@@ -142,14 +142,14 @@ func (t *tree) call(ctx context.Context, m *match, e *Event, depth int) (returne
 	r := returned{by: m.h.name}
 	switch m.h.kind {
 	case KindProjector:
-		d, err := m.h.project(ctx, t.tx, e.copied())
+		d, err := tidy(t.tx, func() (Data, error) { return m.h.project(ctx, t.tx, e.copied()) })
 		if err != nil {
 			return r, err
 		}
 		r.raw, r.object = d.raw, d.Object()
 		return r, expects("expects_output", m.c.ExpectsOutput, r.object)
 	case KindProcessor:
-		c, err := m.h.process(ctx, t.tx, e.copied())
+		c, err := tidy(t.tx, func() (*Command, error) { return m.h.process(ctx, t.tx, e.copied()) })
 		if err != nil || c == nil {
 			return r, err
 		}
@@ -160,7 +160,7 @@ func (t *tree) call(ctx context.Context, m *match, e *Event, depth int) (returne
 		r.raw, r.object = child.Data, child.Object
 		return r, expects("expects_response", m.c.ExpectsResponse, r.object)
 	case KindDispatcher:
-		derived, err := m.h.dispatch(ctx, t.tx, e.copied())
+		derived, err := tidy(t.tx, func() ([]*Derived, error) { return m.h.dispatch(ctx, t.tx, e.copied()) })
 		if err != nil {
 			return r, err
 		}

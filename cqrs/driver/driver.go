@@ -65,6 +65,11 @@ var (
 	ErrRolledBack = errors.New("the database has rolled the transaction back")
 	// ErrOpenRows says that a function left the rows of a query open; nothing is stored.
 	ErrOpenRows = errors.New("the rows of a query were not closed, or a row was not scanned")
+	// ErrControl says that a function has begun or ended a transaction by a statement of its own.
+	// Such a statement is refused before it reaches the database, and fails its function, also
+	// one that passes over that; nothing is stored. Where one could not be told by its text the
+	// error says that what was done until then is stored.
+	ErrControl = errors.New("what is handed a Tx must not begin or end a transaction")
 	// ErrEnded says that a Tx was used after its function had returned.
 	ErrEnded = errors.New("the transaction has ended")
 	// ErrClosed says that the database was closed; nothing is stored.

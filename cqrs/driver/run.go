@@ -33,9 +33,8 @@ func Outside(ctx context.Context) error {
 }
 
 // Run runs f, and makes an error of its panic, and of an end of ctx that f does not name.
-// After it, tx has ended. Adapters call it. Once f has returned, left is called: it cleans
-// up what f has left behind, rows that are still open, and what it returns fails f.
-func Run(ctx context.Context, tx *Tx, f func(ctx context.Context, tx *Tx) error, left func() error) (err error) {
+// After it, tx has ended. Adapters call it. What f has left behind fails it, as Check says.
+func Run(ctx context.Context, tx *Tx, f func(ctx context.Context, tx *Tx) error) (err error) {
 	life, end := context.WithCancel(context.WithValue(ctx, insideKey{}, tx.s))
 	tx.s.life = life
 	defer func() {
@@ -43,13 +42,33 @@ func Run(ctx context.Context, tx *Tx, f func(ctx context.Context, tx *Tx) error,
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
-		err = cmp.Or(err, left())
+		err = Check(tx, err)
 		end() // which closes rows too, some time
 	}()
 	if err := f(life, tx); err != nil {
 		return WithCause(ctx, err)
 	}
 	return ctx.Err()
+}
+
+// Check returns the error of a function that was handed tx, and has returned. One that has left rows
+// open, has tried to begin or end a transaction, or has passed over the end of it has failed, whatever
+// it says. After open rows the Tx takes no further statement. Whoever runs several functions on one Tx
+// calls it after each, so that the one to blame is known: else it would be the next, whose statement
+// finds the connection busy.
+func Check(tx *Tx, err error) error {
+	left, refused := tx.s.watch.Left(), tx.s.refused
+	tx.s.refused, tx.s.over = nil, tx.s.over || errors.Is(left, ErrOpenRows)
+	if errors.Is(left, ErrRolledBack) && (err != nil || refused != nil) { // which say why, or should
+		left = nil
+	}
+	switch {
+	case err == nil:
+		return cmp.Or(left, refused)
+	case left == nil:
+		return err
+	}
+	return fmt.Errorf("%w (and %w)", err, left)
 }
 
 // Error implements error.

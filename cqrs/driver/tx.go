@@ -12,7 +12,8 @@ import (
 )
 
 // Tx is a transaction, or a connection without one. It is for one goroutine at a time, and
-// only while the function runs that it was handed to; later, its methods fail with ErrEnded.
+// only while the function runs that it was handed to; later, its methods fail with ErrEnded. Statements
+// that begin or end a transaction fail with ErrControl.
 type Tx struct {
 	s      *state
 	tables map[string]string
@@ -20,36 +21,55 @@ type Tx struct {
 
 // state is what a transaction has in common with those that WithTables made of it.
 type state struct {
-	conn   *sql.Conn
-	life   context.Context // ends with the transaction; set by Run
-	failed func(error)
-	direct bool
-	depth  int
-	ended  atomic.Bool
+	conn    *sql.Conn
+	life    context.Context // ends with the transaction; set by Run
+	watch   Watch
+	refused error // a statement that began or ended a transaction; whoever ran it may hide that
+	over    bool  // rows were left open, and nobody may wait for those
+	direct  bool
+	depth   int
+	ended   atomic.Bool
 }
 
 // undoTimeout is how long the end of a savepoint, whose own context is over, may take.
 const undoTimeout = 10 * time.Second
 
-// NewTx returns a transaction that is open on conn. Adapters call it. It tells failed,
-// unless that is nil, the errors of statements: f may hide them.
-func NewTx(conn *sql.Conn, failed func(error)) *Tx {
-	if failed == nil {
-		failed = func(error) {}
+// Watch is what an adapter knows, and wants to know, of a connection beside what its functions say. All may be nil.
+type Watch struct {
+	// Busy reports that the rows of a query are open, so that no statement can be run before they
+	// are closed: who tries may wait for ever.
+	Busy func() bool
+	// Failed is told the errors of statements: functions may hide them.
+	Failed func(error)
+	// Left cleans up what a function has left behind, and says what that was: ErrOpenRows,
+	// ErrRolledBack of a transaction that was rolled back, ErrControl of one that was ended.
+	Left func() error
+}
+
+// NewTx returns a transaction that is open on conn. Adapters call it.
+func NewTx(conn *sql.Conn, w Watch) *Tx {
+	if w.Busy == nil {
+		w.Busy = func() bool { return false }
 	}
-	return &Tx{s: &state{conn: conn, failed: failed}}
+	if w.Failed == nil {
+		w.Failed = func(error) {}
+	}
+	if w.Left == nil {
+		w.Left = func() error { return nil }
+	}
+	return &Tx{s: &state{conn: conn, watch: w}}
 }
 
 // NewDirect returns a Tx without a transaction. Adapters call it.
-func NewDirect(conn *sql.Conn) *Tx {
-	tx := NewTx(conn, nil)
+func NewDirect(conn *sql.Conn, w Watch) *Tx {
+	tx := NewTx(conn, w)
 	tx.s.direct = true
 	return tx
 }
 
 // ExecContext runs a statement.
 func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	ctx, err := t.s.begin(ctx)
+	ctx, err := t.s.begin(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +77,10 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	return result, t.s.end(ctx, err)
 }
 
-// QueryContext runs a query. Its rows must be closed before the next statement.
+// QueryContext runs a query. Its rows must be closed before the next statement, which fails with
+// ErrOpenRows where the database cannot run it among them, and before the function returns.
 func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	ctx, err := t.s.begin(ctx)
+	ctx, err := t.s.begin(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +90,7 @@ func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 
 // QueryRowContext runs a query for one row, which must be scanned before the next statement.
 func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	ctx, err := t.s.begin(ctx)
+	ctx, err := t.s.begin(ctx, query)
 	if err != nil {
 		return failedRow(err)
 	}
@@ -83,7 +104,7 @@ func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 // Savepoint runs f; when f fails or panics, what it did is undone, and the transaction goes
 // on. Without a transaction it runs f, and nothing is undone.
 func (t *Tx) Savepoint(ctx context.Context, f func() error) (err error) {
-	if t.s.ended.Load() {
+	if t.s.over || t.s.ended.Load() {
 		return ErrEnded
 	}
 	if t.s.direct {
@@ -136,13 +157,21 @@ func (t *Tx) WithTables(names map[string]string) *Tx { return &Tx{s: t.s, tables
 
 // begin returns the context for a statement. It ends with the transaction at the latest,
 // and with it the rows of a query, which otherwise nobody might close. A context that has
-// ended must not reach the connection: some drivers give that up then.
-func (s *state) begin(ctx context.Context) (context.Context, error) {
-	if s.ended.Load() {
+// ended must not reach the connection: some drivers give that up then. Neither must a statement
+// that would end the transaction: what it commits nobody could undo.
+func (s *state) begin(ctx context.Context, query string) (context.Context, error) {
+	if s.over || s.ended.Load() {
 		return nil, ErrEnded
+	}
+	if statement := control(query); statement != "" {
+		s.refused = controlError{statement}
+		return nil, s.refused
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if s.watch.Busy() {
+		return nil, fmt.Errorf("the connection is busy: %w", ErrOpenRows)
 	}
 	if ctx.Value(insideKey{}) == s { // it was made of the one that f was handed
 		return ctx, nil
@@ -157,7 +186,7 @@ func (s *state) end(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	s.failed(err)
+	s.watch.Failed(err)
 	return WithCause(ctx, err)
 }
 

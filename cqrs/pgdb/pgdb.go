@@ -161,7 +161,7 @@ func (d *DB) Direct(ctx context.Context, f func(ctx context.Context, tx *driver.
 			return err
 		}
 		defer s.close()
-		return s.run(ctx, driver.NewDirect(s.link), f)
+		return driver.Run(ctx, driver.NewDirect(s.link, driver.Watch{Busy: s.busy, Left: s.leftOpen}), f)
 	})
 }
 

@@ -76,37 +76,34 @@ func (d *DB) attempt(ctx context.Context, o driver.TxOptions, f func(ctx context
 		return final, err
 	}
 	defer s.close()
-	// What f returns need not tell: it may have hidden the errors of statements.
-	var hidden error
-	tx := driver.NewTx(s.link, func(err error) {
-		if hidden == nil || conflict(err) {
-			hidden = err
-		}
-	})
-	if err := s.run(ctx, tx, f); err != nil {
+	if err := driver.Run(ctx, driver.NewTx(s.link, driver.Watch{Busy: s.busy, Failed: s.failed, Left: s.left}), f); err != nil {
 		gone := s.pg().IsClosed()
 		s.rollback(ctx)
 		switch {
-		case errors.Is(err, driver.ErrOpenRows):
+		case s.dropped:
 			return final, err
-		case conflict(err), conflict(hidden):
+		case conflict(err), conflict(s.hidden):
 			return inTheWay, err
 		case gone:
 			return lost, err
 		}
 		return final, err
 	}
-	return s.commit(ctx, d.o.CommitTimeout, hidden)
+	return s.commit(ctx, d.o.CommitTimeout)
 }
 
 var errLost = errors.New("the connection was lost")
 
-var errOwnEnd = errors.New("the function has ended the transaction by a statement of its own: what it did may be stored")
+// errOwnEnd is about a statement whose text did not show that it ends the transaction.
+var errOwnEnd = fmt.Errorf("%w, and this one was ended: what was done until then is stored", driver.ErrControl)
 
 // session is a connection in use.
 type session struct {
 	link *sql.Conn
 	conn *pgx.Conn
+	// hidden is an error of a statement, which the function may have kept to itself.
+	hidden  error
+	dropped bool // it was closed here: rows were left open
 }
 
 // session takes a connection from the pool.
@@ -161,25 +158,57 @@ func unavailable(ctx context.Context, err error) error {
 
 func (s *session) pg() *pgconn.PgConn { return s.conn.PgConn() }
 
-// run runs f, and leaves no rows open.
-func (s *session) run(ctx context.Context, tx *driver.Tx, f func(ctx context.Context, tx *driver.Tx) error) error {
-	return driver.Run(ctx, tx, f, func() (err error) {
-		_ = s.link.Raw(func(any) error { // under the lock of the connection
-			if s.pg().IsBusy() {
-				s.drop()
-				err = driver.ErrOpenRows
-			}
-			return nil
-		})
-		return err
-	})
+// failed is driver.Watch.Failed.
+func (s *session) failed(err error) {
+	if s.hidden == nil || conflict(err) {
+		s.hidden = err
+	}
 }
 
-// drop closes the connection.
+// left is driver.Watch.Left within a transaction.
+func (s *session) left() error {
+	if err := s.leftOpen(); err != nil {
+		return err
+	}
+	switch pg := s.pg(); {
+	case pg.IsClosed():
+	case pg.TxStatus() == 'E': // a commit would be answered with a rollback that looks like a success
+		return errors.Join(driver.ErrRolledBack, s.hidden)
+	case pg.TxStatus() == 'I':
+		return errOwnEnd
+	}
+	return nil
+}
+
+// leftOpen is driver.Watch.Left without a transaction.
+func (s *session) leftOpen() error {
+	if !s.busy() {
+		return nil
+	}
+	s.drop()
+	return driver.ErrOpenRows
+}
+
+// busy is driver.Watch.Busy. A statement would be answered with an error that has package sql close the
+// connection, for which it waits until the rows are closed.
+func (s *session) busy() (is bool) {
+	_ = s.link.Raw(func(any) error { // under the lock of the connection
+		is = s.pg().IsBusy()
+		return nil
+	})
+	return is
+}
+
+// drop closes the connection. Nobody here could close the rows, and to read them to their end may take
+// for ever.
 func (s *session) drop() {
+	s.dropped = true
 	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
 	defer cancel()
-	_ = s.conn.Close(ctx) // it is closed whatever comes of that
+	_ = s.link.Raw(func(any) error { // under the lock of the connection
+		_ = s.conn.Close(ctx) // it is closed whatever comes of that
+		return nil
+	})
 }
 
 // rollback rolls back; a connection that is lost has done so.
@@ -191,20 +220,8 @@ func (s *session) rollback(ctx context.Context) {
 	}
 }
 
-// commit commits, and says what is known then. hidden are the errors of statements that
-// the function has kept to itself.
-func (s *session) commit(ctx context.Context, timeout time.Duration, hidden error) (verdict, error) {
-	switch s.pg().TxStatus() {
-	case 'E': // a commit would be answered with a rollback that looks like a success
-		s.rollback(ctx)
-		err := errors.Join(driver.ErrRolledBack, hidden)
-		if conflict(hidden) {
-			return inTheWay, err
-		}
-		return final, err
-	case 'I':
-		return final, errOwnEnd
-	}
+// commit commits, and says what is known then.
+func (s *session) commit(ctx context.Context, timeout time.Duration) (verdict, error) {
 	if s.pg().IsClosed() {
 		return lost, errLost
 	}

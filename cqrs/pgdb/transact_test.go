@@ -213,16 +213,25 @@ func TestTableIsChanged(t *testing.T) {
 	}
 }
 
+// What a statement's text does not show is found when its function has returned.
 func TestFunctionEndsTheTransaction(t *testing.T) {
 	d := opened(t, pgtest.Open(t), Options{})
-	for _, end := range []string{"COMMIT", "ROLLBACK"} {
+	const body = "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END"
+	for n, c := range []struct {
+		statement string
+		want      error
+	}{{body, nil}, {body + "; END", errOwnEnd}} {
 		err := d.transact(t.Context(), func(ctx context.Context, tx *driver.Tx) error {
-			_, err := tx.ExecContext(ctx, end)
+			if err := count(ctx, tx, 1); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, c.statement)
 			return err
 		})
-		if !errors.Is(err, errOwnEnd) {
-			t.Errorf("%s: got error %v", end, err)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: got error %v, want %v", c.statement, err, c.want)
 		}
+		want(t, d, n+1) // which the error says
 	}
 }
 

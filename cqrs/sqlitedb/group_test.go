@@ -219,6 +219,14 @@ func TestGroupMemberFails(t *testing.T) {
 				_, _ = tx.ExecContext(ctx, "COMMIT")
 				return nil
 			},
+			want:  func(err error) bool { return errors.Is(err, driver.ErrControl) },
+			calls: [3]int{1, 1, 1},
+		},
+		"COMMIT that its text does not show": {
+			f: func(ctx context.Context, tx *driver.Tx) error {
+				_, _ = tx.ExecContext(ctx, "CREATE TRIGGER own AFTER INSERT ON names BEGIN SELECT 1; END; END")
+				return nil
+			},
 			want:  func(err error) bool { return errors.Is(err, driver.ErrRolledBack) },
 			calls: [3]int{2, 1, 1},
 		},
@@ -227,8 +235,8 @@ func TestGroupMemberFails(t *testing.T) {
 				_, err := tx.ExecContext(ctx, "ROLLBACK")
 				return err
 			},
-			want:  func(err error) bool { return errors.Is(err, driver.ErrRolledBack) },
-			calls: [3]int{2, 1, 1},
+			want:  func(err error) bool { return errors.Is(err, driver.ErrControl) },
+			calls: [3]int{1, 1, 1},
 		},
 		"open rows": {
 			f: func(_ context.Context, tx *driver.Tx) error {

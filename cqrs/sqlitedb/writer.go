@@ -153,7 +153,7 @@ func (w *writer) try(j *job, first bool) error {
 			return err
 		}
 	}
-	err := w.call(j, driver.NewTx(w.link, nil))
+	err := w.call(j, driver.NewTx(w.link, driver.Watch{Left: w.left}))
 	if err == nil && !first && !w.conn.lost.Load() {
 		err = w.exec(release)
 	}
@@ -163,18 +163,24 @@ func (w *writer) try(j *job, first bool) error {
 // call calls the function of a job, and leaves no rows open.
 func (w *writer) call(j *job, tx *driver.Tx) error {
 	w.current = j
-	err := driver.Run(j.ctx, tx, j.f, func() error {
-		var open bool
-		err := w.link.Raw(func(any) (err error) { // under the lock of the connection
-			open, err = w.conn.closeRows()
-			return err
-		})
-		if open {
-			return errors.Join(driver.ErrOpenRows, err)
-		}
+	err := driver.Run(j.ctx, tx, j.f)
+	w.current = nil
+	return err
+}
+
+// left is driver.Watch.Left: it closes the rows that a function has left open.
+func (w *writer) left() error {
+	var open bool
+	err := w.link.Raw(func(any) (err error) { // under the lock of the connection
+		open, err = w.conn.closeRows()
 		return err
 	})
-	w.current = nil
+	switch {
+	case open:
+		return errors.Join(driver.ErrOpenRows, err)
+	case err == nil && w.conn.lost.Load():
+		return driver.ErrRolledBack
+	}
 	return err
 }
 
@@ -269,7 +275,7 @@ func (w *writer) direct(j *job) error {
 	if err := w.setBusyTimeout(w.busy); err != nil {
 		return err
 	}
-	err := w.call(j, driver.NewDirect(w.link))
+	err := w.call(j, driver.NewDirect(w.link, driver.Watch{Left: w.left}))
 	return errors.Join(err, w.setBusyTimeout(0))
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edda-io/edda"
+	"github.com/edda-io/edda/cqrs/driver"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 )
 
@@ -39,7 +40,8 @@ func (r *laneRun) try(ctx context.Context, m *Task, f func() error) (failure, er
 		return attempt.err, nil
 	case attempt != nil:
 		reason := edda.ReasonOf(attempt.err)
-		return nil, &brokenError{at: m.Event.Position, final: reason == edda.Timeout || reason == edda.Panicked, err: err}
+		final := reason == edda.Timeout || reason == edda.Panicked || errors.Is(attempt.err, driver.ErrOpenRows)
+		return nil, &brokenError{at: m.Event.Position, final: final, err: err}
 	}
 	// The handler has passed over an error of PostgreSQL's, after which the transaction takes nothing.
 	return nil, &brokenError{at: m.Event.Position, final: sqlState(err) == "25P02", err: err}

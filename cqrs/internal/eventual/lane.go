@@ -216,7 +216,8 @@ func (l *lane) failed(ctx context.Context, err error) time.Duration {
 // brokenError says that a handler's failure has ended the transaction.
 type brokenError struct {
 	at    ledger.Position
-	final bool // it is the handler's doing: its time was over
+	final bool // it is the handler's doing: its time was over, or it left rows open
+	many  bool // it is that on one of several events
 	err   error
 }
 
@@ -224,8 +225,13 @@ func (e *brokenError) Error() string { return e.err.Error() }
 
 func (e *brokenError) Unwrap() error { return e.err }
 
-// judge decides whether the handler's failure counts; else the connection is to blame.
+// judge decides whether the handler's failure counts; else the connection is to blame. What counts is
+// run again at once.
 func (l *lane) judge(e *brokenError) bool {
+	if e.many { // which one it was is found by running them one by one
+		l.size = 1
+		return true
+	}
 	l.broken[e.at]++
 	if !e.final && l.broken[e.at] < brokenMax {
 		return false

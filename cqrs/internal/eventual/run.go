@@ -266,7 +266,7 @@ func (r *laneRun) halve(ctx context.Context, batch []Task) error {
 	switch {
 	case err != nil:
 		if broken, ok := errors.AsType[*brokenError](err); ok && len(batch) > 1 {
-			broken.final = false // which event it was is found by smaller batches
+			broken.final, broken.many = false, broken.final
 		}
 		return err
 	case failure == nil:
