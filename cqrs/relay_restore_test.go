@@ -125,7 +125,7 @@ func TestRelayAtAnotherNode(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, db driver.DB) {
-				first, other := newRelayNode(t), newRelayNode(t)
+				first, other := newDiskNode(t), newDiskNode(t)
 				makeEvents(t, db, 30, 7, 500)
 				stopped, book := newLogBook(), newLogBook()
 				a, _ := startRelay(t, db, first, Options{Logger: slog.New(slog.NewTextHandler(stopped, nil))})
@@ -165,7 +165,7 @@ func TestRelayAtAnotherNode(t *testing.T) {
 // A stream that is deleted under a relay and made anew by somebody is not gone on with.
 func TestRelayOfADeletedStream(t *testing.T) {
 	onBoth(t, func(t *testing.T, db driver.DB) {
-		n, book := newRelayNode(t), newLogBook()
+		n, book := newDiskNode(t), newLogBook()
 		makeEvents(t, db, 30, 7, 500)
 		a, _ := startRelay(t, db, n, Options{Logger: slog.New(slog.NewTextHandler(book, nil))})
 		isRelayed(t, db, n, 1)

@@ -3,6 +3,7 @@ package cqrs
 import (
 	"encoding/json"
 
+	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cqrs/internal/ledger"
 	"github.com/edda-io/edda/cqrs/internal/relay"
 )
@@ -25,7 +26,13 @@ func (a *App) EventStream() string { return a.o.Name + ".events" }
 func (a *App) newRelay() *relay.Relay {
 	return relay.New(relay.Options{
 		DB: a.db, Events: a.rows.stored, Payload: func(e *ledger.Event) ([]byte, error) { return json.Marshal((*Event)(e)) },
-		Backend: a.backend, Namespace: a.o.Namespace, Stream: a.EventStream(), Shards: a.o.Shards, Retention: a.o.Retention,
+		Backend: a.backend, Namespace: a.o.Namespace, Stream: a.EventStream(), Shards: a.o.Shards, Retention: a.o.Retention, Memory: inMemory(a.backend),
 		App: a.o.Name, Prepare: a.setChannels, Logger: a.log, Metrics: a.relayed,
 	})
+}
+
+// inMemory reports whether a node is known to keep nothing on disk. One elsewhere says so with each append.
+func inMemory(b Backend) bool {
+	n, ok := b.(interface{ Info() edda.NodeInfo })
+	return ok && n.Info().Durability == edda.Memory
 }

@@ -25,18 +25,20 @@ type progress struct {
 	// StreamAt is when the stream was created that they are in, in microseconds since 1970: by
 	// that it is told from the stream of that name at another node.
 	StreamAt int64
+	// Memory says that this stream is in the memory of a node alone, as the node has said.
+	Memory bool
 }
 
 // readyProgress returns the row, which it makes for the stream when there is none.
-func readyProgress(ctx context.Context, db driver.DB, name string, streamAt int64) (*progress, error) {
+func readyProgress(ctx context.Context, db driver.DB, name string, streamAt int64, memory bool) (*progress, error) {
 	r, err := selectProgress(ctx, db.Reader(), name)
 	if err != nil || r != nil {
 		return r, err
 	}
 	now := time.Now()
 	err = db.Direct(ctx, func(ctx context.Context, tx *driver.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO edda_relays (name, producer, tx, seq, number, stream_at, updated_at)"+
-			" VALUES ($1, $2, 0, 0, 0, $3, $4) ON CONFLICT (name) DO NOTHING", name, edda.NewID(0, now).String(), streamAt, now.UnixMicro())
+		_, err := tx.ExecContext(ctx, "INSERT INTO edda_relays (name, producer, tx, seq, number, stream_at, in_memory, updated_at)"+
+			" VALUES ($1, $2, 0, 0, 0, $3, $4, $5) ON CONFLICT (name) DO NOTHING", name, edda.NewID(0, now).String(), streamAt, memory, now.UnixMicro())
 		return err
 	})
 	if err != nil {
@@ -52,8 +54,8 @@ func readyProgress(ctx context.Context, db driver.DB, name string, streamAt int6
 func selectProgress(ctx context.Context, q driver.Querier, name string) (*progress, error) {
 	r := progress{Name: name}
 	var number int64
-	err := q.QueryRowContext(ctx, "SELECT producer, tx, seq, number, stream_at FROM edda_relays WHERE name = $1", name).
-		Scan(&r.Producer, &r.Position.Tx, &r.Position.Seq, &number, &r.StreamAt)
+	err := q.QueryRowContext(ctx, "SELECT producer, tx, seq, number, stream_at, in_memory FROM edda_relays WHERE name = $1", name).
+		Scan(&r.Producer, &r.Position.Tx, &r.Position.Seq, &number, &r.StreamAt, &r.Memory)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
@@ -68,13 +70,28 @@ func selectProgress(ctx context.Context, q driver.Querier, name string) (*progre
 // producer or the stream is another one.
 func moveProgress(ctx context.Context, db driver.DB, r *progress) error {
 	err := db.Direct(ctx, func(ctx context.Context, tx *driver.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE edda_relays SET tx = $3, seq = $4, number = $5, updated_at = $6"+
+		_, err := tx.ExecContext(ctx, "UPDATE edda_relays SET tx = $3, seq = $4, number = $5, updated_at = $6, in_memory = $8"+
 			" WHERE name = $1 AND producer = $2 AND stream_at = $7 AND number < $5",
-			r.Name, r.Producer, r.Position.Tx, r.Position.Seq, int64(r.Number), time.Now().UnixMicro(), r.StreamAt)
+			r.Name, r.Producer, r.Position.Tx, r.Position.Seq, int64(r.Number), time.Now().UnixMicro(), r.StreamAt, r.Memory)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("note the place of relay %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// resetProgress has another stream begin with the first event, as another producer's, unless the row was
+// changed.
+func resetProgress(ctx context.Context, db driver.DB, r *progress, streamAt int64) error {
+	now := time.Now()
+	err := db.Direct(ctx, func(ctx context.Context, tx *driver.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE edda_relays SET producer = $3, tx = 0, seq = 0, number = 0, stream_at = $4, updated_at = $5"+
+			" WHERE name = $1 AND producer = $2", r.Name, r.Producer, edda.NewID(0, now).String(), streamAt, now.UnixMicro())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("begin anew with relay %s: %w", r.Name, err)
 	}
 	return nil
 }

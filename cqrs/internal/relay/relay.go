@@ -51,6 +51,8 @@ type Options struct {
 	Stream    string
 	Shards    int
 	Retention edda.Retention // that it is made with
+	// Memory says that the node is known to keep its streams in memory alone.
+	Memory bool
 	// App is whose relay it is, for people.
 	App string
 	// Prepare is called before the first event is carried, until it succeeds.
@@ -119,7 +121,7 @@ func (r *Relay) Run(ctx context.Context) {
 
 // begin makes what there must be, and relays until something fails.
 func (r *Relay) begin(ctx context.Context) error {
-	at, err := r.makeStream(ctx)
+	at, empty, err := r.makeStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -129,7 +131,10 @@ func (r *Relay) begin(ctx context.Context) error {
 		}
 		r.ready = true
 	}
-	row, err := readyProgress(ctx, r.o.DB, r.name, at)
+	row, err := readyProgress(ctx, r.o.DB, r.name, at, r.o.Memory)
+	if err == nil && row.StreamAt != at && row.Memory && empty {
+		row, err = r.beginAnew(ctx, row, at)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -147,16 +152,27 @@ func (r *Relay) goesOn(ctx context.Context) {
 }
 
 // makeStream makes the stream, unless it is there: then it is as somebody wants it. It returns
-// when the stream was created, as progress has it.
-func (r *Relay) makeStream(ctx context.Context) (at int64, err error) {
+// when the stream was created, as progress has it, and whether it has never had a message.
+func (r *Relay) makeStream(ctx context.Context) (at int64, empty bool, err error) {
 	st, err := r.o.Backend.Stream(ctx, r.o.Namespace, r.o.Stream)
 	if edda.ReasonOf(err) == edda.NoStream {
 		st, _, err = r.o.Backend.SetStream(ctx, edda.StreamSpec{Namespace: r.o.Namespace, Name: r.o.Stream, Retention: r.o.Retention})
 	}
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	return st.CreatedAt.UnixMicro(), nil
+	return st.CreatedAt.UnixMicro(), len(st.Offsets) == 0, nil
+}
+
+// beginAnew has a stream that is empty take the place of one that was in the memory of a node, and so
+// is gone with everything that has read it there: it gets all events. Where another relay has done so,
+// its row is returned.
+func (r *Relay) beginAnew(ctx context.Context, row *progress, at int64) (*progress, error) {
+	if err := resetProgress(ctx, r.o.DB, row, at); err != nil {
+		return nil, err
+	}
+	r.o.Logger.WarnContext(ctx, "all events are relayed anew: the stream that had them was in the memory of a node", "app", r.o.App, "stream", r.o.Stream)
+	return readyProgress(ctx, r.o.DB, r.name, at, r.o.Memory)
 }
 
 // Metrics are what there is to see of relays. Make them with NewMetrics.
@@ -207,7 +223,7 @@ func (r *Relay) pause(ctx context.Context, d time.Duration) bool {
 func (r *Relay) elsewhereError(row *progress, at int64) error {
 	made := func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano) }
 	return &edda.Error{Op: "relay events of " + r.o.App, Reason: edda.Conflict, Err: fmt.Errorf(
-		"stream %s of this node was created at %s, and the events of this database have come to one created at %s so far: at another node, or before it was deleted or the node's directory lost. "+
+		"stream %s of this node was created at %s, and the events of this database have come to one created at %s so far: at another node, or before it was deleted or the node's directory lost, or the node had none. "+
 			"Nothing is relayed here, or each would lack events of the other. All processes of an app use one node; an app with a node of its own needs Options.Name of its own. "+
 			"If this stream takes the place of the other, have it all events: UPDATE edda_relays SET stream_at = %d, producer = '%s', tx = 0, seq = 0, number = 0 WHERE name = '%s'; "+
 			"or those from here on: UPDATE edda_relays SET stream_at = %d WHERE name = '%s'",

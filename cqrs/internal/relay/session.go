@@ -175,7 +175,7 @@ func (s *session) find(ctx context.Context, after progress, reload bool, f *foun
 		case f.row.Number > after.Number:
 			after = *f.row
 		}
-		if at, err := s.makeStream(ctx); err != nil || at != after.StreamAt {
+		if at, _, err := s.makeStream(ctx); err != nil || at != after.StreamAt {
 			return cmp.Or(err, errMoved) // who begins anew says what is wrong
 		}
 	}

@@ -113,7 +113,7 @@ func (s *session) appended(ctx context.Context, d appendDone) error {
 	if err := s.verify(sh, &d); err != nil {
 		return err
 	}
-	sh.met = true
+	sh.met, s.acked.Memory = true, d.ack.Durability == edda.Memory
 	s.pending -= len(d.messages)
 	if last := d.ack.Last; last.Number > d.messages[len(d.messages)-1].Number {
 		return s.behind(d.shard, d.messages, last)
