@@ -195,10 +195,7 @@ func noGrace(ctx context.Context) context.Context {
 
 // whatNext prints commands to copy, some about an event.
 func (d *demo) whatNext(event edda.ID) {
-	url, env := d.server.url, ""
-	if url != cli.DefaultURL {
-		env = "EDDA_URL=" + url + " "
-	}
+	url, env := d.server.url, environment(d.server.url)
 	fmt.Fprintf(d.Stdout, "\nThe node stays up until Ctrl-C. Try next:\n\n")
 	d.print(
 		"curl -i "+url+`/v1/call/users/grace/login -H 'Content-Type: application/json' -d '{"email":"grace@example.com"}'`,

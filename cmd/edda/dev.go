@@ -166,13 +166,17 @@ func pages(s *setting.Node, url string) []string {
 	return all
 }
 
+// environment is what comes before a command to copy, for it to find a node.
+func environment(url string) string {
+	if url == cli.DefaultURL {
+		return ""
+	}
+	return "EDDA_URL=" + url + " "
+}
+
 // tries returns commands to copy.
 func (a *app) tries(s *setting.Node, url string) []string {
-	env := ""
-	if url != cli.DefaultURL {
-		env = "EDDA_URL=" + url + " "
-	}
-	auth := ""
+	env, auth := environment(url), ""
 	if s.Encrypted() {
 		env += "EDDA_CA=CA.pem "
 		auth = " --cacert CA.pem"

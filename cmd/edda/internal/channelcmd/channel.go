@@ -33,19 +33,11 @@ that those who were away miss nothing.`
 	return g
 }
 
-// withChannel is the work of a command whose first argument is a channel. The client is
-// there.
+// withChannel is the work of a command whose first argument is a channel.
 func (a *area) withChannel(do func(ctx context.Context, c *eddahttp.Client, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := edda.CheckName("channel", args[0]); err != nil {
-			return cli.AsWrongUse(err)
-		}
-		client, err := a.Client()
-		if err != nil {
-			return err
-		}
-		return a.aboutChannel(args[0], do(cmd.Context(), client, args))
-	}
+	return a.WithNamed("channel", func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		return a.aboutChannel(args[0], do(ctx, c, args))
+	})
 }
 
 // aboutChannel adds to an error what would be right of the channel.
@@ -86,10 +78,7 @@ func (a *area) list() *cobra.Command {
 
 func (a *area) printChannels(p *eddahttp.Page[streamjson.Channel], quiet bool) error {
 	if quiet && !a.JSON {
-		for i := range p.Items {
-			fmt.Fprintln(a.Stdout, human.Plain(p.Items[i].Name))
-		}
-		a.SayMore(p.Next)
+		cli.Names(a.Invocation, p, func(c *streamjson.Channel) string { return c.Name })
 		return nil
 	}
 	return cli.List(a.Invocation, p, "no channels", []string{"NAME", "STREAMS", "SUBSCRIBERS", "KEEPS", "CREATED"}, func(c *streamjson.Channel) []string {

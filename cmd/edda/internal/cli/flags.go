@@ -10,12 +10,23 @@ import (
 	"github.com/edda-io/edda/internal/eddahttp"
 )
 
+// mostItems is how many items a page of a list may have.
+const mostItems = 1000
+
 // Listing returns the client for a list, whose flags it checks.
 func (in *Invocation) Listing(q *eddahttp.Query) (*eddahttp.Client, error) {
-	if q.Limit < 1 || q.Limit > 1000 {
-		return nil, WrongUse("--limit is %d, must be from 1 to 1000", q.Limit)
+	if err := CheckLimit(q.Limit, mostItems); err != nil {
+		return nil, err
 	}
 	return in.Client()
+}
+
+// CheckLimit refuses a --limit that is below 1 or above the most.
+func CheckLimit(n, most int) error {
+	if n < 1 || n > most {
+		return WrongUse("--limit is %d, must be from 1 to %d", n, most)
+	}
+	return nil
 }
 
 // AddPaging adds the flags that choose a page of a list.

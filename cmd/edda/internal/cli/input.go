@@ -21,6 +21,11 @@ func (in *Invocation) Data(arg string) ([]byte, error) {
 	if arg != "-" {
 		return []byte(arg), nil
 	}
+	return in.ReadStdin()
+}
+
+// ReadStdin returns all of standard input.
+func (in *Invocation) ReadStdin() ([]byte, error) {
 	b, err := io.ReadAll(in.Stdin)
 	if err != nil {
 		return nil, fmt.Errorf("read standard input: %w", err)
@@ -52,9 +57,9 @@ func GuessType(data []byte) string {
 // Document reads JSON from a file, or from standard input for "-".
 func (in *Invocation) Document(name string) ([]byte, error) {
 	if name == "-" {
-		b, err := io.ReadAll(in.Stdin)
+		b, err := in.ReadStdin()
 		if err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
+			return nil, err
 		}
 		return b, CheckJSON("standard input", b)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -87,6 +88,23 @@ func (in *Invocation) Client() (*eddahttp.Client, error) {
 		return nil, &usageError{err}
 	}
 	return c, nil
+}
+
+// WithNamed is the work of a command whose first argument is the name of something, of a
+// kind such as stream. It checks the name, and then that there is a client.
+func (in *Invocation) WithNamed(
+	kind string, do func(ctx context.Context, c *eddahttp.Client, args []string) error,
+) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := edda.CheckName(kind, args[0]); err != nil {
+			return &usageError{err}
+		}
+		client, err := in.Client()
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), client, args)
+	}
 }
 
 // Spell writes a command to copy, which talks to the same node about the same namespace.

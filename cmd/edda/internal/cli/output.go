@@ -63,12 +63,21 @@ func List[T any](in *Invocation, p *eddahttp.Page[T], none string, header []stri
 	if err := in.Table(none, header, rows); err != nil {
 		return err
 	}
-	in.SayMore(p.Next)
+	in.sayMore(p.Next)
 	return nil
 }
 
-// SayMore says how to see the next page, if there is one.
-func (in *Invocation) SayMore(next string) {
+// Names prints nothing but what the items of a page are called, one a line, and how to see
+// the next page.
+func Names[T any](in *Invocation, p *eddahttp.Page[T], name func(*T) string) {
+	for i := range p.Items {
+		fmt.Fprintln(in.Stdout, human.Plain(name(&p.Items[i])))
+	}
+	in.sayMore(p.Next)
+}
+
+// sayMore says how to see the next page, if there is one.
+func (in *Invocation) sayMore(next string) {
 	if next != "" {
 		fmt.Fprintf(in.Stderr, "there is more: --after %s\n", next)
 	}

@@ -32,8 +32,8 @@ such.`,
   ` + a.Program + ` cqrs dead drop Users/Mail.send EVENT`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if paging.Limit < 1 || paging.Limit > cqrs.MaxEvents {
-				return cli.WrongUse("--limit is %d, must be from 1 to %d", paging.Limit, cqrs.MaxEvents)
+			if err := cli.CheckLimit(paging.Limit, cqrs.MaxEvents); err != nil {
+				return err
 			}
 			in.Limit, in.After = paging.Limit, paging.After
 			if len(args) > 0 {

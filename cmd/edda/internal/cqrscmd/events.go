@@ -32,8 +32,8 @@ come from. Flags choose those for which all that is said is true.`,
   ` + a.Program + ` cqrs events --correlation ID`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if in.Limit < 1 || in.Limit > cqrs.MaxEvents {
-				return cli.WrongUse("--limit is %d, must be from 1 to %d", in.Limit, cqrs.MaxEvents)
+			if err := cli.CheckLimit(in.Limit, cqrs.MaxEvents); err != nil {
+				return err
 			}
 			var err error
 			now := time.Now()

@@ -120,10 +120,7 @@ in state compensation_failed wait for a person; what that can do is said below.`
 
 func (a *area) printSagas(p *eddahttp.Page[edda.Saga], quiet bool) error {
 	if quiet && !a.JSON {
-		for i := range p.Items {
-			fmt.Fprintln(a.Stdout, human.Plain(p.Items[i].ID))
-		}
-		a.SayMore(p.Next)
+		cli.Names(a.Invocation, p, func(s *edda.Saga) string { return s.ID })
 		return nil
 	}
 	err := cli.List(a.Invocation, p, "no sagas", []string{"ID", "NAME", "STATE", "STEPS", "CREATED", "TOOK", "REASON"}, func(s *edda.Saga) []string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -146,12 +145,12 @@ func (a *area) result(args []string) ([]byte, error) {
 	if len(args) == 0 {
 		return nil, nil
 	}
-	b, name := []byte(args[0]), "RESULT"
+	b, err := a.Data(args[0])
+	if err != nil {
+		return nil, err
+	}
+	name := "RESULT"
 	if args[0] == "-" {
-		var err error
-		if b, err = io.ReadAll(a.Stdin); err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
-		}
 		name = "standard input"
 	}
 	if cli.CheckJSON(name, b) != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -176,9 +175,9 @@ func (a *area) leaseArgs(args []string) ([]string, error) {
 	if len(args) != 1 || args[0] != "-" {
 		return args, nil
 	}
-	b, err := io.ReadAll(a.Stdin)
+	b, err := a.ReadStdin()
 	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
+		return nil, err
 	}
 	if found := strings.Fields(string(b)); len(found) > 0 {
 		return found, nil

@@ -35,19 +35,11 @@ of them.`
 	return g
 }
 
-// withStream is the work of a command whose first argument is a stream. The client is
-// there.
+// withStream is the work of a command whose first argument is a stream.
 func (a *area) withStream(do func(ctx context.Context, c *eddahttp.Client, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := edda.CheckName("stream", args[0]); err != nil {
-			return cli.AsWrongUse(err)
-		}
-		client, err := a.Client()
-		if err != nil {
-			return err
-		}
-		return a.aboutStream(args[0], do(cmd.Context(), client, args))
-	}
+	return a.WithNamed("stream", func(ctx context.Context, c *eddahttp.Client, args []string) error {
+		return a.aboutStream(args[0], do(ctx, c, args))
+	})
 }
 
 // aboutStream adds to an error what would be right of the stream.
@@ -92,10 +84,7 @@ func (a *area) list() *cobra.Command {
 
 func (a *area) printStreams(p *eddahttp.Page[streamjson.Stream], quiet bool) error {
 	if quiet && !a.JSON {
-		for i := range p.Items {
-			fmt.Fprintln(a.Stdout, human.Plain(p.Items[i].Name))
-		}
-		a.SayMore(p.Next)
+		cli.Names(a.Invocation, p, func(s *streamjson.Stream) string { return s.Name })
 		return nil
 	}
 	return cli.List(a.Invocation, p, "no streams", []string{"NAME", "SHARDS", "MESSAGES", "BYTES", "GROUPS", "KEEPS", "CREATED"},
