@@ -1,7 +1,10 @@
 // Command edda runs a node, and talks to one.
 //
 // It is flags, settings and wiring; what a node does is in package node, what it
-// serves in gateway/httpgw. Exit codes: 0 done, 1 the work failed, 2 wrong use.
+// serves in gateway/httpgw. The commands that talk to a node, or read its log, are in
+// packages below internal, and so is what all commands share, in cli.
+//
+// Exit codes: 0 done, 1 the work failed, 2 wrong use.
 package main
 
 import (

@@ -35,7 +35,7 @@ so that the command can be repeated and publishes nothing twice.`,
 			return err
 		}
 		if f.Lines {
-			return f.SendLines(ctx, a.Invocation, message.Publish, edda.Append{Channel: args[0]}, c.Publish)
+			return f.SendLines(ctx, a.Invocation, edda.Append{Channel: args[0]}, c.Publish)
 		}
 		m, err := f.One(a.Invocation, args)
 		if err != nil {

@@ -26,11 +26,13 @@ type Flags struct {
 	// Lines says that each line of standard input is a message.
 	Lines bool
 
+	verb    Verb
 	headers []string
 }
 
 // AddFlags adds the flags. Key says what a message's key is good for.
 func (f *Flags) AddFlags(flags *pflag.FlagSet, verb Verb, key string) {
+	f.verb = verb
 	flags.StringVar(&f.Message.Type, "type", "", "what the message is about (default message)")
 	flags.StringVar(&f.Message.Key, "key", "", key)
 	flags.StringVar(&f.Message.ID, "id", "", "`ID` of the message: with one that was there before nothing is "+verb.done()+" again")

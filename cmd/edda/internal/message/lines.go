@@ -147,7 +147,7 @@ type sentLines struct {
 
 // SendLines sends each line of standard input to where to says, and says what became of
 // them.
-func (f *Flags) SendLines(ctx context.Context, in *cli.Invocation, verb Verb, to edda.Append, send Sender) error {
+func (f *Flags) SendLines(ctx context.Context, in *cli.Invocation, to edda.Append, send Sender) error {
 	like, err := f.One(in, nil)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func (f *Flags) SendLines(ctx context.Context, in *cli.Invocation, verb Verb, to
 	}
 	sum, err := sendAll(ctx, in.Stdin, to, send)
 	again := like.ID != "" || to.Producer != ""
-	return sum.print(in, verb.done(), cmp.Or(to.Stream, to.Channel), again, err)
+	return sum.print(in, f.verb.done(), cmp.Or(to.Stream, to.Channel), again, err)
 }
 
 // sendAll sends each line that it reads, as a message like the one that to has.

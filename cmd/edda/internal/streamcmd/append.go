@@ -127,7 +127,7 @@ for it and prints it; the exit code is 1 when it says that handling failed.`,
 		}
 		if f.Lines {
 			to := edda.Append{Stream: args[0], Shard: f.shard, Producer: f.producer}
-			return f.SendLines(ctx, a.Invocation, message.Append, to, c.Append)
+			return f.SendLines(ctx, a.Invocation, to, c.Append)
 		}
 		return a.appendOne(ctx, c, args, &f)
 	})
