@@ -322,8 +322,8 @@ func (p *partition) outcome(a *Attempt) {
 	if pr.saga = p.endedHere(a); pr.saga != nil {
 		a.rec = record.AppendStarts(a.rec, pr.saga.slots.indexes())
 	}
-	early := p.outcomeAhead(a)
-	pr.quiet = (a.delivery != nil || len(early) > 0) && pr.slot == nil && a.told == nil
+	early, quiet := p.outcomeAhead(a)
+	pr.quiet = (a.delivery != nil || quiet) && pr.slot == nil && a.told == nil
 	p.proposeAhead(a.rec, pr, early)
 }
 

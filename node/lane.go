@@ -1,13 +1,10 @@
 package node
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/edda-io/edda"
-	"github.com/edda-io/edda/engine"
 	"github.com/edda-io/edda/internal/fold"
-	"github.com/edda-io/edda/internal/fold/outbox"
 	"github.com/edda-io/edda/internal/fold/request"
 	"github.com/edda-io/edda/internal/record"
 )
@@ -61,89 +58,6 @@ func (p *partition) pump(to uint64) {
 	}
 }
 
-// ahead is a record that another partition gets before it is in the outbox, because the
-// record of which it comes is not durable yet. The other's record of it rests on that
-// one, so that one flush does for both, and neither is in the log without the other.
-type ahead struct {
-	to uint64
-	delivery
-}
-
-// foresees reports whether what the next record will send can be said beforehand: when
-// it is the first of those that are not applied.
-func (p *partition) foresees() bool { return p.inFlight == 0 && p.building == nil }
-
-// handAhead returns what is handed over with the next record: what that will send to a
-// partition. It is false when something else is on the way before, or there is no room.
-func (p *partition) handAhead(all []ahead, to uint64, entries []outbox.Entry) ([]ahead, bool) {
-	l := p.laneTo(to)
-	if l.handed != p.outbox.Sent(to) || l.handed-l.acked+uint64(len(entries)) > laneWindow {
-		return all, false
-	}
-	for i, e := range entries {
-		all = append(all, ahead{to, delivery{
-			origin: record.Origin{From: uint64(p.id), Number: l.handed + 1 + uint64(i)}, typ: e.Type, body: e.Body,
-			after: engine.Place{Partition: p.id, Epoch: p.epoch, Position: p.next},
-		}})
-	}
-	return all, true
-}
-
-// proposeAhead is propose for a record of which something may be handed over ahead.
-func (p *partition) proposeAhead(rec []byte, pr proposal, all []ahead) {
-	p.propose(rec, pr)
-	if len(all) > 0 { // and it is the first in its batch
-		p.building.ahead = all
-	}
-	for i := range all {
-		p.lanes[all[i].to].handed = all[i].origin.Number
-	}
-}
-
-// outcomeAhead returns what the record of an outcome will send to the partition of its
-// step's saga; nothing when that is not certain.
-func (p *partition) outcomeAhead(a *Attempt) []ahead {
-	if a.step == nil || p.n.homeOf(a.step.Hash) == p || !p.foresees() {
-		return nil
-	}
-	var c record.Completed
-	if c.Decode(a.rec[record.HeaderBytes:]) != nil {
-		return nil // the fold will say what is wrong with it
-	}
-	e, err := p.requests.Foresee(&c)
-	if e == nil || err != nil {
-		return nil
-	}
-	to := uint64(p.n.homeOf(e.Step.Hash).id)
-	all, _ := p.handAhead(nil, to, []outbox.Entry{{Type: record.TypeStepEnded, Body: e.AppendBody(nil)}})
-	return all
-}
-
-// createdAhead returns what the record of a new saga will send to the partitions of its
-// steps; nothing when that is not certain. Quiet says that nothing starts here.
-func (p *partition) createdAhead(rec []byte) (all []ahead, quiet bool) {
-	if !p.foresees() {
-		return nil, false
-	}
-	sent, here, err := p.sagas.Foresee(rec[record.HeaderBytes:], p.now())
-	if err != nil {
-		return nil, false // the fold will say what is wrong with it
-	}
-	for i := range sent {
-		var ok bool
-		if all, ok = p.handAhead(all, sent[i].To, sent[i].Entries); !ok {
-			return nil, false
-		}
-	}
-	return all, len(all) > 0 && !here
-}
-
-// foresaw reports whether the outbox has got what was handed over ahead.
-func (p *partition) foresaw(a *ahead) bool {
-	got := p.outbox.After(a.to, a.origin.Number-1, 1)
-	return len(got) == 1 && got[0].Number == a.origin.Number && got[0].Type == a.typ && bytes.Equal(got[0].Body, a.body)
-}
-
 // acked notes what another partition has. The acknowledgement goes into the log
 // with the next batch, or after a short while: losing it costs nothing but
 // sending again.
@@ -174,6 +88,9 @@ func (p *partition) proposeAcks() {
 		}
 		l.noted = l.acked
 		a := record.OutboxAcked{To: to, Number: l.acked}
+		if p.rehearsal.end == p.end() {
+			p.rehearsal.end++ // no saga changes with it
+		}
 		p.propose(a.AppendTo(nil), proposal{quiet: true})
 	}
 	p.ackLanes, p.ackAt = 0, 0
@@ -187,6 +104,7 @@ func (p *partition) deliver(d *delivery) {
 	}
 	got := *d
 	pr := proposal{from: &got}
+	var early []ahead
 	rec := record.AppendDelivery(nil, d.typ, d.body, d.origin)
 	switch d.typ {
 	case record.TypeAccepted:
@@ -194,13 +112,14 @@ func (p *partition) deliver(d *delivery) {
 	case record.TypeStepEnded:
 		if pr.saga = p.endedElsewhere(d.body); pr.saga != nil {
 			rec = record.AppendStepStarts(rec, pr.saga.slots.indexes())
+			early, pr.quiet = p.deliveredAhead(d, pr.saga.ends)
 		}
 	case record.TypeStreamAppended:
 		var starts []record.GroupStart
 		starts, pr.deliveries = p.reserveAppended(d.body)
 		rec = record.AppendGroupStarts(rec, starts)
 	}
-	p.propose(rec, pr)
+	p.proposeAhead(rec, pr, early)
 	if d.after.Position != 0 {
 		p.building.After = append(p.building.After, d.after)
 	}

@@ -69,6 +69,7 @@ type partition struct {
 
 	sagaWaiters map[sagafold.Ref][]*sagaWaiter
 	stepEnds    map[stepRef]int // steps whose end is on its way into the log, and how often
+	rehearsal   rehearsal       // of those ends
 	sagasDue    int             // records on their way because of a deadline
 
 	tails       *follow.Tails // where readers of streams wait

@@ -125,13 +125,12 @@ func (m *Machine) tell() error {
 	return nil
 }
 
-// Foresee returns what a completed record will send to the partition of a step's saga
-// if it is the next one that is applied; nil when it sends nothing there, or anything
-// else to anybody.
+// Foresee returns what a completed record will tell a step's saga, here or in another
+// partition, if it is the next one that is applied; nil when it tells none anything, or
+// sends anything else to anybody.
 func (m *Machine) Foresee(c *record.Completed) (*record.StepEnded, error) {
 	req := m.open[c.Seq]
-	if req == nil || req.Fence != c.Fence || c.Fence == 0 || req.Step == nil || len(c.Sends) > 0 || len(c.Appends) > 0 ||
-		m.env.Home(req.Step.Hash) == m.env.Partition {
+	if req == nil || req.Fence != c.Fence || c.Fence == 0 || req.Step == nil || len(c.Sends) > 0 || len(c.Appends) > 0 {
 		return nil, nil
 	}
 	ended := Request{ID: req.ID, To: req.To, Step: req.Step, Attempts: req.Attempts, Failure: c.Failure}

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -234,11 +235,12 @@ type foreseen struct {
 	c    *record.Completed // nil for another record
 	e    *record.StepEnded
 	sent [testPartitions]uint64
+	said int
 }
 
 func (w *world) foresee(rec []byte) (f foreseen) {
 	w.tb.Helper()
-	f.w = w
+	f.w, f.said = w, len(w.told.said)
 	for to := range f.sent {
 		f.sent[to] = w.box.Sent(uint64(to))
 	}
@@ -257,8 +259,8 @@ func (w *world) foresee(rec []byte) (f foreseen) {
 	return f
 }
 
-// check compares it with what the record has sent: the end of a step, and nothing
-// else, was foreseen.
+// check compares it with what the record has sent, or told here: the end of a step, and
+// nothing else, was foreseen.
 func (f *foreseen) check() {
 	f.w.tb.Helper()
 	if f.c == nil {
@@ -270,13 +272,18 @@ func (f *foreseen) check() {
 			got = append(got, fmt.Sprintf("%d: %s %q", to, e.Type, e.Body))
 		}
 	}
+	told := f.w.told.said[f.said:]
 	switch {
+	case f.e != nil && fold.Home(f.e.Step.Hash, testPartitions) == testPartition:
+		if want := appendTold(nil, f.e, f.c.Starts); len(got) > 0 || !bytes.HasPrefix(told, want) || bytes.Count(told, []byte("told ")) > 1 {
+			f.w.tb.Fatalf("sent %q, told %q, foresaw that it tells %q", got, told, want)
+		}
 	case f.e != nil:
 		want := []string{fmt.Sprintf("%d: %s %q", fold.Home(f.e.Step.Hash, testPartitions), record.TypeStepEnded, f.e.AppendBody(nil))}
 		if !slices.Equal(got, want) {
 			f.w.tb.Fatalf("sent %q, foresaw %q", got, want)
 		}
-	case len(got) > 0 && len(f.c.Sends)+len(f.c.Appends) == 0:
-		f.w.tb.Fatalf("sent %q, foresaw nothing", got)
+	case (len(got) > 0 || bytes.HasPrefix(told, []byte("told "))) && len(f.c.Sends)+len(f.c.Appends) == 0:
+		f.w.tb.Fatalf("sent %q, told %q, foresaw nothing", got, told)
 	}
 }

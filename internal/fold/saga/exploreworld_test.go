@@ -91,6 +91,10 @@ type place struct {
 	sent  []made   // messages that were not looked at
 	names map[edda.ID]name
 	rng   *rand.Rand // of mixed
+	// rehearsal, of the saga rehearsed, is that by which the last record was foreseen, if it
+	// was.
+	rehearsal *saga.Rehearsal
+	rehearsed saga.Ref
 }
 
 func newPlace(tb testing.TB, how memory) *place {
@@ -112,7 +116,7 @@ func (p *place) load() {
 	if p.fold, err = fold.New(p.env, uint64(p.tree.Applied()), p.box, p.req, p.sagas); err != nil {
 		p.tb.Fatal(err)
 	}
-	p.seen = len(p.lane())
+	p.seen, p.rehearsal = len(p.lane()), nil
 }
 
 // lane returns all that was ever sent to the other partition: nothing is
@@ -147,10 +151,12 @@ func (p *place) apply(rec []byte) {
 
 func (p *place) one(position int) {
 	p.tb.Helper()
+	f := p.foresee(p.log[position-1])
 	if err := p.fold.Apply(uint64(position), p.log[position-1]); err != nil {
 		p.tb.Fatalf("record %d: %v", position, err)
 	}
 	p.look()
+	f.check(p)
 }
 
 func (p *place) checkpoint() {

@@ -32,6 +32,7 @@ type asked struct {
 // requests stands in for the request machine.
 type requests struct {
 	room int // what is left of that in the record being applied
+	made int // in all
 	open map[edda.ID]*asked
 }
 
@@ -40,6 +41,7 @@ func (r *requests) AdmitStep(a *record.Accepted, msg *edda.Message, start bool) 
 		return false, nil
 	}
 	r.room--
+	r.made++
 	r.open[msg.ID] = &asked{msg: msg, step: a.Step, slot: start}
 	return true, nil
 }
@@ -80,8 +82,10 @@ type side struct {
 	req  *requests
 	sent *queue
 	m    *Machine
-	fold *fold.Fold
-	read map[uint64]uint64 // how much was read of what is for each partition
+	// rehearsal is that by which the last record was foreseen, if it was.
+	rehearsal *Rehearsal
+	fold      *fold.Fold
+	read      map[uint64]uint64 // how much was read of what is for each partition
 }
 
 func (s *side) load(tb testing.TB) {
