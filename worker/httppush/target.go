@@ -84,13 +84,14 @@ func newTarget(spec edda.EndpointSpec, opts *Options) (*target, error) {
 }
 
 func (t *target) newTransport(conf *tls.Config) *http.Transport {
-	if conf != nil {
-		conf = conf.Clone()
+	if conf = conf.Clone(); conf == nil {
+		conf = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+	conf.NextProtos = []string{"h2", "http/1.1"}
 	return &http.Transport{
-		DialContext:            t.dialer.DialContext,
+		DialContext:            t.dial,
+		DialTLSContext:         t.dialTLS,
 		TLSClientConfig:        conf,
-		TLSHandshakeTimeout:    t.connect,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: keepAliveIdle, PingTimeout: keepAliveInterval},
 		DisableCompression:     true, // the answer is the reply as it came
