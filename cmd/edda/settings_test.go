@@ -66,7 +66,8 @@ func TestSlowWarningIsASetting(t *testing.T) {
 // Readers of events are bounded as WebSockets are.
 func TestBehindIsASettingForEvents(t *testing.T) {
 	t.Parallel()
-	for flag, want := range map[string]string{"100KiB": "SLOW", "4MiB": "last"} {
+	const slow, last = `"reason":"SLOW"`, `"data":"last"`
+	for flag, want := range map[string]string{"100KiB": slow, "1GiB": last} {
 		node := dev(t, "--durability", "memory", "--live-behind-bytes", flag)
 		ok(t, node.url, "", "channels", "create", "chat")
 		r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, node.url+"/v1/channels/chat", http.NoBody))
@@ -82,16 +83,16 @@ func TestBehindIsASettingForEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 32 {
-			ask(t, "POST", node.url+"/v1/channels/chat", strings.Repeat("x", 64<<10))
+		for range 600 { // more, in number and size, than may be on its way to the reader
+			ask(t, "POST", node.url+"/v1/channels/chat", strings.Repeat("x", 32<<10))
 		}
 		ask(t, "POST", node.url+"/v1/channels/chat", "last")
 		got := ""
-		for lines := bufio.NewReader(res.Body); err == nil && !strings.Contains(got, "SLOW") && !strings.Contains(got, "last"); {
+		for lines := bufio.NewReader(res.Body); err == nil && !strings.Contains(got, slow) && !strings.Contains(got, last); {
 			got, err = lines.ReadString('\n')
 		}
 		if err != nil || !strings.Contains(got, want) {
-			t.Errorf("--live-behind-bytes %s: a reader that is 2 MiB behind gets %q and %v in the end, want %s", flag, got, err, want)
+			t.Errorf("--live-behind-bytes %s: a reader that is megabytes behind gets %.200q and %v in the end, want %s", flag, got, err, want)
 		}
 		_ = res.Body.Close()
 		node.stop()
