@@ -13,19 +13,21 @@ import (
 	"unicode/utf8"
 )
 
-// Plain makes text safe for a terminal and for a table: somebody else wrote it. It is "-"
-// for "".
-func Plain(s string) string {
-	s = strings.Map(func(r rune) rune {
+// Plain is Harmless for a table, in which nothing is "-".
+func Plain(s string) string { return cmp.Or(Harmless(s), "-") }
+
+// Harmless makes text that somebody else wrote safe for a terminal and for one line: it
+// neither moves the cursor nor changes the order of what is around it.
+func Harmless(s string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			return ' '
-		case unicode.IsControl(r) || r == unicode.ReplacementChar:
-			return '\uFFFD'
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
+			return unicode.ReplacementChar
 		}
 		return r
 	}, s)
-	return cmp.Or(s, "-")
 }
 
 // Clip shortens text for a column of a table.

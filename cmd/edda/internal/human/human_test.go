@@ -8,7 +8,7 @@ import (
 )
 
 func TestTextOfOthersIsHarmless(t *testing.T) {
-	if got, want := human.Plain("a\x1b[31mb\nc\xff"), "a\uFFFD[31mb c\uFFFD"; got != want {
+	if got, want := human.Plain("a\x1b[31mb\nc\xff\u202ed"), "a\uFFFD[31mb c\uFFFD\uFFFDd"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/edda-io/edda"
 	"github.com/edda-io/edda/cmd/edda/internal/human"
@@ -200,16 +199,5 @@ func plural(n int, one string) string {
 	return number(n) + " " + one + "s"
 }
 
-// plain makes text safe for a terminal and for one line: somebody else wrote it.
-func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
-}
+// plain makes text safe for a drawing: somebody else wrote it.
+func plain(s string) string { return strings.Join(strings.Fields(human.Harmless(s)), " ") }
