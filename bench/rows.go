@@ -3,8 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-
-	"github.com/edda-io/edda"
 )
 
 // spec describes one row.
@@ -98,9 +96,10 @@ func specs() []spec {
 		}},
 		{name: "jobs", inFlight: jobs, unit: "s", measure: measureJobs, targets: []target{valueAtMost(1.5)}},
 		{name: "idle-workers", inFlight: idleWorkers, unit: "s", measure: measureIdleWorkers, targets: []target{residentAtMost(200)}},
-		loop("saga", 1, openSaga(edda.Balanced), against("flush", 1), byP50, reach(ratioAtMost(5))),
-		loop("saga", 256, openSaga(edda.Balanced), against("call", 256), reach(ratioAtLeast(0.1), valueAtLeast(5_000))),
-		loop("saga-keyed", 1, openSaga(edda.Ordered), against("flush", 1), byP50, reach(ratioAtMost(8))),
+		loop("saga", 1, openSaga(balancedTask), against("flush", 1), byP50, reach(ratioAtMost(5))),
+		loop("saga", 256, openSaga(balancedTask), against("call", 256), reach(ratioAtLeast(0.1), valueAtLeast(5_000))),
+		loop("saga-keyed", 1, openSaga(keyedTask), against("flush", 1), byP50, reach(ratioAtMost(8))),
+		loop("saga-chain", 1, openSagaChain, against("flush", 1), byP50),
 		loop("saga-undo", 256, openSagaUndo, against("saga", 256), reach(ratioAtLeast(0.6))),
 		{name: "saga-wide", inFlight: 100, unit: "s", measure: measureSagaWide, targets: []target{valueAtMost(3), ratioAtMost(1.5)}},
 		{name: "saga-waiting", inFlight: 1, unit: "s", measure: measureStart, targets: []target{valueAtMost(3), residentAtMost(200)}},

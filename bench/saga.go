@@ -59,20 +59,34 @@ func balancedTask(method string) edda.Task {
 	return edda.Task{Service: stepName, Method: method, Args: []json.RawMessage{stepPayload()}}
 }
 
+// keyedTask asks the ordered service, for any key.
+func keyedTask(method string) edda.Task {
+	t := balancedTask(method)
+	t.Service, t.Key = keyedStepName, keyName(rand.IntN(keyCount))
+	return t
+}
+
 // openSaga readies the rows saga and saga-keyed: three steps that succeed, of a balanced
 // service, or each of a key of its own.
-func openSaga(kind edda.Kind) opener {
+func openSaga(task func(method string) edda.Task) opener {
 	return func(ctx context.Context, e *env, _ int) (*driver, error) {
-		return openSagas(ctx, e, edda.SagaSucceeded, func() *edda.SagaSpec {
-			return join(func(method string) edda.Task {
-				t := balancedTask(method)
-				if kind == edda.Ordered {
-					t.Service, t.Key = keyedStepName, keyName(rand.IntN(keyCount))
-				}
-				return t
-			}, methodName)
-		})
+		return openSagas(ctx, e, edda.SagaSucceeded, func() *edda.SagaSpec { return join(task, methodName) })
 	}
+}
+
+// openSagaChain readies the row saga-chain: four steps, one after the other, each of a key
+// of its own.
+func openSagaChain(ctx context.Context, e *env, _ int) (*driver, error) {
+	return openSagas(ctx, e, edda.SagaSucceeded, func() *edda.SagaSpec {
+		s := &edda.SagaSpec{Name: "chain", Start: true}
+		for i := range 4 {
+			s.Steps = append(s.Steps, edda.StepSpec{ID: string(rune('a' + i)), Task: keyedTask(methodName)})
+			if i > 0 {
+				s.Steps[i].After = []string{s.Steps[i-1].ID}
+			}
+		}
+		return s
+	})
 }
 
 // openSagaUndo readies the row saga-undo: the third step fails, the other two are
