@@ -164,21 +164,16 @@ func reserved(name string) bool {
 func (y *try) roundTrip(c *edda.Context, r *http.Request) (*http.Response, error) {
 	// The transport may ask for a connection more than once: the last time counts.
 	asked, connected := false, false
-	var over *hopConn
 	ctx := httptrace.WithClientTrace(c, &httptrace.ClientTrace{
 		GetConn: func(string) { asked, connected = true, false },
-		GotConn: func(got httptrace.GotConnInfo) {
+		GotConn: func(httptrace.GotConnInfo) {
 			connected = true
-			if over, _ = got.Conn.(*hopConn); over != nil {
-				over.asked()
-			}
 			y.Taken()
 		},
 	})
 	res, err := y.t.transport.RoundTrip(r.WithContext(ctx))
 	switch {
 	case err == nil:
-		over.restore(res)
 		return res, nil
 	case c.Err() != nil:
 		return nil, ended(c)

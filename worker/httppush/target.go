@@ -84,14 +84,13 @@ func newTarget(spec edda.EndpointSpec, opts *Options) (*target, error) {
 }
 
 func (t *target) newTransport(conf *tls.Config) *http.Transport {
-	if conf = conf.Clone(); conf == nil {
-		conf = &tls.Config{MinVersion: tls.VersionTLS12}
+	if conf != nil {
+		conf = conf.Clone()
 	}
-	conf.NextProtos = []string{"h2", "http/1.1"}
 	return &http.Transport{
-		DialContext:            t.dial,
-		DialTLSContext:         t.dialTLS,
+		DialContext:            t.dialer.DialContext,
 		TLSClientConfig:        conf,
+		TLSHandshakeTimeout:    t.connect,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: keepAliveIdle, PingTimeout: keepAliveInterval},
 		DisableCompression:     true, // the answer is the reply as it came
